@@ -1,0 +1,1 @@
+"""From media files to a prepared corpus of mono waveforms."""

@@ -1,0 +1,166 @@
+"""A small spoken corpus in MELD.Raw's layout, made on the spot and offline."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import multiprocessing
+import os
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from mmemo.corpora import demo_clips, demo_script, demo_sound
+from mmemo.corpora.demo_script import SPEAKERS, Line, write_script
+from mmemo.corpora.meld import LAYOUT, MeldCorpus
+from mmemo.corpora.utterance import SPLITS, Annotations
+from mmemo.errors import InputError
+
+MIN_UTTERANCES = 30
+_SENTIMENT = {"joy": "positive", "neutral": "neutral", "surprise": "positive"}
+
+
+class SpokenDemoCorpus:
+    """Short dialogues spoken by espeak-ng, with noise, written as .mp4 clips and three CSVs.
+
+    Like MELD it holds one clip that is cut off in the middle of the file (the third of train),
+    one that is missing (the second of val) and a stray ``._`` file. ``truth.csv`` beside the
+    CSVs tells what decides each utterance's emotion.
+
+    Args:
+        folder: Where demo corpora are kept; this one gets a folder of its own in it, named by
+            its size, seed and the code that made it.
+        num_utterances: Rows over all splits, at least 30.
+        seed: The same seed gives the same files.
+        num_workers: Processes that encode the clips.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        num_utterances: int = 600,
+        seed: int = 0,
+        num_workers: int | None = None,
+    ) -> None:
+        if num_utterances < MIN_UTTERANCES:
+            raise InputError(
+                f"corpus.num_utterances: expected at least {MIN_UTTERANCES}, so that every split "
+                f"has every class, got {num_utterances}"
+            )
+        self.name = "demo"
+        self.num_utterances = num_utterances
+        self.seed = seed
+        self.num_workers = num_workers or len(os.sched_getaffinity(0))
+        name = f"demo-n{num_utterances}-seed{seed}-{_code_digest()}"
+        self.root = Path(folder).absolute() / name
+
+    def read(self) -> Annotations:
+        """Read the annotations, after making the corpus where it does not exist yet."""
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.root}.lock"):
+            if not self.root.is_dir():
+                self._make()
+        return MeldCorpus(self.root, name=self.name).read()
+
+    def _make(self) -> None:
+        lines = write_script(self.num_utterances, self.seed)
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            speech = pool.submit(demo_sound.speak, lines).result()
+        with tempfile.TemporaryDirectory(dir=self.root.parent) as temporary:
+            root = Path(temporary) / self.root.name
+            for split in SPLITS:
+                (root / LAYOUT[split].clips).mkdir(parents=True)
+            paths = [_clip_path(root, line) for line in lines]
+            seeds = np.random.default_rng(self.seed).integers(2**32, size=len(lines)).tolist()
+            babble = speech[:12]
+            with ProcessPoolExecutor(self.num_workers, mp_context=context) as pool:
+                jobs = pool.map(
+                    _encode, lines, speech, repeat(babble), seeds, paths, chunksize=16
+                )
+                for _ in tqdm(jobs, total=len(lines), desc="speaking the demo corpus", unit="clip"):
+                    pass
+            durations_s = [len(s) / demo_sound.SAMPLE_RATE for s in speech]
+            _write_annotations(root, lines, durations_s)
+            _write_truth(root / "truth.csv", lines)
+            _plant_flaws(root, lines)
+            shutil.move(root, self.root)
+
+
+def _code_digest() -> str:
+    digest = hashlib.sha256()
+    for module in (demo_script, demo_sound, demo_clips):
+        digest.update(Path(module.__file__).read_bytes())
+    digest.update(Path(__file__).read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def _clip_path(root: Path, line: Line) -> Path:
+    return root / LAYOUT[line.split].clips / f"dia{line.dialogue_id}_utt{line.utterance_id}.mp4"
+
+
+def _encode(
+    line: Line,
+    speech: demo_sound.Samples,
+    babble: list[demo_sound.Samples],
+    seed: int,
+    path: Path,
+) -> None:
+    hue = 40 + 35 * list(SPEAKERS).index(line.speaker)
+    channels = demo_sound.mix(line, speech, babble, seed)
+    demo_clips.write_clip(
+        path, channels, demo_sound.SAMPLE_RATE, line.channel_layout, (hue, 120, 255 - hue)
+    )
+
+
+def _write_annotations(root: Path, lines: list[Line], durations_s: list[float]) -> None:
+    for split in SPLITS:
+        with (root / LAYOUT[split].annotations).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(
+                "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,"
+                "Season,Episode,StartTime,EndTime".split(",")
+            )
+            clock_s = 60.0
+            rows = [(ln, d) for ln, d in zip(lines, durations_s, strict=True) if ln.split == split]
+            for number, (line, duration_s) in enumerate(rows, start=1):
+                start, end = _format_time(clock_s), _format_time(clock_s + duration_s)
+                clock_s += duration_s + 0.4
+                sentiment = _SENTIMENT.get(line.emotion, "negative")
+                episode = 1 + SPLITS.index(split) + len(SPLITS) * (line.dialogue_id // 5)
+                writer.writerow(
+                    [number, line.transcript, line.speaker, line.emotion, sentiment]
+                    + [line.dialogue_id, line.utterance_id, 1, episode, start, end]
+                )
+
+
+def _format_time(time_s: float) -> str:
+    whole_ms = round(time_s * 1000)
+    minutes, ms = divmod(whole_ms, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d},{ms % 1000:03d}"
+
+
+def _write_truth(path: Path, lines: list[Line]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["key", "emotion", "carrier", "deciding_word", "noise", "snr_db", "layout"])
+        for line in lines:
+            key = f"{line.split}/dia{line.dialogue_id}_utt{line.utterance_id}"
+            writer.writerow(
+                [key, line.emotion, line.carrier, line.deciding_word]
+                + [line.noise, line.snr_db, line.channel_layout]
+            )
+
+
+def _plant_flaws(root: Path, lines: list[Line]) -> None:
+    """Damage what MELD itself has damaged: one clip cut off, one missing, one stray file."""
+    cut_off = _clip_path(root, [line for line in lines if line.split == "train"][2])
+    cut_off.write_bytes(cut_off.read_bytes()[: cut_off.stat().st_size // 2])
+    _clip_path(root, [line for line in lines if line.split == "val"][1]).unlink()
+    (root / LAYOUT["test"].clips / "._dia0_utt0.mp4").write_bytes(b"\x00\x05\x16\x07")

@@ -1,0 +1,1 @@
+"""Prediction tables, metrics and run folders."""
