@@ -1,0 +1,120 @@
+"""What goes from the loader to the model: examples, batches, and padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance, preprocessed. A modality that no encoder wants is None.
+
+    Args:
+        key: The utterance's key.
+        target: Class index.
+        waveform: (T,) float32.
+        input_ids: (L,) int64.
+    """
+
+    key: str
+    target: int
+    waveform: Tensor | None
+    input_ids: Tensor | None
+
+
+@dataclass(frozen=True)
+class AudioInput:
+    """Padded sound: ``waveform`` (B, T); ``mask`` (B, T), True where it is real."""
+
+    waveform: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> AudioInput:
+        """Copy on another device."""
+        waveform = self.waveform.to(device, non_blocking=non_blocking)
+        return AudioInput(waveform, self.mask.to(device, non_blocking=non_blocking))
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """Padded tokens: ``input_ids`` (B, L); ``mask`` (B, L), True where they are real."""
+
+    input_ids: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> TextInput:
+        """Copy on another device."""
+        input_ids = self.input_ids.to(device, non_blocking=non_blocking)
+        return TextInput(input_ids, self.mask.to(device, non_blocking=non_blocking))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Utterances side by side; ``target`` is (B,)."""
+
+    keys: tuple[str, ...]
+    target: Tensor
+    audio: AudioInput | None
+    text: TextInput | None
+
+    def __len__(self) -> int:
+        """Number of utterances B."""
+        return len(self.keys)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """Copy on another device."""
+        return Batch(
+            self.keys,
+            self.target.to(device, non_blocking=non_blocking),
+            self.audio and self.audio.to(device, non_blocking),
+            self.text and self.text.to(device, non_blocking),
+        )
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Pads examples to one length each for sound and text.
+
+    Args:
+        min_samples: Shortest waveform that the audio encoder takes.
+        fixed_samples: Length that every waveform is padded to; None for the longest in the batch.
+        pad_token_id: Token that fills short texts.
+    """
+
+    min_samples: int = 1
+    fixed_samples: int | None = None
+    pad_token_id: int = 0
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """Collate one or more examples of the same modalities."""
+        waveforms = [e.waveform for e in examples if e.waveform is not None]
+        tokens = [e.input_ids for e in examples if e.input_ids is not None]
+        return Batch(
+            keys=tuple(e.key for e in examples),
+            target=torch.tensor([e.target for e in examples]),
+            audio=self._pad_audio(waveforms) if waveforms else None,
+            text=self._pad_text(tokens) if tokens else None,
+        )
+
+    def _pad_audio(self, waveforms: list[Tensor]) -> AudioInput:
+        lengths = torch.tensor([len(waveform) for waveform in waveforms])
+        size = self.fixed_samples or max(int(lengths.max()), self.min_samples)
+        if int(lengths.max()) > size:
+            raise ValueError(
+                f"expected waveforms of at most {size} samples (the audio encoder's "
+                f"fixed_duration_s), got {int(lengths.max())}; set data.max_duration_s no higher"
+            )
+        waveform = torch.zeros(len(waveforms), size)
+        for row, samples in zip(waveform, waveforms, strict=True):
+            row[: len(samples)] = samples
+        return AudioInput(waveform, torch.arange(size) < lengths[:, None])
+
+    def _pad_text(self, tokens: list[Tensor]) -> TextInput:
+        lengths = torch.tensor([len(ids) for ids in tokens])
+        input_ids = pad_sequence(tokens, batch_first=True, padding_value=self.pad_token_id)
+        return TextInput(input_ids, torch.arange(input_ids.shape[1]) < lengths[:, None])

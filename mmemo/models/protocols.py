@@ -1,0 +1,60 @@
+"""What every encoder offers, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from mmemo.data.batch import AudioInput, TextInput
+from mmemo.data.frontends import AudioFrontend, TextFrontend
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an encoder makes of a batch.
+
+    Args:
+        frames: (B, F, D), one vector for each frame of sound or token.
+        mask: (B, F), True where the frame is real.
+        pooled: (B, D_out), one vector for each utterance.
+    """
+
+    frames: Tensor
+    mask: Tensor
+    pooled: Tensor
+
+
+class AudioEncoder(AudioFrontend, Protocol):
+    """Sound to features."""
+
+    output_dim: int
+
+    def __call__(self, audio: AudioInput) -> Features:
+        """Encode a batch."""
+        ...
+
+    def save_assets(self, folder: Path) -> None:
+        """Write what is needed, beside the weights, to build the encoder again."""
+        ...
+
+
+class TextEncoder(TextFrontend, Protocol):
+    """Transcripts to features."""
+
+    output_dim: int
+
+    def fit(self, transcripts: Sequence[str]) -> None:
+        """Learn what has to be known of the training split before training."""
+        ...
+
+    def __call__(self, text: TextInput, inputs_embeds: Tensor | None = None) -> Features:
+        """Encode a batch; ``inputs_embeds`` (B, L, D) stands in for the tokens' embeddings."""
+        ...
+
+    def save_assets(self, folder: Path) -> None:
+        """Write what is needed, beside the weights, to build the encoder again."""
+        ...

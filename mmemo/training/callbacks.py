@@ -1,0 +1,78 @@
+"""Callbacks that make a run repeatable and its curves last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pandas as pd
+import torch
+from lightning.pytorch import callbacks
+
+
+class EpochSeed(callbacks.Callback):
+    """Seed torch at the start of each training epoch with seed and epoch.
+
+    Dropout then depends on the epoch alone, not on what ran before: a run that is continued
+    after an epoch takes the same steps as one that was never interrupted.
+
+    Args:
+        seed: The run's seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Seed for this epoch, differently in each process."""
+        torch.manual_seed(
+            (self.seed * 100_003 + trainer.current_epoch) * trainer.world_size
+            + trainer.global_rank
+        )
+
+
+class EpochHistory(callbacks.Callback):
+    """Keep each epoch's metrics in one CSV that survives an interruption.
+
+    Args:
+        path: The file; written after every epoch.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.rows: list[dict[str, float]] = []
+
+    def on_validation_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Note the epoch's validation metrics; the training ones come at the epoch's end."""
+        if trainer.sanity_checking:
+            return
+        self._note(trainer)
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Complete the epoch's row and write the file."""
+        self._note(trainer)
+        if trainer.is_global_zero:
+            pd.DataFrame(self.rows).to_csv(self.path, index=False)
+
+    def _note(self, trainer: lightning.Trainer) -> None:
+        epoch = trainer.current_epoch
+        if not self.rows or self.rows[-1]["epoch"] != epoch:
+            self.rows.append({"epoch": epoch, "step": trainer.global_step})
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        optimizer = trainer.optimizers[0]
+        self.rows[-1].update(values, learning_rate=float(optimizer.param_groups[0]["lr"]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])

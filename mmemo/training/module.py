@@ -1,0 +1,100 @@
+"""What a training step is: loss, optimizer, schedule, logged metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from mmemo.data.batch import Batch
+
+
+class EmotionModule(lightning.LightningModule):
+    """Trains an emotion classifier with cross-entropy.
+
+    Logs ``{train,val}/loss``, ``/accuracy`` (share of correct utterances) and ``/macro_f1`` once
+    an epoch; the training values are those of the steps, with dropout on.
+
+    Args:
+        classifier: From a batch to logits (B, C).
+        num_classes: C.
+        optimizer: Builds the optimizer from parameter groups.
+        scheduler: Builds the schedule from the optimizer and the number of steps, stepped after
+            each; None for a constant learning rate.
+        weight_decay: For weights; biases, norms and other vectors have none.
+    """
+
+    def __init__(
+        self,
+        classifier: nn.Module,
+        num_classes: int,
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        scheduler: Callable[[Optimizer, int], LRScheduler] | None,
+        weight_decay: float,
+    ) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.build_optimizer = optimizer
+        self.build_scheduler = scheduler
+        self.weight_decay = weight_decay
+        metrics = MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(num_classes, average="micro"),
+                "macro_f1": MulticlassF1Score(num_classes, average="macro"),
+            }
+        )
+        self.metrics = nn.ModuleDict({
+            "fit": metrics.clone(prefix="train/"), "validate": metrics.clone(prefix="val/")
+        })
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (B, C)."""
+        logits: Tensor = self.classifier(batch)
+        return logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean cross-entropy over the batch."""
+        return self._step(batch, "fit", "train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss and metrics on validation."""
+        self._step(batch, "validate", "val")
+
+    def _step(self, batch: Batch, stage: str, split: str) -> Tensor:
+        logits = self(batch)
+        loss = nn.functional.cross_entropy(logits, batch.target)
+        metrics = self.metrics[stage]
+        metrics.update(logits, batch.target)  # type: ignore[operator]
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
+        self.log(f"{split}/loss", loss, prog_bar=True, sync_dist=True, **options)
+        self.log_dict(metrics, **options)  # type: ignore[arg-type]
+        return loss
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[tuple[str, ...], Tensor]:
+        """Keys and class probabilities (B, C)."""
+        return batch.keys, torch.softmax(self(batch).float(), dim=1)
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401
+        """Optimizer over two parameter groups, and the schedule."""
+        optimizer = self.build_optimizer(decay_groups(self.classifier, self.weight_decay))
+        if self.build_scheduler is None:
+            return optimizer
+        num_steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = self.build_scheduler(optimizer, num_steps)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups: matrices with weight decay; biases and norms without."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
