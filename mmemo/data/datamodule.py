@@ -78,7 +78,7 @@ class EmotionDataModule(lightning.LightningDataModule):
 
     Args:
         prepared: The prepared corpus.
-        labels: The classes; utterances of other emotions are left out and counted.
+        labels: The classes; utterances of other emotions are left out.
         audio_encoder: The model's audio encoder, or None.
         text_encoder: The model's text encoder, or None.
         batch_size: Utterances in a batch, for each process.
@@ -117,8 +117,8 @@ class EmotionDataModule(lightning.LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.seed = seed
+        self.prepared = prepared
         kept = prepared.kept
-        self.excluded = kept[~kept["emotion"].isin(labels.classes)]
         self.datasets = {
             split: UtteranceDataset(
                 self._select(kept, split, labels, prepared.folder),

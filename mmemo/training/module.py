@@ -28,7 +28,6 @@ class EmotionModule(lightning.LightningModule):
         optimizer: Builds the optimizer from parameter groups.
         scheduler: Builds the schedule from the optimizer and the number of steps, stepped after
             each; None for a constant learning rate.
-        weight_decay: For weights; biases, norms and other vectors have none.
     """
 
     def __init__(
@@ -36,14 +35,12 @@ class EmotionModule(lightning.LightningModule):
         classifier: nn.Module,
         num_classes: int,
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
-        scheduler: Callable[[Optimizer, int], LRScheduler] | None,
-        weight_decay: float,
+        scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
     ) -> None:
         super().__init__()
         self.classifier = classifier
         self.build_optimizer = optimizer
         self.build_scheduler = scheduler
-        self.weight_decay = weight_decay
         metrics = MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(num_classes, average="micro"),
@@ -83,7 +80,7 @@ class EmotionModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401
         """Optimizer over two parameter groups, and the schedule."""
-        optimizer = self.build_optimizer(decay_groups(self.classifier, self.weight_decay))
+        optimizer = self.build_optimizer(decay_groups(self.classifier))
         if self.build_scheduler is None:
             return optimizer
         num_steps = int(self.trainer.estimated_stepping_batches)
@@ -91,10 +88,10 @@ class EmotionModule(lightning.LightningModule):
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
 
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups: matrices with weight decay; biases and norms without."""
+def decay_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Parameter groups: matrices as the optimizer decays them; biases and norms undecayed."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     return [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim > 1]},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]

@@ -1,0 +1,48 @@
+"""The command line: ``mmemo <command> [overrides]``."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+COMMANDS = {
+    "train": "prepare what is missing, train, evaluate, write the report",
+    "prepare": "decode, denoise and resample a corpus once, for all runs",
+    "evaluate": "evaluate a run again at its chosen checkpoint: run=DIR",
+}
+
+USAGE = f"""\
+mmemo: emotion recognition in speech and text, from raw clips to an honest report
+
+usage: mmemo <command> [option=name] [key=value] ...
+
+commands:
+{chr(10).join(f"  {name:<10}{summary}" for name, summary in COMMANDS.items())}
+
+examples:
+  mmemo train experiment=demo
+  mmemo train experiment=paper corpus.root=/data/MELD.Raw seed=42
+  mmemo prepare corpus=meld corpus.root=/data/MELD.Raw
+
+`mmemo <command> --help` shows the options and settings of a command.\
+"""
+
+
+def main() -> None:
+    """Run one command; heavy libraries are imported only by the command itself."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        sys.exit(0 if arguments else 2)
+    if arguments[0] in ("-V", "--version"):
+        from mmemo import __version__
+
+        print(f"mmemo {__version__}")
+        return
+    command = arguments[0]
+    if command not in COMMANDS or find_spec(f"mmemo.commands.{command}") is None:
+        print(f"mmemo: expected a command, one of {', '.join(COMMANDS)}; got '{command}'\n\n{USAGE}")
+        sys.exit(2)
+    from mmemo.commands.launch import launch
+
+    launch(command, arguments[1:])

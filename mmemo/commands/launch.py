@@ -1,0 +1,107 @@
+"""Compose a command's config with Hydra, run it, and show its errors."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from mmemo.errors import InputError
+from mmemo.folders import writable_folder
+
+RESUMABLE_PREFIXES = ("trainer.", "hydra.")
+
+
+def config_dir() -> Path:
+    """Folder with the configs: in the package when it was installed, else beside it."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def launch(command: str, overrides: list[str]) -> None:
+    """Run ``mmemo.commands.<command>.run(cfg)`` on the composed config.
+
+    An error of the user's is printed as one message, with exit status 1.
+    """
+    folder, name = config_dir(), command
+    try:
+        if command == "train":
+            folder, name, overrides = _resumed(folder, name, overrides)
+    except InputError as error:
+        _fail(error)
+    sys.argv = [f"mmemo {command}", *overrides]
+
+    @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
+    def run(cfg: DictConfig) -> Any:  # noqa: ANN401
+        try:
+            return importlib.import_module(f"mmemo.commands.{command}").run(cfg)
+        except MissingMandatoryValue as error:
+            key = error.full_key or str(error)
+            _fail(InputError(f"{key}: expected a value, got none; give it with {key}=…"))
+        except Exception as error:
+            problem = _input_error(error)
+            if problem is None:
+                raise
+            _fail(problem)
+
+    run()
+
+
+def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, list[str]]:
+    """Where ``resume=RUN`` is given: the config of that run, in that run's folder."""
+    runs = [o.partition("=")[2] for o in overrides if o.startswith("resume=")]
+    if not runs or runs[-1] in ("", "null"):
+        return folder, name, overrides
+    from mmemo.evaluation.runs import RunFolder
+
+    run = RunFolder.open(runs[-1].strip("'\""))
+    others = [o for o in overrides if not o.startswith("resume=")]
+    foreign = [o for o in others if "=" in o and not o.startswith(RESUMABLE_PREFIXES)]
+    if foreign:
+        raise InputError(
+            f"resume={run.path}: expected no change but to trainer.*, got {' '.join(foreign)}; a "
+            "run with other settings is a new run: leave resume out"
+        )
+    others += [f"resume='{run.path}'", f"hydra.run.dir='{run.path}'", "hydra.output_subdir=null"]
+    return run.composed_config_file.parent, run.composed_config_file.stem, others
+
+
+class WritableFolders(Callback):
+    """Try the output folder before Hydra makes the run's folder in it."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
+        """Check before a single run."""
+        self._check(config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
+        """Check before a sweep."""
+        self._check(config)
+
+    @staticmethod
+    def _check(config: DictConfig) -> None:
+        try:
+            writable_folder(OmegaConf.select(config, "output_dir"), "output_dir")
+        except InputError as error:
+            _fail(error)
+
+
+def _input_error(error: BaseException) -> InputError | None:
+    """The user's error behind an exception; Hydra wraps what a constructor raises."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return cause
+        cause = cause.__cause__
+    return None
+
+
+def _fail(error: InputError) -> None:
+    print(f"mmemo: error: {error}", file=sys.stderr)
+    sys.exit(1)

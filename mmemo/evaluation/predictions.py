@@ -1,0 +1,84 @@
+"""The prediction table: one row for each utterance, as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor
+
+from mmemo.errors import InputError
+
+PROBABILITY_PREFIX = "prob_"
+COLUMNS = (
+    "key",
+    "split",
+    "dialogue_id",
+    "utterance_id",
+    "speaker",
+    "transcript",
+    "target",
+    "pred",
+)
+
+
+def build_table(
+    outputs: Iterable[tuple[Sequence[str], Tensor]], rows: pd.DataFrame, classes: Sequence[str]
+) -> pd.DataFrame:
+    """Join predictions with the utterances they are of.
+
+    Args:
+        outputs: For each batch its keys and its class probabilities (B, C).
+        rows: The utterances that had to be predicted: key, split, dialogue_id, utterance_id,
+            speaker, transcript, emotion.
+        classes: Names of the C classes, in the order of the probabilities.
+
+    Returns:
+        Those columns (the emotion as ``target``), ``pred``, and one ``prob_`` column for each
+        class, in the order of ``rows``. Target and pred are class names.
+
+    Raises:
+        RuntimeError: If an utterance was predicted twice or not at all.
+    """
+    predicted: list[dict[str, object]] = []
+    for keys, probabilities in outputs:
+        for key, values in zip(keys, probabilities.tolist(), strict=True):
+            best = max(range(len(classes)), key=values.__getitem__)
+            row = {f"{PROBABILITY_PREFIX}{n}": v for n, v in zip(classes, values, strict=True)}
+            predicted.append({"key": key, "pred": classes[best], **row})
+    found = [row["key"] for row in predicted]
+    if sorted(map(str, found)) != sorted(rows["key"]):
+        raise RuntimeError(
+            f"expected each of {len(rows)} utterances to be predicted once, got {len(found)} "
+            f"predictions of {len(set(found))} utterances"
+        )
+    utterances = rows.rename(columns={"emotion": "target"})
+    table = utterances[[c for c in COLUMNS if c != "pred"]].merge(pd.DataFrame(predicted), on="key")
+    return table.astype({"dialogue_id": "int64", "utterance_id": "int64"})
+
+
+def classes_of(table: pd.DataFrame) -> list[str]:
+    """Class names in label order, from the probability columns."""
+    prefix = PROBABILITY_PREFIX
+    return [str(c)[len(prefix) :] for c in table.columns if str(c).startswith(prefix)]
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read a prediction table.
+
+    Raises:
+        InputError: If there is none or it is not one.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path}: expected a table of predictions, found none; run `mmemo evaluate run=DIR`"
+        )
+    table = pd.read_parquet(path)
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing or not classes_of(table):
+        raise InputError(
+            f"{path}: expected the columns {', '.join(COLUMNS)} and probabilities, missing "
+            f"{', '.join(missing) or 'the probabilities'}; run `mmemo evaluate run=DIR` again"
+        )
+    return table

@@ -1,0 +1,191 @@
+"""The run folder: the unit of results, and the names of what lies in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mmemo import __version__
+from mmemo.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside one run folder.
+
+    ``config.yaml`` is the resolved config, to be read; ``.hydra/config.yaml`` the composed one,
+    which a run is built again from. ``run.json`` tells what happened, ``data.json`` what it was
+    trained on.
+    """
+
+    path: Path
+
+    @property
+    def info_file(self) -> Path:
+        """What happened: status, times, versions, the chosen checkpoint."""
+        return self.path / "run.json"
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.yaml"
+
+    @property
+    def composed_config_file(self) -> Path:
+        """The config as Hydra composed it, interpolations included."""
+        return self.path / ".hydra" / "config.yaml"
+
+    @property
+    def data_file(self) -> Path:
+        """Counts of what was read, kept, skipped and left out."""
+        return self.path / "data.json"
+
+    @property
+    def history_file(self) -> Path:
+        """Metrics of each epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """State after the last finished epoch."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def predictions_file(self) -> Path:
+        """The prediction table."""
+        return self.path / "predictions.parquet"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Metrics and their protocol."""
+        return self.path / "metrics.json"
+
+    @property
+    def table_file(self) -> Path:
+        """The same metrics as a table."""
+        return self.path / "metrics_table.csv"
+
+    @property
+    def confusion_file(self) -> Path:
+        """Confusion matrix of the test split."""
+        return self.path / "confusion_matrix.png"
+
+    @property
+    def curves_file(self) -> Path:
+        """Loss and accuracy by epoch."""
+        return self.path / "curves.png"
+
+    @property
+    def report_file(self) -> Path:
+        """The page for people."""
+        return self.path / "report.html"
+
+    def assets(self, encoder: str) -> Path:
+        """Folder with what an encoder needs beside its weights."""
+        return self.path / encoder
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """A new run in a folder that Hydra has made.
+
+        Raises:
+            InputError: If another run is in it.
+        """
+        run = cls(path.absolute())
+        if run.info_file.exists():
+            raise InputError(
+                f"{run.path}: expected a folder without a run, it already holds one; continue "
+                f"that one with resume={run.path} or name another folder with hydra.run.dir=DIR"
+            )
+        run.write_info(
+            status="running",
+            started=_now(),
+            mmemo_version=__version__,
+            **_source_state(),
+        )
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run.
+
+        Raises:
+            InputError: If the folder holds none.
+        """
+        run = cls(Path(path).expanduser().absolute())
+        for needed in (run.info_file, run.composed_config_file):
+            if not needed.is_file():
+                found = "that file is missing" if run.path.is_dir() else "there is no such folder"
+                raise InputError(
+                    f"{run.path}: expected a run folder with {needed.relative_to(run.path)}, "
+                    f"{found}; name a folder that `mmemo train` printed"
+                )
+        return run
+
+    def read_info(self) -> dict[str, Any]:
+        """Contents of ``run.json``."""
+        info: dict[str, Any] = json.loads(self.info_file.read_text(encoding="utf-8"))
+        return info
+
+    def write_info(self, **changes: Any) -> None:  # noqa: ANN401
+        """Add to ``run.json`` or replace what it says."""
+        info = self.read_info() if self.info_file.exists() else {}
+        temporary = self.info_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(info | changes, indent=2), encoding="utf-8")
+        temporary.replace(self.info_file)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Hold the folder while a process trains in it; note how that ended.
+
+        Raises:
+            InputError: If another process holds it.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(
+                f"{self.path}: expected a run that nothing works on, another process trains in "
+                "it; wait for that one to end"
+            ) from error
+        self.write_info(status="running", error=None)
+        try:
+            yield
+        except BaseException as error:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
+            problem = f"{type(error).__name__}: {error}"
+            self.write_info(status=status, ended=_now(), error=problem)
+            raise
+        else:
+            self.write_info(status="finished", ended=_now())
+        finally:
+            lock.release()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _source_state() -> dict[str, Any]:
+    """Commit of the source and whether it was changed since, where it is a git checkout."""
+    source = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(source), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD") if (source / ".git").exists() else None
+    return {"git_commit": commit, "git_dirty": bool(git("status", "--porcelain")) if commit else None}

@@ -1,0 +1,85 @@
+"""Figures of a run, from its tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+DOTS_PER_INCH = 150
+TRAIN_COLOUR, VAL_COLOUR = "#0072b2", "#d55e00"
+
+
+def confusion_counts(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Counts of target (rows) by prediction (columns), in label order, zeros included."""
+    counts = pd.crosstab(table["target"], table["pred"])
+    return counts.reindex(index=list(classes), columns=list(classes), fill_value=0)
+
+
+def plot_confusion_matrix(
+    table: pd.DataFrame, classes: Sequence[str], title: str, path: Path
+) -> None:
+    """Draw counts and row percentages, the colour following the percentage.
+
+    Args:
+        table: Prediction table of one split.
+        classes: In label order.
+        title: Above the figure.
+        path: PNG to write.
+    """
+    counts = confusion_counts(table, classes).to_numpy()
+    totals = counts.sum(axis=1, keepdims=True)
+    percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    size = 1.6 + 0.85 * len(classes)
+    figure = Figure(figsize=(size + 0.9, size), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    for row, column in np.ndindex(*counts.shape):
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]}\n{percent[row, column]:.0f} %",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if percent[row, column] > 55 else "black",
+        )
+    axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
+    row_labels = [f"{name} ({n})" for name, n in zip(classes, totals[:, 0], strict=True)]
+    axes.set_yticks(range(len(classes)), row_labels)
+    axes.set(xlabel="predicted", ylabel="annotated (count)", title=title)
+    figure.colorbar(image, ax=axes, label="% of the annotated class", shrink=0.8)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def plot_curves(history: pd.DataFrame, chosen_epoch: int, title: str, path: Path) -> None:
+    """Draw loss and accuracy by epoch for training and validation; mark the chosen epoch.
+
+    Args:
+        history: One row for each epoch, counted from 0.
+        chosen_epoch: Epoch of the checkpoint that is evaluated.
+        title: Above the figure.
+        path: PNG to write.
+    """
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        _plot_metric(axes, history, metric, chosen_epoch)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def _plot_metric(axes: Axes, history: pd.DataFrame, metric: str, chosen_epoch: int) -> None:
+    for split, colour in (("train", TRAIN_COLOUR), ("val", VAL_COLOUR)):
+        values = history[f"{split}/{metric}"]
+        axes.plot(history["epoch"], values, color=colour, marker=".", label=split)
+    axes.axvline(chosen_epoch, color="0.4", linestyle="--", label=f"chosen: epoch {chosen_epoch}")
+    axes.set(xlabel="epoch (from 0)", ylabel=metric)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0, top=1.02 if metric == "accuracy" else None)
+    axes.grid(alpha=0.3)
+    axes.legend()

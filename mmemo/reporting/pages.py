@@ -1,0 +1,80 @@
+"""The report of a run: one page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from mmemo.evaluation.metrics import metrics_table
+from mmemo.evaluation.predictions import classes_of, read_predictions
+from mmemo.evaluation.runs import RunFolder
+from mmemo.reporting.figures import plot_confusion_matrix, plot_curves
+
+MAX_SHOWN = 200
+MOST_CONFIDENT_ERRORS = 15
+
+
+def write_report(run: RunFolder) -> None:
+    """Draw the figures of an evaluated run and write its ``report.html``.
+
+    Only files of the run folder are read. Text of the corpus is escaped.
+    """
+    metrics: dict[str, Any] = json.loads(run.metrics_file.read_text(encoding="utf-8"))
+    data: dict[str, Any] = json.loads(run.data_file.read_text(encoding="utf-8"))
+    table = read_predictions(run.predictions_file)
+    protocol = metrics["protocol"]
+    test = table[table["split"] == "test"]
+    title = f"{protocol['name']}, seed {protocol['seed']}"
+    plot_confusion_matrix(
+        test, classes_of(table), f"{title}: test, N = {len(test)}", run.confusion_file
+    )
+    history = pd.read_csv(run.history_file)
+    plot_curves(history, protocol["checkpoint_epoch"], title, run.curves_file)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mmemo.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(
+        title=title,
+        run_name=run.path.name,
+        protocol=protocol,
+        info=run.read_info(),
+        metrics=metrics["splits"],
+        rows=_by_split(metrics_table(metrics["splits"])),
+        data=data,
+        skipped=data["skipped"][:MAX_SHOWN],
+        errors=_confident_errors(test),
+        confusion=_as_data_uri(run.confusion_file),
+        curves=_as_data_uri(run.curves_file),
+        config=run.config_file.read_text(encoding="utf-8"),
+    )
+    run.report_file.write_text(page, encoding="utf-8")
+
+
+def _by_split(table: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    filled = table.astype(object).where(table.notna(), None)
+    return {
+        str(split): [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
+        for split, rows in filled.groupby("split", sort=False)
+    }
+
+
+def _confident_errors(test: pd.DataFrame) -> list[dict[str, Any]]:
+    """The wrong predictions that the model was most sure of."""
+    wrong = test[test["target"] != test["pred"]].copy()
+    wrong["probability"] = [row[f"prob_{row['pred']}"] for _, row in wrong.iterrows()]
+    wrong = wrong.sort_values("probability", ascending=False).head(MOST_CONFIDENT_ERRORS)
+    columns = ["key", "speaker", "transcript", "target", "pred", "probability"]
+    return [{str(k): v for k, v in row.items()} for row in wrong[columns].to_dict("records")]
+
+
+def _as_data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
