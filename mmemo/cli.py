@@ -41,7 +41,9 @@ def main() -> None:
         return
     command = arguments[0]
     if command not in COMMANDS or find_spec(f"mmemo.commands.{command}") is None:
-        print(f"mmemo: expected a command, one of {', '.join(COMMANDS)}; got '{command}'\n\n{USAGE}")
+        print(
+            f"mmemo: expected a command, one of {', '.join(COMMANDS)}; got '{command}'\n\n{USAGE}"
+        )
         sys.exit(2)
     from mmemo.commands.launch import launch
 

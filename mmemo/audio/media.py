@@ -66,9 +66,8 @@ def decode(path: Path) -> Sound:
             if not container.streams.audio:
                 raise MediaError("no audio", f"{path}: the file has no sound track")
             stream = container.streams.audio[0]
-            stream.thread_type = "NONE"
             frames = list(container.decode(stream))
-            promised_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
+            promised_s = float((stream.duration or 0) * (stream.time_base or 0))
             sample_rate = int(stream.rate)
             channel_layout = stream.layout.name
             waveform = _mix_down(frames)
@@ -96,9 +95,7 @@ def _mix_down(frames: list[AudioFrame]) -> np.ndarray[tuple[int], np.dtype[np.fl
         time_base=first.time_base,
     )
     # Without rematrix_maxval a float mix is not scaled and can exceed full scale.
-    mixer = graph.add(
-        "aresample", "out_chlayout=mono:out_sample_fmt=flt:rematrix_maxval=1.0"
-    )
+    mixer = graph.add("aresample", "out_chlayout=mono:out_sample_fmt=flt:rematrix_maxval=1.0")
     sink = graph.add("abuffersink")
     source.link_to(mixer)
     mixer.link_to(sink)
@@ -111,7 +108,8 @@ def _mix_down(frames: list[AudioFrame]) -> np.ndarray[tuple[int], np.dtype[np.fl
                 mixed = sink.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 break
-            pieces.append(mixed.to_ndarray()[0])  # type: ignore[union-attr]
+            if isinstance(mixed, AudioFrame):
+                pieces.append(mixed.to_ndarray()[0])
     return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
 
 
@@ -123,7 +121,7 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """
     if from_rate == to_rate:
         return waveform
-    return torchaudio.functional.resample(
+    resampled: Tensor = torchaudio.functional.resample(
         waveform,
         from_rate,
         to_rate,
@@ -132,3 +130,4 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
         resampling_method="sinc_interp_kaiser",
         beta=14.769656459379492,
     )
+    return resampled

@@ -283,9 +283,7 @@ def _journal_line(record: Record) -> str:
     return json.dumps(asdict(record)) + "\n"
 
 
-def _append(
-    record: Record, samples: bytes, end: int, audio: BinaryIO, journal: TextIO
-) -> Record:
+def _append(record: Record, samples: bytes, end: int, audio: BinaryIO, journal: TextIO) -> Record:
     placed = Record(**{**asdict(record), "offset": end})
     audio.write(samples)
     audio.flush()
@@ -351,7 +349,15 @@ def _prepare_clip(key: str, path: Path) -> tuple[Record, bytes]:
     samples = prepared.to_int16(resample(waveform, rate, _worker["sample_rate"]))
     data = np.ascontiguousarray(samples, dtype="<i2").tobytes()
     record = Record(
-        key, "kept", "", "", 0, len(samples), zlib.crc32(data), size, sound.sample_rate,
+        key,
+        "kept",
+        "",
+        "",
+        0,
+        len(samples),
+        zlib.crc32(data),
+        size,
+        sound.sample_rate,
         sound.channel_layout,
     )
     return record, data

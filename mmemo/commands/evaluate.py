@@ -78,7 +78,8 @@ def evaluate(
     table.to_parquet(folder.predictions_file, index=False)
     majority = str(datamodule.datasets["train"].rows["emotion"].mode()[0])
     metrics = {
-        split: compute_metrics(rows, majority) for split, rows in table.groupby("split", sort=False)
+        str(split): compute_metrics(rows, majority)
+        for split, rows in table.groupby("split", sort=False)
     }
     document = {"protocol": _protocol(cfg, datamodule, labels, checkpoint), "splits": metrics}
     folder.metrics_file.write_text(json.dumps(document, indent=2), encoding="utf-8")

@@ -99,7 +99,9 @@ def _describe_data(
     prepared = datamodule.prepared
     used = {split: data.rows for split, data in datamodule.datasets.items()}
     counts = prepared.counts()
-    counts["used"] = [sum(map(len, used.values())) if s == "all" else len(used[s]) for s in counts.index]
+    counts["used"] = [
+        sum(map(len, used.values())) if s == "all" else len(used[s]) for s in counts.index
+    ]
     counts.insert(len(counts.columns) - 1, "other class", counts["kept"] - counts["used"])
     max_samples = max_duration_s * prepared.sample_rate
     skipped = prepared.manifest[prepared.manifest["status"] == "skipped"]

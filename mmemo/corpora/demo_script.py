@@ -91,15 +91,13 @@ PROSODY = {
     "surprise": Prosody(97, 99, 148, 4),
 }
 SHARED_PROSODY = (Prosody(42, 15, 158, -3), Prosody(60, 65, 180, 1), Prosody(55, 30, 200, -1))
-PROSODY_SPREAD = Prosody(5, 6, 9, 1.2)
+PROSODY_SPREAD = Prosody(4, 5, 7, 1.0)
 
 SPEAKERS = {
     "Ada": "en-us+f3",
     "Bruno": "en-us+m3",
     "Clara": "en-us+f1",
     "Dev": "en-us+m1",
-    "Edith": "en-us+f2",
-    "Felix": "en-us+m7",
 }
 NOISES = ("hum", "babble", "claps")
 SNRS_DB = (20.0, 15.0, 10.0, 5.0)

@@ -77,7 +77,8 @@ def _upsample(waveform: Samples, native_rate: int) -> Samples:
     frame = av.AudioFrame.from_ndarray(waveform[None], format="flt", layout="mono")
     frame.sample_rate = native_rate
     frames = [*resampler.resample(frame), *resampler.resample(None)]
-    return np.concatenate([f.to_ndarray()[0] for f in frames]).astype(np.float32)
+    upsampled: Samples = np.concatenate([f.to_ndarray()[0] for f in frames]).astype(np.float32)
+    return upsampled
 
 
 def _at_rms(waveform: Samples, rms: float) -> Samples:
@@ -133,4 +134,5 @@ def mix(line: Line, speech: Samples, babble: Sequence[Samples], seed: int) -> Sa
         # Front left, front right, centre, low frequency, side left, side right.
         silence = np.zeros_like(speech)
         channels = [noise(), noise(), speech.copy(), silence, noise(), noise()]
-    return np.clip(np.stack(channels), -1.0, 1.0).astype(np.float32)
+    mixed: Samples = np.clip(np.stack(channels), -1.0, 1.0).astype(np.float32)
+    return mixed

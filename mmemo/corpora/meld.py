@@ -31,6 +31,19 @@ LAYOUT = {
     "test": SplitLayout("test_sent_emo.csv", "output_repeated_splits_test"),
 }
 
+COLUMNS = (
+    "Sr No.",
+    "Utterance",
+    "Speaker",
+    "Emotion",
+    "Sentiment",
+    "Dialogue_ID",
+    "Utterance_ID",
+    "Season",
+    "Episode",
+    "StartTime",
+    "EndTime",
+)
 REQUIRED_COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
 MUST_BE_FILLED = ("Utterance", "Emotion", "Dialogue_ID", "Utterance_ID")
 
@@ -43,7 +56,8 @@ def parse_time_s(text: str) -> float | None:
     if match is None:
         return None
     hours, minutes, seconds, fraction = match.groups()
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + int(fraction) / 10 ** len(fraction)
+    whole = int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+    return whole + float(f"0.{fraction}")
 
 
 class MeldCorpus:

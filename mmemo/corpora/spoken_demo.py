@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import inspect
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
@@ -18,7 +20,7 @@ from tqdm import tqdm
 
 from mmemo.corpora import demo_clips, demo_script, demo_sound
 from mmemo.corpora.demo_script import SPEAKERS, Line, write_script
-from mmemo.corpora.meld import LAYOUT, MeldCorpus
+from mmemo.corpora.meld import COLUMNS, LAYOUT, MeldCorpus
 from mmemo.corpora.utterance import SPLITS, Annotations
 from mmemo.errors import InputError
 
@@ -81,9 +83,7 @@ class SpokenDemoCorpus:
             seeds = np.random.default_rng(self.seed).integers(2**32, size=len(lines)).tolist()
             babble = speech[:12]
             with ProcessPoolExecutor(self.num_workers, mp_context=context) as pool:
-                jobs = pool.map(
-                    _encode, lines, speech, repeat(babble), seeds, paths, chunksize=16
-                )
+                jobs = pool.map(_encode, lines, speech, repeat(babble), seeds, paths, chunksize=16)
                 for _ in tqdm(jobs, total=len(lines), desc="speaking the demo corpus", unit="clip"):
                     pass
             durations_s = [len(s) / demo_sound.SAMPLE_RATE for s in speech]
@@ -95,9 +95,8 @@ class SpokenDemoCorpus:
 
 def _code_digest() -> str:
     digest = hashlib.sha256()
-    for module in (demo_script, demo_sound, demo_clips):
-        digest.update(Path(module.__file__).read_bytes())
-    digest.update(Path(__file__).read_bytes())
+    for module in (demo_script, demo_sound, demo_clips, sys.modules[__name__]):
+        digest.update(inspect.getsource(module).encode())
     return digest.hexdigest()[:8]
 
 
@@ -123,10 +122,7 @@ def _write_annotations(root: Path, lines: list[Line], durations_s: list[float]) 
     for split in SPLITS:
         with (root / LAYOUT[split].annotations).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(
-                "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,"
-                "Season,Episode,StartTime,EndTime".split(",")
-            )
+            writer.writerow(COLUMNS)
             clock_s = 60.0
             rows = [(ln, d) for ln, d in zip(lines, durations_s, strict=True) if ln.split == split]
             for number, (line, duration_s) in enumerate(rows, start=1):

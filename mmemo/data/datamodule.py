@@ -138,9 +138,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         )
 
     @staticmethod
-    def _select(
-        kept: pd.DataFrame, split: str, labels: LabelSet, folder: Path
-    ) -> pd.DataFrame:
+    def _select(kept: pd.DataFrame, split: str, labels: LabelSet, folder: Path) -> pd.DataFrame:
         rows = kept[(kept["split"] == split) & kept["emotion"].isin(labels.classes)]
         if rows.empty:
             raise InputError(
@@ -153,7 +151,7 @@ class EmotionDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled anew in every epoch, by seed and epoch alone."""
         trainer = self.trainer
-        sampler = DistributedSampler(
+        sampler: DistributedSampler[Example] = DistributedSampler(
             self.datasets["train"],
             num_replicas=trainer.world_size if trainer else 1,
             rank=trainer.global_rank if trainer else 0,

@@ -161,7 +161,9 @@ class RunFolder:
         try:
             yield
         except BaseException as error:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
+            status = (
+                "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
+            )
             problem = f"{type(error).__name__}: {error}"
             self.write_info(status=status, ended=_now(), error=problem)
             raise
@@ -188,4 +190,7 @@ def _source_state() -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     commit = git("rev-parse", "HEAD") if (source / ".git").exists() else None
-    return {"git_commit": commit, "git_dirty": bool(git("status", "--porcelain")) if commit else None}
+    return {
+        "git_commit": commit,
+        "git_dirty": bool(git("status", "--porcelain")) if commit else None,
+    }

@@ -51,7 +51,7 @@ def load_model(checkpoint: str | Path, config: Any, option: str, pretrained: boo
     from transformers import AutoModel
 
     if not pretrained:
-        return AutoModel.from_config(config)
+        return AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     with _explained(checkpoint, option):
         return AutoModel.from_pretrained(checkpoint, config=config, use_safetensors=True)
 

@@ -29,8 +29,7 @@ class EpochSeed(callbacks.Callback):
     ) -> None:
         """Seed for this epoch, differently in each process."""
         torch.manual_seed(
-            (self.seed * 100_003 + trainer.current_epoch) * trainer.world_size
-            + trainer.global_rank
+            (self.seed * 100_003 + trainer.current_epoch) * trainer.world_size + trainer.global_rank
         )
 
 

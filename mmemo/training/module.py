@@ -47,9 +47,9 @@ class EmotionModule(lightning.LightningModule):
                 "macro_f1": MulticlassF1Score(num_classes, average="macro"),
             }
         )
-        self.metrics = nn.ModuleDict({
-            "fit": metrics.clone(prefix="train/"), "validate": metrics.clone(prefix="val/")
-        })
+        self.metrics = nn.ModuleDict(
+            {"fit": metrics.clone(prefix="train/"), "validate": metrics.clone(prefix="val/")}
+        )
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C)."""

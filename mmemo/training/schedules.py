@@ -21,6 +21,8 @@ class LinearWarmupDecay:
 
     def __call__(self, optimizer: Optimizer, num_steps: int) -> LRScheduler:
         """Schedule for an optimizer that takes ``num_steps`` steps."""
-        return get_linear_schedule_with_warmup(
-            optimizer, round(self.warmup_ratio * num_steps), num_steps
+        warmup_steps = round(self.warmup_ratio * num_steps)
+        schedule: LRScheduler = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
+            optimizer, warmup_steps, num_steps
         )
+        return schedule
