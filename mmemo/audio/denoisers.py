@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 from unittest.mock import patch
@@ -71,7 +72,8 @@ class DeepFilterNet2:
     def __call__(self, waveform: Tensor) -> Tensor:
         """Enhance (T,) float32 at 48 kHz; the result does not depend on earlier calls."""
         enhance, model, state = self._load()
-        enhanced: Tensor = enhance.enhance(model, state, waveform[None])
+        with _isolated_environment():
+            enhanced: Tensor = enhance.enhance(model, state, waveform[None])
         return enhanced[0]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,8 +89,7 @@ class DeepFilterNet2:
         if self._loaded is None:
             folder = self._find()
             enhance = import_enhance()
-            # The package lets any environment variable override its model's configuration.
-            with patch.dict(os.environ, {"DEVICE": "cpu"}, clear=True):
+            with _isolated_environment():
                 try:
                     model, state, _ = enhance.init_df(str(folder), log_level="none", log_file=None)
                 except (RuntimeError, OSError, EOFError, KeyError, pickle.UnpicklingError) as error:
@@ -99,3 +100,8 @@ class DeepFilterNet2:
                     ) from error
             self._loaded = (enhance, model, state)
         return self._loaded
+
+
+def _isolated_environment() -> AbstractContextManager[Any]:
+    """The package lets any environment variable override its model's settings: hide them all."""
+    return patch.dict(os.environ, {"DEVICE": "cpu"}, clear=True)

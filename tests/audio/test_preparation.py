@@ -1,0 +1,299 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from mmemo.audio import preparation
+from mmemo.audio.media import decode, resample
+from mmemo.audio.preparation import Preparer, corpus_id
+from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.meld import MeldCorpus
+from mmemo.errors import InputError
+from tests.conftest import MeldMaker, meld_row, write_csv
+
+FILES = ("audio.i16", "manifest.parquet", "skipped.csv", "journal.jsonl", "meta.json")
+
+
+class Halver:
+    """A denoiser whose result is known: half the waveform."""
+
+    name = "halver"
+    version = "1"
+    sample_rate = 24_000
+
+    def check(self) -> None: ...
+
+    def __call__(self, waveform: Tensor) -> Tensor:
+        return waveform / 2
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_prepared_sound_is_the_clip_resampled(make_meld: MeldMaker, tmp_path: Path) -> None:
+    annotations = MeldCorpus(make_meld()).read()
+    corpus = Preparer(tmp_path / "p", num_workers=0).prepare(annotations, None)
+    assert corpus.sample_rate == 16_000
+    row = corpus.kept.iloc[7]
+    expected = resample(decode(Path(row["media_path"])).waveform, 48_000, 16_000)
+    found = corpus.read(row["offset"], row["num_samples"])
+    torch.testing.assert_close(found, expected, atol=0.5 / 32767 + 1e-7, rtol=0)
+    assert (row["source_rate"], row["channel_layout"]) == (48_000, "mono")
+
+
+def test_denoiser_gets_its_own_rate(make_meld: MeldMaker, tmp_path: Path) -> None:
+    annotations = MeldCorpus(make_meld()).read()
+    preparer = Preparer(tmp_path / "p", num_workers=0)
+    halved, plain = preparer.prepare(annotations, Halver()), preparer.prepare(annotations, None)
+    assert halved.folder != plain.folder, "two denoisers live side by side"
+    a, b = halved.kept.iloc[0], plain.kept.iloc[0]
+    torch.testing.assert_close(
+        halved.read(a["offset"], a["num_samples"])[800:-800],
+        plain.read(b["offset"], b["num_samples"])[800:-800] / 2,
+        atol=1e-4,
+        rtol=0,
+    )
+
+
+def test_every_row_is_kept_or_skipped_with_its_reason(
+    make_meld: MeldMaker, tmp_path: Path
+) -> None:
+    root = make_meld()
+    clips = root / "train_splits"
+    (clips / "dia0_utt0.mp4").unlink()
+    (clips / "dia0_utt1.mp4").write_bytes(b"nonsense")
+    rows = [meld_row(0, index, "joy") for index in range(4)] + [meld_row(0, 4, "joy", text="")]
+    write_csv(root / "train_sent_emo.csv", rows)
+    corpus = Preparer(tmp_path / "p", num_workers=0).prepare(MeldCorpus(root).read(), None)
+    counts = corpus.counts()
+    assert counts.loc["train"].to_dict() == {
+        "rows": 5,
+        "kept": 2,
+        "corrupt container": 1,
+        "missing clip": 1,
+        "missing field": 1,
+    }
+    assert counts.loc["all", ["rows", "kept"]].tolist() == [15, 12]
+    skipped = pd.read_csv(corpus.folder / "skipped.csv").set_index("key")
+    assert str(clips / "dia0_utt1.mp4") in skipped.loc["train/dia0_utt1", "detail"]
+    assert skipped.loc["train/dia0_utt0", "reason"] == "missing clip"
+
+
+def test_processes_give_the_same_bytes_as_one(make_meld: MeldMaker, tmp_path: Path) -> None:
+    annotations = MeldCorpus(make_meld(per_split=10)).read()
+    one = Preparer(tmp_path / "one", num_workers=0).prepare(annotations, None)
+    two = Preparer(tmp_path / "two", num_workers=2).prepare(annotations, None)
+    assert contents(one.folder) == contents(two.folder)
+
+
+def test_preparing_twice_does_nothing(
+    make_meld: MeldMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotations = MeldCorpus(make_meld()).read()
+    preparer = Preparer(tmp_path / "p", num_workers=0)
+    folder = preparer.prepare(annotations, None).folder
+    times = {name: (folder / name).stat().st_mtime_ns for name in FILES}
+    monkeypatch.setattr(preparation, "decode", None)
+    preparer.prepare(annotations, None)
+    assert {name: (folder / name).stat().st_mtime_ns for name in FILES} == times
+
+
+def test_only_a_changed_clip_is_prepared_again(
+    make_meld: MeldMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_meld()
+    clip = root / "train_splits" / "dia0_utt1.mp4"
+    content = clip.read_bytes()
+    clip.unlink()
+    annotations = MeldCorpus(root).read()
+    preparer = Preparer(tmp_path / "p", num_workers=0)
+    assert len(preparer.prepare(annotations, None).kept) == 14
+    clip.write_bytes(content)
+    decoded = []
+    monkeypatch.setattr(preparation, "decode", lambda path: decoded.append(path) or decode(path))
+    corpus = preparer.prepare(annotations, None)
+    assert decoded == [clip]
+    assert len(corpus.kept) == 15
+    row = corpus.manifest.set_index("key").loc["train/dia0_utt1"]
+    expected = resample(decode(clip).waveform, 48_000, 16_000)
+    found = corpus.read(row["offset"], row["num_samples"])
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+
+
+def test_prepared_corpus_outlives_its_clips(make_meld: MeldMaker, tmp_path: Path) -> None:
+    root = make_meld()
+    annotations = MeldCorpus(root).read()
+    preparer = Preparer(tmp_path / "p", num_workers=0)
+    preparer.prepare(annotations, None)
+    for clip in root.glob("*/*.mp4"):
+        clip.unlink()
+    assert len(preparer.prepare(annotations, None).kept) == 15
+
+
+PREPARE = """
+import sys
+from pathlib import Path
+from mmemo.audio import preparation
+from mmemo.corpora.meld import MeldCorpus
+
+if __name__ == "__main__":
+    annotations = MeldCorpus(sys.argv[1]).read()
+    preparation.Preparer(sys.argv[2], num_workers=int(sys.argv[3])).prepare(annotations, None)
+"""
+
+
+def start_preparing(script: Path, root: Path, target: Path, workers: int) -> subprocess.Popen[bytes]:
+    script.write_text(PREPARE)
+    return subprocess.Popen(
+        [sys.executable, str(script), str(root), str(target), str(workers)],
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_killed_and_continued_gives_the_same_bytes(make_meld: MeldMaker, tmp_path: Path) -> None:
+    root = make_meld(per_split=60, duration_s=1.5)
+    annotations = MeldCorpus(root).read()
+    name = corpus_id(annotations, None, 16_000)
+    whole = Preparer(tmp_path / "whole", num_workers=0).prepare(annotations, None)
+    script, target = tmp_path / "prepare.py", tmp_path / "killed"
+    journal = target / name / "journal.jsonl"
+    finished_before = 0
+    for wanted in (3, 70):
+        process = start_preparing(script, root, target, workers=1)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
+            if lines >= wanted:
+                break
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        finished = journal.read_bytes().count(b"\n")
+        assert wanted <= finished < 180, "killed in the middle"
+        assert not (target / name / "manifest.parquet").exists()
+        assert finished >= finished_before
+        finished_before = finished
+    with (target / name / "audio.i16").open("ab") as audio:
+        audio.write(b"\x01\x02\x03")
+    with journal.open("a") as file:
+        file.write('{"key": "torn')
+    done = {json.loads(line)["key"] for line in journal.read_text().splitlines()[:-1]}
+    decoded: list[Path] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparation, "decode", lambda path: decoded.append(path) or decode(path))
+        continued = Preparer(target, num_workers=0).prepare(annotations, None)
+    assert len(decoded) == 180 - len(done), "nothing done is redone"
+    assert contents(continued.folder) == contents(whole.folder)
+
+
+def test_workers_end_with_a_killed_parent(make_meld: MeldMaker, tmp_path: Path) -> None:
+    root = make_meld(per_split=60, duration_s=1.5)
+    process = start_preparing(tmp_path / "prepare.py", root, tmp_path / "p", workers=2)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list((tmp_path / "p").glob("*/audio.i16")):
+        time.sleep(0.01)
+    workers = [int(p) for p in os.listdir("/proc") if p.isdigit() and parent(p) == process.pid]
+    assert workers
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    while time.monotonic() < deadline and any(running(worker) for worker in workers):
+        time.sleep(0.05)
+    assert not any(running(worker) for worker in workers)
+
+
+def parent(pid: str) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_two_at_once_prepare_once(make_meld: MeldMaker, tmp_path: Path) -> None:
+    root = make_meld(per_split=20)
+    script, target = tmp_path / "prepare.py", tmp_path / "p"
+    both = [start_preparing(script, root, target, workers=0) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    (journal,) = target.glob("*/journal.jsonl")
+    keys = [json.loads(line)["key"] for line in journal.read_text().splitlines()]
+    assert len(keys) == len(set(keys)) == 60
+
+
+def test_all_clips_missing_is_an_error_that_names_the_reasons(
+    make_meld: MeldMaker, tmp_path: Path
+) -> None:
+    annotations = MeldCorpus(make_meld(clips=False)).read()
+    with pytest.raises(InputError, match=r"skipped\.csv: expected at least one clip with sound"):
+        Preparer(tmp_path / "p", num_workers=0).prepare(annotations, None)
+
+
+def test_unwritable_folder_is_found_before_any_clip(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"preparer\.folder: expected a folder that can be wri"):
+        Preparer(tmp_path / "file" / "p").check(None)
+
+
+def test_a_full_disk_keeps_what_is_done(
+    make_meld: MeldMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotations = MeldCorpus(make_meld()).read()
+    preparer = Preparer(tmp_path / "p", num_workers=0)
+    append = preparation._append
+    calls = []
+
+    def append_until_full(*arguments: object) -> object:
+        if len(calls) == 4:
+            raise OSError(28, "No space left on device")
+        calls.append(arguments)
+        return append(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "_append", append_until_full)
+        with pytest.raises(InputError, match="No space left on device.*Finished clips are kept"):
+            preparer.prepare(annotations, None)
+    decoded = []
+    monkeypatch.setattr(preparation, "decode", lambda path: decoded.append(path) or decode(path))
+    assert len(preparer.prepare(annotations, None).kept) == 15
+    assert len(decoded) == 11
+
+
+def test_identity_follows_content_denoiser_and_rate(make_meld: MeldMaker) -> None:
+    root = make_meld(clips=False)
+    before = MeldCorpus(root).read()
+    write_csv(root / "dev_sent_emo.csv", [meld_row(0, 0, "joy", "Another text.")])
+    after = MeldCorpus(root).read()
+    names = {
+        corpus_id(before, None, 16_000),
+        corpus_id(after, None, 16_000),
+        corpus_id(before, Halver(), 16_000),
+        corpus_id(before, None, 8_000),
+    }
+    assert len(names) == 4
+
+
+def test_folder_without_a_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a prepared corpus"):
+        PreparedCorpus(tmp_path)
+
+
+def test_quantising_clips_and_rounds() -> None:
+    from mmemo.audio.prepared import to_int16
+
+    samples = to_int16(torch.tensor([0.0, 1.0, -1.0, 1.7, 0.5 / 32767 + 1e-6]))
+    np.testing.assert_array_equal(samples, [0, 32767, -32767, 32767, 1])

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmemo.corpora.demo_clips import write_clip
+from mmemo.corpora.meld import COLUMNS, LAYOUT
+from mmemo.corpora.utterance import LabelSet
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+# Tensors this small are slower on several threads, the more so on a busy machine.
+torch.set_num_threads(1)
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+CLIP_RATE = 48_000
+FIVE = ("anger", "joy", "neutral", "sadness", "surprise")
+
+Row = dict[str, str]
+
+
+def tone(frequency_hz: float, duration_s: float, rate: int = CLIP_RATE) -> np.ndarray:
+    """(T,) sine of amplitude 0.3."""
+    time_s = np.arange(round(duration_s * rate)) / rate
+    return (0.3 * np.sin(2 * np.pi * frequency_hz * time_s)).astype(np.float32)
+
+
+def write_csv(path: Path, rows: list[Row], columns: tuple[str, ...] = COLUMNS) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def meld_row(dialogue_id: int, utterance_id: int, emotion: str, text: str = "Hello there.") -> Row:
+    return {
+        "Sr No.": "1",
+        "Utterance": text,
+        "Speaker": "Ada",
+        "Emotion": emotion,
+        "Sentiment": "neutral",
+        "Dialogue_ID": str(dialogue_id),
+        "Utterance_ID": str(utterance_id),
+        "Season": "1",
+        "Episode": "2",
+        "StartTime": "00:00:01,500",
+        "EndTime": "00:00:02,000",
+    }
+
+
+MeldMaker = Callable[..., Path]
+
+
+@pytest.fixture
+def make_meld(tmp_path: Path) -> MeldMaker:
+    """Makes a MELD.Raw tree of tones: a few utterances of five classes in every split."""
+
+    def make(
+        name: str = "meld", per_split: int = 5, duration_s: float = 0.3, clips: bool = True
+    ) -> Path:
+        root = tmp_path / name
+        for split_index, layout in enumerate(LAYOUT.values()):
+            (root / layout.clips).mkdir(parents=True)
+            rows = []
+            for index in range(per_split):
+                emotion = FIVE[index % len(FIVE)]
+                rows.append(meld_row(0, index, emotion, f"Sentence {index} of {emotion}."))
+                if clips:
+                    pitch_hz = 200.0 + 100 * (index % len(FIVE)) + 10 * split_index
+                    write_clip(
+                        root / layout.clips / f"dia0_utt{index}.mp4",
+                        tone(pitch_hz, duration_s)[None],
+                        CLIP_RATE,
+                        "mono",
+                        (0, 0, 0),
+                    )
+            write_csv(root / layout.annotations, rows)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def five() -> LabelSet:
+    return LabelSet("five", dict.fromkeys(FIVE, "#000000"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Iterator[Path]:
+    if not SHARED_DATA.is_dir():
+        pytest.skip("needs the project's shared data folder")
+    yield SHARED_DATA
