@@ -15,6 +15,11 @@ from mmemo.models.protocols import Features
 
 NORMALISATION_EPSILON = 1e-7
 
+# One constant shift and scale for all utterances brings log-mel energies of speech (natural
+# logarithm of power) near zero mean and unit spread and keeps their level.
+LOG_MEL_MEAN = -6.0
+LOG_MEL_SCALE = 4.5
+
 
 class PretrainedAudioEncoder(nn.Module):
     """A transformers speech model that takes raw waveforms, fine-tuned as a whole.
@@ -122,12 +127,12 @@ class LogMelEncoder(nn.Module):
     def __init__(
         self,
         sample_rate: int = 16_000,
-        num_mels: int = 80,
+        num_mels: int = 64,
         window_ms: float = 50.0,
-        hop_ms: float = 12.5,
-        width: int = 96,
-        num_layers: int = 3,
-        dropout: float = 0.2,
+        hop_ms: float = 16.0,
+        width: int = 48,
+        num_layers: int = 2,
+        dropout: float = 0.3,
         pooling: str = "mean_std",
     ) -> None:
         super().__init__()
@@ -155,8 +160,8 @@ class LogMelEncoder(nn.Module):
 
     def forward(self, audio: AudioInput) -> Features:
         """Encode (B, T) into frames (B, F, D)."""
-        # -13.8 to about 6 in natural logarithm of power becomes about -1 to 1.
-        frames = (torch.log(self.mel(audio.waveform) + 1e-6) + 4.0) / 10.0
+        log_mel = torch.log(self.mel(audio.waveform) + 1e-6)
+        frames = (log_mel - LOG_MEL_MEAN) / LOG_MEL_SCALE
         frames = frames.transpose(1, 2)
         lengths = (audio.mask.sum(dim=1) - self.min_samples) // self.hop_samples + 1
         positions = torch.arange(frames.shape[1], device=frames.device)

@@ -8,7 +8,7 @@ from typing import cast
 
 import tokenizers
 import torch
-from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
 from mmemo.data.batch import TextInput
@@ -79,8 +79,10 @@ class PretrainedTextEncoder(nn.Module):
 class ScratchTextEncoder(nn.Module):
     """A small transformer with a tokenizer of its own, both from the training split alone.
 
+    The tokenizer is a byte-pair encoding of bytes: any text has tokens, known or not.
+
     Args:
-        vocab_size: Tokens at most; what the training split lacks becomes "[UNK]".
+        vocab_size: Tokens at most, the 256 bytes and two special ones included.
         width: D of the tokens' vectors.
         num_layers: Transformer layers.
         num_heads: Attention heads.
@@ -99,7 +101,7 @@ class ScratchTextEncoder(nn.Module):
         num_layers: int = 2,
         num_heads: int = 4,
         max_tokens: int = 64,
-        dropout: float = 0.2,
+        dropout: float = 0.3,
         pooling: str = "mean",
         assets_dir: str | Path | None = None,
     ) -> None:
@@ -122,12 +124,15 @@ class ScratchTextEncoder(nn.Module):
 
     def fit(self, transcripts: Sequence[str]) -> None:
         """Learn the tokenizer from the training split's transcripts; case is kept."""
-        tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        # The library's WordPiece and Unigram trainers give another vocabulary in each process.
+        tokenizer = tokenizers.Tokenizer(models.BPE())
         tokenizer.normalizer = normalizers.NFC()
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
             vocab_size=self.vocab_size,
-            special_tokens=["[PAD]", "[UNK]", "[CLS]"],
+            special_tokens=["[PAD]", "[CLS]"],
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
         tokenizer.train_from_iterator(sorted(transcripts), trainer)

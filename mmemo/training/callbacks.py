@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import callbacks
 
 
-class EpochSeed(callbacks.Callback):
-    """Seed torch at the start of each training epoch with seed and epoch.
+class StepSeed(callbacks.Callback):
+    """Seed all random numbers before each training step with seed, epoch, step and process.
 
-    Dropout then depends on the epoch alone, not on what ran before: a run that is continued
-    after an epoch takes the same steps as one that was never interrupted.
+    Dropout, layer drop and SpecAugment then depend on nothing that ran before: a run that is
+    continued takes the same steps as one that was never interrupted. (Seeding once an epoch is
+    not enough: a loader draws a number when it starts, at another moment in a resumed run.)
 
     Args:
         seed: The run's seed.
@@ -24,13 +27,19 @@ class EpochSeed(callbacks.Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_epoch_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    def on_train_batch_start(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        batch: object,
+        batch_idx: int,
     ) -> None:
-        """Seed for this epoch, differently in each process."""
-        torch.manual_seed(
-            (self.seed * 100_003 + trainer.current_epoch) * trainer.world_size + trainer.global_rank
-        )
+        """Seed Python, NumPy and torch for this step."""
+        entropy = [self.seed, trainer.current_epoch, batch_idx, trainer.global_rank]
+        (state,) = np.random.SeedSequence(entropy).generate_state(1)
+        random.seed(int(state))
+        np.random.seed(int(state))
+        torch.manual_seed(int(state))
 
 
 class EpochHistory(callbacks.Callback):

@@ -30,8 +30,12 @@ def write_wheel(folder: Path, weights: bytes) -> None:
         wheel.writestr(f"{WHEEL_FOLDER}{CHECKPOINT_FILE}", weights)
         wheel.writestr("df/__init__.py", "raise RuntimeError('the old package is not installed')")
         info = "deepfilternet-0.2.4.dist-info"
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: DeepFilterNet\nVersion: 0.2.4\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: DeepFilterNet\nVersion: 0.2.4\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr(f"{info}/RECORD", "")
 
 

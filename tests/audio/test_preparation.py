@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -65,9 +64,7 @@ def test_denoiser_gets_its_own_rate(make_meld: MeldMaker, tmp_path: Path) -> Non
     )
 
 
-def test_every_row_is_kept_or_skipped_with_its_reason(
-    make_meld: MeldMaker, tmp_path: Path
-) -> None:
+def test_every_row_is_kept_or_skipped_with_its_reason(make_meld: MeldMaker, tmp_path: Path) -> None:
     root = make_meld()
     clips = root / "train_splits"
     (clips / "dia0_utt0.mp4").unlink()
@@ -152,7 +149,9 @@ if __name__ == "__main__":
 """
 
 
-def start_preparing(script: Path, root: Path, target: Path, workers: int) -> subprocess.Popen[bytes]:
+def start_preparing(
+    script: Path, root: Path, target: Path, workers: int
+) -> subprocess.Popen[bytes]:
     script.write_text(PREPARE)
     return subprocess.Popen(
         [sys.executable, str(script), str(root), str(target), str(workers)],
@@ -202,7 +201,8 @@ def test_workers_end_with_a_killed_parent(make_meld: MeldMaker, tmp_path: Path) 
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list((tmp_path / "p").glob("*/audio.i16")):
         time.sleep(0.01)
-    workers = [int(p) for p in os.listdir("/proc") if p.isdigit() and parent(p) == process.pid]
+    processes = [p.name for p in Path("/proc").iterdir() if p.name.isdigit()]
+    workers = [int(name) for name in processes if parent(name) == process.pid]
     assert workers
     process.send_signal(signal.SIGKILL)
     process.wait()

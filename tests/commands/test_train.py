@@ -1,0 +1,213 @@
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from omegaconf import OmegaConf
+from sklearn.metrics import f1_score
+
+from mmemo.evaluation.runs import RunFolder
+from tests.commands.conftest import HOSTILE, Cli, only_run
+
+
+def weights(run: RunFolder, name: str | None = None) -> dict[str, torch.Tensor]:
+    path = run.path / (name or run.read_info()["checkpoint"])
+    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
+    return state
+
+
+def assert_same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def test_train_leaves_a_complete_run(cli: Cli, small: list[str], tmp_path: Path) -> None:
+    printed = cli("train", *small).stdout
+    run = only_run(tmp_path)
+    for path in (run.table_file, run.confusion_file, run.curves_file, run.report_file):
+        assert path.is_file()
+        assert str(path) in printed
+    info = run.read_info()
+    assert info["status"] == "finished"
+    data = json.loads(run.data_file.read_text())
+    assert data["counts"]["train"]["rows"] == 15
+    assert data["counts"]["train"]["used"] == 14
+    assert data["counts"]["train"]["corrupt container"] == 1
+    assert data["skipped"][0]["key"] == "train/dia0_utt3"
+    config = OmegaConf.load(run.config_file)
+    assert config.run_dir == str(run.path), "the config is resolved"
+
+    table = pd.read_parquet(run.predictions_file)
+    document = json.loads(run.metrics_file.read_text())
+    protocol = document["protocol"]
+    assert protocol["selection"] == "checkpoint with the min val/loss"
+    assert protocol["num_utterances"] == {"train": 14, "val": 15, "test": 15}
+    for split in ("val", "test"):
+        part = table[table["split"] == split]
+        expected = f1_score(part["target"], part["pred"], average="macro", zero_division=0)
+        assert document["splits"][split]["macro"]["f1"] == pytest.approx(expected, abs=1e-6)
+    history = pd.read_csv(run.history_file)
+    assert history["epoch"].tolist() == [0, 1]
+    best = int(history["val/loss"].idxmin())
+    assert protocol["checkpoint_epoch"] == best
+    assert info["best_score"] == pytest.approx(history["val/loss"].min())
+    assert info["checkpoint"] == f"checkpoints/best-{best:02d}.ckpt"
+
+    page = run.report_file.read_text()
+    assert HOSTILE not in page
+    assert (
+        "&lt;script&gt;alert(&#39;x&#39;)" in page
+        or HOSTILE not in table[table["pred"] != table["target"]]["transcript"].tolist()
+    )
+    assert "dia0_utt3.mp4" in page
+    assert page.count("data:image/png;base64,") == 2
+    assert not re.search(r"""(?:src|href)=["'](?!data:)""", page), "nothing is fetched"
+
+
+def test_evaluate_gives_the_same_again(cli: Cli, small: list[str], tmp_path: Path) -> None:
+    cli("train", *small)
+    run = only_run(tmp_path)
+    names = ("predictions.parquet", "metrics.json", "metrics_table.csv")
+    before = {name: (run.path / name).read_bytes() for name in names}
+    for name in names:
+        (run.path / name).unlink()
+    run.report_file.unlink()
+    moved = RunFolder(tmp_path / "moved run")
+    run.path.rename(moved.path)
+    printed = cli("evaluate", f"run='{moved.path}'").stdout
+    assert {name: (moved.path / name).read_bytes() for name in names} == before
+    assert str(moved.report_file) in printed
+
+
+def test_same_seed_gives_the_same_weights(cli: Cli, small: list[str], tmp_path: Path) -> None:
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        cli("train", *small, f"name={name}", f"seed={seed}")
+    a, b, c = (weights(only_run(tmp_path, name)) for name in "abc")
+    assert_same_weights(a, b)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_resumed_after_a_kill_equals_undisturbed(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    long = [*small, "trainer.max_epochs=30", "callbacks.early_stopping.patience=100"]
+    cli("train", *long, "name=whole")
+    command = [sys.executable, "-m", "mmemo", "train", *long, "name=killed"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=-3, stderr=-3)
+    deadline = time.monotonic() + 120
+    history: list[Path] = []
+    while time.monotonic() < deadline:
+        history = list((tmp_path / "outputs" / "killed").glob("*/history.csv"))
+        if history and history[0].read_text().count("\n") >= 4:
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed = RunFolder.open(history[0].parent)
+    assert killed.read_info()["status"] == "running"
+    assert not killed.metrics_file.exists()
+    at_kill = len(pd.read_csv(killed.history_file))
+    assert 3 <= at_kill < 30, "killed in the middle"
+
+    refused = cli("evaluate", f"run={killed.path}", expect=1)
+    assert f"continue it with `mmemo train resume={killed.path}`" in refused.stderr
+    cli("train", f"resume={killed.path}")
+    whole = only_run(tmp_path, "whole")
+    assert killed.read_info()["status"] == "finished"
+    pd.testing.assert_frame_equal(
+        pd.read_csv(killed.history_file), pd.read_csv(whole.history_file), check_exact=True
+    )
+    assert killed.read_info()["checkpoint"] == whole.read_info()["checkpoint"]
+    assert_same_weights(weights(killed), weights(whole))
+    last = "checkpoints/last.ckpt"
+    assert_same_weights(weights(killed, last), weights(whole, last))
+    assert killed.predictions_file.read_bytes() == whole.predictions_file.read_bytes()
+
+    again = cli("train", f"resume={killed.path}", expect=1)
+    assert "expected a run that was interrupted, it is finished" in again.stderr
+
+
+def test_resume_refuses_other_settings(cli: Cli, small: list[str], tmp_path: Path) -> None:
+    cli("train", *small)
+    run = only_run(tmp_path)
+    done = cli("train", f"resume={run.path}", "optimizer.lr=1", expect=1)
+    assert "expected no change but to trainer.*, got optimizer.lr=1" in done.stderr
+
+
+@pytest.mark.parametrize("left_out", ["audio_encoder", "text_encoder"])
+def test_unimodal_baselines_take_the_same_path(
+    cli: Cli, small: list[str], tmp_path: Path, left_out: str
+) -> None:
+    kept = [o for o in small if not o.startswith(left_out)]
+    cli("train", *kept, f"{left_out}=none")
+    run = only_run(tmp_path)
+    assert json.loads(run.metrics_file.read_text())["protocol"][left_out] == "none"
+    assert not any(f"classifier.{left_out}" in name for name in weights(run))
+
+
+def test_pretrained_encoders_end_to_end(
+    cli: Cli, small: list[str], tmp_path: Path, tiny_wavlm: Path, tiny_roberta: Path
+) -> None:
+    kept = [o for o in small if "encoder" not in o]
+    cli(
+        "train",
+        *kept,
+        f"audio_encoder.checkpoint={tiny_wavlm}",
+        f"text_encoder.checkpoint={tiny_roberta}",
+        "data.max_duration_s=0.5",
+        "text_cleaning=paper",
+    )
+    run = only_run(tmp_path)
+    before = run.predictions_file.read_bytes()
+    hidden = tiny_wavlm.with_name("hidden")
+    tiny_wavlm.rename(hidden)
+    try:
+        cli("evaluate", f"run={run.path}")
+    finally:
+        hidden.rename(tiny_wavlm)
+    assert run.predictions_file.read_bytes() == before, "a run needs no checkpoint but its own"
+
+
+def test_a_fault_shows_before_any_clip_is_decoded(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    pretrained = [o for o in small if not o.startswith("audio_encoder")]
+    (tmp_path / "file").write_text("")
+    for changes, said in (
+        ([*pretrained, f"audio_encoder.checkpoint={tmp_path}"], "audio_encoder.checkpoint: expec"),
+        ([*small, f"preparer.folder={tmp_path}/file/p"], "preparer.folder: expected a folder that"),
+        ([*small, f"output_dir={tmp_path}/file"], "output_dir: expected a folder that can be wri"),
+        ([*small[:-1], "audio_encoder=none", "text_encoder=none"], "leave one of them out"),
+    ):
+        overrides = [o for o in changes if "none" not in changes[-1] or "encoder." not in o]
+        done = cli("train", *overrides, expect=1)
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not list(tmp_path.glob("cache/prepared/*/audio.i16"))
+
+
+def test_a_damaged_checkpoint_is_named(cli: Cli, small: list[str], tmp_path: Path) -> None:
+    cli("train", *small)
+    run = only_run(tmp_path)
+    checkpoint = run.path / run.read_info()["checkpoint"]
+    checkpoint.write_bytes(b"damaged")
+    done = cli("evaluate", f"run={run.path}", expect=1)
+    assert f"{checkpoint}: expected the checkpoint of a run" in done.stderr
+
+
+def test_a_changed_corpus_is_not_evaluated(
+    cli: Cli, small: list[str], tmp_path: Path, tones: Path
+) -> None:
+    cli("train", *small)
+    run = only_run(tmp_path)
+    path = tones / "test_sent_emo.csv"
+    path.write_text(path.read_text().replace("Tone 1.", "Another."))
+    done = cli("evaluate", f"run={run.path}", expect=1)
+    assert "expected the corpus that the run was trained on" in done.stderr

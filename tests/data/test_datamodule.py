@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmemo.audio.preparation import Preparer
+from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.meld import MeldCorpus
+from mmemo.corpora.utterance import LabelSet
+from mmemo.data.datamodule import EmotionDataModule
+from mmemo.data.text_cleaning import AlphanumericCleaning
+from mmemo.errors import InputError
+from tests.conftest import MeldMaker
+
+
+class Doubling:
+    sample_rate = 16_000
+    min_samples = 1
+    fixed_samples = None
+
+    def preprocess(self, waveform: Tensor) -> Tensor:
+        return waveform * 2
+
+
+class Lengths:
+    pad_token_id = 0
+
+    def tokenize(self, transcript: str) -> list[int]:
+        return [len(word) for word in transcript.split()]
+
+
+@pytest.fixture
+def prepared(make_meld: MeldMaker, tmp_path: Path) -> PreparedCorpus:
+    annotations = MeldCorpus(make_meld(per_split=10)).read()
+    return Preparer(tmp_path / "p", num_workers=0).prepare(annotations, None)
+
+
+def build(prepared: PreparedCorpus, labels: LabelSet, **changes: object) -> EmotionDataModule:
+    arguments = {
+        "audio_encoder": Doubling(),
+        "text_encoder": Lengths(),
+        "batch_size": 4,
+        "eval_batch_size": 4,
+        "max_duration_s": 0.1,
+        "num_workers": 0,
+        "seed": 3,
+    }
+    return EmotionDataModule(prepared, labels, **{**arguments, **changes})  # type: ignore[arg-type]
+
+
+def test_examples_are_cut_and_preprocessed(prepared: PreparedCorpus, five: LabelSet) -> None:
+    dataset = build(prepared, five).datasets["val"]
+    example = dataset[6]
+    assert example.key == "val/dia0_utt6"
+    assert example.target == five.index("joy")
+    assert example.waveform is not None
+    row = prepared.kept.set_index("key").loc["val/dia0_utt6"]
+    torch.testing.assert_close(example.waveform, 2 * prepared.read(row["offset"], 1600))
+    assert example.input_ids is not None
+    assert example.input_ids.tolist() == [8, 1, 2, 4]
+
+
+def test_text_is_cleaned_before_it_is_tokenised(prepared: PreparedCorpus, five: LabelSet) -> None:
+    dataset = build(prepared, five, text_cleaning=AlphanumericCleaning()).datasets["val"]
+    assert dataset.transcripts[6] == "Sentence 6 of joy"
+
+
+def test_other_classes_are_left_out(prepared: PreparedCorpus) -> None:
+    labels = LabelSet("two", {"joy": "#1", "anger": "#2"})
+    datamodule = build(prepared, labels)
+    assert [len(d) for d in datamodule.datasets.values()] == [4, 4, 4]
+    assert datamodule.datasets["train"].targets == [1, 0, 1, 0]
+
+
+def test_order_is_new_in_each_epoch_and_given_by_the_seed(
+    prepared: PreparedCorpus, five: LabelSet
+) -> None:
+    def order(epoch: int, seed: int) -> list[str]:
+        loader = build(prepared, five, seed=seed).train_dataloader()
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        return [key for batch in loader for key in batch.keys]
+
+    assert order(0, 3) == order(0, 3)
+    assert order(0, 3) != order(1, 3)
+    assert order(0, 3) != order(0, 4)
+    assert len(set(order(0, 3))) == 10
+
+
+def test_evaluation_keeps_corpus_order(prepared: PreparedCorpus, five: LabelSet) -> None:
+    keys = [key for batch in build(prepared, five).test_dataloader() for key in batch.keys]
+    assert keys == [f"test/dia0_utt{index}" for index in range(10)]
+
+
+def test_loader_processes_give_the_same(prepared: PreparedCorpus, five: LabelSet) -> None:
+    here = list(build(prepared, five).val_dataloader())
+    there = list(build(prepared, five, num_workers=1).val_dataloader())
+    for a, b in zip(here, there, strict=True):
+        assert a.keys == b.keys
+        assert a.audio is not None
+        assert b.audio is not None
+        torch.testing.assert_close(a.audio.waveform, b.audio.waveform, rtol=0, atol=0)
+
+
+def test_a_split_without_any_class_is_named(prepared: PreparedCorpus) -> None:
+    labels = LabelSet("rare", {"fear": "#1", "disgust": "#2"})
+    with pytest.raises(InputError, match=r"split 'train' with the classes fear, disgust"):
+        build(prepared, labels)
+
+
+def test_wrong_rate_is_told(prepared: PreparedCorpus, five: LabelSet) -> None:
+    encoder = Doubling()
+    encoder.sample_rate = 8_000
+    with pytest.raises(InputError, match=r"8000 Hz, got 16000 Hz; set preparer.sample_rate=8000"):
+        build(prepared, five, audio_encoder=encoder)

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from mmemo.errors import InputError
+from mmemo.evaluation.predictions import build_table, classes_of, read_predictions
+
+ROWS = pd.DataFrame(
+    {
+        "key": ["test/dia0_utt0", "test/dia0_utt1", "test/dia4_utt0"],
+        "split": "test",
+        "dialogue_id": [0, 0, 4],
+        "utterance_id": [0, 1, 0],
+        "speaker": ["Ada", "Dev", "Ada"],
+        "transcript": ["Hi.", "No!", "Oh."],
+        "emotion": ["joy", "anger", "joy"],
+        "offset": [0, 5, 9],
+    }
+)
+OUTPUTS = [
+    (("test/dia4_utt0",), torch.tensor([[0.9, 0.1]])),
+    (("test/dia0_utt0", "test/dia0_utt1"), torch.tensor([[0.3, 0.7], [0.2, 0.8]])),
+]
+
+
+def test_each_utterance_has_its_row_in_corpus_order() -> None:
+    table = build_table(OUTPUTS, ROWS, ["joy", "anger"])
+    assert list(table.columns) == [
+        *("key", "split", "dialogue_id", "utterance_id", "speaker", "transcript"),
+        *("target", "pred", "prob_joy", "prob_anger"),
+    ]
+    assert table["key"].tolist() == ROWS["key"].tolist()
+    assert table["target"].tolist() == ["joy", "anger", "joy"]
+    assert table["pred"].tolist() == ["anger", "anger", "joy"]
+    assert table["prob_joy"].tolist() == pytest.approx([0.3, 0.2, 0.9])
+    assert classes_of(table) == ["joy", "anger"]
+
+
+@pytest.mark.parametrize("outputs", [OUTPUTS[:1], [*OUTPUTS, OUTPUTS[0]]], ids=["lost", "twice"])
+def test_lost_and_repeated_predictions_are_errors(outputs: list[object]) -> None:
+    with pytest.raises(RuntimeError, match="each of 3 utterances to be predicted once"):
+        build_table(outputs, ROWS, ["joy", "anger"])  # type: ignore[arg-type]
+
+
+def test_table_survives_parquet(tmp_path: Path) -> None:
+    table = build_table(OUTPUTS, ROWS, ["joy", "anger"])
+    table.to_parquet(tmp_path / "p.parquet", index=False)
+    pd.testing.assert_frame_equal(read_predictions(tmp_path / "p.parquet"), table)
+
+
+def test_missing_and_foreign_tables_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"p\.parquet: expected a table of predictions"):
+        read_predictions(tmp_path / "p.parquet")
+    pd.DataFrame({"key": ["a"]}).to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(InputError, match=r"missing split, dialogue_id"):
+        read_predictions(tmp_path / "p.parquet")

@@ -1,0 +1,77 @@
+from functools import partial
+
+import pytest
+import torch
+
+from mmemo.data.batch import Batch, Collator, Example
+from mmemo.errors import InputError
+from mmemo.models import pooling
+from mmemo.models.audio_encoders import LogMelEncoder
+from mmemo.models.classifier import EmotionClassifier
+from mmemo.models.fusion import BottleneckFusion
+from mmemo.models.text_encoders import ScratchTextEncoder
+
+fusion = partial(BottleneckFusion, bottleneck_dim=256)
+
+
+@pytest.fixture
+def batch() -> Batch:
+    waveforms = [torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (4000, 7000)]
+    tokens = [torch.tensor([2, 5, 6]), torch.tensor([2, 7])]
+    return Collator()(
+        [Example(str(i), i, w, t) for i, (w, t) in enumerate(zip(waveforms, tokens, strict=True))]
+    )
+
+
+def test_bottleneck_is_a_projection_for_each_modality() -> None:
+    model = BottleneckFusion({"audio": 3, "text": 2}, bottleneck_dim=4)
+    audio, text = torch.randn(5, 3), torch.randn(5, 2)
+    fused = model({"text": text, "audio": audio})
+    weights = model.projections
+    assert fused.shape == (5, 8)
+    assert model.output_dim == 8
+    for name, given, part in (("audio", audio, fused[:, :4]), ("text", text, fused[:, 4:])):
+        layer = weights[name]
+        torch.testing.assert_close(part, given @ layer.weight.T + layer.bias)
+
+
+def test_head_has_the_papers_shape() -> None:
+    model = EmotionClassifier(LogMelEncoder(), ScratchTextEncoder(), fusion, num_classes=5)
+    dropout, first, relu, last = model.head
+    assert isinstance(dropout, torch.nn.Dropout)
+    assert isinstance(relu, torch.nn.ReLU)
+    assert (dropout.p, first.weight.shape, last.weight.shape) == (0.2, (256, 512), (5, 256))
+
+
+@pytest.mark.parametrize(("audio", "text"), [(True, True), (True, False), (False, True)])
+def test_one_encoder_left_out_is_a_unimodal_baseline(batch: Batch, audio: bool, text: bool) -> None:
+    torch.manual_seed(0)
+    model = EmotionClassifier(
+        LogMelEncoder(width=8) if audio else None,
+        ScratchTextEncoder(width=16, num_heads=2) if text else None,
+        fusion,
+        num_classes=3,
+    ).eval()
+    logits = model(batch)
+    assert logits.shape == (2, 3)
+    louder = Collator()(
+        [
+            Example("0", 0, torch.ones(4000), torch.tensor([2, 5, 6])),
+            Example("1", 1, torch.ones(7000), torch.tensor([2, 7])),
+        ]
+    )
+    assert torch.equal(model(louder), logits) == (not audio), "sound matters if and only if heard"
+
+
+def test_no_encoder_is_an_error() -> None:
+    with pytest.raises(InputError, match="leave one of them out"):
+        EmotionClassifier(None, None, fusion, num_classes=5)
+
+
+def test_pooling_by_hand() -> None:
+    frames = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [100.0, 100.0]]])
+    mask = torch.tensor([[True, True, False]])
+    torch.testing.assert_close(pooling.mean(frames, mask), torch.tensor([[2.0, 4.0]]))
+    expected = torch.tensor([[2.0, 4.0, 1.0, 2.0]])
+    torch.testing.assert_close(pooling.mean_std(frames, mask), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(pooling.first(frames, mask), torch.tensor([[1.0, 2.0]]))

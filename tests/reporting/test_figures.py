@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from mmemo.reporting.figures import confusion_counts, plot_confusion_matrix, plot_curves
+
+TABLE = pd.DataFrame({"target": ["a", "a", "a", "b"], "pred": ["a", "b", "a", "a"]})
+
+
+def test_counts_are_in_label_order_with_zeros() -> None:
+    counts = confusion_counts(TABLE, ["b", "a", "c"])
+    assert counts.to_numpy().tolist() == [[0, 1, 0], [1, 2, 0], [0, 0, 0]]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(self: Figure, *args: object, **kwargs: object) -> None:
+        figures.append(self)
+        save(self, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+def test_confusion_matrix_shows_counts_and_row_percentages(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    plot_confusion_matrix(TABLE, ["a", "b"], "title", tmp_path / "c.png")
+    texts = [text.get_text() for text in drawn[0].axes[0].texts]
+    assert texts == ["2\n67 %", "1\n33 %", "1\n100 %", "0\n0 %"]
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_mark_the_chosen_epoch(tmp_path: Path, drawn: list[Figure]) -> None:
+    columns = [f"{split}/{metric}" for split in ("train", "val") for metric in ("loss", "accuracy")]
+    history = pd.DataFrame([dict.fromkeys(columns, 0.5) | {"epoch": e} for e in range(3)])
+    plot_curves(history, 1, "title", tmp_path / "c.png")
+    for axes, metric in zip(drawn[0].axes, ("loss", "accuracy"), strict=True):
+        assert axes.get_ylabel() == metric
+        train, val, chosen = axes.lines
+        assert list(train.get_ydata()) == list(val.get_ydata()) == [0.5] * 3
+        assert set(chosen.get_xdata()) == {1}

@@ -1,0 +1,99 @@
+"""Every option composes, and fits the signature of what it builds; nothing is built."""
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf
+
+from mmemo.commands.launch import config_dir
+
+GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name != "hydra")
+OPTIONS = [(g, path.stem) for g in GROUPS for path in sorted((config_dir() / g).glob("*.yaml"))]
+
+# What the commands add when they build an object.
+GIVEN = {
+    "audio_encoder": set(),
+    "text_encoder": set(),
+    "fusion": {"input_dims"},
+    "classifier": {"audio_encoder", "text_encoder", "fusion", "num_classes"},
+    "module": {"classifier", "num_classes", "optimizer", "scheduler"},
+    "data": {"prepared", "labels", "audio_encoder", "text_encoder"},
+    "optimizer": {"params"},
+}
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = compose("train", overrides)
+    cfg.run_dir = "/run"
+    return cfg
+
+
+def targets(node: object, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from targets(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from targets(value, f"{path}[{index}]")
+
+
+def check_signatures(cfg: DictConfig) -> int:
+    found = list(targets(OmegaConf.to_container(cfg, resolve=True)))
+    for path, node in found:
+        target = get_method(node["_target_"])
+        signature = inspect.signature(target)
+        arguments = {k: v for k, v in node.items() if not k.startswith("_")}
+        arguments |= dict.fromkeys(GIVEN.get(path, set()))
+        signature.bind(**arguments)
+    return len(found)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_fits(group: str, option: str) -> None:
+    root = [] if option == "demo" else ["corpus.root=/data"]
+    overrides = [f"{group}={option}", *root]
+    assert check_signatures(composed(overrides)) >= 12
+
+
+@pytest.mark.parametrize("experiment", ["demo", "paper"])
+@pytest.mark.parametrize("left_out", ["audio_encoder=none", "text_encoder=none", "denoiser=off"])
+def test_what_is_left_out_of_an_experiment_is_gone(experiment: str, left_out: str) -> None:
+    root = ["corpus.root=/data"] if experiment == "paper" else []
+    cfg = composed([f"experiment={experiment}", left_out, *root])
+    assert cfg[left_out.partition("=")[0]] is None
+    check_signatures(cfg)
+
+
+def test_the_papers_recipe() -> None:
+    cfg = composed(["experiment=paper", "corpus.root=/data"])
+    assert cfg.audio_encoder.checkpoint == "microsoft/wavlm-base-plus"
+    assert cfg.text_encoder.checkpoint == "roberta-base"
+    assert (cfg.audio_encoder.fixed_duration_s, cfg.text_encoder.max_tokens) == (8.0, 64)
+    assert (cfg.audio_encoder.pooling, cfg.text_encoder.pooling) == ("mean", "first")
+    assert (cfg.audio_encoder.layerdrop, cfg.audio_encoder.mask_time_prob) == (0.1, 0.05)
+    assert (cfg.fusion.bottleneck_dim, cfg.classifier.hidden_dim) == (256, 256)
+    assert (cfg.optimizer.lr, cfg.optimizer.weight_decay) == (2e-5, 0.01)
+    assert (cfg.scheduler.warmup_ratio, cfg.trainer.gradient_clip_val) == (0.1, 1.0)
+    assert cfg.data.batch_size * cfg.trainer.accumulate_grad_batches == 16
+    assert (cfg.trainer.max_epochs, cfg.callbacks.early_stopping.patience) == (15, 2)
+    assert cfg.callbacks.checkpoint.monitor == "val/loss"
+    assert list(cfg.labels.colours) == ["anger", "joy", "neutral", "sadness", "surprise"]
+    assert cfg.text_cleaning._target_.endswith("AlphanumericCleaning")
+    assert cfg.denoiser._target_.endswith("DeepFilterNet2")
+
+
+def test_every_target_is_in_the_room_of_its_group() -> None:
+    for path in config_dir().glob("*/*.yaml"):
+        target = OmegaConf.load(path).get("_target_")
+        if target and target.startswith("mmemo."):
+            module = importlib.import_module(target.rpartition(".")[0])
+            assert Path(str(module.__file__)).is_file()
