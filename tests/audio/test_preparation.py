@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmemo.audio import preparation
+from mmemo.audio import clip_pool
+from mmemo.audio.journal import JournalWriter, Record
 from mmemo.audio.media import decode, resample
 from mmemo.audio.preparation import Preparer, corpus_id
 from mmemo.audio.prepared import PreparedCorpus
@@ -100,7 +101,7 @@ def test_preparing_twice_does_nothing(
     preparer = Preparer(tmp_path / "p", num_workers=0)
     folder = preparer.prepare(annotations, None).folder
     times = {name: (folder / name).stat().st_mtime_ns for name in FILES}
-    monkeypatch.setattr(preparation, "decode", None)
+    monkeypatch.setattr(clip_pool, "decode", None)
     preparer.prepare(annotations, None)
     assert {name: (folder / name).stat().st_mtime_ns for name in FILES} == times
 
@@ -117,7 +118,7 @@ def test_only_a_changed_clip_is_prepared_again(
     assert len(preparer.prepare(annotations, None).kept) == 14
     clip.write_bytes(content)
     decoded = []
-    monkeypatch.setattr(preparation, "decode", lambda path: decoded.append(path) or decode(path))
+    monkeypatch.setattr(clip_pool, "decode", lambda path: decoded.append(path) or decode(path))
     corpus = preparer.prepare(annotations, None)
     assert decoded == [clip]
     assert len(corpus.kept) == 15
@@ -140,12 +141,12 @@ def test_prepared_corpus_outlives_its_clips(make_meld: MeldMaker, tmp_path: Path
 PREPARE = """
 import sys
 from pathlib import Path
-from mmemo.audio import preparation
+from mmemo.audio.preparation import Preparer
 from mmemo.corpora.meld import MeldCorpus
 
 if __name__ == "__main__":
     annotations = MeldCorpus(sys.argv[1]).read()
-    preparation.Preparer(sys.argv[2], num_workers=int(sys.argv[3])).prepare(annotations, None)
+    Preparer(sys.argv[2], num_workers=int(sys.argv[3])).prepare(annotations, None)
 """
 
 
@@ -189,7 +190,7 @@ def test_killed_and_continued_gives_the_same_bytes(make_meld: MeldMaker, tmp_pat
     done = {json.loads(line)["key"] for line in journal.read_text().splitlines()[:-1]}
     decoded: list[Path] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preparation, "decode", lambda path: decoded.append(path) or decode(path))
+        patch.setattr(clip_pool, "decode", lambda path: decoded.append(path) or decode(path))
         continued = Preparer(target, num_workers=0).prepare(annotations, None)
     assert len(decoded) == 180 - len(done), "nothing done is redone"
     assert contents(continued.folder) == contents(whole.folder)
@@ -199,7 +200,9 @@ def test_workers_end_with_a_killed_parent(make_meld: MeldMaker, tmp_path: Path) 
     root = make_meld(per_split=60, duration_s=1.5)
     process = start_preparing(tmp_path / "prepare.py", root, tmp_path / "p", workers=2)
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list((tmp_path / "p").glob("*/audio.i16")):
+    while time.monotonic() < deadline:
+        if any(path.read_bytes() for path in (tmp_path / "p").glob("*/journal.jsonl")):
+            break
         time.sleep(0.01)
     processes = [p.name for p in Path("/proc").iterdir() if p.name.isdigit()]
     workers = [int(name) for name in processes if parent(name) == process.pid]
@@ -254,21 +257,21 @@ def test_a_full_disk_keeps_what_is_done(
 ) -> None:
     annotations = MeldCorpus(make_meld()).read()
     preparer = Preparer(tmp_path / "p", num_workers=0)
-    append = preparation._append
+    append = JournalWriter.append
     calls = []
 
-    def append_until_full(*arguments: object) -> object:
+    def append_until_full(writer: JournalWriter, record: Record, samples: bytes) -> None:
         if len(calls) == 4:
             raise OSError(28, "No space left on device")
-        calls.append(arguments)
-        return append(*arguments)  # type: ignore[arg-type]
+        calls.append(record)
+        append(writer, record, samples)
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparation, "_append", append_until_full)
+        patch.setattr(JournalWriter, "append", append_until_full)
         with pytest.raises(InputError, match="No space left on device.*Finished clips are kept"):
             preparer.prepare(annotations, None)
     decoded = []
-    monkeypatch.setattr(preparation, "decode", lambda path: decoded.append(path) or decode(path))
+    monkeypatch.setattr(clip_pool, "decode", lambda path: decoded.append(path) or decode(path))
     assert len(preparer.prepare(annotations, None).kept) == 15
     assert len(decoded) == 11
 
