@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def launch(command: str, overrides: list[str]) -> None:
     except InputError as error:
         _fail(error)
     sys.argv = [f"mmemo {command}", *overrides]
+    # Lightning's use of a name that torch has deprecated is nothing a user can mend.
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
 
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401

@@ -113,6 +113,7 @@ def _describe_data(
             split: {name: int((rows["emotion"] == name).sum()) for name in labels.classes}
             for split, rows in used.items()
         },
+        "colours": labels.colours,
         "max_duration_s": max_duration_s,
         "num_cut": {s: int((rows["num_samples"] > max_samples).sum()) for s, rows in used.items()},
         "skipped": skipped[["key", "reason", "detail"]].to_dict("records"),

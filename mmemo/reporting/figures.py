@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +22,17 @@ def confusion_counts(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFram
 
 
 def plot_confusion_matrix(
-    table: pd.DataFrame, classes: Sequence[str], title: str, path: Path
+    table: pd.DataFrame, colours: Mapping[str, str], title: str, path: Path
 ) -> None:
     """Draw counts and row percentages, the colour following the percentage.
 
     Args:
         table: Prediction table of one split.
-        classes: In label order.
+        colours: For each class, in label order, the colour of its name.
         title: Above the figure.
         path: PNG to write.
     """
+    classes = list(colours)
     counts = confusion_counts(table, classes).to_numpy()
     totals = counts.sum(axis=1, keepdims=True)
     percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
@@ -52,6 +53,9 @@ def plot_confusion_matrix(
     axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
     row_labels = [f"{name} ({n})" for name, n in zip(classes, totals[:, 0], strict=True)]
     axes.set_yticks(range(len(classes)), row_labels)
+    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+        for tick, colour in zip(ticks, colours.values(), strict=True):
+            tick.set(color=colour, fontweight="bold")
     axes.set(xlabel="predicted", ylabel="annotated (count)", title=title)
     figure.colorbar(image, ax=axes, label="% of the annotated class", shrink=0.8)
     figure.savefig(path, dpi=DOTS_PER_INCH)

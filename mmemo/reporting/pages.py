@@ -11,7 +11,7 @@ import jinja2
 import pandas as pd
 
 from mmemo.evaluation.metrics import metrics_table
-from mmemo.evaluation.predictions import classes_of, read_predictions
+from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.figures import plot_confusion_matrix, plot_curves
 
@@ -31,7 +31,7 @@ def write_report(run: RunFolder) -> None:
     test = table[table["split"] == "test"]
     title = f"{protocol['name']}, seed {protocol['seed']}"
     plot_confusion_matrix(
-        test, classes_of(table), f"{title}: test, N = {len(test)}", run.confusion_file
+        test, data["colours"], f"{title}: test, N = {len(test)}", run.confusion_file
     )
     history = pd.read_csv(run.history_file)
     plot_curves(history, protocol["checkpoint_epoch"], title, run.curves_file)

@@ -30,8 +30,13 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 def test_confusion_matrix_shows_counts_and_row_percentages(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
-    plot_confusion_matrix(TABLE, ["a", "b"], "title", tmp_path / "c.png")
+    plot_confusion_matrix(TABLE, {"a": "#ff0000", "b": "#0000ff"}, "title", tmp_path / "c.png")
     texts = [text.get_text() for text in drawn[0].axes[0].texts]
+    names = drawn[0].axes[0].get_yticklabels()
+    assert [(n.get_text(), n.get_color()) for n in names] == [
+        ("a (3)", "#ff0000"),
+        ("b (1)", "#0000ff"),
+    ]
     assert texts == ["2\n67 %", "1\n33 %", "1\n100 %", "0\n0 %"]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 

@@ -1,0 +1,100 @@
+"""The report of a hand-written run folder: every number and text in it is known."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mmemo.evaluation.metrics import compute_metrics
+from mmemo.evaluation.runs import RunFolder
+from mmemo.reporting.pages import write_report
+
+HOSTILE = "<script>alert('x')</script> & co"
+
+
+class Text(HTMLParser):
+    """Collects what a reader sees, and the tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.seen.append(data)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> str:
+    run = RunFolder.create(tmp_path)
+    table = pd.DataFrame(
+        {
+            "key": ["test/dia0_utt0", "test/dia0_utt1", "val/dia0_utt0"],
+            "split": ["test", "test", "val"],
+            "dialogue_id": [0, 0, 0],
+            "utterance_id": [0, 1, 0],
+            "speaker": ["Ada", HOSTILE, "Ada"],
+            "transcript": ["Fine.", HOSTILE, "Fine."],
+            "target": ["joy", "anger", "joy"],
+            "pred": ["joy", "joy", "joy"],
+            "prob_joy": [0.9, 0.8, 0.6],
+            "prob_anger": [0.1, 0.2, 0.4],
+        }
+    )
+    table.to_parquet(run.predictions_file)
+    splits = {
+        split: compute_metrics(table[table["split"] == split], "joy") for split in ("val", "test")
+    }
+    protocol = {"name": "by hand", "seed": 7, "classes": ["joy", "anger"], "checkpoint_epoch": 1}
+    run.metrics_file.write_text(json.dumps({"protocol": protocol, "splits": splits}))
+    counts = {"rows": 3, "kept": 2, "truncated": 1, "other class": 0, "used": 2}
+    data = {
+        "prepared": {"folder": "/prepared/by-hand"},
+        "columns": list(counts),
+        "counts": {"train": counts, "all": counts},
+        "classes": {"train": {"joy": 1, "anger": 1}},
+        "colours": {"joy": "#e69f00", "anger": "#d55e00"},
+        "max_duration_s": 8.0,
+        "num_cut": {"train": 1},
+        "skipped": [{"key": "train/dia0_utt9", "reason": "truncated", "detail": HOSTILE}],
+    }
+    run.data_file.write_text(json.dumps(data))
+    run.config_file.write_text(f"name: {HOSTILE}\n")
+    columns = [f"{split}/{metric}" for split in ("train", "val") for metric in ("loss", "accuracy")]
+    history = pd.DataFrame([dict.fromkeys(columns, 0.5) | {"epoch": epoch} for epoch in range(2)])
+    history.to_csv(run.history_file, index=False)
+    write_report(run)
+    assert run.confusion_file.is_file()
+    assert run.curves_file.is_file()
+    return run.report_file.read_text(encoding="utf-8")
+
+
+def test_text_of_the_corpus_is_shown_and_never_run(page: str) -> None:
+    parser = Text()
+    parser.feed(page)
+    assert "script" not in parser.tags
+    # As transcript and speaker of the error, detail of the skip, and in the config.
+    assert "".join(parser.seen).count(HOSTILE) == 4
+
+
+def test_the_page_needs_nothing_but_itself(page: str) -> None:
+    assert page.count('src="data:image/png;base64,') == 2
+    assert not re.search(r"""(?:src|href)=["'](?!data:)|@import|url\(""", page)
+
+
+def test_numbers_stand_in_the_page(page: str) -> None:
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+    assert "test accuracy 0.500 always joy: 0.500" in text
+    # joy: precision 1/2, recall 1, F1 2/3; anger never predicted.
+    assert "joy 0.500 1.000 0.667" in text
+    assert "anger 0.000 0.000 0.000" in text
+    assert "test macro F1 0.333" in text
+    assert "train 3 2 1 0 2" in text
+    assert "test/dia0_utt1" in text
+    assert "0.80" in text
