@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -24,10 +25,14 @@ def run(cfg: DictConfig) -> float:
     """Train, evaluate and report one run; returns the best validation score."""
     folder = _open_folder(cfg)
     print(f"run folder: {folder.path}")
-    with folder.working():
-        config = OmegaConf.to_yaml(cfg, resolve=True)
-        folder.config_file.write_text(config, encoding="utf-8")
-        return _train(folder, cfg)
+    try:
+        with folder.working():
+            config = OmegaConf.to_yaml(cfg, resolve=True)
+            folder.config_file.write_text(config, encoding="utf-8")
+            return _train(folder, cfg)
+    finally:
+        if folder.read_info()["status"] != "finished" and folder.last_checkpoint.is_file():
+            print(f"not finished; to continue: mmemo train resume={folder.path}", file=sys.stderr)
 
 
 def _open_folder(cfg: DictConfig) -> RunFolder:
