@@ -204,3 +204,15 @@ def test_a_changed_corpus_is_not_evaluated(
     path.write_text(path.read_text().replace("Tone 1.", "Another."))
     done = cli("evaluate", f"run={run.path}", expect=1)
     assert "expected the corpus that the run was trained on" in done.stderr
+
+
+def test_a_sweep_gives_each_seed_a_run_of_its_own(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    text_only = [o for o in small if not o.startswith(("audio_encoder", "seed"))]
+    cli("train", "-m", *text_only, "audio_encoder=none", "seed=1,2")
+    infos = sorted((tmp_path / "outputs" / "train").glob("*/*/run.json"))
+    assert [path.parent.name for path in infos] == ["0-seed1", "1-seed2"]
+    runs = [RunFolder.open(path.parent) for path in infos]
+    assert [run.read_info()["status"] for run in runs] == ["finished"] * 2
+    assert [json.loads(r.metrics_file.read_text())["protocol"]["seed"] for r in runs] == [1, 2]
