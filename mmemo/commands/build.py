@@ -9,27 +9,12 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from mmemo.audio.denoisers import Denoiser
-from mmemo.audio.preparation import Preparer
-from mmemo.corpora.utterance import Annotations, LabelSet
+from mmemo.commands.source import Source
+from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.evaluation.runs import RunFolder
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.training.module import EmotionModule
-
-
-@dataclass
-class Source:
-    """A corpus, its denoiser, and what prepares it."""
-
-    corpus: Any
-    denoiser: Denoiser | None
-    preparer: Preparer
-
-    def read(self) -> Annotations:
-        """The annotations, in the corpus' order."""
-        annotations: Annotations = self.corpus.read()
-        return annotations
 
 
 @dataclass
@@ -43,17 +28,6 @@ class Encoders:
         """Those that are there, by the name of their option."""
         both = {"audio_encoder": self.audio, "text_encoder": self.text}
         return {name: encoder for name, encoder in both.items() if encoder is not None}
-
-
-def build_source(cfg: DictConfig) -> Source:
-    """Corpus, denoiser and preparer; checked for faults that need no clip to be found."""
-    source = Source(
-        instantiate(cfg.corpus, _convert_="all"),
-        instantiate(cfg.denoiser, _convert_="all"),
-        instantiate(cfg.preparer, _convert_="all"),
-    )
-    source.preparer.check(source.denoiser)
-    return source
 
 
 def build_encoders(cfg: DictConfig, run: RunFolder | None = None) -> Encoders:
@@ -93,7 +67,7 @@ def build_datamodule(
     cfg: DictConfig, source: Source, encoders: Encoders, labels: LabelSet
 ) -> EmotionDataModule:
     """Loaders over the prepared corpus, which is prepared first where it is missing."""
-    prepared = source.preparer.prepare(source.read(), source.denoiser)
+    prepared = source.prepare()
     datamodule: EmotionDataModule = instantiate(
         cfg.data,
         _convert_="all",

@@ -11,7 +11,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from mmemo.commands.build import build_datamodule, build_encoders, build_module, build_source
+from mmemo.commands.build import build_datamodule, build_encoders, build_module
+from mmemo.commands.source import build_source
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError

@@ -7,14 +7,14 @@ import time
 from omegaconf import DictConfig
 
 from mmemo.audio.prepared import SKIPPED_FILE
-from mmemo.commands.build import build_source
+from mmemo.commands.source import build_source
 
 
 def run(cfg: DictConfig) -> None:
     """Prepare the corpus and print what was kept and skipped."""
     start = time.monotonic()
     source = build_source(cfg)
-    prepared = source.preparer.prepare(source.read(), source.denoiser)
+    prepared = source.prepare()
     counts = prepared.counts()
     hours = prepared.kept["num_samples"].sum() / prepared.sample_rate / 3600
     print(counts.to_string())

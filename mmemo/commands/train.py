@@ -12,8 +12,9 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
-from mmemo.commands.build import build_datamodule, build_encoders, build_module, build_source
+from mmemo.commands.build import build_datamodule, build_encoders, build_module
 from mmemo.commands.evaluate import evaluate, print_results
+from mmemo.commands.source import build_source
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
