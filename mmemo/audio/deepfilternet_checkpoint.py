@@ -14,10 +14,12 @@ from pathlib import Path
 from filelock import FileLock
 
 from mmemo.errors import InputError
+from mmemo.folders import writable_folder
 
 log = logging.getLogger(__name__)
 
 MODEL = "DeepFilterNet2"
+CONFIG_FILE = Path("config.ini")
 CHECKPOINT_FILE = Path("checkpoints") / "model_96.ckpt.best"
 OFFICIAL_SHA256 = "bb5eccb429e675bb4ec5ec9e280f048bfff9787b40bd3eb835fd11509eb14a3e"
 WHEEL = "deepfilternet==0.2.4"
@@ -55,7 +57,7 @@ def find_checkpoint(checkpoint_dir: Path | None, cache_dir: Path) -> Path:
     for cached in (target, package_cache):
         if _problem(cached, official=True) is None:
             return cached
-    target.parent.mkdir(parents=True, exist_ok=True)
+    writable_folder(target.parent, "cache_dir")
     failures = []
     with FileLock(f"{target}.lock"):
         if _problem(target, official=True) is None:
@@ -78,19 +80,22 @@ def find_checkpoint(checkpoint_dir: Path | None, cache_dir: Path) -> Path:
     )
 
 
-def checkpoint_sha256(folder: Path) -> str:
-    """Hexadecimal sha256 of the checkpoint file in a model folder."""
-    return hashlib.sha256((folder / CHECKPOINT_FILE).read_bytes()).hexdigest()
+def model_digest(folder: Path) -> str:
+    """Eight hexadecimal digits that change with a model folder's weights or settings."""
+    digest = hashlib.sha256((folder / CHECKPOINT_FILE).read_bytes())
+    digest.update((folder / CONFIG_FILE).read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def _problem(folder: Path, official: bool) -> str | None:
     """What keeps the folder from being used, or None."""
     if not folder.is_dir():
         return "found a file" if folder.exists() else "found nothing"
-    for name in (Path("config.ini"), CHECKPOINT_FILE):
+    for name in (CONFIG_FILE, CHECKPOINT_FILE):
         if not (folder / name).is_file():
             return f"found no {name} in it"
-    if official and checkpoint_sha256(folder) != OFFICIAL_SHA256:
+    sha256 = hashlib.sha256((folder / CHECKPOINT_FILE).read_bytes()).hexdigest()
+    if official and sha256 != OFFICIAL_SHA256:
         return f"its checkpoint's sha256 is not {OFFICIAL_SHA256[:12]}…"
     return None
 
@@ -144,5 +149,7 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> str |
 def _adopt(fetched: Path, target: Path) -> str | None:
     problem = _problem(fetched, official=True)
     if problem is None:
+        if target.exists():
+            target.rename(tempfile.mkdtemp(prefix=f"{MODEL}-damaged-", dir=target.parent))
         fetched.rename(target)
     return problem

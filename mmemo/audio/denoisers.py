@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from mmemo.audio.deepfilternet_checkpoint import checkpoint_sha256, find_checkpoint
+from mmemo.audio.deepfilternet_checkpoint import find_checkpoint, model_digest
 from mmemo.audio.deepfilternet_package import import_enhance, package_version
 from mmemo.errors import InputError
 
@@ -57,8 +57,8 @@ class DeepFilterNet2:
 
     @property
     def version(self) -> str:
-        """Package version and the first digits of the checkpoint's sha256."""
-        return f"{package_version()}-{checkpoint_sha256(self._find())[:8]}"
+        """Package version and a digest of the model folder's weights and settings."""
+        return f"{package_version()}-{model_digest(self._find())}"
 
     def check(self) -> None:
         """Find or fetch the checkpoint and load it.

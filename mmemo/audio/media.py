@@ -71,11 +71,12 @@ def decode(path: Path) -> Sound:
             sample_rate = int(stream.rate)
             channel_layout = stream.layout.name
             waveform = _mix_down(frames)
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, ValueError, AttributeError) as error:
+        # PyAV raises the last two for streams whose codec or layout FFmpeg cannot tell.
         raise MediaError("corrupt container", f"{path}: cannot be decoded ({error})") from error
-    decoded_s = len(waveform) / sample_rate
     if len(waveform) == 0:
         raise MediaError("empty audio", f"{path}: the sound track holds no samples")
+    decoded_s = len(waveform) / sample_rate
     if decoded_s < promised_s - TRUNCATION_TOLERANCE_S:
         raise MediaError(
             "truncated", f"{path}: {promised_s:.2f} s of sound announced, {decoded_s:.2f} s found"

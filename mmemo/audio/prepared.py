@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -72,6 +73,12 @@ class PreparedCorpus:
     def kept(self) -> pd.DataFrame:
         """Rows of the manifest that have sound, in corpus order."""
         return self.manifest[self.manifest["status"] == "kept"].reset_index(drop=True)
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that change with any kept utterance or its samples."""
+        columns = ["key", "emotion", "speaker", "transcript", "num_samples", "crc32"]
+        text = self.kept[columns].to_json(orient="values")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
     def _samples(self) -> np.memmap[Any, np.dtype[np.int16]]:

@@ -9,9 +9,11 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from mmemo.commands.source import Source
-from mmemo.corpora.utterance import LabelSet
+from mmemo.audio.preparation import Preparer
+from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.utterance import SPLITS, Annotations, LabelSet
 from mmemo.data.datamodule import EmotionDataModule
+from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.training.module import EmotionModule
@@ -64,10 +66,9 @@ def build_module(cfg: DictConfig, encoders: Encoders, labels: LabelSet) -> Emoti
 
 
 def build_datamodule(
-    cfg: DictConfig, source: Source, encoders: Encoders, labels: LabelSet
+    cfg: DictConfig, prepared: PreparedCorpus, encoders: Encoders, labels: LabelSet
 ) -> EmotionDataModule:
-    """Loaders over the prepared corpus, which is prepared first where it is missing."""
-    prepared = source.prepare()
+    """Loaders over the prepared corpus."""
     datamodule: EmotionDataModule = instantiate(
         cfg.data,
         _convert_="all",
@@ -77,3 +78,39 @@ def build_datamodule(
         text_encoder=encoders.text,
     )
     return datamodule
+
+
+def check_settings(
+    cfg: DictConfig,
+    annotations: Annotations,
+    labels: LabelSet,
+    encoders: Encoders,
+    preparer: Preparer,
+) -> None:
+    """Find settings that do not fit together, before anything is decoded.
+
+    Raises:
+        InputError: If a split has no utterance of the classes, the rates differ, clips are longer
+            than the audio encoder takes, or a batch is empty.
+    """
+    for split in SPLITS:
+        if not any(u.split == split and u.emotion in labels for u in annotations.utterances):
+            raise InputError(
+                f"labels={labels.name}: expected utterances of {', '.join(labels.classes)} in the "
+                f"split '{split}' of the corpus {annotations.corpus}, found none; choose others"
+            )
+    audio = encoders.audio
+    if audio is not None and audio.sample_rate != preparer.sample_rate:
+        raise InputError(
+            f"preparer.sample_rate: expected the audio encoder's {audio.sample_rate} Hz, got "
+            f"{preparer.sample_rate} Hz; set preparer.sample_rate={audio.sample_rate}"
+        )
+    max_samples = round(cfg.data.max_duration_s * preparer.sample_rate)
+    if audio is not None and audio.fixed_samples is not None and audio.fixed_samples < max_samples:
+        raise InputError(
+            f"data.max_duration_s: expected at most the audio encoder's fixed_duration_s "
+            f"({audio.fixed_samples / audio.sample_rate} s), got {cfg.data.max_duration_s} s"
+        )
+    for name in ("batch_size", "eval_batch_size"):
+        if cfg.data[name] < 1:
+            raise InputError(f"data.{name}: expected at least 1, got {cfg.data[name]}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import lightning
 import pandas as pd
@@ -11,8 +12,9 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from mmemo.audio.prepared import PreparedCorpus
 from mmemo.commands.build import build_datamodule, build_encoders, build_module
-from mmemo.commands.source import build_source
+from mmemo.commands.data_card import check_same_data, read_data_card
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
@@ -31,16 +33,16 @@ def run(cfg: DictConfig) -> None:
     if "checkpoint" not in folder.read_info():
         raise InputError(
             f"{folder.path}: expected a trained run, its training has not ended; continue it with "
-            f"`mmemo train resume={folder.path}`"
+            f"{folder.command('train', 'resume')}"
         )
-    run_cfg = OmegaConf.load(folder.composed_config_file)
-    assert isinstance(run_cfg, DictConfig)
+    run_cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
     run_cfg.run_dir = str(folder.path)
     labels: LabelSet = instantiate(run_cfg.labels, _convert_="all")
-    source = build_source(run_cfg)
     encoders = build_encoders(run_cfg, folder)
     module = build_module(run_cfg, encoders, labels)
-    datamodule = build_datamodule(run_cfg, source, encoders, labels)
+    prepared = PreparedCorpus(Path(cfg.prepared or read_data_card(folder)["prepared"]["folder"]))
+    check_same_data(folder, prepared)
+    datamodule = build_datamodule(run_cfg, prepared, encoders, labels)
     trainer = instantiate(run_cfg.trainer, _convert_="all", logger=False, callbacks=None)
     evaluate(folder, run_cfg, module, datamodule, trainer, labels)
     print_results(folder)
@@ -57,18 +59,9 @@ def evaluate(
     """Predict validation and test at the chosen checkpoint; write tables, metrics and report.
 
     Raises:
-        InputError: If the checkpoint is missing or is not one, or the corpus is not the one that
-            the run was trained on.
+        InputError: If the checkpoint is missing, is not one, or is another model's.
     """
-    trained_on = json.loads(folder.data_file.read_text(encoding="utf-8"))["prepared"]["name"]
-    prepared_name = datamodule.prepared.folder.name
-    if prepared_name != trained_on:
-        raise InputError(
-            f"{folder.path}: expected the corpus that the run was trained on ({trained_on}), got "
-            f"{prepared_name}; restore its annotations or train again"
-        )
-    checkpoint = _load_checkpoint(folder)
-    module.load_state_dict(checkpoint["state_dict"])
+    epoch = _load_checkpoint(folder, module)
     tables = []
     for split in EVALUATED_SPLITS:
         loader = datamodule.val_dataloader() if split == "val" else datamodule.test_dataloader()
@@ -82,31 +75,32 @@ def evaluate(
         str(split): compute_metrics(rows, majority)
         for split, rows in table.groupby("split", sort=False)
     }
-    document = {"protocol": _protocol(cfg, datamodule, labels, checkpoint), "splits": metrics}
+    document = {"protocol": _protocol(cfg, datamodule, labels, epoch), "splits": metrics}
     folder.metrics_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
     metrics_table(metrics).to_csv(folder.table_file, index=False)
     write_report(folder)
 
 
-def _load_checkpoint(folder: RunFolder) -> dict[str, Any]:
+def _load_checkpoint(folder: RunFolder, module: EmotionModule) -> int:
+    """Load the chosen weights; returns their epoch, counted from 0."""
     path = folder.path / folder.read_info()["checkpoint"]
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        checkpoint["state_dict"], checkpoint["epoch"]
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        module.load_state_dict(checkpoint["state_dict"])
+        return int(checkpoint["epoch"])
     except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
         raise InputError(
-            f"{path}: expected the checkpoint of a run, could not load it "
-            f"({type(error).__name__}); train again, or continue the run with "
-            f"`mmemo train resume={folder.path}`"
+            f"{path}: expected the checkpoint of this run, could not load it "
+            f"({type(error).__name__}: {reason}); restore the file or train again"
         ) from error
-    return checkpoint
 
 
 def _protocol(
     cfg: DictConfig,
     datamodule: EmotionDataModule,
     labels: LabelSet,
-    checkpoint: dict[str, Any],
+    epoch: int,
 ) -> dict[str, Any]:
     """What has to be known to compare the numbers with others."""
     meta = datamodule.prepared.meta
@@ -122,7 +116,7 @@ def _protocol(
         "audio_encoder": _encoder_name(cfg.audio_encoder),
         "text_encoder": _encoder_name(cfg.text_encoder),
         "selection": f"checkpoint with the {monitored.mode} {monitored.monitor}",
-        "checkpoint_epoch": int(checkpoint["epoch"]),
+        "checkpoint_epoch": epoch,
     }
 
 

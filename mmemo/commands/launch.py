@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
@@ -17,6 +19,16 @@ from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 
 RESUMABLE_PREFIXES = ("trainer.", "hydra.")
+
+PATH_KEYS = (
+    "cache_dir",
+    "output_dir",
+    "corpus.root",
+    "corpus.folder",
+    "denoiser.checkpoint_dir",
+    "preparer.folder",
+)
+CHECKPOINT_KEYS = ("audio_encoder.checkpoint", "text_encoder.checkpoint")
 
 
 def config_dir() -> Path:
@@ -29,42 +41,64 @@ def config_dir() -> Path:
 def launch(command: str, overrides: list[str]) -> None:
     """Run ``mmemo.commands.<command>.run(cfg)`` on the composed config.
 
-    An error of the user's is printed as one message, with exit status 1.
+    An error of the user's is printed as one message, with exit status 1; in a sweep the other
+    jobs run first.
     """
+    overrides = [_readable_by_hydra(override) for override in overrides]
     folder, name = config_dir(), command
     try:
         if command == "train":
             folder, name, overrides = _resumed(folder, name, overrides)
     except InputError as error:
         _fail(error)
-    sys.argv = [f"mmemo {command}", *overrides]
+    sys.argv = [sys.argv[0], *overrides]
     # Lightning's use of a name that torch has deprecated is nothing a user can mend.
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
 
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401
         try:
+            _make_paths_absolute(cfg)
             return importlib.import_module(f"mmemo.commands.{command}").run(cfg)
-        except MissingMandatoryValue as error:
-            key = error.full_key or str(error)
-            _fail(InputError(f"{key}: expected a value, got none; give it with {key}=…"))
         except Exception as error:
             problem = _input_error(error)
-            if problem is None:
+            if problem is None or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             _fail(problem)
 
     run()
 
 
+def _readable_by_hydra(override: str) -> str:
+    """Quote what Hydra's grammar would not read as a path: a run folder, a path in ``~``."""
+    key, equals, value = override.partition("=")
+    if not equals or value[:1] in ("'", '"'):
+        return override
+    if value.startswith("~"):
+        return f"{key}='{Path(value).expanduser()}'"
+    return f"{key}='{value}'" if key in ("run", "resume", "prepared") and value else override
+
+
+def _make_paths_absolute(cfg: DictConfig) -> None:
+    """A run must mean the same from whatever folder it is evaluated or resumed later."""
+    for key in PATH_KEYS:
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, str):
+            OmegaConf.update(cfg, key, str(Path(value).expanduser().absolute()))
+    for key in CHECKPOINT_KEYS:
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, str) and Path(value).expanduser().is_dir():
+            OmegaConf.update(cfg, key, str(Path(value).expanduser().absolute()))
+
+
 def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, list[str]]:
     """Where ``resume=RUN`` is given: the config of that run, in that run's folder."""
-    runs = [o.partition("=")[2] for o in overrides if o.startswith("resume=")]
+    runs = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith("resume=")]
     if not runs or runs[-1] in ("", "null"):
-        return folder, name, overrides
+        return folder, name, [o for o in overrides if not o.startswith("resume=")]
     from mmemo.evaluation.runs import RunFolder
 
-    run = RunFolder.open(runs[-1].strip("'\""))
+    run = RunFolder.open(runs[-1])
     others = [o for o in overrides if not o.startswith("resume=")]
     foreign = [o for o in others if "=" in o and not o.startswith(RESUMABLE_PREFIXES)]
     if foreign:
@@ -81,16 +115,17 @@ class WritableFolders(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
         """Check before a single run."""
-        self._check(config)
+        self._check(config, "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
         """Check before a sweep."""
-        self._check(config)
+        self._check(config, "hydra.sweep.dir")
 
     @staticmethod
-    def _check(config: DictConfig) -> None:
+    def _check(config: DictConfig, folder_key: str) -> None:
         try:
-            writable_folder(OmegaConf.select(config, "output_dir"), "output_dir")
+            for key in ("output_dir", folder_key):
+                writable_folder(OmegaConf.select(config, key), key)
         except InputError as error:
             _fail(error)
 
@@ -99,6 +134,9 @@ def _input_error(error: BaseException) -> InputError | None:
     """The user's error behind an exception; Hydra wraps what a constructor raises."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, MissingMandatoryValue):
+            key = cause.full_key or str(cause)
+            return InputError(f"{key}: expected a value, got none; give it with {key}=…")
         if isinstance(cause, InputError):
             return cause
         cause = cause.__cause__

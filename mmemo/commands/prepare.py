@@ -14,7 +14,7 @@ def run(cfg: DictConfig) -> None:
     """Prepare the corpus and print what was kept and skipped."""
     start = time.monotonic()
     source = build_source(cfg)
-    prepared = source.prepare()
+    prepared = source.preparer.prepare(source.corpus.read(), source.denoiser)
     counts = prepared.counts()
     hours = prepared.kept["num_samples"].sum() / prepared.sample_rate / 3600
     print(counts.to_string())

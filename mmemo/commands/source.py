@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import Preparer
-from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.utterance import Annotations
 
 
@@ -32,10 +31,6 @@ class Source:
     corpus: Corpus
     denoiser: Denoiser | None
     preparer: Preparer
-
-    def prepare(self) -> PreparedCorpus:
-        """The prepared corpus, made where it is missing."""
-        return self.preparer.prepare(self.corpus.read(), self.denoiser)
 
 
 def build_source(cfg: DictConfig) -> Source:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import lightning
+import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
-from mmemo.commands.build import build_datamodule, build_encoders, build_module
+from mmemo.commands.build import build_datamodule, build_encoders, build_module, check_settings
+from mmemo.commands.data_card import check_same_data, write_data_card
 from mmemo.commands.evaluate import evaluate, print_results
 from mmemo.commands.source import build_source
 from mmemo.corpora.utterance import LabelSet
@@ -26,14 +28,14 @@ def run(cfg: DictConfig) -> float:
     """Train, evaluate and report one run; returns the best validation score."""
     folder = _open_folder(cfg)
     print(f"run folder: {folder.path}")
-    try:
-        with folder.working():
-            config = OmegaConf.to_yaml(cfg, resolve=True)
-            folder.config_file.write_text(config, encoding="utf-8")
+    with folder.working():
+        try:
             return _train(folder, cfg)
-    finally:
-        if folder.read_info()["status"] != "finished" and folder.last_checkpoint.is_file():
-            print(f"not finished; to continue: mmemo train resume={folder.path}", file=sys.stderr)
+        except BaseException:
+            if folder.last_checkpoint.is_file():
+                hint = folder.command("train", "resume")
+                print(f"not finished; to continue: {hint}", file=sys.stderr)
+            raise
 
 
 def _open_folder(cfg: DictConfig) -> RunFolder:
@@ -43,31 +45,85 @@ def _open_folder(cfg: DictConfig) -> RunFolder:
     if folder.read_info()["status"] == "finished":
         raise InputError(
             f"{folder.path}: expected a run that was interrupted, it is finished; evaluate it "
-            f"again with `mmemo evaluate run={folder.path}`"
+            f"again with {folder.command('evaluate', 'run')}"
         )
     return folder
 
 
 def _train(folder: RunFolder, cfg: DictConfig) -> float:
+    _save_config(folder, cfg)
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     labels: LabelSet = instantiate(cfg.labels, _convert_="all")
+    resumable = _check_last_checkpoint(folder)
     source = build_source(cfg)
-    encoders = build_encoders(cfg)
+    encoders = build_encoders(cfg, folder if resumable else None)
     module = build_module(cfg, encoders, labels)
     trainer: lightning.Trainer = instantiate(cfg.trainer, _convert_="all")
+    _check_trainer(trainer)
+    annotations = source.corpus.read()
+    check_settings(cfg, annotations, labels, encoders, source.preparer)
     start = time.monotonic()
-    datamodule = build_datamodule(cfg, source, encoders, labels)
+    prepared = source.preparer.prepare(annotations, source.denoiser)
     folder.write_info(prepare_s=round(time.monotonic() - start, 1))
-    _describe_data(folder, datamodule, labels, cfg.data.max_duration_s)
+    check_same_data(folder, prepared)
+    datamodule = build_datamodule(cfg, prepared, encoders, labels)
+    write_data_card(folder, datamodule, labels, cfg.data.max_duration_s)
     if encoders.text is not None:
         encoders.text.fit(datamodule.datasets["train"].transcripts)
     for name, encoder in encoders.named().items():
         encoder.save_assets(folder.assets(name))
     if "checkpoint" not in folder.read_info():
-        _fit(folder, module, datamodule, trainer)
+        _fit(folder, module, datamodule, trainer, resumable)
     evaluate(folder, cfg, module, datamodule, trainer, labels)
     print_results(folder)
     return float(folder.read_info()["best_score"])
+
+
+def _save_config(folder: RunFolder, cfg: DictConfig) -> None:
+    composed = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    composed.resume = None
+    composed.run_dir = "${hydra:runtime.output_dir}"
+    OmegaConf.save(composed, folder.composed_config_file)
+    folder.config_file.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+
+
+def _check_last_checkpoint(folder: RunFolder) -> bool:
+    """Whether there is a state to continue from.
+
+    Raises:
+        InputError: If it cannot be read, or the folder was moved since it was written.
+    """
+    path = folder.last_checkpoint
+    if not path.is_file():
+        return False
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        states: dict[str, dict[str, Any]] = checkpoint["callbacks"]
+    except Exception as error:
+        raise InputError(
+            f"{path}: expected the state of an interrupted run, could not load it "
+            f"({type(error).__name__}); start a new run"
+        ) from error
+    for state in states.values():
+        written_in = state.get("dirpath", str(path.parent))
+        if Path(written_in) != path.parent:
+            raise InputError(
+                f"{folder.path}: expected an interrupted run where it was begun, its checkpoints "
+                f"were written in {written_in}; move it back there"
+            )
+    return True
+
+
+def _check_trainer(trainer: lightning.Trainer) -> None:
+    if trainer.world_size > 1:
+        raise InputError(
+            f"trainer: expected one device, got {trainer.world_size} processes; training on "
+            "several is not built yet: trainer.devices=1 trainer.num_nodes=1"
+        )
+    if not isinstance(trainer.checkpoint_callback, ModelCheckpoint):
+        raise InputError(
+            "callbacks: expected a ModelCheckpoint, which chooses the evaluated weights, got none"
+        )
 
 
 def _fit(
@@ -75,20 +131,20 @@ def _fit(
     module: EmotionModule,
     datamodule: EmotionDataModule,
     trainer: lightning.Trainer,
+    resumable: bool,
 ) -> None:
     start = time.monotonic()
-    last = folder.last_checkpoint
     trainer.fit(
         module,
         datamodule,
-        ckpt_path=last if last.is_file() else None,
+        ckpt_path=folder.last_checkpoint if resumable else None,
         weights_only=True,
     )
     best = trainer.checkpoint_callback
     if not isinstance(best, ModelCheckpoint) or not best.best_model_path:
         raise InputError(
-            "callbacks.checkpoint: expected a checkpoint to be chosen on validation, none was "
-            "saved; train for at least one epoch (trainer.max_epochs) with validation"
+            "trainer: expected a checkpoint to be chosen on validation, none was saved; train "
+            "for at least one epoch (trainer.max_epochs) with validation"
         )
     folder.write_info(
         checkpoint=str(Path(best.best_model_path).relative_to(folder.path)),
@@ -96,32 +152,3 @@ def _fit(
         num_parameters=sum(p.numel() for p in module.classifier.parameters()),
         fit_s=round(time.monotonic() - start, 1),
     )
-
-
-def _describe_data(
-    folder: RunFolder, datamodule: EmotionDataModule, labels: LabelSet, max_duration_s: float
-) -> None:
-    """Write what was read, kept, skipped, left out and cut."""
-    prepared = datamodule.prepared
-    used = {split: data.rows for split, data in datamodule.datasets.items()}
-    counts = prepared.counts()
-    counts["used"] = [
-        sum(map(len, used.values())) if s == "all" else len(used[s]) for s in counts.index
-    ]
-    counts.insert(len(counts.columns) - 1, "other class", counts["kept"] - counts["used"])
-    max_samples = max_duration_s * prepared.sample_rate
-    skipped = prepared.manifest[prepared.manifest["status"] == "skipped"]
-    document = {
-        "prepared": {"name": prepared.folder.name, "folder": str(prepared.folder), **prepared.meta},
-        "columns": list(counts.columns),
-        "counts": counts.to_dict("index"),
-        "classes": {
-            split: {name: int((rows["emotion"] == name).sum()) for name in labels.classes}
-            for split, rows in used.items()
-        },
-        "colours": labels.colours,
-        "max_duration_s": max_duration_s,
-        "num_cut": {s: int((rows["num_samples"] > max_samples).sum()) for s, rows in used.items()},
-        "skipped": skipped[["key", "reason", "detail"]].to_dict("records"),
-    }
-    folder.data_file.write_text(json.dumps(document, indent=2), encoding="utf-8")

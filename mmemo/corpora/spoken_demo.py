@@ -23,6 +23,7 @@ from mmemo.corpora.demo_script import SPEAKERS, Line, write_script
 from mmemo.corpora.meld import COLUMNS, LAYOUT, MeldCorpus
 from mmemo.corpora.utterance import SPLITS, Annotations
 from mmemo.errors import InputError
+from mmemo.folders import writable_folder
 
 MIN_UTTERANCES = 30
 _SENTIMENT = {"joy": "positive", "neutral": "neutral", "surprise": "positive"}
@@ -64,7 +65,7 @@ class SpokenDemoCorpus:
 
     def read(self) -> Annotations:
         """Read the annotations, after making the corpus where it does not exist yet."""
-        self.root.parent.mkdir(parents=True, exist_ok=True)
+        writable_folder(self.root.parent, "corpus.folder")
         with FileLock(f"{self.root}.lock"):
             if not self.root.is_dir():
                 self._make()

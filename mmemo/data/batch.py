@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from mmemo.errors import InputError
+
 
 @dataclass(frozen=True)
 class Example:
@@ -105,7 +107,7 @@ class Collator:
         lengths = torch.tensor([len(waveform) for waveform in waveforms])
         size = self.fixed_samples or max(int(lengths.max()), self.min_samples)
         if int(lengths.max()) > size:
-            raise ValueError(
+            raise InputError(
                 f"expected waveforms of at most {size} samples (the audio encoder's "
                 f"fixed_duration_s), got {int(lengths.max())}; set data.max_duration_s no higher"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,9 @@ from mmemo.errors import InputError
 class RunFolder:
     """Paths inside one run folder.
 
-    ``config.yaml`` is the resolved config, to be read; ``.hydra/config.yaml`` the composed one,
-    which a run is built again from. ``run.json`` tells what happened, ``data.json`` what it was
-    trained on.
+    ``config.yaml`` is the resolved config, to be read; ``composed.yaml`` the same with its
+    interpolations, which a run is built again from. ``run.json`` tells what happened,
+    ``data.json`` what it was trained on.
     """
 
     path: Path
@@ -40,8 +41,8 @@ class RunFolder:
 
     @property
     def composed_config_file(self) -> Path:
-        """The config as Hydra composed it, interpolations included."""
-        return self.path / ".hydra" / "config.yaml"
+        """The config as it was composed, interpolations included."""
+        return self.path / "composed.yaml"
 
     @property
     def data_file(self) -> Path:
@@ -94,17 +95,21 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
-        """A new run in a folder that Hydra has made.
+        """A new run in a folder that Hydra has made; of two processes, one gets it.
 
         Raises:
             InputError: If another run is in it.
         """
         run = cls(path.absolute())
-        if run.info_file.exists():
+        try:
+            with run.info_file.open("x", encoding="utf-8") as file:
+                file.write("{}")
+        except FileExistsError as error:
             raise InputError(
                 f"{run.path}: expected a folder without a run, it already holds one; continue "
-                f"that one with resume={run.path} or name another folder with hydra.run.dir=DIR"
-            )
+                f"that one with {run.command('train', 'resume')} or name another folder with "
+                "hydra.run.dir=DIR"
+            ) from error
         run.write_info(
             status="running",
             started=_now(),
@@ -129,6 +134,10 @@ class RunFolder:
                     f"{found}; name a folder that `mmemo train` printed"
                 )
         return run
+
+    def command(self, name: str, option: str) -> str:
+        """A command on this run, ready for a shell: ``mmemo train resume=…``."""
+        return f"mmemo {name} {shlex.quote(f'{option}={self.path}')}"
 
     def read_info(self) -> dict[str, Any]:
         """Contents of ``run.json``."""

@@ -9,6 +9,7 @@ import torchaudio
 from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput
+from mmemo.errors import InputError
 from mmemo.models.checkpoints import load_config, load_model
 from mmemo.models.pooling import get_pooling
 from mmemo.models.protocols import Features
@@ -60,13 +61,19 @@ class PretrainedAudioEncoder(nn.Module):
             "apply_spec_augment": mask_time_prob > 0,
         }
         config = load_config(assets_dir or checkpoint, "audio_encoder.checkpoint", overrides)
+        if not hasattr(config, "conv_kernel"):
+            raise InputError(
+                f"audio_encoder.checkpoint: expected a model that takes raw waveforms (WavLM, "
+                f"wav2vec 2.0, HuBERT and the like), got {config.model_type} in '{checkpoint}'; "
+                "name another checkpoint"
+            )
         self.model = load_model(
             checkpoint, config, "audio_encoder.checkpoint", pretrained and assets_dir is None
         )
         # GroupNorm over time makes the features depend on how far a waveform is padded.
         normalises_over_time = getattr(config, "feat_extract_norm", None) == "group"
         if fixed_duration_s is None and normalises_over_time:
-            raise ValueError(
+            raise InputError(
                 f"audio_encoder: {checkpoint} normalises over time, so that padding changes its "
                 "answers; expected fixed_duration_s, got none; set "
                 "audio_encoder.fixed_duration_s='${data.max_duration_s}'"

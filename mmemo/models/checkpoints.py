@@ -7,18 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from mmemo.errors import InputError
+
+# Parts that checkpoints of language and speech models may lack, and that mmemo does not use.
+NOT_ALWAYS_SAVED = ("pooler.", "masked_spec_embed")
 
 
 @contextmanager
 def _explained(checkpoint: str | Path, option: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{option}: expected a checkpoint in transformers' layout (config.json, weights as "
-            f"safetensors) on the hub, in the cache or in a local folder, could not load "
+            f"{option}: expected a checkpoint in transformers' layout (config.json and weights) "
+            f"on the hub, in the cache or in a local folder, could not load "
             f"'{checkpoint}' ({first_line}). Ways out: name a local folder with {option}=DIR; "
             "fetch it once where there is a network and copy the cache (HF_HOME); name a mirror "
             "with HF_ENDPOINT"
@@ -53,7 +58,18 @@ def load_model(checkpoint: str | Path, config: Any, option: str, pretrained: boo
     if not pretrained:
         return AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     with _explained(checkpoint, option):
-        return AutoModel.from_pretrained(checkpoint, config=config, use_safetensors=True)
+        model, report = AutoModel.from_pretrained(
+            checkpoint, config=config, output_loading_info=True
+        )
+    missing = sorted(k for k in report["missing_keys"] if not k.startswith(NOT_ALWAYS_SAVED))
+    if missing:
+        raise InputError(
+            f"{option}: expected the weights of {config.model_type} in '{checkpoint}', "
+            f"{len(missing)} are missing ({missing[0]}, …); get the checkpoint again"
+        )
+    # transformers hands models out in evaluation mode, and Lightning trains them as it gets them:
+    # dropout, layer drop and SpecAugment would be off.
+    return model.train()
 
 
 def load_tokenizer(checkpoint: str | Path, option: str) -> Any:  # noqa: ANN401

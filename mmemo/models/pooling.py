@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mmemo.errors import InputError
+
 Pooling = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -40,8 +42,8 @@ def get_pooling(name: str) -> tuple[Pooling, int]:
     """Pooling of the given name, and how many times D its output has.
 
     Raises:
-        ValueError: If there is none of that name.
+        InputError: If there is none of that name.
     """
     if name not in _POOLINGS:
-        raise ValueError(f"pooling: expected one of {', '.join(_POOLINGS)}, got '{name}'")
+        raise InputError(f"pooling: expected one of {', '.join(_POOLINGS)}, got '{name}'")
     return _POOLINGS[name]

@@ -18,6 +18,8 @@ from mmemo.models.pooling import get_pooling
 from mmemo.models.protocols import Features
 
 TOKENIZER_FILE = "tokenizer.json"
+SPECIAL_TOKENS = ("[PAD]", "[CLS]")
+MIN_VOCAB_SIZE = 256 + len(SPECIAL_TOKENS)
 
 
 class PretrainedTextEncoder(nn.Module):
@@ -106,6 +108,11 @@ class ScratchTextEncoder(nn.Module):
         assets_dir: str | Path | None = None,
     ) -> None:
         super().__init__()
+        if vocab_size < MIN_VOCAB_SIZE:
+            raise InputError(
+                f"text_encoder.vocab_size: expected at least {MIN_VOCAB_SIZE} (256 bytes and "
+                f"{len(SPECIAL_TOKENS)} special tokens), got {vocab_size}"
+            )
         self.vocab_size = vocab_size
         self.max_tokens = max_tokens
         self.tokenizer: tokenizers.Tokenizer | None = None
@@ -131,7 +138,7 @@ class ScratchTextEncoder(nn.Module):
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=self.vocab_size,
-            special_tokens=["[PAD]", "[CLS]"],
+            special_tokens=list(SPECIAL_TOKENS),
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )

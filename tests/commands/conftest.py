@@ -3,27 +3,59 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
+from mmemo.cli import main
 from mmemo.evaluation.runs import RunFolder
 from tests.conftest import MeldMaker, meld_row, write_csv
 
 HOSTILE = "<script>alert('x')</script> & co"
 
-Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+@dataclass(frozen=True)
+class Printed:
+    stdout: str
+    stderr: str
+
+
+Cli = Callable[..., Printed]
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """Runs mmemo in a process of its own, in the test's folder."""
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Runs a command line in the test's folder and in this process, which spares the imports."""
 
-    def run(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, expect: int = 0) -> Printed:
+        capfd.readouterr()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["mmemo", *arguments])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            GlobalHydra.instance().clear()
+        printed = Printed(*capfd.readouterr())
+        assert code == expect, printed.stderr
+        return printed
+
+    return run
+
+
+@pytest.fixture
+def fresh_cli(tmp_path: Path) -> Cli:
+    """The same in a process of its own, as a user does it."""
+
+    def run(*arguments: str, expect: int = 0) -> Printed:
         command = [sys.executable, "-m", "mmemo", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
         assert done.returncode == expect, done.stderr
-        return done
+        return Printed(done.stdout, done.stderr)
 
     return run
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,8 +28,8 @@ def assert_same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) 
         assert torch.equal(a[name], b[name]), name
 
 
-def test_train_leaves_a_complete_run(cli: Cli, small: list[str], tmp_path: Path) -> None:
-    printed = cli("train", *small).stdout
+def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path: Path) -> None:
+    printed = fresh_cli("train", *small).stdout
     run = only_run(tmp_path)
     for path in (run.table_file, run.confusion_file, run.curves_file, run.report_file):
         assert path.is_file()
@@ -79,19 +80,21 @@ def test_evaluate_gives_the_same_again(cli: Cli, small: list[str], tmp_path: Pat
     assert str(moved.report_file) in printed
 
 
-def test_same_seed_gives_the_same_weights(cli: Cli, small: list[str], tmp_path: Path) -> None:
-    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
-        cli("train", *small, f"name={name}", f"seed={seed}")
+def test_same_seed_gives_the_same_weights(
+    cli: Cli, fresh_cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    for run, name, seed in ((fresh_cli, "a", 7), (fresh_cli, "b", 7), (cli, "c", 8)):
+        run("train", *small, f"name={name}", f"seed={seed}")
     a, b, c = (weights(only_run(tmp_path, name)) for name in "abc")
     assert_same_weights(a, b)
     assert any(not torch.equal(a[name], c[name]) for name in a)
 
 
 def test_resumed_after_a_kill_equals_undisturbed(
-    cli: Cli, small: list[str], tmp_path: Path
+    fresh_cli: Cli, small: list[str], tmp_path: Path
 ) -> None:
     long = [*small, "trainer.max_epochs=30", "callbacks.early_stopping.patience=100"]
-    cli("train", *long, "name=whole")
+    fresh_cli("train", *long, "name=whole")
     command = [sys.executable, "-m", "mmemo", "train", *long, "name=killed"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=-3, stderr=-3)
     deadline = time.monotonic() + 120
@@ -109,9 +112,9 @@ def test_resumed_after_a_kill_equals_undisturbed(
     at_kill = len(pd.read_csv(killed.history_file))
     assert 3 <= at_kill < 30, "killed in the middle"
 
-    refused = cli("evaluate", f"run={killed.path}", expect=1)
-    assert f"continue it with `mmemo train resume={killed.path}`" in refused.stderr
-    cli("train", f"resume={killed.path}")
+    refused = fresh_cli("evaluate", f"run={killed.path}", expect=1)
+    assert f"continue it with mmemo train resume={killed.path}" in refused.stderr
+    fresh_cli("train", f"resume={killed.path}")
     whole = only_run(tmp_path, "whole")
     assert killed.read_info()["status"] == "finished"
     pd.testing.assert_frame_equal(
@@ -123,7 +126,7 @@ def test_resumed_after_a_kill_equals_undisturbed(
     assert_same_weights(weights(killed, last), weights(whole, last))
     assert killed.predictions_file.read_bytes() == whole.predictions_file.read_bytes()
 
-    again = cli("train", f"resume={killed.path}", expect=1)
+    again = fresh_cli("train", f"resume={killed.path}", expect=1)
     assert "expected a run that was interrupted, it is finished" in again.stderr
 
 
@@ -148,7 +151,7 @@ def test_unimodal_baselines_take_the_same_path(
 def test_pretrained_encoders_end_to_end(
     cli: Cli, small: list[str], tmp_path: Path, tiny_wavlm: Path, tiny_roberta: Path
 ) -> None:
-    kept = [o for o in small if "encoder" not in o]
+    kept = [o for o in small if not o.startswith(("audio_encoder", "text_encoder"))]
     cli(
         "train",
         *kept,
@@ -168,22 +171,34 @@ def test_pretrained_encoders_end_to_end(
     assert run.predictions_file.read_bytes() == before, "a run needs no checkpoint but its own"
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("audio_encoder.checkpoint={tmp}", "audio_encoder.checkpoint: expected a checkpoint in"),
+        ("preparer.folder={tmp}/file/p", "preparer.folder: expected a folder that can be written"),
+        ("output_dir={tmp}/file", "output_dir: expected a folder that can be written to"),
+        ("hydra.run.dir={tmp}/file/run", "hydra.run.dir: expected a folder that can be written to"),
+        ("corpus.root={tmp}/nowhere", "expected the folder of MELD.Raw at {tmp}/nowhere"),
+        ("preparer.sample_rate=8000", "expected the audio encoder's 16000 Hz, got 8000 Hz"),
+        ("data.batch_size=0", "data.batch_size: expected at least 1, got 0"),
+        ("scheduler.warmup_ratio=3", "scheduler.warmup_ratio: expected a share"),
+        (
+            "~labels.colours +labels.colours={{fear:a,disgust:b}}",
+            "expected utterances of fear, disg",
+        ),
+        ("trainer.devices=2", "expected one device, got 2 processes"),
+    ],
+)
 def test_a_fault_shows_before_any_clip_is_decoded(
-    cli: Cli, small: list[str], tmp_path: Path
+    cli: Cli, small: list[str], tmp_path: Path, change: str, said: str
 ) -> None:
-    pretrained = [o for o in small if not o.startswith("audio_encoder")]
     (tmp_path / "file").write_text("")
-    for changes, said in (
-        ([*pretrained, f"audio_encoder.checkpoint={tmp_path}"], "audio_encoder.checkpoint: expec"),
-        ([*small, f"preparer.folder={tmp_path}/file/p"], "preparer.folder: expected a folder that"),
-        ([*small, f"output_dir={tmp_path}/file"], "output_dir: expected a folder that can be wri"),
-        ([*small[:-1], "audio_encoder=none", "text_encoder=none"], "leave one of them out"),
-    ):
-        overrides = [o for o in changes if "none" not in changes[-1] or "encoder." not in o]
-        done = cli("train", *overrides, expect=1)
-        assert said in done.stderr
-        assert "Traceback" not in done.stderr
-        assert not list(tmp_path.glob("cache/prepared/*/audio.i16"))
+    if change.startswith("audio_encoder.checkpoint"):
+        small = [o for o in small if not o.startswith("audio_encoder")]
+    done = cli("train", *small, *change.format(tmp=tmp_path).split(" "), expect=1)
+    assert said.format(tmp=tmp_path) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("cache/prepared/*/audio.i16"))
 
 
 def test_a_damaged_checkpoint_is_named(cli: Cli, small: list[str], tmp_path: Path) -> None:
@@ -192,18 +207,89 @@ def test_a_damaged_checkpoint_is_named(cli: Cli, small: list[str], tmp_path: Pat
     checkpoint = run.path / run.read_info()["checkpoint"]
     checkpoint.write_bytes(b"damaged")
     done = cli("evaluate", f"run={run.path}", expect=1)
-    assert f"{checkpoint}: expected the checkpoint of a run" in done.stderr
+    assert f"{checkpoint}: expected the checkpoint of this run" in done.stderr
 
 
-def test_a_changed_corpus_is_not_evaluated(
+def test_evaluation_needs_neither_clips_nor_annotations(
     cli: Cli, small: list[str], tmp_path: Path, tones: Path
 ) -> None:
     cli("train", *small)
     run = only_run(tmp_path)
-    path = tones / "test_sent_emo.csv"
-    path.write_text(path.read_text().replace("Tone 1.", "Another."))
+    before = run.predictions_file.read_bytes()
+    shutil.rmtree(tones)
+    (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*000")
+    folder.rename(tmp_path / "moved")
     done = cli("evaluate", f"run={run.path}", expect=1)
-    assert "expected the corpus that the run was trained on" in done.stderr
+    assert f"{folder}: expected a prepared corpus" in done.stderr
+    cli("evaluate", f"run={run.path}", f"prepared={tmp_path / 'moved'}")
+    assert run.predictions_file.read_bytes() == before
+
+
+def test_data_that_changed_are_not_evaluated(
+    cli: Cli, small: list[str], tmp_path: Path, tones: Path
+) -> None:
+    cli("train", *small)
+    run = only_run(tmp_path)
+    clips = tones / "train_splits"
+    (clips / "dia0_utt3.mp4").write_bytes((clips / "dia0_utt4.mp4").read_bytes())
+    prepare = [o for o in small if o.startswith(("corpus", "cache", "denoiser", "preparer"))]
+    assert "45 of 45 rows kept" in cli("prepare", *prepare).stdout
+    done = cli("evaluate", f"run={run.path}", expect=1)
+    assert "expected the data that the run was trained on" in done.stderr
+    run.write_info(status="interrupted")
+    done = cli("train", f"resume={run.path}", expect=1)
+    assert "expected the data that the run was trained on" in done.stderr
+
+
+def test_a_run_killed_after_early_stopping_trains_no_further(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    stopping = ["trainer.max_epochs=30", "callbacks.early_stopping.patience=1"]
+    cli("train", *small, *stopping, "+callbacks.early_stopping.min_delta=0.5")
+    run = only_run(tmp_path)
+    history = run.history_file.read_bytes()
+    assert len(pd.read_csv(run.history_file)) == 2, "stopped for lack of improvement"
+    info = run.read_info()
+    del info["checkpoint"]
+    run.info_file.write_text(json.dumps(info | {"status": "running"}))
+    cli("train", f"resume={run.path}")
+    assert run.history_file.read_bytes() == history
+    assert run.read_info()["status"] == "finished"
+
+
+def test_a_damaged_state_is_named_before_anything_is_done(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    cli("train", *small)
+    run = only_run(tmp_path)
+    run.write_info(status="running")
+    run.last_checkpoint.write_bytes(b"damaged")
+    done = cli("train", f"resume={run.path}", expect=1)
+    assert f"{run.last_checkpoint}: expected the state of an interrupted run" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_refused_run_leaves_the_other_as_it_was(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    cli("train", *small)
+    run = only_run(tmp_path)
+    names = ("composed.yaml", "config.yaml", "run.json")
+    before = {name: (run.path / name).read_bytes() for name in names}
+    done = cli("train", *small, "seed=9", f"hydra.run.dir={run.path}", expect=1)
+    assert "it already holds one; continue that one with mmemo train resume=" in done.stderr
+    assert {name: (run.path / name).read_bytes() for name in names} == before
+
+
+def test_relative_paths_mean_the_same_later(
+    cli: Cli, small: list[str], tmp_path: Path, tones: Path
+) -> None:
+    relative = [o.replace(f"{tmp_path}/", "") for o in small]
+    cli("train", *relative)
+    run = only_run(tmp_path)
+    config = OmegaConf.load(run.composed_config_file)
+    assert config.corpus.root == str(tones)
+    assert config.cache_dir == str(tmp_path / "cache")
 
 
 def test_a_sweep_gives_each_seed_a_run_of_its_own(

@@ -25,7 +25,7 @@ def test_a_run_notes_how_it_ended(tmp_path: Path) -> None:
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     RunFolder.create(tmp_path)
     with pytest.raises(
-        InputError, match=f"already holds one; continue that one with resume={tmp_path}"
+        InputError, match=f"already holds one; continue that one with mmemo train resume={tmp_path}"
     ):
         RunFolder.create(tmp_path)
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,13 +52,16 @@ def test_logmel_hears_loudness() -> None:
     waveform = noise(16_000, 0)
     quiet = encoder(collate(encoder.preprocess(waveform))).pooled
     loud = encoder(collate(encoder.preprocess(10 * waveform))).pooled
-    assert float(((loud - quiet).norm() / quiet.norm()).detach()) > 0.05
+    # Exactly 0 if the waveform or the log-mel frames were normalised by their own level.
+    assert ((loud - quiet).norm() / quiet.norm()).item() > 0.01
 
 
 def test_wavlm_loads_its_weights_and_pads_to_one_length(tiny_wavlm: Path) -> None:
     from transformers import WavLMModel
 
-    encoder = PretrainedAudioEncoder(str(tiny_wavlm), fixed_duration_s=0.5).eval()
+    encoder = PretrainedAudioEncoder(str(tiny_wavlm), fixed_duration_s=0.5)
+    assert all(module.training for module in encoder.modules()), "its dropout is on"
+    encoder.eval()
     assert (encoder.fixed_samples, encoder.output_dim) == (8_000, 24)
     waveform = encoder.preprocess(noise(5_000, 0))
     assert float(waveform.mean()) == pytest.approx(0, abs=1e-6)
@@ -128,6 +132,36 @@ def test_what_is_no_checkpoint_is_named_with_the_ways_out(
     with pytest.raises(InputError, match=r"audio_encoder\.checkpoint: .*local folder") as caught:
         PretrainedAudioEncoder(str(folder), fixed_duration_s=0.5)
     assert str(folder) in str(caught.value)
+
+
+def test_weights_of_another_model_are_refused(tiny_wavlm: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_wavlm, folder)
+    save_file({"unrelated": torch.zeros(1)}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"expected the weights of wavlm in .* are missing"):
+        PretrainedAudioEncoder(str(folder), fixed_duration_s=0.5)
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"could not load"):
+        PretrainedAudioEncoder(str(folder), fixed_duration_s=0.5)
+
+
+def test_weights_that_are_not_safetensors_load_too(tiny_wavlm: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    # microsoft/wavlm-base-plus is published so.
+    (tmp_path / "config.json").write_text((tiny_wavlm / "config.json").read_text())
+    weights = load_file(tiny_wavlm / "model.safetensors")
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    encoder = PretrainedAudioEncoder(str(tmp_path), fixed_duration_s=0.5)
+    name = "encoder.layers.0.attention.q_proj.weight"
+    torch.testing.assert_close(encoder.model.state_dict()[name], weights[name], rtol=0, atol=0)
+
+
+def test_a_text_model_is_no_audio_encoder(tiny_roberta: Path) -> None:
+    with pytest.raises(InputError, match="takes raw waveforms .*, got roberta"):
+        PretrainedAudioEncoder(str(tiny_roberta), fixed_duration_s=0.5)
 
 
 def test_a_name_that_is_not_in_the_cache_is_an_error() -> None:

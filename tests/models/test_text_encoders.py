@@ -127,6 +127,11 @@ def test_a_real_checkpoint_loads(shared_data: Path) -> None:
     assert near.item() > far.item() + 0.3
 
 
+def test_a_vocabulary_smaller_than_the_bytes_is_refused() -> None:
+    with pytest.raises(InputError, match="vocab_size: expected at least 258"):
+        ScratchTextEncoder(vocab_size=257)
+
+
 def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"text_encoder\.checkpoint: .*'{tmp_path}'"):
         PretrainedTextEncoder(str(tmp_path))

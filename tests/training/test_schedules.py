@@ -18,5 +18,7 @@ def test_rises_over_a_tenth_of_the_steps_and_falls_to_zero() -> None:
 
 
 def test_a_share_beyond_one_is_an_error() -> None:
-    with pytest.raises(ValueError, match="warmup_ratio: expected 0 to 1, got 10"):
+    with pytest.raises(
+        ValueError, match="warmup_ratio: expected a share of the steps, 0 to 1, got 10"
+    ):
         LinearWarmupDecay(10)
