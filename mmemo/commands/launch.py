@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def launch(command: str, overrides: list[str]) -> None:
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401
         try:
+            _check_torch_pair()
             _make_paths_absolute(cfg)
             return importlib.import_module(f"mmemo.commands.{command}").run(cfg)
         except Exception as error:
@@ -67,6 +69,18 @@ def launch(command: str, overrides: list[str]) -> None:
             _fail(problem)
 
     run()
+
+
+def _check_torch_pair() -> None:
+    """torchaudio loads only beside its own torch, and its package does not say which that is."""
+    versions = {name: version(name) for name in ("torch", "torchaudio")}
+    if len({".".join(v.split(".")[:2]) for v in versions.values()}) > 1:
+        raise InputError(
+            f"expected torch and torchaudio of one version, got torch {versions['torch']} and "
+            f"torchaudio {versions['torchaudio']}; install a pair: "
+            f"pip install torch~={versions['torch'].split('+')[0]} "
+            f"torchaudio~={versions['torch'].split('+')[0]}"
+        )
 
 
 def _readable_by_hydra(override: str) -> str:
