@@ -72,7 +72,7 @@ def launch(command: str, overrides: list[str]) -> None:
 
 
 def _check_torch_pair() -> None:
-    """torchaudio loads only beside its own torch, and its package does not say which that is."""
+    """Torch and torchaudio must be of one version, which the packages do not say."""
     versions = {name: version(name) for name in ("torch", "torchaudio")}
     if len({".".join(v.split(".")[:2]) for v in versions.values()}) > 1:
         raise InputError(
