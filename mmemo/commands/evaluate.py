@@ -128,7 +128,7 @@ def _encoder_name(cfg: DictConfig | None) -> str:
 
 def print_results(folder: RunFolder) -> None:
     """Print the test metrics and where everything lies."""
-    table = pd.read_csv(folder.table_file)
+    table = pd.read_csv(folder.table_file, dtype={"support": "Int64"})
     test = table[table["split"] == "test"].drop(columns="split")
     text = test.to_string(index=False, float_format=lambda v: f"{v:.3f}", na_rep="")
     print(f"\nTest split, at the checkpoint chosen on validation:\n{text}\n")
