@@ -128,8 +128,9 @@ def _encoder_name(cfg: DictConfig | None) -> str:
 
 def print_results(folder: RunFolder) -> None:
     """Print the test metrics and where everything lies."""
-    table = pd.read_csv(folder.table_file, dtype={"support": "Int64"})
+    table = pd.read_csv(folder.table_file)
     test = table[table["split"] == "test"].drop(columns="split")
+    test["support"] = ["" if pd.isna(count) else f"{count:.0f}" for count in test["support"]]
     text = test.to_string(index=False, float_format=lambda v: f"{v:.3f}", na_rep="")
     print(f"\nTest split, at the checkpoint chosen on validation:\n{text}\n")
     for label, path in (
