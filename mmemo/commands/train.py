@@ -42,7 +42,7 @@ def _open_folder(cfg: DictConfig) -> RunFolder:
     if not cfg.resume:
         return RunFolder.create(Path(cfg.run_dir))
     folder = RunFolder.open(cfg.resume)
-    if folder.read_info()["status"] == "finished":
+    if folder.read_info().get("status") == "finished":
         raise InputError(
             f"{folder.path}: expected a run that was interrupted, it is finished; evaluate it "
             f"again with {folder.command('evaluate', 'run')}"
@@ -141,14 +141,14 @@ def _fit(
         weights_only=True,
     )
     best = trainer.checkpoint_callback
-    if not isinstance(best, ModelCheckpoint) or not best.best_model_path:
+    if not isinstance(best, ModelCheckpoint) or best.best_model_score is None:
         raise InputError(
             "trainer: expected a checkpoint to be chosen on validation, none was saved; train "
-            "for at least one epoch (trainer.max_epochs) with validation"
+            "for at least one epoch (trainer.max_epochs) and name callbacks.checkpoint.monitor"
         )
     folder.write_info(
         checkpoint=str(Path(best.best_model_path).relative_to(folder.path)),
-        best_score=None if best.best_model_score is None else float(best.best_model_score),
+        best_score=float(best.best_model_score),
         num_parameters=sum(p.numel() for p in module.classifier.parameters()),
         fit_s=round(time.monotonic() - start, 1),
     )

@@ -26,7 +26,7 @@ def mean_std(frames: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([centre, (variance + 1e-6).sqrt()], dim=1)
 
 
-def first(frames: Tensor, mask: Tensor) -> Tensor:  # noqa: ARG001
+def first(frames: Tensor, mask: Tensor) -> Tensor:
     """The first frame, such as a classification token: (B, F, D) to (B, D)."""
     return frames[:, 0]
 
