@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from mmemo.corpora.demo_clips import write_clip
-from mmemo.corpora.meld import COLUMNS, LAYOUT
+from mmemo.corpora.meld import COLUMNS
+from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.corpora.utterance import LabelSet
 
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -21,7 +21,8 @@ from mmemo.audio.clip_pool import MISSING_SIZE, open_pool, source_bytes
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.journal import JournalWriter, Record, read_records
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.corpora.utterance import Annotations, Utterance
+from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 

@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.corpora.utterance import SPLITS, Annotations, LabelSet
+from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder

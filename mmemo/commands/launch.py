@@ -25,6 +25,8 @@ PATH_KEYS = (
     "cache_dir",
     "output_dir",
     "corpus.root",
+    "corpus.annotations",
+    "corpus.csv",
     "corpus.folder",
     "denoiser.checkpoint_dir",
     "preparer.folder",

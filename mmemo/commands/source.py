@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import Preparer
-from mmemo.corpora.utterance import Annotations
+from mmemo.corpora.annotations import Annotations
 
 
 class Corpus(Protocol):

@@ -1,4 +1,4 @@
-"""MELD.Raw's layout on disk: three CSVs and three folders of clips.
+"""MELD's annotations: three CSVs, one row for each utterance.
 
 Source: Poria et al. 2019, "MELD: A Multimodal Multi-Party Dataset for Emotion Recognition in
 Conversations", and the layout of its public archive.
@@ -6,30 +6,18 @@ Conversations", and the layout of its public archive.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from mmemo.corpora.utterance import EMOTIONS, SPLITS, Annotations, Skip, Utterance
+from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.clips import ClipsBySplit
+from mmemo.corpora.meld_raw import MeldRaw
+from mmemo.corpora.utterance import EMOTIONS, SPLITS, Skip, Utterance
 from mmemo.errors import InputError
-
-
-@dataclass(frozen=True)
-class SplitLayout:
-    """Names that MELD.Raw uses for one split."""
-
-    annotations: str
-    clips: str
-
-
-LAYOUT = {
-    "train": SplitLayout("train_sent_emo.csv", "train_splits"),
-    "val": SplitLayout("dev_sent_emo.csv", "dev_splits_complete"),
-    "test": SplitLayout("test_sent_emo.csv", "output_repeated_splits_test"),
-}
 
 COLUMNS = (
     "Sr No.",
@@ -47,7 +35,8 @@ COLUMNS = (
 REQUIRED_COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
 MUST_BE_FILLED = ("Utterance", "Emotion", "Dialogue_ID", "Utterance_ID")
 
-_TIME = re.compile(r"(\d{1,2}):(\d{2}):(\d{2})[,.](\d{1,3})")
+_TIME = re.compile(r"(\d{1,2}):(\d{2}):(\d{2})(?:[,.](\d{1,3}))?")
+_C1_CONTROL = re.compile("[\x80-\x9f]")
 
 
 def parse_time_s(text: str) -> float | None:
@@ -57,24 +46,46 @@ def parse_time_s(text: str) -> float | None:
         return None
     hours, minutes, seconds, fraction = match.groups()
     whole = int(hours) * 3600 + int(minutes) * 60 + int(seconds)
-    return whole + float(f"0.{fraction}")
+    return whole + float(f"0.{fraction or 0}")
+
+
+def repair_mojibake(text: str) -> str:
+    """Read code points 0x80-0x9f as the Windows-1252 characters that they once were.
+
+    Older copies of MELD's CSVs have them for typographic quotes, dashes and dots. The five that
+    Windows-1252 leaves undefined stay.
+    """
+    return _C1_CONTROL.sub(
+        lambda found: found[0].encode("latin-1").decode("cp1252", errors="ignore") or found[0], text
+    )
 
 
 class MeldCorpus:
-    """Reader of MELD.Raw, unpacked.
+    """Reader of MELD.Raw, packed or unpacked.
 
     Args:
-        root: Folder with ``{train,dev,test}_sent_emo.csv`` and the clip folders
-            ``train_splits``, ``dev_splits_complete``, ``output_repeated_splits_test``.
+        root: Folder of MELD.Raw with the clips, in folders or in the three inner archives; may
+            be None for what needs no clips.
+        annotations: Folder with the three CSVs, where they are not beside the clips.
+        use_final_videos: Take the ``final_videos_test…`` version of a test clip where there is
+            one. Which file was taken is recorded for each utterance.
         name: What the corpus is called in reports and in the prepared corpus' name.
     """
 
-    def __init__(self, root: str | Path, name: str = "meld") -> None:
-        self.root = Path(root).absolute()
+    def __init__(
+        self,
+        root: str | Path | None,
+        annotations: str | Path | None = None,
+        use_final_videos: bool = False,
+        name: str = "meld",
+    ) -> None:
+        self.root = Path(root).absolute() if root is not None else None
+        annotations = Path(annotations).absolute() if annotations is not None else None
+        self.raw = MeldRaw(self.root, annotations, use_final_videos)
         self.name = name
 
     def read(self) -> Annotations:
-        """Read the annotations of all splits; no clip is opened.
+        """Read the annotations of all splits; no clip is looked for.
 
         A row that lacks its utterance, emotion or ids is recorded as a skip.
 
@@ -83,49 +94,48 @@ class MeldCorpus:
                 an emotion is unknown, an id is not a whole number, a key stands twice, or a
                 split has no usable row.
         """
-        if not self.root.is_dir():
+        if self.root is not None and not self.root.is_dir():
             raise InputError(
                 f"corpus {self.name}: expected the folder of MELD.Raw at {self.root}, "
                 f"{'found a file' if self.root.exists() else 'found nothing'}; "
                 "give it with corpus.root=DIR"
             )
-        utterances: list[Utterance] = []
+        utterances: dict[str, list[Utterance]] = {}
         skips: list[Skip] = []
+        num_repaired = {}
         for split in SPLITS:
-            before = len(utterances)
-            for row in self._read_split(split):
-                if isinstance(row, Skip):
-                    skips.append(row)
-                else:
-                    utterances.append(row)
-            if len(utterances) == before:
-                raise InputError(
-                    f"{self.root / LAYOUT[split].annotations}: expected at least one usable row "
-                    f"for the split '{split}', found none; check that the file is complete"
-                )
-        self._check_unique(utterances)
-        return Annotations(self.name, tuple(utterances), tuple(skips))
+            where, file = self.raw.annotation_file(split)
+            table = read_annotation_table(where, file)
+            repaired = table.map(repair_mojibake)
+            num_repaired[split] = int((table != repaired).any(axis=1).sum())
+            rows = list(self._parse_rows(repaired, split, where))
+            utterances[split] = [row for row in rows if isinstance(row, Utterance)]
+            skips += [row for row in rows if isinstance(row, Skip)]
+            _check_usable(utterances[split], split, where)
+        sources = {split: self.raw.clip_source(split, rows) for split, rows in utterances.items()}
+        return Annotations(
+            corpus=self.name,
+            utterances=tuple(u for rows in utterances.values() for u in rows),
+            clips=ClipsBySplit(sources),
+            skips=tuple(skips),
+            num_repaired=num_repaired,
+        )
 
-    def _read_split(self, split: str) -> Iterator[Utterance | Skip]:
-        path = self.root / LAYOUT[split].annotations
-        clips = self.root / LAYOUT[split].clips
-        table = read_annotation_table(path)
-        if not clips.is_dir():
-            raise InputError(
-                f"{clips}: expected the folder with the clips of the split '{split}', "
-                f"{'found a file' if clips.exists() else 'found nothing'}; unpack MELD.Raw's "
-                f"archive of that split into {self.root}"
-            )
+    def _parse_rows(
+        self, table: pd.DataFrame, split: str, where: str
+    ) -> Iterator[Utterance | Skip]:
+        folder = self.raw.clip_path(split, "").absolute()
         for line, row in enumerate(table.to_dict("records"), start=2):
-            yield self._parse_row({str(k): str(v) for k, v in row.items()}, split, path, line)
+            yield self._parse_row(
+                {str(k): str(v) for k, v in row.items()}, split, folder, f"{where}, row {line}"
+            )
 
     def _parse_row(
-        self, row: dict[str, str], split: str, path: Path, line: int
+        self, row: dict[str, str], split: str, folder: Path, where: str
     ) -> Utterance | Skip:
-        where = f"{path}, row {line}"
         missing = [column for column in MUST_BE_FILLED if not row[column].strip()]
         if missing:
-            key = f"{split}/row{line}"
+            key = f"{split}/row{where.rpartition(' ')[2]}"
             return Skip(key, split, "missing field", f"{', '.join(missing)} empty", where)
         emotion = row["Emotion"].strip().lower()
         if emotion not in EMOTIONS:
@@ -135,16 +145,17 @@ class MeldCorpus:
             )
         dialogue_id = _parse_id(row["Dialogue_ID"], "Dialogue_ID", where)
         utterance_id = _parse_id(row["Utterance_ID"], "Utterance_ID", where)
-        clip = self.root / LAYOUT[split].clips / f"dia{dialogue_id}_utt{utterance_id}.mp4"
+        name = f"dia{dialogue_id}_utt{utterance_id}"
         return Utterance(
             corpus=self.name,
+            key=f"{split}/{name}",
             split=split,
             dialogue_id=dialogue_id,
             utterance_id=utterance_id,
             speaker=row["Speaker"].strip(),
             transcript=row["Utterance"].strip(),
             emotion=emotion,
-            media_path=clip,
+            media_path=folder / f"{name}.mp4",
             sentiment=row.get("Sentiment", "").strip().lower() or None,
             season=_parse_optional_id(row.get("Season", "")),
             episode=_parse_optional_id(row.get("Episode", "")),
@@ -152,41 +163,44 @@ class MeldCorpus:
             end_s=parse_time_s(row.get("EndTime", "")),
         )
 
-    def _check_unique(self, utterances: list[Utterance]) -> None:
-        seen: set[str] = set()
-        for utterance in utterances:
-            if utterance.key in seen:
-                raise InputError(
-                    f"{self.root / LAYOUT[utterance.split].annotations}: expected each pair of "
-                    f"Dialogue_ID and Utterance_ID once, got {utterance.key} twice; "
-                    "remove one of the rows"
-                )
-            seen.add(utterance.key)
+
+def _check_usable(utterances: list[Utterance], split: str, where: str) -> None:
+    if not utterances:
+        raise InputError(
+            f"{where}: expected at least one usable row for the split '{split}', found none; "
+            "check that the file is complete"
+        )
+    seen: set[str] = set()
+    for utterance in utterances:
+        if utterance.key in seen:
+            raise InputError(
+                f"{where}: expected each pair of Dialogue_ID and Utterance_ID once, got "
+                f"{utterance.key} twice; remove one of the rows"
+            )
+        seen.add(utterance.key)
 
 
-def read_annotation_table(path: Path) -> pd.DataFrame:
+def read_annotation_table(where: str, file: Path | io.BytesIO) -> pd.DataFrame:
     """Read one of MELD's CSVs with every cell as text; empty cells are ''.
 
+    Args:
+        where: Its name, for messages.
+        file: Its path or content.
+
     Raises:
-        InputError: If it is missing, not a file, not UTF-8 CSV, or lacks a required column.
+        InputError: If it is not UTF-8 CSV or lacks a required column.
     """
-    if not path.is_file():
-        raise InputError(
-            f"{path}: expected an annotation CSV, "
-            f"{'found a folder' if path.is_dir() else 'found nothing'}; "
-            "put the CSVs of MELD.Raw beside the clip folders"
-        )
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: expected a UTF-8 CSV with a header, could not read it ({error}); "
+            f"{where}: expected a UTF-8 CSV with a header, could not read it ({error}); "
             "get the file again or save it as UTF-8"
         ) from error
     missing = [column for column in REQUIRED_COLUMNS if column not in table.columns]
     if missing:
         raise InputError(
-            f"{path}: expected the columns {', '.join(REQUIRED_COLUMNS)}, "
+            f"{where}: expected the columns {', '.join(REQUIRED_COLUMNS)}, "
             f"missing {', '.join(missing)} (found {', '.join(map(str, table.columns))}); "
             "use the official CSV or rename its columns"
         )

@@ -19,9 +19,11 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from mmemo.corpora import demo_clips, demo_script, demo_sound
+from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.demo_script import SPEAKERS, Line, write_script
-from mmemo.corpora.meld import COLUMNS, LAYOUT, MeldCorpus
-from mmemo.corpora.utterance import SPLITS, Annotations
+from mmemo.corpora.meld import COLUMNS, MeldCorpus
+from mmemo.corpora.meld_raw import LAYOUT
+from mmemo.corpora.utterance import SPLITS
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 

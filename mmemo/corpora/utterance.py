@@ -1,4 +1,4 @@
-"""The utterance, the reasons to leave one out, and the label sets."""
+"""The utterance and why one is left out; the label sets."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ SPLITS = ("train", "val", "test")
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 """The seven classes of MELD (Poria et al. 2019), in alphabetical order."""
 
+LABEL_COLUMNS = ("emotion", "sentiment")
+
 
 @dataclass(frozen=True)
 class Utterance:
     """One annotated utterance and the clip that holds its sound.
 
-    ``dialogue_id`` restarts in every split of MELD, so that only the split, the dialogue and
-    the utterance together name an utterance. ``start_s`` and ``end_s`` are the annotation's
-    times inside the episode, in seconds; a duration is always taken from the sound instead.
+    ``key`` is unique within a corpus and traceable to its source. ``dialogue_id`` may restart in
+    every split, as MELD's does. ``media_path`` is where the clip lies, or would lie if its archive
+    were unpacked. ``start_s`` and ``end_s`` are the annotation's times inside the episode, in
+    seconds; a duration is always taken from the sound instead.
     """
 
     corpus: str
+    key: str
     split: str
     dialogue_id: int
     utterance_id: int
@@ -36,11 +40,6 @@ class Utterance:
     episode: int | None = None
     start_s: float | None = None
     end_s: float | None = None
-
-    @property
-    def key(self) -> str:
-        """``split/dia{D}_utt{U}``: unique within a corpus."""
-        return f"{self.split}/dia{self.dialogue_id}_utt{self.utterance_id}"
 
 
 @dataclass(frozen=True)
@@ -57,51 +56,46 @@ class Skip:
     path: str
 
 
-@dataclass(frozen=True)
-class Annotations:
-    """All rows of a corpus: the usable ones in reading order, and those that cannot be used."""
-
-    corpus: str
-    utterances: tuple[Utterance, ...]
-    skips: tuple[Skip, ...] = ()
-
-    @property
-    def num_rows(self) -> int:
-        """Rows read: usable and skipped."""
-        return len(self.utterances) + len(self.skips)
-
-
 class LabelSet:
     """The classes that a model tells apart: their order, names and colours.
 
+    The head's size, the order of every table and the classes' weights follow from it.
+
     Args:
         name: What the set is called in reports ("five").
-        colours: For each emotion, in the order of the classes, its colour in figures.
+        colours: For each class, in order, its colour in figures.
+        column: What of an utterance is told apart: "emotion" or "sentiment".
 
     Raises:
-        InputError: If there are fewer than two classes or one is not an emotion of MELD.
+        InputError: If there are fewer than two classes, or the column is neither.
     """
 
-    def __init__(self, name: str, colours: Mapping[str, str]) -> None:
-        unknown = sorted(set(colours) - set(EMOTIONS))
-        if unknown or len(colours) < 2:
+    def __init__(self, name: str, colours: Mapping[str, str], column: str = "emotion") -> None:
+        where = f"correct conf/labels/{name}.yaml"
+        if len(colours) < 2:
             raise InputError(
-                f"labels '{name}': expected two or more of {', '.join(EMOTIONS)}, "
-                f"got {', '.join(colours) or 'none'}; correct conf/labels/{name}.yaml"
+                f"labels '{name}': expected two or more classes with their colours, got "
+                f"{', '.join(colours) or 'none'}; {where}"
+            )
+        if column not in LABEL_COLUMNS:
+            raise InputError(
+                f"labels '{name}': expected column to be one of {', '.join(LABEL_COLUMNS)}, got "
+                f"'{column}'; {where}"
             )
         self.name = name
+        self.column = column
         self.classes = tuple(colours)
         self.colours = dict(colours)
-        self._indices = {emotion: index for index, emotion in enumerate(self.classes)}
+        self._indices = {label: index for index, label in enumerate(self.classes)}
 
     def __len__(self) -> int:
         """Number of classes C."""
         return len(self.classes)
 
-    def __contains__(self, emotion: str) -> bool:
-        """Whether the emotion is one of the classes."""
-        return emotion in self._indices
+    def __contains__(self, label: object) -> bool:
+        """Whether the label is one of the classes."""
+        return label in self._indices
 
-    def index(self, emotion: str) -> int:
-        """Class index of an emotion, in [0, C)."""
-        return self._indices[emotion]
+    def index(self, label: str) -> int:
+        """Class index of a label, in [0, C)."""
+        return self._indices[label]

@@ -9,7 +9,13 @@ from tests.conftest import MeldMaker, meld_row, write_csv
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("00:16:16,059", 976.059), ("1:00:00,5", 3600.5), ("", None), ("soon", None)],
+    [
+        ("00:16:16,059", 976.059),
+        ("1:00:00,5", 3600.5),
+        ("0:01:02", 62.0),
+        ("", None),
+        ("soon", None),
+    ],
 )
 def test_times_are_parsed(text: str, seconds: float | None) -> None:
     assert parse_time_s(text) == seconds
@@ -92,7 +98,7 @@ def test_bad_input_names_the_file_and_the_remedy(make_meld: MeldMaker, fault: st
         train.write_bytes(b"")
     named, said = bad_trees(root)[fault]
     with pytest.raises(InputError) as caught:
-        MeldCorpus(root).read()
+        MeldCorpus(root).read().clips.check()
     message = str(caught.value)
     assert str(root / named.split(",")[0]) in message
     assert said in message

@@ -1,14 +1,7 @@
-from pathlib import Path
-
 import pytest
 
-from mmemo.corpora.utterance import LabelSet, Utterance
+from mmemo.corpora.utterance import LabelSet
 from mmemo.errors import InputError
-
-
-def test_key_names_split_dialogue_and_utterance() -> None:
-    utterance = Utterance("meld", "val", 3, 7, "Ada", "Hi.", "joy", Path("x.mp4"))
-    assert utterance.key == "val/dia3_utt7"
 
 
 def test_label_order_follows_the_colours() -> None:
@@ -18,7 +11,8 @@ def test_label_order_follows_the_colours() -> None:
     assert "fear" not in labels
 
 
-@pytest.mark.parametrize("colours", [{"joy": "#111111"}, {"joy": "#1", "boredom": "#2"}])
-def test_unusable_label_sets_are_refused(colours: dict[str, str]) -> None:
-    with pytest.raises(InputError, match=r"labels 'odd': expected two or more of anger"):
-        LabelSet("odd", colours)
+def test_unusable_label_sets_are_refused() -> None:
+    with pytest.raises(InputError, match=r"labels 'odd': expected two or more classes"):
+        LabelSet("odd", {"joy": "#111111"})
+    with pytest.raises(InputError, match=r"expected column to be one of emotion, sentiment"):
+        LabelSet("odd", {"joy": "#111111", "anger": "#222222"}, column="mood")

@@ -1,0 +1,40 @@
+"""What a corpus' reader gives: all rows, and where their clips are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import pandas as pd
+
+from mmemo.corpora.clips import ClipSource
+from mmemo.corpora.utterance import Skip, Utterance
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """All rows of a corpus: the usable ones in reading order, and those that cannot be used.
+
+    Args:
+        corpus: Its name.
+        utterances: Usable rows.
+        clips: Hands out their clips.
+        skips: The other rows.
+        num_repaired: For each split, how many rows had text of a wrong encoding repaired.
+    """
+
+    corpus: str
+    utterances: tuple[Utterance, ...]
+    clips: ClipSource
+    skips: tuple[Skip, ...] = ()
+    num_repaired: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows read: usable and skipped."""
+        return len(self.utterances) + len(self.skips)
+
+    def frame(self) -> pd.DataFrame:
+        """The usable rows as a table: a column for each field of an utterance."""
+        columns = [f.name for f in fields(Utterance)]
+        return pd.DataFrame([vars(u) for u in self.utterances], columns=columns)

@@ -1,0 +1,142 @@
+"""Where MELD.Raw's parts lie on a disk: packed or unpacked, together or apart."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mmemo.corpora.clips import ClipArchive, ClipFiles, ClipSource, NoClips, refusal
+from mmemo.corpora.utterance import Utterance
+from mmemo.errors import InputError
+
+CLIP_NAME = re.compile(r"(final_videos_test)?dia\d+_utt\d+\.mp4")
+FINAL_PREFIX = "final_videos_test"
+
+
+@dataclass(frozen=True)
+class SplitLayout:
+    """Names that MELD.Raw uses for one split."""
+
+    annotations: str
+    clips: str
+    archive: str
+
+
+LAYOUT = {
+    "train": SplitLayout("train_sent_emo.csv", "train_splits", "train.tar.gz"),
+    "val": SplitLayout("dev_sent_emo.csv", "dev_splits_complete", "dev.tar.gz"),
+    "test": SplitLayout("test_sent_emo.csv", "output_repeated_splits_test", "test.tar.gz"),
+}
+
+
+class MeldRaw:
+    """MELD.Raw as people have it.
+
+    Args:
+        root: Folder with the clips: the folders ``train_splits``, ``dev_splits_complete`` and
+            ``output_repeated_splits_test``, or the archives ``train.tar.gz``, ``dev.tar.gz`` and
+            ``test.tar.gz``; None where only the annotations are there.
+        annotations: Folder with the CSVs; None to look beside the clips.
+        use_final_videos: Take a clip's ``final_videos_test…`` version where there is one.
+    """
+
+    def __init__(self, root: Path | None, annotations: Path | None, use_final_videos: bool) -> None:
+        self.root = root
+        self.annotations = annotations
+        self.use_final_videos = use_final_videos
+
+    def clips_folder(self, split: str) -> Path | None:
+        """Folder of a split's clips, in the root or one folder below; None where it is packed."""
+        if self.root is None:
+            return None
+        name = LAYOUT[split].clips
+        candidates = [self.root / name, *sorted(self.root.glob(f"*/{name}"))]
+        return next((path for path in candidates if path.is_dir()), None)
+
+    def clip_path(self, split: str, name: str) -> Path:
+        """Where a clip lies, or would lie if its archive were unpacked."""
+        folder = self.clips_folder(split) or (self.root or Path()) / LAYOUT[split].clips
+        return folder / name
+
+    def clip_source(self, split: str, utterances: Iterable[Utterance]) -> ClipSource:
+        """Folder or archive that a split's clips are read from."""
+        names = {u.key: self._names(u.media_path.name) for u in utterances}
+        layout = LAYOUT[split]
+        if self.root is None:
+            return NoClips(
+                "corpus.root: expected the folder of MELD.Raw, got none; give it with "
+                "corpus.root=DIR"
+            )
+        if self.clips_folder(split) is not None:
+            return ClipFiles(names)
+        archive = self.root / layout.archive
+        if archive.is_file():
+            return ClipArchive(archive, names, CLIP_NAME)
+        found = "found a file" if (self.root / layout.clips).exists() else "found neither"
+        return NoClips(
+            f"{self.root / layout.clips}: expected the folder with the clips of the split "
+            f"'{split}' or the archive {layout.archive}, {found}; unpack MELD.Raw.tar.gz and "
+            "name its folder with corpus.root=DIR"
+        )
+
+    def _names(self, plain: str) -> tuple[str, ...]:
+        return (FINAL_PREFIX + plain, plain) if self.use_final_videos else (plain,)
+
+    def annotation_file(self, split: str) -> tuple[str, Path | io.BytesIO]:
+        """A split's CSV: its name for messages, and where to read it.
+
+        Raises:
+            InputError: If it is not found.
+        """
+        name = LAYOUT[split].annotations
+        if self.annotations is not None:
+            path = self.annotations / name
+            if path.is_file():
+                return str(path), path
+            raise _not_found(path, "name its folder with corpus.annotations=DIR")
+        if self.root is None:
+            raise InputError(
+                "corpus.root: expected the folder of MELD.Raw, or corpus.annotations with that "
+                "of its CSVs, got neither; give one of them"
+            )
+        folder = self.clips_folder(split)
+        places = [self.root, *([folder.parent, folder] if folder else [])]
+        for place in places:
+            if (place / name).is_file():
+                return str(place / name), place / name
+        packed = _read_packed(self.root / LAYOUT[split].archive, name)
+        if packed is not None:
+            return f"{self.root / LAYOUT[split].archive}:{name}", packed
+        raise _not_found(
+            self.root / name,
+            "put the CSVs of MELD.Raw beside the clips, or name their folder with "
+            "corpus.annotations=DIR",
+        )
+
+
+def _not_found(path: Path, remedy: str) -> InputError:
+    found = "found a folder" if path.is_dir() else "found nothing"
+    return InputError(f"{path}: expected an annotation CSV, {found}; {remedy}")
+
+
+def _read_packed(archive: Path, name: str) -> io.BytesIO | None:
+    """A CSV that stands only inside an archive; it is looked for up to the archive's end."""
+    if not archive.is_file():
+        return None
+    try:
+        with tarfile.open(archive, "r|gz") as members:
+            for member in members:
+                if PurePosixPath(member.name).name == name and not refusal(member):
+                    file = members.extractfile(member)
+                    return io.BytesIO(file.read()) if file else None
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise InputError(
+            f"{archive}: expected a complete .tar.gz archive, could not read it "
+            f"({error or type(error).__name__}); get the file again"
+        ) from error
+    return None
