@@ -6,14 +6,15 @@ import os
 import pickle
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from unittest.mock import patch
-
-from torch import Tensor
 
 from mmemo.audio.deepfilternet_checkpoint import find_checkpoint, model_digest
 from mmemo.audio.deepfilternet_package import import_enhance, package_version
 from mmemo.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Denoiser(Protocol):

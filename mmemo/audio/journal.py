@@ -3,55 +3,100 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from mmemo.audio.prepared import AUDIO_FILE, JOURNAL_FILE
+from mmemo.audio.prepared import AUDIO_SUFFIX, BYTES_PER_SAMPLE, JOURNAL_SUFFIX
 
-BYTES_PER_SAMPLE = 2
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several processes that prepare a corpus together, each a part of its clips.
+
+    Args:
+        index: Which one, in [0, count).
+        count: How many; 1 to prepare the whole.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def takes(self, position: int) -> bool:
+        """Whether the utterance at a position of the corpus is this shard's."""
+        return position % self.count == self.index
+
+    @property
+    def name(self) -> str:
+        """Stem of its files."""
+        return "audio" if self.count == 1 else f"audio-{self.index}-of-{self.count}"
 
 
 @dataclass(frozen=True)
 class Record:
     """What became of one utterance; a line of the journal.
 
-    ``source_bytes`` is the clip's size when it was read (-1 where it was missing): a clip whose
-    size has changed since is prepared again.
+    Args:
+        key: The utterance's key.
+        status: "kept" or "skipped".
+        reason: Why it was skipped, a short fixed phrase.
+        detail: The same for this one case.
+        audio_file: Name of the file with its samples.
+        offset: Its first sample there.
+        num_samples: How many.
+        crc32: Of their bytes.
+        source: The file, or ``archive:member``, that was taken.
+        source_bytes: Its size when it was read (-1 where it was missing): a clip whose name or
+            size has changed since is prepared again.
+        source_rate: In Hz, of the clip's sound.
+        source_duration_s: Of the clip's sound, before anything was cut.
+        channel_layout: Of the clip's sound.
+        revision: How often it was prepared before; the highest one counts.
     """
 
     key: str
     status: str
     reason: str
     detail: str
+    audio_file: str
     offset: int
     num_samples: int
     crc32: int
+    source: str
     source_bytes: int
     source_rate: int
+    source_duration_s: float
     channel_layout: str
+    revision: int = 0
 
     def to_line(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self)) + "\n"
+        return json.dumps(vars(self)) + "\n"
 
 
 def read_records(folder: Path) -> dict[str, Record]:
-    """Finished utterances by key; a torn last line and what its samples lack are left out."""
-    path = folder / JOURNAL_FILE
-    if not path.is_file():
-        return {}
-    audio = folder / AUDIO_FILE
+    """Finished utterances by key, of all shards."""
+    records: dict[str, Record] = {}
+    for journal in sorted(folder.glob(f"*{JOURNAL_SUFFIX}")):
+        for record in _read_journal(journal):
+            other = records.get(record.key)
+            if other is None or record.revision >= other.revision:
+                records[record.key] = record
+    return records
+
+
+def _read_journal(path: Path) -> Iterator[Record]:
+    """Records of one journal; a torn last line and what its samples lack are left out."""
+    audio = path.with_name(path.name.removesuffix(JOURNAL_SUFFIX) + AUDIO_SUFFIX)
     written = audio.stat().st_size // BYTES_PER_SAMPLE if audio.is_file() else 0
-    records = {}
     for line in path.read_bytes().splitlines(keepends=True):
         if not line.endswith(b"\n"):
-            break
+            return
         record = Record(**json.loads(line))
         if record.offset + record.num_samples > written:
-            break
-        records[record.key] = record
-    return records
+            return
+        yield record
 
 
 class JournalWriter:
@@ -59,22 +104,32 @@ class JournalWriter:
 
     Args:
         folder: The prepared corpus' folder.
-        records: What is finished already; samples and lines beyond it are cut off.
+        shard: Whose files to write.
+        records: What is finished already, of all shards.
     """
 
-    def __init__(self, folder: Path, records: dict[str, Record]) -> None:
+    def __init__(self, folder: Path, shard: Shard, records: dict[str, Record]) -> None:
         self.records = records
-        self._end = max((r.offset + r.num_samples for r in records.values()), default=0)
-        temporary = folder / f"{JOURNAL_FILE}.tmp"
-        temporary.write_text("".join(r.to_line() for r in records.values()), encoding="utf-8")
-        temporary.replace(folder / JOURNAL_FILE)
-        self._audio = (folder / AUDIO_FILE).open("ab")
+        self._audio_path = folder / f"{shard.name}{AUDIO_SUFFIX}"
+        journal = folder / f"{shard.name}{JOURNAL_SUFFIX}"
+        own = list(_read_journal(journal)) if journal.is_file() else []
+        self._end = max((r.offset + r.num_samples for r in own), default=0)
+        temporary = journal.with_suffix(".tmp")
+        temporary.write_text("".join(r.to_line() for r in own), encoding="utf-8")
+        temporary.replace(journal)
+        self._audio = self._audio_path.open("ab")
         self._audio.truncate(self._end * BYTES_PER_SAMPLE)
-        self._journal = (folder / JOURNAL_FILE).open("a", encoding="utf-8")
+        self._journal = journal.open("a", encoding="utf-8")
 
     def append(self, record: Record, samples: bytes) -> None:
-        """Write one finished utterance; its offset is set here."""
-        placed = replace(record, offset=self._end)
+        """Write one finished utterance; its place and revision are set here."""
+        earlier = self.records.get(record.key)
+        placed = replace(
+            record,
+            audio_file=self._audio_path.name,
+            offset=self._end,
+            revision=earlier.revision + 1 if earlier else 0,
+        )
         self._audio.write(samples)
         self._audio.flush()
         self._journal.write(placed.to_line())

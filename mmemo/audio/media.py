@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import torch
 import torchaudio.functional
 from av.audio.frame import AudioFrame
 from torch import Tensor
+
+Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 TRUNCATION_TOLERANCE_S = 0.5
 
@@ -37,81 +40,123 @@ class Sound:
     """A decoded sound track.
 
     Args:
-        waveform: (T,) float32 in [-1, 1], all channels mixed down.
+        waveform: (T,) float32 in [-1, 1], all channels mixed down; its beginning, where a limit
+            was given.
         sample_rate: In Hz, the file's own.
         channel_layout: FFmpeg's name of the file's layout ("mono", "stereo", "5.1").
+        duration_s: Of the whole sound track, as decoded.
     """
 
     waveform: Tensor
     sample_rate: int
     channel_layout: str
+    duration_s: float
 
 
-def decode(path: Path) -> Sound:
+def decode(source: str | Path, content: bytes | None = None, limit_s: float | None = None) -> Sound:
     """Decode the first sound track of a file and mix all its channels down to mono.
 
     The mix is FFmpeg's own matrix (ITU-R BS.775: centre at full, sides at -3 dB) scaled so that
     it cannot clip, as ``ffmpeg -ac 1`` does. The low-frequency channel is left out, as there.
 
+    Args:
+        source: The file; its name alone where the content is given.
+        content: The file's content, where it has been read already.
+        limit_s: Keep no more than this of the beginning, so that memory stays bounded; the rest
+            is decoded all the same, to know how long it is and that it is sound.
+
     Raises:
         MediaError: "missing clip", "not a file", "corrupt container", "no audio", "empty audio"
             or "truncated", with the file's name and what was found.
     """
+    if content is None:
+        _check_file(Path(source))
+    try:
+        file = str(source) if content is None else io.BytesIO(content)
+        with av.open(file, mode="r") as container:
+            if not container.streams.audio:
+                raise MediaError("no audio", f"{source}: the file has no sound track")
+            stream = container.streams.audio[0]
+            promised_s = float((stream.duration or 0) * (stream.time_base or 0))
+            mixer = MonoMixer(limit_s)
+            for frame in container.decode(stream):
+                mixer.push(frame)
+            waveform = mixer.finish()
+            sample_rate, channel_layout = int(stream.rate), stream.layout.name
+    except (av.error.FFmpegError, ValueError, AttributeError) as error:
+        # PyAV raises the last two for streams whose codec or layout FFmpeg cannot tell.
+        raise MediaError("corrupt container", f"{source}: cannot be decoded ({error})") from error
+    if len(waveform) == 0:
+        raise MediaError("empty audio", f"{source}: the sound track holds no samples")
+    decoded_s = mixer.num_samples / sample_rate
+    if decoded_s < promised_s - TRUNCATION_TOLERANCE_S:
+        raise MediaError(
+            "truncated", f"{source}: {promised_s:.2f} s of sound announced, {decoded_s:.2f} s found"
+        )
+    return Sound(torch.from_numpy(waveform), sample_rate, channel_layout, decoded_s)
+
+
+def _check_file(path: Path) -> None:
     if not path.exists():
         raise MediaError("missing clip", f"{path}: no such file")
     if not path.is_file():
         raise MediaError("not a file", f"{path}: expected a media file, found a folder")
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise MediaError("no audio", f"{path}: the file has no sound track")
-            stream = container.streams.audio[0]
-            frames = list(container.decode(stream))
-            promised_s = float((stream.duration or 0) * (stream.time_base or 0))
-            sample_rate = int(stream.rate)
-            channel_layout = stream.layout.name
-            waveform = _mix_down(frames)
-    except (av.error.FFmpegError, ValueError, AttributeError) as error:
-        # PyAV raises the last two for streams whose codec or layout FFmpeg cannot tell.
-        raise MediaError("corrupt container", f"{path}: cannot be decoded ({error})") from error
-    if len(waveform) == 0:
-        raise MediaError("empty audio", f"{path}: the sound track holds no samples")
-    decoded_s = len(waveform) / sample_rate
-    if decoded_s < promised_s - TRUNCATION_TOLERANCE_S:
-        raise MediaError(
-            "truncated", f"{path}: {promised_s:.2f} s of sound announced, {decoded_s:.2f} s found"
+
+
+class MonoMixer:
+    """Mixes decoded frames down as they come.
+
+    Args:
+        limit_s: Frames that begin after this are counted, not kept; None to keep all.
+    """
+
+    def __init__(self, limit_s: float | None) -> None:
+        self.num_samples = 0
+        self._limit_s = limit_s
+        self._pieces: list[Samples] = []
+        self._graph: av.filter.Graph | None = None
+
+    def push(self, frame: AudioFrame) -> None:
+        """Mix one frame."""
+        begins_s = self.num_samples / frame.sample_rate
+        self.num_samples += frame.samples
+        if self._limit_s is None or begins_s < self._limit_s:
+            if self._graph is None:
+                self._open(frame)
+            self._pull(frame)
+
+    def finish(self) -> Samples:
+        """The mix of all frames that were kept, (T,)."""
+        if self._graph is None:
+            return np.zeros(0, dtype=np.float32)
+        self._pull(None)
+        return np.concatenate(self._pieces) if self._pieces else np.zeros(0, dtype=np.float32)
+
+    def _open(self, first: AudioFrame) -> None:
+        self._graph = av.filter.Graph()
+        self._source = self._graph.add_abuffer(
+            sample_rate=first.sample_rate,
+            format=first.format.name,
+            layout=first.layout.name,
+            time_base=first.time_base,
         )
-    return Sound(torch.from_numpy(waveform), sample_rate, channel_layout)
+        # Without rematrix_maxval a float mix is not scaled and can exceed full scale.
+        options = "out_chlayout=mono:out_sample_fmt=flt:rematrix_maxval=1.0"
+        mixer = self._graph.add("aresample", options)
+        self._sink = self._graph.add("abuffersink")
+        self._source.link_to(mixer)
+        mixer.link_to(self._sink)
+        self._graph.configure()
 
-
-def _mix_down(frames: list[AudioFrame]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    if not frames:
-        return np.zeros(0, dtype=np.float32)
-    graph = av.filter.Graph()
-    first = frames[0]
-    source = graph.add_abuffer(
-        sample_rate=first.sample_rate,
-        format=first.format.name,
-        layout=first.layout.name,
-        time_base=first.time_base,
-    )
-    # Without rematrix_maxval a float mix is not scaled and can exceed full scale.
-    mixer = graph.add("aresample", "out_chlayout=mono:out_sample_fmt=flt:rematrix_maxval=1.0")
-    sink = graph.add("abuffersink")
-    source.link_to(mixer)
-    mixer.link_to(sink)
-    graph.configure()
-    pieces: list[np.ndarray[tuple[int], np.dtype[np.float32]]] = []
-    for frame in [*frames, None]:
-        source.push(frame)
+    def _pull(self, frame: AudioFrame | None) -> None:
+        self._source.push(frame)
         while True:
             try:
-                mixed = sink.pull()
+                mixed = self._sink.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
-                break
+                return
             if isinstance(mixed, AudioFrame):
-                pieces.append(mixed.to_ndarray()[0])
-    return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
+                self._pieces.append(mixed.to_ndarray()[0])
 
 
 def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:

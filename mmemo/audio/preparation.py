@@ -8,37 +8,41 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from mmemo.audio import prepared
-from mmemo.audio.clip_pool import MISSING_SIZE, open_pool, source_bytes
 from mmemo.audio.denoisers import Denoiser
-from mmemo.audio.journal import JournalWriter, Record, read_records
+from mmemo.audio.journal import JournalWriter, Record, Shard, read_records
+from mmemo.audio.manifest import write_manifest
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.clips import Done, is_done
 from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 
 log = logging.getLogger(__name__)
 
-WHOLE_NUMBERS = (
-    "dialogue_id",
-    "utterance_id",
-    "season",
-    "episode",
-    "offset",
-    "num_samples",
-    "crc32",
-    "source_bytes",
-    "source_rate",
-)
+WHOLE = Shard()
+ARCHIVES_SUFFIX = ".archives.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a prepared corpus is."""
+
+    folder: Path
+    num_finished: int
+    num_utterances: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every utterance of the corpus is finished."""
+        return self.num_finished == self.num_utterances
 
 
 class Preparer:
@@ -47,15 +51,21 @@ class Preparer:
     Args:
         folder: Where prepared corpora are kept.
         sample_rate: Rate of the prepared sound, in Hz.
+        max_duration_s: Longer sound is cut there; how long it was is recorded.
         num_workers: Processes that decode and denoise, one thread each; None for one for each
             core, 0 to work in this process.
     """
 
     def __init__(
-        self, folder: str | Path, sample_rate: int = 16_000, num_workers: int | None = None
+        self,
+        folder: str | Path,
+        sample_rate: int = 16_000,
+        max_duration_s: float = 30.0,
+        num_workers: int | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.sample_rate = sample_rate
+        self.max_duration_s = max_duration_s
         self.num_workers = len(os.sched_getaffinity(0)) if num_workers is None else num_workers
 
     def check(self, denoiser: Denoiser | None) -> None:
@@ -71,33 +81,45 @@ class Preparer:
     def prepare(self, annotations: Annotations, denoiser: Denoiser | None) -> PreparedCorpus:
         """Prepare what is not prepared yet and open the corpus.
 
-        One process works at a time; another that wants the same corpus waits for it.
+        Raises:
+            InputError: As ``prepare_shard``, or if no utterance yields sound.
+        """
+        return open_prepared(self.prepare_shard(annotations, denoiser, WHOLE).folder)
+
+    def prepare_shard(
+        self, annotations: Annotations, denoiser: Denoiser | None, shard: Shard
+    ) -> Progress:
+        """Prepare a shard's part; whichever shard finds all parts done writes the manifest.
+
+        Shards write files of their own in one folder and are never copied together. One process
+        works on a shard at a time; another that wants the same waits for it.
 
         Raises:
-            InputError: If the folder cannot be written to (a full disk included), a worker
-                process was ended from outside, or no utterance yields sound. What is done by
-                then is kept.
+            InputError: If the denoiser does not load, the clips are not where they should be, the
+                folder cannot be written to (a full disk included) or a worker process was ended
+                from outside. What is done by then is kept.
         """
-        self.check(denoiser)
-        target = self.folder / corpus_id(annotations, denoiser, self.sample_rate)
-        with _exclusive(target):
-            records = read_records(target)
-            outstanding = [u for u in annotations.utterances if _is_outstanding(u, records)]
-            if outstanding or not (target / prepared.MANIFEST_FILE).is_file():
-                try:
-                    self._work(target, annotations, denoiser, records, outstanding)
-                except OSError as error:
-                    raise InputError(
-                        f"{target}: could not write the prepared corpus ({error}); make room or "
-                        "name another folder with preparer.folder=DIR. Finished clips are kept"
-                    ) from error
-        corpus = PreparedCorpus(target)
-        if corpus.kept.empty:
+        self.folder = writable_folder(self.folder, "preparer.folder")
+        target = self.folder / self.corpus_id(annotations, denoiser)
+        own = [u for i, u in enumerate(annotations.utterances) if shard.takes(i)]
+        try:
+            with _exclusive(Path(f"{target}.{shard.name}.lock")):
+                records = read_records(target)
+                if not _is_current(target, annotations, own, records):
+                    self._work(target, annotations, denoiser, records, shard, own)
+            return self._finish(target, annotations)
+        except OSError as error:
             raise InputError(
-                f"{target / prepared.SKIPPED_FILE}: expected at least one clip with sound, all "
-                f"{annotations.num_rows} rows were skipped; the file tells why"
-            )
-        return corpus
+                f"{target}: could not write the prepared corpus ({error}); make room or name "
+                "another folder with preparer.folder=DIR. Finished clips are kept"
+            ) from error
+
+    def corpus_id(self, annotations: Annotations, denoiser: Denoiser | None) -> str:
+        """Folder name of a prepared corpus: corpus, content, denoiser with version, rate, cut."""
+        sound = f"{denoiser.name}-{denoiser.version}" if denoiser else "undenoised"
+        digest = annotations_digest(annotations)[:8]
+        kind = f"{self.sample_rate}-{self.max_duration_s:g}s"
+        return f"{annotations.corpus}-{digest}-{sound}-{kind}"
 
     def _work(
         self,
@@ -105,53 +127,88 @@ class Preparer:
         annotations: Annotations,
         denoiser: Denoiser | None,
         records: dict[str, Record],
-        outstanding: list[Utterance],
+        shard: Shard,
+        own: list[Utterance],
     ) -> None:
+        self.check(denoiser)
+        annotations.clips.check()
+        # Imported here: where nothing is to be done, torch is not needed.
+        from mmemo.audio.clip_pool import open_pool
+        from mmemo.audio.clip_worker import ClipWorker
+
         target.mkdir(parents=True, exist_ok=True)
         (target / prepared.MANIFEST_FILE).unlink(missing_ok=True)
+        self._write_meta(target, annotations, denoiser)
+        archives = annotations.clips.state()
+        worker = ClipWorker(denoiser, self.sample_rate, self.max_duration_s)
+        num_done = sum(u.key in records for u in own)
+        with (
+            JournalWriter(target, shard, records) as journal,
+            open_pool(worker, self.num_workers) as pool,
+            tqdm(total=len(own), initial=num_done, desc="preparing", unit="clip") as bar,
+        ):
+            clips = annotations.clips.clips(own, _done(records))
+            for record, samples in pool.run(clips):
+                bar.update(record.key not in records)
+                journal.append(record, samples)
+        if archives:
+            state = target / f"{shard.name}{ARCHIVES_SUFFIX}"
+            state.write_text(json.dumps(archives), encoding="utf-8")
+
+    def _write_meta(
+        self, target: Path, annotations: Annotations, denoiser: Denoiser | None
+    ) -> None:
         meta = {
             "corpus": annotations.corpus,
             "annotations_digest": annotations_digest(annotations),
+            "num_repaired": dict(annotations.num_repaired),
             "denoiser": denoiser.name if denoiser else None,
             "denoiser_version": denoiser.version if denoiser else None,
             "sample_rate": self.sample_rate,
+            "max_duration_s": self.max_duration_s,
         }
         (target / prepared.META_FILE).write_text(json.dumps(meta, indent=2), encoding="utf-8")
-        total = len(annotations.utterances)
-        with (
-            JournalWriter(target, records) as journal,
-            open_pool(denoiser, self.sample_rate, self.num_workers) as pool,
-            tqdm(
-                total=total, initial=total - len(outstanding), desc="preparing", unit="clip"
-            ) as bar,
-        ):
-            for record, samples in pool.run(outstanding):
-                journal.append(record, samples)
-                bar.update()
-        _write_manifest(target, annotations, records)
+
+    def _finish(self, target: Path, annotations: Annotations) -> Progress:
+        with _exclusive(Path(f"{target}.manifest.lock")):
+            records = read_records(target)
+            num_finished = sum(u.key in records for u in annotations.utterances)
+            progress = Progress(target, num_finished, len(annotations.utterances))
+            if progress.complete and not (target / prepared.MANIFEST_FILE).is_file():
+                write_manifest(target, annotations, records, self.max_duration_s)
+        return progress
+
+
+def open_prepared(folder: Path) -> PreparedCorpus:
+    """Open a complete prepared corpus that has sound.
+
+    Raises:
+        InputError: If it is not complete, or no utterance was kept.
+    """
+    corpus = PreparedCorpus(folder)
+    if corpus.kept.empty:
+        raise InputError(
+            f"{folder / prepared.SKIPPED_FILE}: expected at least one clip with sound, all "
+            f"{len(corpus.manifest)} rows were skipped; the file tells why"
+        )
+    return corpus
 
 
 def annotations_digest(annotations: Annotations) -> str:
-    """Sixteen hexadecimal digits that change with any annotated row."""
-    rows = [asdict(u) | {"media_path": u.media_path.name} for u in annotations.utterances]
-    text = json.dumps([rows, [asdict(skip) | {"path": ""} for skip in annotations.skips]])
+    """Sixteen hexadecimal digits that change with any annotated row or choice of clips."""
+    rows = [vars(u) | {"media_path": u.media_path.name} for u in annotations.utterances]
+    skips = [asdict(skip) | {"path": ""} for skip in annotations.skips]
+    text = json.dumps([rows, skips, annotations.variant])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def corpus_id(annotations: Annotations, denoiser: Denoiser | None, sample_rate: int) -> str:
-    """Folder name of a prepared corpus: corpus, content, denoiser with version, rate."""
-    sound = f"{denoiser.name}-{denoiser.version}" if denoiser else "undenoised"
-    digest = annotations_digest(annotations)[:8]
-    return f"{annotations.corpus}-{digest}-{sound}-{sample_rate}"
-
-
 @contextmanager
-def _exclusive(target: Path) -> Iterator[None]:
-    lock = FileLock(f"{target}.lock")
+def _exclusive(path: Path) -> Iterator[None]:
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.warning("another process prepares %s; waiting for it", target.name)
+        log.warning("another process prepares %s; waiting for it", path.stem)
         lock.acquire()
     try:
         yield
@@ -159,29 +216,20 @@ def _exclusive(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _is_outstanding(utterance: Utterance, records: dict[str, Record]) -> bool:
-    record = records.get(utterance.key)
-    if record is None:
-        return True
-    size = source_bytes(utterance.media_path)
-    # Raw clips may be removed once they are prepared.
-    return size not in (record.source_bytes, MISSING_SIZE)
+def _done(records: dict[str, Record]) -> Done:
+    return {key: (Path(r.source).name, r.source_bytes) for key, r in records.items()}
 
 
-def _write_manifest(target: Path, annotations: Annotations, records: dict[str, Record]) -> None:
-    rows: list[dict[str, Any]] = []
-    for utterance in annotations.utterances:
-        record = asdict(records[utterance.key])
-        row = {"key": utterance.key, **asdict(utterance), **record}
-        rows.append(row | {"media_path": str(utterance.media_path)})
-    for skip in annotations.skips:
-        row = {"key": skip.key, "corpus": annotations.corpus, "split": skip.split}
-        row |= {"media_path": skip.path, "status": "skipped"}
-        rows.append(row | {"reason": skip.reason, "detail": skip.detail})
-    manifest = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
-    columns = ["key", "split", "reason", "detail", "media_path"]
-    skipped = manifest.loc[manifest["status"] == "skipped", columns]
-    skipped.to_csv(target / prepared.SKIPPED_FILE, index=False)
-    temporary = target / f"{prepared.MANIFEST_FILE}.tmp"
-    manifest.to_parquet(temporary, index=False)
-    temporary.replace(target / prepared.MANIFEST_FILE)
+def _is_current(
+    target: Path, annotations: Annotations, own: list[Utterance], records: dict[str, Record]
+) -> bool:
+    """Whether all utterances are finished and no clip or archive has changed since."""
+    if any(u.key not in records for u in own):
+        return False
+    done = _done(records)
+    if not all(is_done(clip, done) for clip in annotations.clips.loose(own)):
+        return False
+    now = annotations.clips.state()
+    seen = [json.loads(p.read_text("utf-8")) for p in target.glob(f"*{ARCHIVES_SUFFIX}")]
+    # Raw archives may be removed once they are prepared.
+    return not now or (bool(seen) and all(now.items() <= then.items() for then in seen))

@@ -1,10 +1,10 @@
-"""A prepared corpus on disk: one file of samples, a journal, a manifest.
+"""A prepared corpus on disk: one file of samples for each shard, its journal, a manifest.
 
-``audio.i16``
-    16-bit samples of all kept utterances, one after the other, mono, at one rate.
-``journal.jsonl``
-    One line for each utterance that was finished, written after its samples: what a killed
-    preparation continues from. A later line for the same key replaces an earlier one.
+``audio.i16``, or ``audio-0-of-4.i16`` and so on
+    16-bit samples of the kept utterances, one after the other, mono, at one rate.
+``audio.jsonl`` and so on
+    The journal of the file of that name: one line for each utterance that was finished, written
+    after its samples; what a killed preparation continues from.
 ``manifest.parquet``
     One row for each annotated row: the utterance, its state, and where its samples are.
 ``skipped.csv``
@@ -17,31 +17,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from mmemo.errors import InputError
 
-FULL_SCALE = 32767
+if TYPE_CHECKING:
+    from torch import Tensor
 
-AUDIO_FILE = "audio.i16"
-JOURNAL_FILE = "journal.jsonl"
+FULL_SCALE = 32767
+BYTES_PER_SAMPLE = 2
+
+AUDIO_SUFFIX = ".i16"
+JOURNAL_SUFFIX = ".jsonl"
 MANIFEST_FILE = "manifest.parquet"
 SKIPPED_FILE = "skipped.csv"
 META_FILE = "meta.json"
-
-
-def to_int16(waveform: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    """Quantise (T,) float in [-1, 1]; what lies outside is clipped."""
-    scaled = (waveform.clamp(-1.0, 1.0) * FULL_SCALE).round().to(torch.int16)
-    samples: np.ndarray[tuple[int], np.dtype[np.int16]] = scaled.numpy()
-    return samples
 
 
 class PreparedCorpus:
@@ -63,6 +58,7 @@ class PreparedCorpus:
             )
         self.meta: dict[str, Any] = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
         self.manifest = pd.read_parquet(folder / MANIFEST_FILE)
+        self._maps: dict[str, np.memmap[Any, np.dtype[np.int16]]] = {}
 
     @property
     def sample_rate(self) -> int:
@@ -80,23 +76,47 @@ class PreparedCorpus:
         text = self.kept[columns].to_json(orient="values")
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    @cached_property
-    def _samples(self) -> np.memmap[Any, np.dtype[np.int16]]:
-        return np.memmap(self.folder / AUDIO_FILE, dtype=np.int16, mode="r")
-
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the memory map out: each process opens its own."""
-        return {name: value for name, value in self.__dict__.items() if name != "_samples"}
+        """Leave the memory maps out: each process opens its own."""
+        return {**self.__dict__, "_maps": {}}
 
-    def read(self, offset: int, num_samples: int) -> Tensor:
+    def _samples(
+        self, audio_file: str, offset: int, num_samples: int
+    ) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+        if audio_file not in self._maps:
+            path = self.folder / audio_file
+            self._maps[audio_file] = np.memmap(path, dtype="<i2", mode="r")
+        samples: np.ndarray[tuple[int], np.dtype[np.int16]] = self._maps[audio_file][
+            offset : offset + num_samples
+        ]
+        return samples
+
+    def read(self, audio_file: str, offset: int, num_samples: int) -> Tensor:
         """Samples of one utterance as (T,) float32 in [-1, 1].
 
         Args:
-            offset: First sample, from the manifest.
+            audio_file: Name of the file with them, from the manifest.
+            offset: First sample there, from the manifest.
             num_samples: How many, from the manifest.
         """
-        samples = self._samples[offset : offset + num_samples]
+        import torch
+
+        samples = self._samples(audio_file, offset, num_samples)
         return torch.from_numpy(samples.astype(np.float32)) / FULL_SCALE
+
+    def damaged(self) -> list[str]:
+        """Keys of the kept utterances whose samples are not those that were written."""
+        columns = ["key", "audio_file", "offset", "num_samples", "crc32"]
+        keys = []
+        for key, audio_file, offset, num_samples, crc32 in self.kept[columns].itertuples(
+            index=False, name=None
+        ):
+            path = self.folder / audio_file
+            readable = path.is_file() and path.stat().st_size >= BYTES_PER_SAMPLE
+            samples = self._samples(audio_file, offset, num_samples) if readable else None
+            if samples is None or zlib.crc32(samples.tobytes()) != crc32:
+                keys.append(str(key))
+        return keys
 
     def counts(self) -> pd.DataFrame:
         """Rows read, kept and skipped by reason, one row for each split and one for all."""

@@ -34,11 +34,9 @@ class Source:
 
 
 def build_source(cfg: DictConfig) -> Source:
-    """Corpus, denoiser and preparer; checked for faults that need no clip to be found."""
-    source = Source(
+    """Corpus, denoiser and preparer; nothing is read or loaded yet."""
+    return Source(
         instantiate(cfg.corpus, _convert_="all"),
         instantiate(cfg.denoiser, _convert_="all"),
         instantiate(cfg.preparer, _convert_="all"),
     )
-    source.preparer.check(source.denoiser)
-    return source

@@ -56,6 +56,7 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     labels: LabelSet = instantiate(cfg.labels, _convert_="all")
     resumable = _check_last_checkpoint(folder)
     source = build_source(cfg)
+    source.preparer.check(source.denoiser)
     encoders = build_encoders(cfg, folder if resumable else None)
     module = build_module(cfg, encoders, labels)
     trainer: lightning.Trainer = instantiate(cfg.trainer, _convert_="all")

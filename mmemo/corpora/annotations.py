@@ -21,6 +21,8 @@ class Annotations:
         clips: Hands out their clips.
         skips: The other rows.
         num_repaired: For each split, how many rows had text of a wrong encoding repaired.
+        variant: Names a choice among several clips of one utterance; corpora of other variants
+            are prepared apart.
     """
 
     corpus: str
@@ -28,6 +30,7 @@ class Annotations:
     clips: ClipSource
     skips: tuple[Skip, ...] = ()
     num_repaired: Mapping[str, int] = field(default_factory=dict)
+    variant: str = ""
 
     @property
     def num_rows(self) -> int:

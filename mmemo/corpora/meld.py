@@ -119,6 +119,7 @@ class MeldCorpus:
             clips=ClipsBySplit(sources),
             skips=tuple(skips),
             num_repaired=num_repaired,
+            variant="final videos" if self.raw.use_final_videos else "",
         )
 
     def _parse_rows(

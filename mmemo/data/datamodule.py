@@ -53,9 +53,8 @@ class UtteranceDataset(Dataset[Example]):
         self.targets = [labels.index(emotion) for emotion in self.rows["emotion"]]
         texts: list[str] = self.rows["transcript"].tolist()
         self.transcripts = [text_cleaning(t) for t in texts] if text_cleaning else texts
-        self.places = list(
-            zip(self.rows["offset"].tolist(), self.rows["num_samples"].tolist(), strict=True)
-        )
+        columns = ["audio_file", "offset", "num_samples"]
+        self.places = list(self.rows[columns].itertuples(index=False, name=None))
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -69,8 +68,8 @@ class UtteranceDataset(Dataset[Example]):
         return Example(self.keys[index], self.targets[index], waveform, input_ids)
 
     def _read(self, index: int) -> Tensor:
-        offset, num_samples = self.places[index]
-        return self.prepared.read(offset, min(num_samples, self.max_samples))
+        audio_file, offset, num_samples = self.places[index]
+        return self.prepared.read(audio_file, offset, min(num_samples, self.max_samples))
 
 
 class EmotionDataModule(lightning.LightningDataModule):

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmemo.audio import clip_pool
+from mmemo.audio import clip_worker
 from mmemo.audio.journal import JournalWriter, Record
-from mmemo.audio.media import decode, resample
-from mmemo.audio.preparation import Preparer, corpus_id
+from mmemo.audio.media import Sound, decode, resample
+from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.errors import InputError
 from tests.conftest import MeldMaker, meld_row, write_csv
 
-FILES = ("audio.i16", "manifest.parquet", "skipped.csv", "journal.jsonl", "meta.json")
+FILES = ("audio.i16", "manifest.parquet", "skipped.csv", "audio.jsonl", "meta.json")
 
 
 class Halver:
@@ -36,6 +37,16 @@ class Halver:
         return waveform / 2
 
 
+def counting(decoded: list[Path]) -> Callable[..., Sound]:
+    """``decode`` that notes what it was called for."""
+
+    def decode_and_note(source: str, content: bytes | None, limit_s: float) -> Sound:
+        decoded.append(Path(source))
+        return decode(source, content, limit_s)
+
+    return decode_and_note
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in FILES}
 
@@ -46,7 +57,7 @@ def test_prepared_sound_is_the_clip_resampled(make_meld: MeldMaker, tmp_path: Pa
     assert corpus.sample_rate == 16_000
     row = corpus.kept.iloc[7]
     expected = resample(decode(Path(row["media_path"])).waveform, 48_000, 16_000)
-    found = corpus.read(row["offset"], row["num_samples"])
+    found = corpus.read(row["audio_file"], row["offset"], row["num_samples"])
     torch.testing.assert_close(found, expected, atol=0.5 / 32767 + 1e-7, rtol=0)
     assert (row["source_rate"], row["channel_layout"]) == (48_000, "mono")
 
@@ -58,8 +69,8 @@ def test_denoiser_gets_its_own_rate(make_meld: MeldMaker, tmp_path: Path) -> Non
     assert halved.folder != plain.folder, "two denoisers live side by side"
     a, b = halved.kept.iloc[0], plain.kept.iloc[0]
     torch.testing.assert_close(
-        halved.read(a["offset"], a["num_samples"])[800:-800],
-        plain.read(b["offset"], b["num_samples"])[800:-800] / 2,
+        halved.read(a["audio_file"], a["offset"], a["num_samples"])[800:-800],
+        plain.read(b["audio_file"], b["offset"], b["num_samples"])[800:-800] / 2,
         atol=1e-4,
         rtol=0,
     )
@@ -101,7 +112,7 @@ def test_preparing_twice_does_nothing(
     preparer = Preparer(tmp_path / "p", num_workers=0)
     folder = preparer.prepare(annotations, None).folder
     times = {name: (folder / name).stat().st_mtime_ns for name in FILES}
-    monkeypatch.setattr(clip_pool, "decode", None)
+    monkeypatch.setattr(clip_worker, "decode", None)
     preparer.prepare(annotations, None)
     assert {name: (folder / name).stat().st_mtime_ns for name in FILES} == times
 
@@ -118,13 +129,13 @@ def test_only_a_changed_clip_is_prepared_again(
     assert len(preparer.prepare(annotations, None).kept) == 14
     clip.write_bytes(content)
     decoded = []
-    monkeypatch.setattr(clip_pool, "decode", lambda path: decoded.append(path) or decode(path))
+    monkeypatch.setattr(clip_worker, "decode", counting(decoded))
     corpus = preparer.prepare(annotations, None)
     assert decoded == [clip]
     assert len(corpus.kept) == 15
     row = corpus.manifest.set_index("key").loc["train/dia0_utt1"]
     expected = resample(decode(clip).waveform, 48_000, 16_000)
-    found = corpus.read(row["offset"], row["num_samples"])
+    found = corpus.read(row["audio_file"], row["offset"], row["num_samples"])
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
 
 
@@ -163,10 +174,10 @@ def start_preparing(
 def test_killed_and_continued_gives_the_same_bytes(make_meld: MeldMaker, tmp_path: Path) -> None:
     root = make_meld(per_split=60, duration_s=1.5)
     annotations = MeldCorpus(root).read()
-    name = corpus_id(annotations, None, 16_000)
+    name = Preparer(tmp_path).corpus_id(annotations, None)
     whole = Preparer(tmp_path / "whole", num_workers=0).prepare(annotations, None)
     script, target = tmp_path / "prepare.py", tmp_path / "killed"
-    journal = target / name / "journal.jsonl"
+    journal = target / name / "audio.jsonl"
     finished_before = 0
     for wanted in (3, 70):
         process = start_preparing(script, root, target, workers=1)
@@ -190,7 +201,7 @@ def test_killed_and_continued_gives_the_same_bytes(make_meld: MeldMaker, tmp_pat
     done = {json.loads(line)["key"] for line in journal.read_text().splitlines()[:-1]}
     decoded: list[Path] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clip_pool, "decode", lambda path: decoded.append(path) or decode(path))
+        patch.setattr(clip_worker, "decode", counting(decoded))
         continued = Preparer(target, num_workers=0).prepare(annotations, None)
     assert len(decoded) == 180 - len(done), "nothing done is redone"
     assert contents(continued.folder) == contents(whole.folder)
@@ -201,7 +212,7 @@ def test_workers_end_with_a_killed_parent(make_meld: MeldMaker, tmp_path: Path) 
     process = start_preparing(tmp_path / "prepare.py", root, tmp_path / "p", workers=2)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if any(path.read_bytes() for path in (tmp_path / "p").glob("*/journal.jsonl")):
+        if any(path.read_bytes() for path in (tmp_path / "p").glob("*/audio.jsonl")):
             break
         time.sleep(0.01)
     processes = [p.name for p in Path("/proc").iterdir() if p.name.isdigit()]
@@ -233,7 +244,7 @@ def test_two_at_once_prepare_once(make_meld: MeldMaker, tmp_path: Path) -> None:
     script, target = tmp_path / "prepare.py", tmp_path / "p"
     both = [start_preparing(script, root, target, workers=0) for _ in range(2)]
     assert [process.wait(timeout=120) for process in both] == [0, 0]
-    (journal,) = target.glob("*/journal.jsonl")
+    (journal,) = target.glob("*/audio.jsonl")
     keys = [json.loads(line)["key"] for line in journal.read_text().splitlines()]
     assert len(keys) == len(set(keys)) == 60
 
@@ -271,23 +282,28 @@ def test_a_full_disk_keeps_what_is_done(
         with pytest.raises(InputError, match="No space left on device.*Finished clips are kept"):
             preparer.prepare(annotations, None)
     decoded = []
-    monkeypatch.setattr(clip_pool, "decode", lambda path: decoded.append(path) or decode(path))
+    monkeypatch.setattr(clip_worker, "decode", counting(decoded))
     assert len(preparer.prepare(annotations, None).kept) == 15
     assert len(decoded) == 11
 
 
-def test_identity_follows_content_denoiser_and_rate(make_meld: MeldMaker) -> None:
+def test_identity_follows_content_denoiser_rate_cut_and_choice(
+    make_meld: MeldMaker, tmp_path: Path
+) -> None:
+    preparer = Preparer(tmp_path)
     root = make_meld(clips=False)
     before = MeldCorpus(root).read()
     write_csv(root / "dev_sent_emo.csv", [meld_row(0, 0, "joy", "Another text.")])
     after = MeldCorpus(root).read()
     names = {
-        corpus_id(before, None, 16_000),
-        corpus_id(after, None, 16_000),
-        corpus_id(before, Halver(), 16_000),
-        corpus_id(before, None, 8_000),
+        preparer.corpus_id(before, None),
+        preparer.corpus_id(after, None),
+        preparer.corpus_id(before, Halver()),
+        Preparer(tmp_path, sample_rate=8_000).corpus_id(before, None),
+        Preparer(tmp_path, max_duration_s=5.0).corpus_id(before, None),
+        preparer.corpus_id(MeldCorpus(root, use_final_videos=True).read(), None),
     }
-    assert len(names) == 4
+    assert len(names) == 6
 
 
 def test_folder_without_a_corpus_is_refused(tmp_path: Path) -> None:
@@ -296,7 +312,7 @@ def test_folder_without_a_corpus_is_refused(tmp_path: Path) -> None:
 
 
 def test_quantising_clips_and_rounds() -> None:
-    from mmemo.audio.prepared import to_int16
+    from mmemo.audio.clip_worker import to_int16
 
     samples = to_int16(torch.tensor([0.0, 1.0, -1.0, 1.7, 0.5 / 32767 + 1e-6]))
     np.testing.assert_array_equal(samples, [0, 32767, -32767, 32767, 1])

@@ -9,7 +9,7 @@ def test_prepare_says_what_it_did(cli: Cli, tones: Path, tmp_path: Path) -> None
     assert "44 of 45 rows kept" in printed
     assert "1 skipped" in printed
     assert "corrupt container" in printed
-    (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*-undenoised-16000")
+    (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*-undenoised-16000-30s")
     assert f"prepared corpus: {folder}" in printed
     assert str(folder / "skipped.csv") in printed
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "tones"], "nothing else"

@@ -56,7 +56,9 @@ def test_examples_are_cut_and_preprocessed(prepared: PreparedCorpus, five: Label
     assert example.target == five.index("joy")
     assert example.waveform is not None
     row = prepared.kept.set_index("key").loc["val/dia0_utt6"]
-    torch.testing.assert_close(example.waveform, 2 * prepared.read(row["offset"], 1600))
+    torch.testing.assert_close(
+        example.waveform, 2 * prepared.read("audio.i16", row["offset"], 1600)
+    )
     assert example.input_ids is not None
     assert example.input_ids.tolist() == [8, 1, 2, 4]
 

@@ -1,0 +1,96 @@
+"""What one process does with one clip: decode, denoise, resample, cut, quantise."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmemo.audio.denoisers import Denoiser
+from mmemo.audio.journal import Record
+from mmemo.audio.media import MediaError, decode, resample
+from mmemo.audio.prepared import FULL_SCALE
+from mmemo.corpora.clips import MISSING, Clip
+
+CUT_MARGIN_S = 0.5
+"""Sound behind the cut that is denoised and resampled with the rest: more than the look-ahead of
+the denoiser (40 ms) and of the resampling filter, so that a cut does not change what stands
+before it."""
+
+Result = tuple[Record, bytes]
+
+
+@dataclass
+class ClipWorker:
+    """Prepares clips one after the other.
+
+    Args:
+        denoiser: Applied at its own rate; None for none.
+        sample_rate: Of the result, in Hz.
+        max_duration_s: Longer sound is cut there.
+    """
+
+    denoiser: Denoiser | None
+    sample_rate: int
+    max_duration_s: float
+
+    def prepare(self, clip: Clip) -> Result:
+        """The clip's record, its place not set, and its samples as little-endian 16-bit bytes."""
+        if clip.num_bytes == MISSING:
+            return skipped(clip, "missing clip", clip.problem), b""
+        try:
+            sound = decode(clip.source, clip.content, self.max_duration_s + CUT_MARGIN_S)
+        except MediaError as error:
+            return skipped(clip, error.reason, error.message), b""
+        waveform, rate = sound.waveform, sound.sample_rate
+        if self.denoiser is not None:
+            waveform = self.denoiser(resample(waveform, rate, self.denoiser.sample_rate))
+            rate = self.denoiser.sample_rate
+        waveform = resample(waveform, rate, self.sample_rate)
+        samples = to_int16(waveform[: round(self.max_duration_s * self.sample_rate)])
+        data = np.ascontiguousarray(samples, dtype="<i2").tobytes()
+        record = Record(
+            key=clip.key,
+            status="kept",
+            reason="",
+            detail="",
+            audio_file="",
+            offset=0,
+            num_samples=len(samples),
+            crc32=zlib.crc32(data),
+            source=clip.source,
+            source_bytes=clip.num_bytes,
+            source_rate=sound.sample_rate,
+            source_duration_s=round(sound.duration_s, 6),
+            channel_layout=sound.channel_layout,
+        )
+        return record, data
+
+
+def skipped(clip: Clip, reason: str, detail: str) -> Record:
+    """Record of a clip that yields no sound."""
+    return Record(
+        clip.key,
+        "skipped",
+        reason,
+        detail,
+        audio_file="",
+        offset=0,
+        num_samples=0,
+        crc32=0,
+        source=clip.source,
+        source_bytes=clip.num_bytes,
+        source_rate=0,
+        source_duration_s=0.0,
+        channel_layout="",
+    )
+
+
+def to_int16(waveform: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+    """Quantise (T,) float in [-1, 1]; what lies outside is clipped."""
+    scaled = (waveform.clamp(-1.0, 1.0) * FULL_SCALE).round().to(torch.int16)
+    samples: np.ndarray[tuple[int], np.dtype[np.int16]] = scaled.numpy()
+    return samples

@@ -1,0 +1,54 @@
+"""The manifest of a prepared corpus: every annotated row, its state, and where its samples are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mmemo.audio import prepared
+from mmemo.audio.journal import Record
+from mmemo.corpora.annotations import Annotations
+
+WHOLE_NUMBERS = (
+    "dialogue_id",
+    "utterance_id",
+    "season",
+    "episode",
+    "offset",
+    "num_samples",
+    "crc32",
+    "source_bytes",
+    "source_rate",
+)
+
+
+def write_manifest(
+    target: Path, annotations: Annotations, records: dict[str, Record], max_duration_s: float
+) -> None:
+    """Write ``manifest.parquet`` and ``skipped.csv``; the manifest appears when it is complete.
+
+    Args:
+        target: The prepared corpus' folder.
+        annotations: The rows, in their order.
+        records: What became of each utterance.
+        max_duration_s: Where longer sound was cut; the column ``cut`` tells of which.
+    """
+    rows: list[dict[str, Any]] = []
+    for utterance in annotations.utterances:
+        record = vars(records[utterance.key])
+        row = {**vars(utterance), **record, "media_path": str(utterance.media_path)}
+        rows.append(row | {"cut": record["source_duration_s"] > max_duration_s})
+    for skip in annotations.skips:
+        row = {"key": skip.key, "corpus": annotations.corpus, "split": skip.split}
+        row |= {"media_path": skip.path, "status": "skipped", "cut": False}
+        rows.append(row | {"reason": skip.reason, "detail": skip.detail})
+    manifest = pd.DataFrame(rows).drop(columns="revision")
+    manifest = manifest.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
+    columns = ["key", "split", "reason", "detail", "media_path"]
+    skipped = manifest.loc[manifest["status"] == "skipped", columns]
+    skipped.to_csv(target / prepared.SKIPPED_FILE, index=False)
+    temporary = target / f"{prepared.MANIFEST_FILE}.tmp"
+    manifest.to_parquet(temporary, index=False)
+    temporary.replace(target / prepared.MANIFEST_FILE)
