@@ -72,8 +72,10 @@ class DeepFilterNet2:
 
     def __call__(self, waveform: Tensor) -> Tensor:
         """Enhance (T,) float32 at 48 kHz; the result does not depend on earlier calls."""
+        import torch
+
         enhance, model, state = self._load()
-        with _isolated_environment():
+        with _isolated_environment(), torch.inference_mode():
             enhanced: Tensor = enhance.enhance(model, state, waveform[None])
         return enhanced[0]
 
@@ -99,7 +101,9 @@ class DeepFilterNet2:
                         f"load ({type(error).__name__}: {str(error).splitlines()[0]}); remove the "
                         "folder to have the official one fetched again"
                     ) from error
-            self._loaded = (enhance, model, state)
+            from mmemo.audio.deepfilternet_inference import prepare_for_inference
+
+            self._loaded = (enhance, prepare_for_inference(model), state)
         return self._loaded
 
 

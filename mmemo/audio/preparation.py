@@ -20,7 +20,7 @@ from mmemo.audio.journal import JournalWriter, Record, Shard, read_records
 from mmemo.audio.manifest import write_manifest
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
-from mmemo.corpora.clips import Done, is_done
+from mmemo.corpora.clips import Done, file_name, is_done
 from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
@@ -217,7 +217,7 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 def _done(records: dict[str, Record]) -> Done:
-    return {key: (Path(r.source).name, r.source_bytes) for key, r in records.items()}
+    return {key: (file_name(r.source), r.source_bytes) for key, r in records.items()}
 
 
 def _is_current(

@@ -36,8 +36,13 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """File name alone: the same whether the clip is packed or not."""
-        return PurePosixPath(self.source).name
+        """File name alone."""
+        return file_name(self.source)
+
+
+def file_name(source: str) -> str:
+    """File name of a file or of ``archive:member``: the same whether a clip is packed or not."""
+    return PurePosixPath(source.rpartition(":")[2]).name
 
 
 Done = Mapping[str, tuple[str, int]]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mmemo.audio.deepfilternet_checkpoint import CHECKPOINT_FILE
+from mmemo.audio.deepfilternet_package import import_enhance
 from mmemo.audio.denoisers import DeepFilterNet2
 from mmemo.audio.media import decode
 from mmemo.corpora.demo_script import write_script
@@ -52,6 +53,15 @@ def test_noise_is_taken_from_speech_and_the_speech_left(denoiser: DeepFilterNet2
     assert si_sdr_db(noisy, speech) == pytest.approx(0, abs=0.5)
     assert si_sdr_db(denoiser(noisy), speech) > 6
     assert si_sdr_db(denoiser(speech), speech) > 10
+
+
+@needs_package
+def test_faster_form_gives_the_packages_own_answer(denoiser: DeepFilterNet2) -> None:
+    noisy = 0.1 * torch.randn(48_000, generator=torch.Generator().manual_seed(1))
+    enhance = import_enhance()
+    model, state, _ = enhance.init_df(str(denoiser.checkpoint_dir), log_level="none", log_file=None)
+    expected = enhance.enhance(model, state, noisy[None])[0]
+    torch.testing.assert_close(denoiser(noisy), expected, atol=1e-6, rtol=0)
 
 
 @needs_package

@@ -1,54 +1,19 @@
-import json
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
 
 from mmemo.audio import clip_worker
 from mmemo.audio.journal import JournalWriter, Record
-from mmemo.audio.media import Sound, decode, resample
+from mmemo.audio.media import decode, resample
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.errors import InputError
+from tests.audio.conftest import FILES, Halver, contents, counting
 from tests.conftest import MeldMaker, meld_row, write_csv
-
-FILES = ("audio.i16", "manifest.parquet", "skipped.csv", "audio.jsonl", "meta.json")
-
-
-class Halver:
-    """A denoiser whose result is known: half the waveform."""
-
-    name = "halver"
-    version = "1"
-    sample_rate = 24_000
-
-    def check(self) -> None: ...
-
-    def __call__(self, waveform: Tensor) -> Tensor:
-        return waveform / 2
-
-
-def counting(decoded: list[Path]) -> Callable[..., Sound]:
-    """``decode`` that notes what it was called for."""
-
-    def decode_and_note(source: str, content: bytes | None, limit_s: float) -> Sound:
-        decoded.append(Path(source))
-        return decode(source, content, limit_s)
-
-    return decode_and_note
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in FILES}
 
 
 def test_prepared_sound_is_the_clip_resampled(make_meld: MeldMaker, tmp_path: Path) -> None:
@@ -149,106 +114,6 @@ def test_prepared_corpus_outlives_its_clips(make_meld: MeldMaker, tmp_path: Path
     assert len(preparer.prepare(annotations, None).kept) == 15
 
 
-PREPARE = """
-import sys
-from pathlib import Path
-from mmemo.audio.preparation import Preparer
-from mmemo.corpora.meld import MeldCorpus
-
-if __name__ == "__main__":
-    annotations = MeldCorpus(sys.argv[1]).read()
-    Preparer(sys.argv[2], num_workers=int(sys.argv[3])).prepare(annotations, None)
-"""
-
-
-def start_preparing(
-    script: Path, root: Path, target: Path, workers: int
-) -> subprocess.Popen[bytes]:
-    script.write_text(PREPARE)
-    return subprocess.Popen(
-        [sys.executable, str(script), str(root), str(target), str(workers)],
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def test_killed_and_continued_gives_the_same_bytes(make_meld: MeldMaker, tmp_path: Path) -> None:
-    root = make_meld(per_split=60, duration_s=1.5)
-    annotations = MeldCorpus(root).read()
-    name = Preparer(tmp_path).corpus_id(annotations, None)
-    whole = Preparer(tmp_path / "whole", num_workers=0).prepare(annotations, None)
-    script, target = tmp_path / "prepare.py", tmp_path / "killed"
-    journal = target / name / "audio.jsonl"
-    finished_before = 0
-    for wanted in (3, 70):
-        process = start_preparing(script, root, target, workers=1)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
-            if lines >= wanted:
-                break
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        finished = journal.read_bytes().count(b"\n")
-        assert wanted <= finished < 180, "killed in the middle"
-        assert not (target / name / "manifest.parquet").exists()
-        assert finished >= finished_before
-        finished_before = finished
-    with (target / name / "audio.i16").open("ab") as audio:
-        audio.write(b"\x01\x02\x03")
-    with journal.open("a") as file:
-        file.write('{"key": "torn')
-    done = {json.loads(line)["key"] for line in journal.read_text().splitlines()[:-1]}
-    decoded: list[Path] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clip_worker, "decode", counting(decoded))
-        continued = Preparer(target, num_workers=0).prepare(annotations, None)
-    assert len(decoded) == 180 - len(done), "nothing done is redone"
-    assert contents(continued.folder) == contents(whole.folder)
-
-
-def test_workers_end_with_a_killed_parent(make_meld: MeldMaker, tmp_path: Path) -> None:
-    root = make_meld(per_split=60, duration_s=1.5)
-    process = start_preparing(tmp_path / "prepare.py", root, tmp_path / "p", workers=2)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if any(path.read_bytes() for path in (tmp_path / "p").glob("*/audio.jsonl")):
-            break
-        time.sleep(0.01)
-    processes = [p.name for p in Path("/proc").iterdir() if p.name.isdigit()]
-    workers = [int(name) for name in processes if parent(name) == process.pid]
-    assert workers
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    while time.monotonic() < deadline and any(running(worker) for worker in workers):
-        time.sleep(0.05)
-    assert not any(running(worker) for worker in workers)
-
-
-def parent(pid: str) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def test_two_at_once_prepare_once(make_meld: MeldMaker, tmp_path: Path) -> None:
-    root = make_meld(per_split=20)
-    script, target = tmp_path / "prepare.py", tmp_path / "p"
-    both = [start_preparing(script, root, target, workers=0) for _ in range(2)]
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
-    (journal,) = target.glob("*/audio.jsonl")
-    keys = [json.loads(line)["key"] for line in journal.read_text().splitlines()]
-    assert len(keys) == len(set(keys)) == 60
-
-
 def test_all_clips_missing_is_an_error_that_names_the_reasons(
     make_meld: MeldMaker, tmp_path: Path
 ) -> None:
@@ -316,3 +181,14 @@ def test_quantising_clips_and_rounds() -> None:
 
     samples = to_int16(torch.tensor([0.0, 1.0, -1.0, 1.7, 0.5 / 32767 + 1e-6]))
     np.testing.assert_array_equal(samples, [0, 32767, -32767, 32767, 1])
+
+
+def test_damaged_samples_are_found(make_meld: MeldMaker, tmp_path: Path) -> None:
+    corpus = Preparer(tmp_path / "p", num_workers=0).prepare(MeldCorpus(make_meld()).read(), None)
+    row = corpus.kept.iloc[3]
+    with (corpus.folder / "audio.i16").open("r+b") as audio:
+        audio.seek(2 * row["offset"] + 11)
+        byte = audio.read(1)[0]
+        audio.seek(-1, 1)
+        audio.write(bytes([byte ^ 1]))
+    assert PreparedCorpus(corpus.folder).damaged() == [row["key"]]
