@@ -57,7 +57,7 @@ def check_signatures(cfg: DictConfig) -> int:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_and_fits(group: str, option: str) -> None:
-    root = [] if option == "demo" else ["corpus.root=/data"]
+    root = {"demo": [], "table": ["corpus.csv=/data/own.csv"]}.get(option, ["corpus.root=/data"])
     overrides = [f"{group}={option}", *root]
     assert check_signatures(composed(overrides)) >= 12
 

@@ -161,6 +161,7 @@ class Preparer:
         meta = {
             "corpus": annotations.corpus,
             "annotations_digest": annotations_digest(annotations),
+            "split_origin": annotations.split_origin,
             "num_repaired": dict(annotations.num_repaired),
             "denoiser": denoiser.name if denoiser else None,
             "denoiser_version": denoiser.version if denoiser else None,

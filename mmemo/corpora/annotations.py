@@ -23,6 +23,7 @@ class Annotations:
         num_repaired: For each split, how many rows had text of a wrong encoding repaired.
         variant: Names a choice among several clips of one utterance; corpora of other variants
             are prepared apart.
+        split_origin: Where the rows' splits come from.
     """
 
     corpus: str
@@ -31,6 +32,7 @@ class Annotations:
     skips: tuple[Skip, ...] = ()
     num_repaired: Mapping[str, int] = field(default_factory=dict)
     variant: str = ""
+    split_origin: str = "official"
 
     @property
     def num_rows(self) -> int:

@@ -6,7 +6,6 @@ Conversations", and the layout of its public archive.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import ClipsBySplit
 from mmemo.corpora.meld_raw import MeldRaw
+from mmemo.corpora.text_table import read_text_table
 from mmemo.corpora.utterance import EMOTIONS, SPLITS, Skip, Utterance
 from mmemo.errors import InputError
 
@@ -105,7 +105,8 @@ class MeldCorpus:
         num_repaired = {}
         for split in SPLITS:
             where, file = self.raw.annotation_file(split)
-            table = read_annotation_table(where, file)
+            remedy = "use the official CSV or rename its columns"
+            table = read_text_table(where, file, REQUIRED_COLUMNS, remedy)
             repaired = table.map(repair_mojibake)
             num_repaired[split] = int((table != repaired).any(axis=1).sum())
             rows = list(self._parse_rows(repaired, split, where))
@@ -179,33 +180,6 @@ def _check_usable(utterances: list[Utterance], split: str, where: str) -> None:
                 f"{utterance.key} twice; remove one of the rows"
             )
         seen.add(utterance.key)
-
-
-def read_annotation_table(where: str, file: Path | io.BytesIO) -> pd.DataFrame:
-    """Read one of MELD's CSVs with every cell as text; empty cells are ''.
-
-    Args:
-        where: Its name, for messages.
-        file: Its path or content.
-
-    Raises:
-        InputError: If it is not UTF-8 CSV or lacks a required column.
-    """
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{where}: expected a UTF-8 CSV with a header, could not read it ({error}); "
-            "get the file again or save it as UTF-8"
-        ) from error
-    missing = [column for column in REQUIRED_COLUMNS if column not in table.columns]
-    if missing:
-        raise InputError(
-            f"{where}: expected the columns {', '.join(REQUIRED_COLUMNS)}, "
-            f"missing {', '.join(missing)} (found {', '.join(map(str, table.columns))}); "
-            "use the official CSV or rename its columns"
-        )
-    return table.fillna("")
 
 
 def _parse_id(text: str, column: str, where: str) -> int:

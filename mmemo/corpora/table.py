@@ -1,0 +1,178 @@
+"""A user's own corpus: one CSV with a row for each clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.clips import ClipFiles
+from mmemo.corpora.splits import GroupDisjointSplit
+from mmemo.corpora.text_table import read_text_table
+from mmemo.corpora.utterance import SPLITS, Skip, Utterance
+from mmemo.errors import InputError
+
+REQUIRED = ("path", "transcript", "emotion")
+OPTIONAL = ("split", "speaker", "dialogue", "order", "sentiment")
+SPLIT_NAMES = {"dev": "val", "valid": "val", "validation": "val"}
+
+
+class TableCorpus:
+    """Reader of a CSV with the columns path, transcript, emotion and some optional ones.
+
+    Those are split, speaker, dialogue, order (of an utterance in its dialogue) and sentiment.
+
+    Args:
+        csv: The file; ``.tsv`` for tab-separated values.
+        root: Folder that relative paths start from; None for the CSV's own.
+        columns: What each of those columns is called in the file, where it is called otherwise.
+        emotions: What the file's emotions are called in the label set, where it is otherwise;
+            upper and lower case are one.
+        num_test_folds: Where the file has no split: one in so many goes to test.
+        num_val_folds: Where the file has no split: one in so many of the rest goes to val.
+        seed: Decides that split, which is grouped by speaker, else by dialogue, else not.
+        name: What the corpus is called in reports and in the prepared corpus' name.
+    """
+
+    def __init__(
+        self,
+        csv: str | Path,
+        root: str | Path | None = None,
+        columns: Mapping[str, str] | None = None,
+        emotions: Mapping[str, str] | None = None,
+        num_test_folds: int = 5,
+        num_val_folds: int = 9,
+        seed: int = 0,
+        name: str = "table",
+    ) -> None:
+        self.csv = Path(csv).absolute()
+        self.root = Path(root).absolute() if root is not None else self.csv.parent
+        unknown = sorted(set(columns or {}) - {*REQUIRED, *OPTIONAL})
+        if unknown:
+            raise InputError(
+                f"corpus.columns: expected some of {', '.join(REQUIRED + OPTIONAL)}, got "
+                f"{', '.join(unknown)}; write corpus.columns.emotion=NAME_IN_THE_FILE"
+            )
+        self.columns = {name: name for name in REQUIRED + OPTIONAL} | dict(columns or {})
+        self.emotions = {k.lower(): v.lower() for k, v in (emotions or {}).items()}
+        self.num_test_folds = num_test_folds
+        self.num_val_folds = num_val_folds
+        self.seed = seed
+        self.name = name
+
+    def read(self) -> Annotations:
+        """Read all rows; no clip is looked for.
+
+        A row without path, transcript or emotion is recorded as a skip.
+
+        Raises:
+            InputError: If the file is missing or lacks a column, a split is unknown, an order is
+                not a whole number, or a split cannot be made.
+        """
+        if not self.csv.is_file():
+            raise InputError(
+                f"{self.csv}: expected a CSV with a row for each clip, found "
+                f"{'a folder' if self.csv.is_dir() else 'nothing'}; give it with corpus.csv=FILE"
+            )
+        table = self._read_table()
+        filled = (table[list(REQUIRED)] != "").all(axis=1)
+        if not filled.any():
+            raise InputError(
+                f"{self.csv}: expected at least one row with {', '.join(REQUIRED)}, found none; "
+                "check that the file is complete"
+            )
+        rows, origin = self._with_splits(table[filled])
+        return Annotations(
+            corpus=self.name,
+            utterances=tuple(self._utterance(row) for row in self._with_ids(rows)),
+            clips=ClipFiles(),
+            skips=tuple(self._skip(row) for row in _as_text(table[~filled])),
+            split_origin=origin,
+        )
+
+    def _read_table(self) -> pd.DataFrame:
+        renamed = [c for c in OPTIONAL if self.columns[c] != c]
+        required = [self.columns[c] for c in (*REQUIRED, *renamed)]
+        remedy = "say what they are called with corpus.columns.emotion=NAME and the like"
+        table = read_text_table(str(self.csv), self.csv, required, remedy)
+        present = {c: table[found] for c, found in self.columns.items() if found in table}
+        rows = pd.DataFrame({c: cells.str.strip() for c, cells in present.items()})
+        emotion = rows["emotion"].str.lower()
+        rows["emotion"] = emotion.map(self.emotions).fillna(emotion)
+        rows["line"] = range(2, len(rows) + 2)
+        return rows
+
+    def _with_splits(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+        if "split" in rows:
+            split = rows["split"].str.lower().replace(SPLIT_NAMES)
+            wrong = rows[~split.isin(SPLITS)]
+            if not wrong.empty:
+                raise InputError(
+                    f"{self.csv}, row {wrong['line'].iloc[0]}: expected a split out of "
+                    f"{', '.join(SPLITS)}, got '{wrong['split'].iloc[0]}'; correct the row, or "
+                    "leave the column out to have a split made"
+                )
+            return rows.assign(split=split), "the file's own"
+        group = next((c for c in ("speaker", "dialogue") if c in rows), "line")
+        # Rare emotions share a stratum: most likely they are not among the classes.
+        counts = rows["emotion"].map(rows["emotion"].value_counts())
+        folds = max(self.num_test_folds, self.num_val_folds)
+        pooled = rows.assign(
+            key=rows["path"], split="", stratum=rows["emotion"].where(counts > 2 * folds, "")
+        )
+        protocol = GroupDisjointSplit(
+            "table", [group], self.num_test_folds, self.num_val_folds, 0, self.seed
+        )
+        try:
+            split = protocol.assign(pooled, "stratum")["split"]
+        except InputError as error:
+            raise InputError(
+                f"{self.csv}: expected a column 'split', or rows that a split by {group} can be "
+                f"made of ({error}); add that column, or set corpus.num_test_folds and "
+                "corpus.num_val_folds lower"
+            ) from error
+        origin = f"made here, by {'row' if group == 'line' else group}, seed {self.seed}"
+        return rows.assign(split=split.to_numpy()), origin
+
+    def _with_ids(self, rows: pd.DataFrame) -> list[dict[str, str]]:
+        """Number dialogues and the utterances in them; without dialogues each row is its own."""
+        dialogue = rows["dialogue"] if "dialogue" in rows else rows["line"]
+        dialogue_id = pd.Series(pd.factorize(dialogue)[0], index=rows.index)
+        position = rows.groupby(dialogue_id).cumcount()
+        copies = rows.groupby("path").cumcount()
+        suffix = copies.map(lambda copy: f" ({copy + 1})" if copy else "")
+        order = rows.get("order", position)
+        rows = rows.assign(key=rows["path"] + suffix, dialogue_id=dialogue_id, utterance_id=order)
+        return _as_text(rows)
+
+    def _utterance(self, row: dict[str, str]) -> Utterance:
+        if not row["utterance_id"].isdecimal():
+            raise InputError(
+                f"{self.csv}, row {row['line']}: expected a whole number in "
+                f"{self.columns['order']}, got '{row['utterance_id']}'; correct the row"
+            )
+        return Utterance(
+            corpus=self.name,
+            key=row["key"],
+            split=row["split"],
+            dialogue_id=int(row["dialogue_id"]),
+            utterance_id=int(row["utterance_id"]),
+            speaker=row.get("speaker", ""),
+            transcript=row["transcript"],
+            emotion=row["emotion"],
+            media_path=self.root / row["path"],
+            sentiment=row.get("sentiment", "").lower() or None,
+        )
+
+    def _skip(self, row: dict[str, str]) -> Skip:
+        empty = ", ".join(self.columns[c] for c in REQUIRED if not row[c])
+        where = f"{self.csv}, row {row['line']}"
+        split = str(row.get("split", "")).lower() or "none"
+        key = row["path"] or f"row{row['line']}"
+        return Skip(key, SPLIT_NAMES.get(split, split), "missing field", f"{empty} empty", where)
+
+
+def _as_text(rows: pd.DataFrame) -> list[dict[str, str]]:
+    return [{str(k): str(v) for k, v in row.items()} for row in rows.to_dict("records")]

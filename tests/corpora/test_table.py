@@ -1,0 +1,126 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from mmemo.corpora.table import TableCorpus
+from mmemo.corpora.utterance import Utterance
+from mmemo.errors import InputError
+
+Rows = list[dict[str, str]]
+
+
+def write(path: Path, rows: Rows) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(
+            file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ","
+        )
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def row(number: int, **cells: str) -> dict[str, str]:
+    base = {"path": f"a/{number}.wav", "transcript": f"Line {number}.", "emotion": "joy"}
+    return base | cells
+
+
+def splits(utterances: tuple[Utterance, ...]) -> dict[str, str]:
+    return {u.key: u.split for u in utterances}
+
+
+def test_rows_with_their_own_split_dialogue_and_order(tmp_path: Path) -> None:
+    rows = [
+        row(0, split="train", speaker="Ada", dialogue="kitchen", order="4", sentiment="Positive"),
+        row(1, split="dev", speaker="Bob", dialogue="hall", order="0", sentiment=""),
+        row(2, split="Test", speaker="Ada", dialogue="kitchen", order="5", sentiment="negative"),
+    ]
+    annotations = TableCorpus(write(tmp_path / "own.csv", rows)).read()
+    first, second, third = annotations.utterances
+    assert [u.split for u in annotations.utterances] == ["train", "val", "test"]
+    assert (first.key, first.media_path) == ("a/0.wav", tmp_path / "a" / "0.wav")
+    assert (first.dialogue_id, second.dialogue_id, third.dialogue_id) == (0, 1, 0)
+    assert (first.utterance_id, third.utterance_id) == (4, 5)
+    assert (first.sentiment, second.sentiment) == ("positive", None)
+    assert annotations.split_origin == "the file's own"
+
+
+def test_other_names_of_columns_and_emotions(tmp_path: Path) -> None:
+    rows = [
+        {"file": "0.flac", "words": "Hi.", "label": " Happy ", "split": "train"},
+        {"file": "1.flac", "words": "Oh.", "label": "ANGER", "split": "val"},
+    ]
+    columns = {"path": "file", "transcript": "words", "emotion": "label"}
+    corpus = TableCorpus(
+        write(tmp_path / "own.tsv", rows),
+        root=tmp_path / "sounds",
+        columns=columns,
+        emotions={"happy": "joy"},
+    )
+    utterances = corpus.read().utterances
+    assert [u.emotion for u in utterances] == ["joy", "anger"]
+    assert utterances[0].media_path == tmp_path / "sounds" / "0.flac"
+    assert (utterances[0].dialogue_id, utterances[1].dialogue_id) == (0, 1)
+
+
+@pytest.mark.parametrize("group", ["speaker", "dialogue"])
+def test_made_split_keeps_a_group_together(tmp_path: Path, group: str) -> None:
+    emotions = ("joy", "anger", "boredom")
+    rows = [
+        row(10 * who + i, emotion=emotions[i % 3]) | {group: f"g{who}"}
+        for who in range(12)
+        for i in range(9)
+    ]
+    path = write(tmp_path / "own.csv", rows)
+    annotations = TableCorpus(path, num_test_folds=4, num_val_folds=3).read()
+    of_row = splits(annotations.utterances)
+    of_group: dict[str, set[str]] = {}
+    for cells in rows:
+        of_group.setdefault(cells[group], set()).add(of_row[cells["path"]])
+    assert all(len(found) == 1 for found in of_group.values())
+    sizes = [sum(s == split for s in of_row.values()) for split in ("train", "val", "test")]
+    assert sizes == [54, 27, 27], "six, three and three of twelve groups of nine"
+    assert annotations.split_origin == f"made here, by {group}, seed 0"
+    again = TableCorpus(path, num_test_folds=4, num_val_folds=3).read()
+    assert splits(again.utterances) == of_row
+    other = TableCorpus(path, num_test_folds=4, num_val_folds=3, seed=1).read()
+    assert splits(other.utterances) != of_row
+
+
+def test_rows_without_a_needed_cell_are_skips(tmp_path: Path) -> None:
+    rows = [row(0, split="train"), row(1, split="dev", emotion=" "), row(2, split="", path="")]
+    annotations = TableCorpus(write(tmp_path / "own.csv", rows)).read()
+    assert [(s.key, s.split, s.reason, s.detail) for s in annotations.skips] == [
+        ("a/1.wav", "val", "missing field", "emotion empty"),
+        ("row4", "none", "missing field", "path empty"),
+    ]
+    assert annotations.num_rows == 3
+
+
+def test_a_file_named_twice_gets_two_keys(tmp_path: Path) -> None:
+    rows = [row(0, split="train"), row(0, split="train")]
+    annotations = TableCorpus(write(tmp_path / "own.csv", rows)).read()
+    assert [u.key for u in annotations.utterances] == ["a/0.wav", "a/0.wav (2)"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([{"path": "x", "emotion": "joy"}], {}, r"missing transcript .*; say what they are called"),
+        ([row(0, split="later")], {}, r"own\.csv, row 2: expected a split out of .*, got 'later'"),
+        ([row(0, split="train", order="b")], {}, r"row 2: expected a whole number in order, got"),
+        ([row(0, speaker="Ada")], {}, r"expected a column 'split', or rows that a split by speak"),
+        ([row(0)], {"columns": {"speaker": "who"}}, r"missing who"),
+        ([row(0)], {"columns": {"mood": "label"}}, r"corpus\.columns: expected some of .*got mood"),
+        ([row(0, transcript="")], {}, r"expected at least one row with path, transcript, emotion"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, rows: Rows, options: dict, message: str) -> None:
+    path = write(tmp_path / "own.csv", rows)
+    with pytest.raises(InputError, match=message):
+        TableCorpus(path, **options).read()
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"found nothing; give it with corpus\.csv=FILE"):
+        TableCorpus(tmp_path / "none.csv").read()
