@@ -1,0 +1,175 @@
+"""Split protocols: which utterances train, validate and test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from mmemo.corpora.utterance import SPLITS
+from mmemo.errors import InputError
+
+Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+class SplitProtocol(Protocol):
+    """Assigns each utterance to train, val or test.
+
+    ``leaky`` says that copies of one utterance may stand in several splits.
+    """
+
+    name: str
+    leaky: bool
+
+    def assign(self, rows: pd.DataFrame, column: str) -> pd.DataFrame:
+        """Give every row its split.
+
+        Args:
+            rows: Utterances in corpus order: key, split, the label, what the groups are made of.
+            column: The label's column.
+
+        Returns:
+            Rows in the same order with ``split`` as the protocol has it, ``corpus_split`` as the
+            corpus has it, and ``source_key``: the utterance's key, which ``key`` differs from in
+            copies.
+
+        Raises:
+            InputError: If the rows do not suffice for the protocol.
+        """
+        ...
+
+
+class OfficialSplit:
+    """The corpus' own split."""
+
+    name = "official"
+    leaky = False
+
+    def assign(self, rows: pd.DataFrame, column: str) -> pd.DataFrame:
+        """Keep every row where the corpus has it."""
+        return with_source(rows)
+
+
+class GroupDisjointSplit:
+    """No group of utterances stands in two splits; the classes' shares are alike in all three.
+
+    All rows are pooled and dealt to ``num_test_folds`` folds with scikit-learn's
+    ``StratifiedGroupKFold``; one fold is the test split. The rest is dealt to ``num_val_folds``
+    folds, the first of which is the validation split.
+
+    Args:
+        name: What the protocol is called in reports.
+        group_columns: Columns whose values together name a group.
+        num_test_folds: At least 2.
+        num_val_folds: At least 2.
+        test_fold: Which fold is tested, from 0; over all of them each group is tested once.
+        seed: The same seed gives the same folds.
+    """
+
+    leaky = False
+
+    def __init__(
+        self,
+        name: str,
+        group_columns: Sequence[str],
+        num_test_folds: int,
+        num_val_folds: int,
+        test_fold: int,
+        seed: int,
+    ) -> None:
+        for setting, value in (
+            ("num_test_folds", num_test_folds),
+            ("num_val_folds", num_val_folds),
+        ):
+            if value < 2:
+                raise InputError(f"split.{setting}: expected at least 2, got {value}")
+        if not 0 <= test_fold < num_test_folds:
+            raise InputError(
+                f"split.test_fold: expected 0 to {num_test_folds - 1} (split.num_test_folds is "
+                f"{num_test_folds}), got {test_fold}"
+            )
+        self.name = name
+        self.group_columns = list(group_columns)
+        self.num_test_folds = num_test_folds
+        self.num_val_folds = num_val_folds
+        self.test_fold = test_fold
+        self.seed = seed
+
+    def assign(self, rows: pd.DataFrame, column: str) -> pd.DataFrame:
+        """Deal the groups to the splits.
+
+        Raises:
+            InputError: If a row names no group, there are fewer groups than folds, or a split
+                lacks a class.
+        """
+        rows = with_source(rows)
+        labels = rows[column].to_numpy()
+        groups = self._groups(rows)
+        everything = np.arange(len(rows))
+        rest, test = self._deal(everything, labels, groups, self.num_test_folds, self.test_fold)
+        _, val = self._deal(rest, labels, groups, self.num_val_folds, 0)
+        split = np.full(len(rows), "train", dtype=object)
+        split[test] = "test"
+        split[val] = "val"
+        rows["split"] = split
+        self._check_classes(rows, column)
+        return rows
+
+    def _groups(self, rows: pd.DataFrame) -> np.ndarray[tuple[int], Any]:
+        names = rows.reindex(columns=self.group_columns)
+        unnamed = (names.isna() | (names == "")).any(axis=1)
+        if unnamed.any():
+            raise InputError(
+                f"split={self.name}: expected {' and '.join(self.group_columns)} of every row, "
+                f"{int(unnamed.sum())} of {len(rows)} rows lack them (the first is "
+                f"{rows.loc[unnamed, 'key'].iloc[0]}); fill them in or choose another split"
+            )
+        return rows.groupby(self.group_columns, sort=True).ngroup().to_numpy()
+
+    def _deal(
+        self,
+        indices: Indices,
+        labels: np.ndarray[tuple[int], Any],
+        groups: np.ndarray[tuple[int], Any],
+        num_folds: int,
+        fold: int,
+    ) -> tuple[Indices, Indices]:
+        """The indices outside and inside one fold."""
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        num_groups = len(np.unique(groups[indices]))
+        if num_groups < num_folds:
+            raise InputError(
+                f"split={self.name}: expected at least {num_folds} groups of one "
+                f"{' and '.join(self.group_columns)}, one for each fold, got {num_groups}; lower "
+                "split.num_test_folds or split.num_val_folds"
+            )
+        rarest = int(pd.Series(labels[indices]).value_counts().min())
+        if rarest < num_folds:
+            raise InputError(
+                f"split={self.name}: expected at least {num_folds} utterances of every class, one "
+                f"for each fold, got {rarest} of one; lower split.num_test_folds or "
+                "split.num_val_folds, or choose other labels"
+            )
+        folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=self.seed)
+        dealt = list(folds.split(indices, labels[indices], groups[indices]))
+        outside, inside = dealt[fold]
+        return indices[outside], indices[inside]
+
+    def _check_classes(self, rows: pd.DataFrame, column: str) -> None:
+        classes = set(rows[column])
+        for split in SPLITS:
+            absent = classes - set(rows.loc[rows["split"] == split, column])
+            if absent:
+                raise InputError(
+                    f"split={self.name}: expected every class in every split, {split} lacks "
+                    f"{', '.join(sorted(absent))}; choose another split.seed or fewer folds"
+                )
+
+
+def with_source(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the columns ``corpus_split`` and ``source_key``, from split and key."""
+    rows = rows.reset_index(drop=True)
+    return rows.assign(corpus_split=rows["split"], source_key=rows["key"])
