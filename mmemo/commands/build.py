@@ -95,8 +95,8 @@ def check_settings(
 
     Raises:
         InputError: If a class does not occur, the annotations cannot be split as the protocol
-            says, the rates differ, clips are longer than the audio encoder takes, or a batch is
-            empty.
+            says, a class to be weighed is not trained, the rates differ, clips are longer than
+            the audio encoder takes, or a batch is empty.
     """
     _check_split(cfg, annotations, labels)
     audio = encoders.audio
@@ -117,7 +117,7 @@ def check_settings(
 
 
 def _check_split(cfg: DictConfig, annotations: Annotations, labels: LabelSet) -> None:
-    """Split the annotations as if every clip had sound."""
+    """Split the annotations, and weigh the classes, as if every clip had sound."""
     rows = annotations.frame()
     found = set(rows[labels.column].dropna())
     absent = [name for name in labels.classes if name not in found]
@@ -137,6 +137,10 @@ def _check_split(cfg: DictConfig, annotations: Annotations, labels: LabelSet) ->
                 f"split '{name}' of the corpus {annotations.corpus}, found none; choose another "
                 "split or other labels"
             )
+    weights = instantiate(cfg.class_weights, _convert_="all")
+    if weights is not None:
+        trained = rows.loc[rows["split"] == "train", labels.column].tolist()
+        weights([trained.count(name) for name in labels.classes])
 
 
 def check_run_name(cfg: DictConfig, path: Path) -> None:

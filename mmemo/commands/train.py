@@ -23,6 +23,7 @@ from mmemo.commands.build import (
 from mmemo.commands.data_card import check_same_data, check_same_split, write_data_card
 from mmemo.commands.evaluate import evaluate, print_results
 from mmemo.commands.source import build_source
+from mmemo.corpora.leaks import protocol_stamp
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
@@ -76,6 +77,8 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     datamodule = build_datamodule(cfg, prepared, encoders, labels)
     check_same_split(folder, datamodule)
     write_data_card(folder, datamodule, cfg.data.max_duration_s)
+    split = datamodule.split
+    folder.write_info(split_protocol=protocol_stamp(split.name, split.leaky))
     if encoders.text is not None:
         encoders.text.fit(datamodule.datasets["train"].transcripts)
     for name, encoder in encoders.named().items():

@@ -32,7 +32,7 @@ def plot_confusion_matrix(
         colours: For each class, in label order, the colour of its name.
         title: Above the figure.
         path: PNG to write.
-        mark: Warning across the figure; empty for none.
+        mark: Warning across the axes; empty for none.
     """
     classes = list(colours)
     counts = confusion_counts(table, classes).to_numpy()
@@ -61,7 +61,7 @@ def plot_confusion_matrix(
     axes.set(xlabel="predicted", ylabel="annotated (count)")
     figure.suptitle(title, fontsize="medium", wrap=True)
     figure.colorbar(image, ax=axes, label="% of the annotated class", shrink=0.8)
-    _draw_mark(figure, mark)
+    _draw_mark(axes, mark)
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
@@ -75,28 +75,30 @@ def plot_curves(
         chosen_epoch: Epoch of the checkpoint that is evaluated.
         title: Above the figure.
         path: PNG to write.
-        mark: Warning across the figure; empty for none.
+        mark: Warning across the axes; empty for none.
     """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         _plot_metric(axes, history, metric, chosen_epoch)
+        _draw_mark(axes, mark)
     figure.suptitle(title)
-    _draw_mark(figure, mark)
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
-def _draw_mark(figure: Figure, mark: str) -> None:
-    """Write a warning over the whole figure, so that no part of it is shown without."""
+def _draw_mark(axes: Axes, mark: str) -> None:
+    """Write a warning over the axes, under their numbers and lines."""
     if mark:
-        figure.text(
+        axes.text(
             *(0.5, 0.5, mark),
+            transform=axes.transAxes,
             ha="center",
             va="center",
             rotation=25,
-            fontsize=64,
+            fontsize=56,
             fontweight="bold",
             color=MARK_COLOUR,
-            alpha=0.35,
+            alpha=0.4,
+            zorder=1,
         )
 
 
