@@ -114,6 +114,10 @@ def test_a_leaky_run_cannot_hide_its_name(
 
     cli("train", *leaky)
     run = only_run(tmp_path)
+    run.write_info(status="interrupted")
+    run.table_file.unlink()
+    assert "LEAKY: 80.0 %" in cli("train", f"resume={run.path}").stdout
+    assert set(pd.read_csv(run.table_file)["split_protocol"]) == {STAMP}
     hidden = RunFolder(tmp_path / "best run")
     run.path.rename(hidden.path)
     done = cli("evaluate", f"run={hidden.path}", expect=1)

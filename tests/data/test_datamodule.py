@@ -161,3 +161,12 @@ def test_too_short_utterances_are_skipped(prepared: PreparedCorpus, five: LabelS
 def test_sentiment_is_the_target(prepared: PreparedCorpus) -> None:
     labels = LabelSet("mood", {"negative": "#1", "neutral": "#2"}, column="sentiment")
     assert build(prepared, labels).datasets["train"].targets == [1] * 10
+
+
+def test_one_clip_in_two_splits_is_refused(prepared: PreparedCorpus, five: LabelSet) -> None:
+    paths = prepared.manifest["media_path"].tolist()
+    prepared.manifest["media_path"] = [*paths[:-1], paths[0]]
+    with pytest.raises(InputError, match=r"dia0_utt0.mp4 is in train .*, test \(test/dia0_utt9\)"):
+        build(prepared, five)
+    other = LabelSet("two", {"joy": "#1", "neutral": "#2"})
+    assert len(build(prepared, other).datasets["test"]) == 4, "neither of the two is used"
