@@ -57,7 +57,8 @@ def test_a_misspelt_override_is_hydras_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_value_is_named(tmp_path: Path) -> None:
-    done = run_cli("prepare", f"cache_dir={tmp_path}", "denoiser=off", cwd=tmp_path)
+    options = ("corpus=table", f"cache_dir={tmp_path}", "denoiser=off")
+    done = run_cli("prepare", *options, cwd=tmp_path)
     assert done.returncode == 1
-    assert "corpus.root: expected a value, got none; give it with corpus.root=" in done.stderr
+    assert "corpus.csv: expected a value, got none; give it with corpus.csv=" in done.stderr
     assert "Traceback" not in done.stderr

@@ -20,7 +20,7 @@ GIVEN = {
     "text_encoder": set(),
     "fusion": {"input_dims"},
     "classifier": {"audio_encoder", "text_encoder", "fusion", "num_classes"},
-    "module": {"classifier", "num_classes", "optimizer", "scheduler"},
+    "module": {"classifier", "num_classes", "optimizer", "scheduler", "class_weights"},
     "data": {"prepared", "labels", "audio_encoder", "text_encoder"},
     "optimizer": {"params"},
 }
@@ -59,7 +59,7 @@ def check_signatures(cfg: DictConfig) -> int:
 def test_every_option_composes_and_fits(group: str, option: str) -> None:
     root = {"demo": [], "table": ["corpus.csv=/data/own.csv"]}.get(option, ["corpus.root=/data"])
     overrides = [f"{group}={option}", *root]
-    assert check_signatures(composed(overrides)) >= 12
+    assert check_signatures(composed(overrides)) >= 14
 
 
 @pytest.mark.parametrize("experiment", ["demo", "paper"])
@@ -92,6 +92,7 @@ def test_the_papers_recipe() -> None:
 ROOMS = {
     "corpus": "corpora",
     "labels": "corpora",
+    "split": "corpora",
     "denoiser": "audio",
     "data": "data",
     "text_cleaning": "data",
@@ -100,6 +101,7 @@ ROOMS = {
     "fusion": "models",
     "classifier": "models",
     "scheduler": "training",
+    "class_weights": "training",
 }
 
 
@@ -110,3 +112,16 @@ def test_every_target_is_in_the_room_of_its_group() -> None:
         if target and target.startswith("mmemo."):
             found[path.parent.name] = target.split(".")[1]
     assert found == ROOMS
+
+
+def test_only_the_leaky_split_marks_the_run_folder() -> None:
+    marks = {
+        path.stem: OmegaConf.select(composed([f"split={path.stem}"]), "run_mark")
+        for path in (config_dir() / "split").glob("*.yaml")
+    }
+    assert marks == {
+        "official": None,
+        "episode_disjoint": None,
+        "speaker_disjoint": None,
+        "oversampled_before_split": "-LEAKY",
+    }

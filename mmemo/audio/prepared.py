@@ -117,15 +117,3 @@ class PreparedCorpus:
             if samples is None or zlib.crc32(samples.tobytes()) != crc32:
                 keys.append(str(key))
         return keys
-
-    def counts(self) -> pd.DataFrame:
-        """Rows read, kept and skipped by reason, one row for each split and one for all."""
-        state = self.manifest["reason"].where(self.manifest["status"] == "skipped", "kept")
-        table = pd.crosstab(self.manifest["split"], state).reindex(self.manifest["split"].unique())
-        if "kept" not in table:
-            table["kept"] = 0
-        table = table[["kept", *sorted(set(table.columns) - {"kept"})]]
-        table.insert(0, "rows", table.sum(axis=1))
-        table.loc["all"] = table.sum()
-        table.index.name = "split"
-        return table.rename_axis(columns=None)

@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.leaks import LEAKY, check_disjoint
+from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
@@ -62,6 +64,7 @@ def build_module(cfg: DictConfig, encoders: Encoders, labels: LabelSet) -> Emoti
         num_classes=len(labels),
         optimizer=instantiate(cfg.optimizer, _convert_="all"),
         scheduler=instantiate(cfg.scheduler, _convert_="all"),
+        class_weights=instantiate(cfg.class_weights, _convert_="all"),
     )
     return module
 
@@ -91,15 +94,11 @@ def check_settings(
     """Find settings that do not fit together, before anything is decoded.
 
     Raises:
-        InputError: If a split has no utterance of the classes, the rates differ, clips are longer
-            than the audio encoder takes, or a batch is empty.
+        InputError: If a class does not occur, the annotations cannot be split as the protocol
+            says, a class to be weighed is not trained, the rates differ, clips are longer than
+            the audio encoder takes, or a batch is empty.
     """
-    for split in SPLITS:
-        if not any(u.split == split and u.emotion in labels for u in annotations.utterances):
-            raise InputError(
-                f"labels={labels.name}: expected utterances of {', '.join(labels.classes)} in the "
-                f"split '{split}' of the corpus {annotations.corpus}, found none; choose others"
-            )
+    _check_split(cfg, annotations, labels)
     audio = encoders.audio
     if audio is not None and audio.sample_rate != preparer.sample_rate:
         raise InputError(
@@ -115,3 +114,44 @@ def check_settings(
     for name in ("batch_size", "eval_batch_size"):
         if cfg.data[name] < 1:
             raise InputError(f"data.{name}: expected at least 1, got {cfg.data[name]}")
+
+
+def _check_split(cfg: DictConfig, annotations: Annotations, labels: LabelSet) -> None:
+    """Split the annotations, and weigh the classes, as if every clip had sound."""
+    rows = annotations.frame()
+    found = set(rows[labels.column].dropna())
+    absent = [name for name in labels.classes if name not in found]
+    if absent:
+        raise InputError(
+            f"labels={labels.name}: expected utterances of every class in the corpus "
+            f"{annotations.corpus}, found none of {', '.join(absent)} ({labels.column} there: "
+            f"{', '.join(sorted(found)) or 'empty'}); choose other labels"
+        )
+    split: SplitProtocol = instantiate(cfg.split, _convert_="all")
+    rows = split.assign(rows[rows[labels.column].isin(labels.classes)], labels.column)
+    check_disjoint(rows, split)
+    for name in SPLITS:
+        if not (rows["split"] == name).any():
+            raise InputError(
+                f"split={split.name}: expected utterances of {', '.join(labels.classes)} in the "
+                f"split '{name}' of the corpus {annotations.corpus}, found none; choose another "
+                "split or other labels"
+            )
+    weights = instantiate(cfg.class_weights, _convert_="all")
+    if weights is not None:
+        trained = rows.loc[rows["split"] == "train", labels.column].tolist()
+        weights([trained.count(name) for name in labels.classes])
+
+
+def check_run_name(cfg: DictConfig, path: Path) -> None:
+    """A run of a leaky split protocol says so in its folder's name.
+
+    Raises:
+        InputError: If it does not.
+    """
+    split: SplitProtocol = instantiate(cfg.split, _convert_="all")
+    if split.leaky and LEAKY not in path.name:
+        raise InputError(
+            f"{path}: expected {LEAKY} in the name of a run with split={split.name}, got "
+            f"'{path.name}'; name it {path.name}-{LEAKY}"
+        )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
+import pandas as pd
+
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.corpora.utterance import LabelSet
+from mmemo.corpora.leaks import leak_shares
+from mmemo.corpora.utterance import SPLITS
 from mmemo.data.datamodule import EmotionDataModule
+from mmemo.data.selection import CLASS_EXCLUDED, state_counts
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 
@@ -35,18 +40,33 @@ def check_same_data(folder: RunFolder, prepared: PreparedCorpus) -> None:
         )
 
 
+def check_same_split(folder: RunFolder, datamodule: EmotionDataModule) -> None:
+    """Compare the rows of each split with those that the run began with, if it has begun.
+
+    Raises:
+        InputError: If a row or its label is another, or in another split: a label or group of the
+            annotations was changed, or another scikit-learn deals other folds.
+    """
+    if not folder.data_file.is_file():
+        return
+    if _split_digest(datamodule) != read_data_card(folder)["split"]["digest"]:
+        raise InputError(
+            f"{folder.path}: expected the split that the run was trained on "
+            f"(split={datamodule.split.name}), {datamodule.prepared.folder} gives another; restore "
+            "the annotations and the version of scikit-learn, or start a new run"
+        )
+
+
 def write_data_card(
-    folder: RunFolder, datamodule: EmotionDataModule, labels: LabelSet, max_duration_s: float
+    folder: RunFolder, datamodule: EmotionDataModule, max_duration_s: float
 ) -> None:
-    """Write what was read, kept, skipped, left out and cut."""
+    """Write what was read, kept, skipped and cut, and how it was split."""
     prepared = datamodule.prepared
-    used = {split: data.rows for split, data in datamodule.datasets.items()}
-    sizes = {split: len(rows) for split, rows in used.items()}
-    counts = prepared.counts()
-    counts["used"] = [sizes.get(str(s), sum(sizes.values())) for s in counts.index]
-    counts.insert(len(counts.columns) - 1, "other class", counts["kept"] - counts["used"])
+    counts = state_counts(datamodule.states)
+    skipped = datamodule.states[datamodule.states["status"] == "skipped"]
+    listed = skipped[skipped["reason"] != CLASS_EXCLUDED]
     max_samples = max_duration_s * prepared.sample_rate
-    skipped = prepared.manifest[prepared.manifest["status"] == "skipped"]
+    rows = {split: data.rows for split, data in datamodule.datasets.items()}
     card = {
         "prepared": {
             "name": prepared.folder.name,
@@ -56,13 +76,33 @@ def write_data_card(
         },
         "columns": list(counts.columns),
         "counts": counts.to_dict("index"),
-        "classes": {
-            split: {name: int((rows["emotion"] == name).sum()) for name in labels.classes}
-            for split, rows in used.items()
-        },
-        "colours": labels.colours,
+        "split": _split_block(datamodule),
+        "classes": {split: _class_counts(datamodule, split) for split in SPLITS},
+        "colours": datamodule.labels.colours,
         "max_duration_s": max_duration_s,
-        "num_cut": {s: int((rows["num_samples"] > max_samples).sum()) for s, rows in used.items()},
-        "skipped": skipped[["key", "reason", "detail"]].to_dict("records"),
+        "num_cut": {s: int((r["num_samples"] > max_samples).sum()) for s, r in rows.items()},
+        "skipped": listed[["key", "reason", "detail"]].to_dict("records"),
     }
     folder.data_file.write_text(json.dumps(card, indent=2), encoding="utf-8")
+
+
+def _split_block(datamodule: EmotionDataModule) -> dict[str, Any]:
+    num_kept = int((datamodule.states["status"] == "kept").sum())
+    return {
+        "name": datamodule.split.name,
+        "leaky": datamodule.split.leaky,
+        "leak_shares": leak_shares(datamodule.rows),
+        "num_kept_unused": num_kept - int(datamodule.rows["source_key"].nunique()),
+        "digest": _split_digest(datamodule),
+    }
+
+
+def _split_digest(datamodule: EmotionDataModule) -> str:
+    """Sixteen hexadecimal digits that change with any row's split or label."""
+    rows: pd.DataFrame = datamodule.rows[["key", "split", datamodule.labels.column]]
+    return hashlib.sha256(rows.to_json(orient="values").encode()).hexdigest()[:16]
+
+
+def _class_counts(datamodule: EmotionDataModule, split: str) -> dict[str, int]:
+    found = datamodule.datasets[split].rows[datamodule.labels.column].value_counts()
+    return {name: int(found.get(name, 0)) for name in datamodule.labels.classes}

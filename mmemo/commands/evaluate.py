@@ -13,18 +13,23 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.commands.build import build_datamodule, build_encoders, build_module
-from mmemo.commands.data_card import check_same_data, read_data_card
+from mmemo.commands.build import (
+    build_datamodule,
+    build_encoders,
+    build_module,
+    check_run_name,
+)
+from mmemo.commands.data_card import check_same_data, check_same_split, read_data_card
+from mmemo.corpora.leaks import EVALUATED_SPLITS, leak_shares
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
 from mmemo.evaluation.predictions import build_table
+from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.pages import write_report
 from mmemo.training.module import EmotionModule
-
-EVALUATED_SPLITS = ("val", "test")
 
 
 def run(cfg: DictConfig) -> None:
@@ -37,14 +42,16 @@ def run(cfg: DictConfig) -> None:
         )
     run_cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
     run_cfg.run_dir = str(folder.path)
+    check_run_name(run_cfg, folder.path)
     labels: LabelSet = instantiate(run_cfg.labels, _convert_="all")
     encoders = build_encoders(run_cfg, folder)
     module = build_module(run_cfg, encoders, labels)
     prepared = PreparedCorpus(Path(cfg.prepared or read_data_card(folder)["prepared"]["folder"]))
     check_same_data(folder, prepared)
     datamodule = build_datamodule(run_cfg, prepared, encoders, labels)
+    check_same_split(folder, datamodule)
     trainer = instantiate(run_cfg.trainer, _convert_="all", logger=False, callbacks=None)
-    evaluate(folder, run_cfg, module, datamodule, trainer, labels)
+    evaluate(folder, run_cfg, module, datamodule, trainer)
     print_results(folder)
 
 
@@ -54,7 +61,6 @@ def evaluate(
     module: EmotionModule,
     datamodule: EmotionDataModule,
     trainer: lightning.Trainer,
-    labels: LabelSet,
 ) -> None:
     """Predict validation and test at the chosen checkpoint; write tables, metrics and report.
 
@@ -62,22 +68,24 @@ def evaluate(
         InputError: If the checkpoint is missing, is not one, or is another model's.
     """
     epoch = _load_checkpoint(folder, module)
+    labels = datamodule.labels
     tables = []
     for split in EVALUATED_SPLITS:
         loader = datamodule.val_dataloader() if split == "val" else datamodule.test_dataloader()
         outputs: Any = trainer.predict(module, dataloaders=loader)
         rows = datamodule.datasets[split].rows
-        tables.append(build_table(outputs or [], rows, labels.classes))
+        tables.append(build_table(outputs or [], rows, labels.classes, labels.column))
     table = pd.concat(tables, ignore_index=True)
     table.to_parquet(folder.predictions_file, index=False)
-    majority = str(datamodule.datasets["train"].rows["emotion"].mode()[0])
+    majority = str(datamodule.datasets["train"].rows[labels.column].mode()[0])
     metrics = {
         str(split): compute_metrics(rows, majority)
         for split, rows in table.groupby("split", sort=False)
     }
-    document = {"protocol": _protocol(cfg, datamodule, labels, epoch), "splits": metrics}
+    protocol = _protocol(cfg, datamodule, epoch)
+    document = {"protocol": protocol, "splits": metrics}
     folder.metrics_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
-    metrics_table(metrics).to_csv(folder.table_file, index=False)
+    metrics_table(metrics, split_stamp(protocol)).to_csv(folder.table_file, index=False)
     write_report(folder)
 
 
@@ -96,12 +104,7 @@ def _load_checkpoint(folder: RunFolder, module: EmotionModule) -> int:
         ) from error
 
 
-def _protocol(
-    cfg: DictConfig,
-    datamodule: EmotionDataModule,
-    labels: LabelSet,
-    epoch: int,
-) -> dict[str, Any]:
+def _protocol(cfg: DictConfig, datamodule: EmotionDataModule, epoch: int) -> dict[str, Any]:
     """What has to be known to compare the numbers with others."""
     meta = datamodule.prepared.meta
     monitored = cfg.callbacks.checkpoint
@@ -109,18 +112,28 @@ def _protocol(
         "name": cfg.name,
         "seed": cfg.seed,
         "corpus": meta["corpus"],
-        "split": "official",
-        "classes": list(labels.classes),
+        "split": datamodule.split.name,
+        "leaky": datamodule.split.leaky,
+        "leak_shares": leak_shares(datamodule.rows),
+        "split_settings": _split_settings(cfg.split),
+        "labels": datamodule.labels.name,
+        "classes": list(datamodule.labels.classes),
         "num_utterances": {split: len(data) for split, data in datamodule.datasets.items()},
         "denoiser": meta["denoiser"] and f"{meta['denoiser']} {meta['denoiser_version']}",
-        "audio_encoder": _encoder_name(cfg.audio_encoder),
-        "text_encoder": _encoder_name(cfg.text_encoder),
+        "audio_encoder": _part_name(cfg.audio_encoder),
+        "text_encoder": _part_name(cfg.text_encoder),
+        "class_weights": _part_name(cfg.class_weights),
         "selection": f"checkpoint with the {monitored.mode} {monitored.monitor}",
         "checkpoint_epoch": epoch,
     }
 
 
-def _encoder_name(cfg: DictConfig | None) -> str:
+def _split_settings(cfg: DictConfig) -> dict[str, Any]:
+    settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
+
+
+def _part_name(cfg: DictConfig | None) -> str:
     if cfg is None:
         return "none"
     return str(cfg.get("checkpoint") or cfg["_target_"].rpartition(".")[2])
@@ -128,11 +141,18 @@ def _encoder_name(cfg: DictConfig | None) -> str:
 
 def print_results(folder: RunFolder) -> None:
     """Print the test metrics and where everything lies."""
+    protocol = json.loads(folder.metrics_file.read_text(encoding="utf-8"))["protocol"]
     table = pd.read_csv(folder.table_file)
-    test = table[table["split"] == "test"].drop(columns="split")
+    test = table[table["split"] == "test"].drop(columns=["split", "split_protocol"])
     test["support"] = ["" if pd.isna(count) else f"{count:.0f}" for count in test["support"]]
     text = test.to_string(index=False, float_format=lambda v: f"{v:.3f}", na_rep="")
-    print(f"\nTest split, at the checkpoint chosen on validation:\n{text}\n")
+    num_test = protocol["num_utterances"]["test"]
+    print(
+        f"\nTest split ({split_stamp(protocol)}, N = {num_test}), at the checkpoint chosen on "
+        f"validation:\n{text}\n"
+    )
+    if warning := leak_warning(protocol):
+        print(f"{warning}\n")
     for label, path in (
         ("metrics table", folder.table_file),
         ("metrics", folder.metrics_file),

@@ -13,10 +13,17 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
-from mmemo.commands.build import build_datamodule, build_encoders, build_module, check_settings
-from mmemo.commands.data_card import check_same_data, write_data_card
+from mmemo.commands.build import (
+    build_datamodule,
+    build_encoders,
+    build_module,
+    check_run_name,
+    check_settings,
+)
+from mmemo.commands.data_card import check_same_data, check_same_split, write_data_card
 from mmemo.commands.evaluate import evaluate, print_results
 from mmemo.commands.source import build_source
+from mmemo.corpora.leaks import protocol_stamp
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
@@ -39,6 +46,7 @@ def run(cfg: DictConfig) -> float:
 
 
 def _open_folder(cfg: DictConfig) -> RunFolder:
+    check_run_name(cfg, Path(cfg.resume or cfg.run_dir))
     if not cfg.resume:
         return RunFolder.create(Path(cfg.run_dir))
     folder = RunFolder.open(cfg.resume)
@@ -68,14 +76,17 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     folder.write_info(prepare_s=round(time.monotonic() - start, 1))
     check_same_data(folder, prepared)
     datamodule = build_datamodule(cfg, prepared, encoders, labels)
-    write_data_card(folder, datamodule, labels, cfg.data.max_duration_s)
+    check_same_split(folder, datamodule)
+    write_data_card(folder, datamodule, cfg.data.max_duration_s)
+    split = datamodule.split
+    folder.write_info(split_protocol=protocol_stamp(split.name, split.leaky))
     if encoders.text is not None:
         encoders.text.fit(datamodule.datasets["train"].transcripts)
     for name, encoder in encoders.named().items():
         encoder.save_assets(folder.assets(name))
     if "checkpoint" not in folder.read_info():
         _fit(folder, module, datamodule, trainer, resumable)
-    evaluate(folder, cfg, module, datamodule, trainer, labels)
+    evaluate(folder, cfg, module, datamodule, trainer)
     print_results(folder)
     return float(folder.read_info()["best_score"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -13,9 +12,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.leaks import check_disjoint, protocol_stamp
+from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.batch import Batch, Collator, Example
 from mmemo.data.frontends import AudioFrontend, TextFrontend
+from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.errors import InputError
 
 TextCleaning = Callable[[str], str]
@@ -27,7 +29,7 @@ class UtteranceDataset(Dataset[Example]):
     Args:
         rows: Rows of the prepared corpus' manifest.
         prepared: Where their sound is.
-        labels: The classes; every row's emotion is one of them.
+        labels: The classes; every row's label is one of them.
         audio_encoder: Whose ``preprocess`` is applied; None to leave the sound unread.
         text_encoder: Whose ``tokenize`` is applied; None to leave the text out.
         max_samples: Longer sound is cut there.
@@ -50,7 +52,7 @@ class UtteranceDataset(Dataset[Example]):
         self.preprocess = audio_encoder.preprocess if audio_encoder else None
         self.tokenize = text_encoder.tokenize if text_encoder else None
         self.keys: list[str] = self.rows["key"].tolist()
-        self.targets = [labels.index(emotion) for emotion in self.rows["emotion"]]
+        self.targets = [labels.index(label) for label in self.rows[labels.column]]
         texts: list[str] = self.rows["transcript"].tolist()
         self.transcripts = [text_cleaning(t) for t in texts] if text_cleaning else texts
         columns = ["audio_file", "offset", "num_samples"]
@@ -73,11 +75,14 @@ class UtteranceDataset(Dataset[Example]):
 
 
 class EmotionDataModule(lightning.LightningDataModule):
-    """Loaders over the utterances whose emotion is one of the classes.
+    """Loaders over the utterances that the label set keeps, as a split protocol splits them.
+
+    ``states`` holds the one state of every row read, ``rows`` the rows of all splits with the
+    stamp of the protocol as ``split_protocol``.
 
     Args:
         prepared: The prepared corpus.
-        labels: The classes; utterances of other emotions are left out.
+        labels: The classes; utterances of others are skipped.
         audio_encoder: The model's audio encoder, or None.
         text_encoder: The model's text encoder, or None.
         batch_size: Utterances in a batch, for each process.
@@ -85,11 +90,13 @@ class EmotionDataModule(lightning.LightningDataModule):
         max_duration_s: Longer sound is cut there.
         num_workers: Loader processes for each loader; 0 to load in the main process.
         seed: Decides the order of training utterances, with the epoch.
+        split: Says which utterances train, validate and test.
+        min_duration_s: Shorter utterances are skipped.
         text_cleaning: Applied to transcripts; None for none.
 
     Raises:
-        InputError: If a split has no utterance of these classes, or the prepared rate is not the
-            audio encoder's.
+        InputError: If a split has no utterance of these classes, two splits share one, or the
+            prepared rate is not the audio encoder's.
     """
 
     def __init__(
@@ -103,6 +110,8 @@ class EmotionDataModule(lightning.LightningDataModule):
         max_duration_s: float,
         num_workers: int,
         seed: int,
+        split: SplitProtocol,
+        min_duration_s: float = 0.0,
         text_cleaning: TextCleaning | None = None,
     ) -> None:
         super().__init__()
@@ -117,10 +126,17 @@ class EmotionDataModule(lightning.LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.prepared = prepared
-        kept = prepared.kept
+        self.labels = labels
+        self.split = split
+        self.states = utterance_states(
+            prepared.manifest, labels, min_duration_s, prepared.sample_rate
+        )
+        self.rows = split.assign(kept_rows(self.states), labels.column)
+        check_disjoint(self.rows, split)
+        self.rows["split_protocol"] = protocol_stamp(split.name, split.leaky)
         self.datasets = {
-            split: UtteranceDataset(
-                self._select(kept, split, labels, prepared.folder),
+            name: UtteranceDataset(
+                self._select(name),
                 prepared,
                 labels,
                 audio_encoder,
@@ -128,7 +144,7 @@ class EmotionDataModule(lightning.LightningDataModule):
                 max_samples=round(max_duration_s * prepared.sample_rate),
                 text_cleaning=text_cleaning,
             )
-            for split in SPLITS
+            for name in SPLITS
         }
         self.collator = Collator(
             min_samples=audio_encoder.min_samples if audio_encoder else 1,
@@ -136,16 +152,20 @@ class EmotionDataModule(lightning.LightningDataModule):
             pad_token_id=text_encoder.pad_token_id if text_encoder else 0,
         )
 
-    @staticmethod
-    def _select(kept: pd.DataFrame, split: str, labels: LabelSet, folder: Path) -> pd.DataFrame:
-        rows = kept[(kept["split"] == split) & kept["emotion"].isin(labels.classes)]
+    def _select(self, split: str) -> pd.DataFrame:
+        rows = self.rows[self.rows["split"] == split]
         if rows.empty:
             raise InputError(
-                f"{folder}: expected utterances of the split '{split}' with the classes "
-                f"{', '.join(labels.classes)}, found none; skipped.csv there tells what was "
-                "left out"
+                f"{self.prepared.folder}: expected utterances of the split '{split}' with the "
+                f"classes {', '.join(self.labels.classes)}, found none; `mmemo prepare "
+                f"labels={self.labels.name}` tells what was skipped"
             )
         return rows
+
+    def train_counts(self) -> list[int]:
+        """How many training utterances each class has, in label order (C,)."""
+        targets = self.datasets["train"].targets
+        return [targets.count(index) for index in range(len(self.labels))]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled anew in every epoch, by seed and epoch alone."""

@@ -109,8 +109,13 @@ def _indices(names: pd.Series[str], classes: Sequence[str]) -> Tensor:
     return torch.tensor([classes.index(name) for name in names])
 
 
-def metrics_table(metrics: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """The metrics of each split as one table: a row for each class and each average."""
+def metrics_table(metrics: dict[str, dict[str, Any]], split_protocol: str) -> pd.DataFrame:
+    """The metrics of each split as one table: a row for each class and each average.
+
+    Args:
+        metrics: For each split what ``compute_metrics`` gives.
+        split_protocol: Stamp of the protocol, for the column of that name.
+    """
     rows: list[dict[str, Any]] = []
     for split, values in metrics.items():
         size = values["num_utterances"]
@@ -125,4 +130,5 @@ def metrics_table(metrics: dict[str, dict[str, Any]]) -> pd.DataFrame:
         rows.append({"split": split, "row": f"{name}: accuracy", "f1": baseline["accuracy"]})
         rows.append({"split": split, "row": f"{name}: macro", "f1": baseline["macro_f1"]})
     columns = ["split", "row", "precision", "recall", "f1", "auroc", "support"]
-    return pd.DataFrame(rows, columns=columns).astype({"support": "Int64"})
+    table = pd.DataFrame(rows, columns=columns).astype({"support": "Int64"})
+    return table.assign(split_protocol=split_protocol)

@@ -14,6 +14,8 @@ PROBABILITY_PREFIX = "prob_"
 COLUMNS = (
     "key",
     "split",
+    "corpus_split",
+    "split_protocol",
     "dialogue_id",
     "utterance_id",
     "speaker",
@@ -24,18 +26,23 @@ COLUMNS = (
 
 
 def build_table(
-    outputs: Iterable[tuple[Sequence[str], Tensor]], rows: pd.DataFrame, classes: Sequence[str]
+    outputs: Iterable[tuple[Sequence[str], Tensor]],
+    rows: pd.DataFrame,
+    classes: Sequence[str],
+    label_column: str,
 ) -> pd.DataFrame:
     """Join predictions with the utterances they are of.
 
     Args:
         outputs: For each batch its keys and its class probabilities (B, C).
-        rows: The utterances that had to be predicted: key, split, dialogue_id, utterance_id,
-            speaker, transcript, emotion.
+        rows: The utterances that had to be predicted: key, split, corpus_split (where the corpus
+            itself has it: a dialogue is named by that and its id), split_protocol, dialogue_id,
+            utterance_id, speaker, transcript, the label.
         classes: Names of the C classes, in the order of the probabilities.
+        label_column: Column of the label.
 
     Returns:
-        Those columns (the emotion as ``target``), ``pred``, and one ``prob_`` column for each
+        Those columns (the label as ``target``), ``pred``, and one ``prob_`` column for each
         class, in the order of ``rows``. Target and pred are class names.
 
     Raises:
@@ -53,7 +60,7 @@ def build_table(
             f"expected each of {len(rows)} utterances to be predicted once, got {len(found)} "
             f"predictions of {len(set(found))} utterances"
         )
-    utterances = rows.rename(columns={"emotion": "target"})
+    utterances = rows.rename(columns={label_column: "target"})
     table = utterances[[c for c in COLUMNS if c != "pred"]].merge(pd.DataFrame(predicted), on="key")
     return table.astype({"dialogue_id": "int64", "utterance_id": "int64"})
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 DOTS_PER_INCH = 150
 TRAIN_COLOUR, VAL_COLOUR = "#0072b2", "#d55e00"
+MARK_COLOUR = "#c00000"
 
 
 def confusion_counts(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -22,7 +23,7 @@ def confusion_counts(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFram
 
 
 def plot_confusion_matrix(
-    table: pd.DataFrame, colours: Mapping[str, str], title: str, path: Path
+    table: pd.DataFrame, colours: Mapping[str, str], title: str, path: Path, mark: str = ""
 ) -> None:
     """Draw counts and row percentages, the colour following the percentage.
 
@@ -31,6 +32,7 @@ def plot_confusion_matrix(
         colours: For each class, in label order, the colour of its name.
         title: Above the figure.
         path: PNG to write.
+        mark: Warning across the axes; empty for none.
     """
     classes = list(colours)
     counts = confusion_counts(table, classes).to_numpy()
@@ -56,12 +58,16 @@ def plot_confusion_matrix(
     for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
         for tick, colour in zip(ticks, colours.values(), strict=True):
             tick.set(color=colour, fontweight="bold")
-    axes.set(xlabel="predicted", ylabel="annotated (count)", title=title)
+    axes.set(xlabel="predicted", ylabel="annotated (count)")
+    figure.suptitle(title, fontsize="medium", wrap=True)
     figure.colorbar(image, ax=axes, label="% of the annotated class", shrink=0.8)
+    _draw_mark(axes, mark)
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
-def plot_curves(history: pd.DataFrame, chosen_epoch: int, title: str, path: Path) -> None:
+def plot_curves(
+    history: pd.DataFrame, chosen_epoch: int, title: str, path: Path, mark: str = ""
+) -> None:
     """Draw loss and accuracy by epoch for training and validation; mark the chosen epoch.
 
     Args:
@@ -69,12 +75,31 @@ def plot_curves(history: pd.DataFrame, chosen_epoch: int, title: str, path: Path
         chosen_epoch: Epoch of the checkpoint that is evaluated.
         title: Above the figure.
         path: PNG to write.
+        mark: Warning across the axes; empty for none.
     """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         _plot_metric(axes, history, metric, chosen_epoch)
+        _draw_mark(axes, mark)
     figure.suptitle(title)
     figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def _draw_mark(axes: Axes, mark: str) -> None:
+    """Write a warning over the axes, under their numbers and lines."""
+    if mark:
+        axes.text(
+            *(0.5, 0.5, mark),
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            rotation=25,
+            fontsize=56,
+            fontweight="bold",
+            color=MARK_COLOUR,
+            alpha=0.4,
+            zorder=1,
+        )
 
 
 def _plot_metric(axes: Axes, history: pd.DataFrame, metric: str, chosen_epoch: int) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from mmemo.corpora.leaks import LEAKY
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import read_predictions
+from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.figures import plot_confusion_matrix, plot_curves
 
@@ -29,12 +31,14 @@ def write_report(run: RunFolder) -> None:
     table = read_predictions(run.predictions_file)
     protocol = metrics["protocol"]
     test = table[table["split"] == "test"]
-    title = f"{protocol['name']}, seed {protocol['seed']}"
+    stamp = split_stamp(protocol)
+    mark = LEAKY if protocol["leaky"] else ""
+    title = f"{protocol['name']}, seed {protocol['seed']}, split {stamp}"
     plot_confusion_matrix(
-        test, data["colours"], f"{title}: test, N = {len(test)}", run.confusion_file
+        test, data["colours"], f"{title}: test, N = {len(test)}", run.confusion_file, mark
     )
     history = pd.read_csv(run.history_file)
-    plot_curves(history, protocol["checkpoint_epoch"], title, run.curves_file)
+    plot_curves(history, protocol["checkpoint_epoch"], title, run.curves_file, mark)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mmemo.reporting"),
         autoescape=True,
@@ -45,10 +49,12 @@ def write_report(run: RunFolder) -> None:
     page = environment.get_template("report.html.j2").render(
         title=title,
         run_name=run.path.name,
+        leak_warning=leak_warning(protocol),
+        split_stamp=stamp,
         protocol=protocol,
         info=run.read_info(),
         metrics=metrics["splits"],
-        rows=_by_split(metrics_table(metrics["splits"])),
+        rows=_by_split(metrics_table(metrics["splits"], stamp)),
         data=data,
         skipped=data["skipped"][:MAX_SHOWN],
         errors=_confident_errors(test),

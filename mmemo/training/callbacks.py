@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 from lightning.pytorch import callbacks
 
+from mmemo.corpora.leaks import protocol_stamp
+
 
 class StepSeed(callbacks.Callback):
     """Seed all random numbers before each training step with seed, epoch, step and process.
@@ -45,6 +47,8 @@ class StepSeed(callbacks.Callback):
 class EpochHistory(callbacks.Callback):
     """Keep each epoch's metrics in one CSV that survives an interruption.
 
+    A column ``split_protocol`` says under which split protocol they were measured.
+
     Args:
         path: The file; written after every epoch.
     """
@@ -67,7 +71,10 @@ class EpochHistory(callbacks.Callback):
         """Complete the epoch's row and write the file."""
         self._note(trainer)
         if trainer.is_global_zero:
-            pd.DataFrame(self.rows).to_csv(self.path, index=False)
+            split = trainer.datamodule.split  # type: ignore[attr-defined]
+            table = pd.DataFrame(self.rows)
+            table["split_protocol"] = protocol_stamp(split.name, split.leaky)
+            table.to_csv(self.path, index=False)
 
     def _note(self, trainer: lightning.Trainer) -> None:
         epoch = trainer.current_epoch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning
@@ -19,6 +19,9 @@ from mmemo.data.batch import Batch
 class EmotionModule(lightning.LightningModule):
     """Trains an emotion classifier with cross-entropy.
 
+    Class weights are in the training loss alone: validation losses of runs with and without
+    them can be compared.
+
     Logs ``{train,val}/loss``, ``/accuracy`` (share of correct utterances) and ``/macro_f1`` once
     an epoch; the training values are those of the steps, with dropout on.
 
@@ -28,6 +31,8 @@ class EmotionModule(lightning.LightningModule):
         optimizer: Builds the optimizer from parameter groups.
         scheduler: Builds the schedule from the optimizer and the number of steps, stepped after
             each; None for a constant learning rate.
+        class_weights: Gives the classes' weights (C,) from their counts in training; None for
+            equal ones.
     """
 
     def __init__(
@@ -36,11 +41,14 @@ class EmotionModule(lightning.LightningModule):
         num_classes: int,
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
+        class_weights: Callable[[Sequence[int]], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.classifier = classifier
         self.build_optimizer = optimizer
         self.build_scheduler = scheduler
+        self.weigh_classes = class_weights
+        self.class_weights: Tensor | None = None
         metrics = MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(num_classes, average="micro"),
@@ -56,17 +64,23 @@ class EmotionModule(lightning.LightningModule):
         logits: Tensor = self.classifier(batch)
         return logits
 
+    def on_fit_start(self) -> None:
+        """Take the classes' weights from the training split."""
+        if self.weigh_classes is not None:
+            counts = self.trainer.datamodule.train_counts()  # type: ignore[attr-defined]
+            self.class_weights = self.weigh_classes(counts).to(self.device)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean cross-entropy over the batch."""
-        return self._step(batch, "fit", "train")
+        """Cross-entropy of the batch: the mean, weighted by class where there are weights."""
+        return self._step(batch, "fit", "train", self.class_weights)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and metrics on validation."""
-        self._step(batch, "validate", "val")
+        self._step(batch, "validate", "val", None)
 
-    def _step(self, batch: Batch, stage: str, split: str) -> Tensor:
+    def _step(self, batch: Batch, stage: str, split: str, weights: Tensor | None) -> Tensor:
         logits = self(batch)
-        loss = nn.functional.cross_entropy(logits, batch.target)
+        loss = nn.functional.cross_entropy(logits, batch.target, weights)
         metrics = self.metrics[stage]
         metrics.update(logits, batch.target)  # type: ignore[operator]
         options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}

@@ -11,6 +11,7 @@ from mmemo.audio.media import decode, resample
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.meld import MeldCorpus
+from mmemo.data.selection import state_counts
 from mmemo.errors import InputError
 from tests.audio.conftest import FILES, Halver, contents, counting
 from tests.conftest import MeldMaker, meld_row, write_csv
@@ -49,7 +50,7 @@ def test_every_row_is_kept_or_skipped_with_its_reason(make_meld: MeldMaker, tmp_
     rows = [meld_row(0, index, "joy") for index in range(4)] + [meld_row(0, 4, "joy", text="")]
     write_csv(root / "train_sent_emo.csv", rows)
     corpus = Preparer(tmp_path / "p", num_workers=0).prepare(MeldCorpus(root).read(), None)
-    counts = corpus.counts()
+    counts = state_counts(corpus.manifest)
     assert counts.loc["train"].to_dict() == {
         "rows": 5,
         "kept": 2,

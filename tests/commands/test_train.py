@@ -38,7 +38,7 @@ def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path:
     assert info["status"] == "finished"
     data = json.loads(run.data_file.read_text())
     assert data["counts"]["train"]["rows"] == 15
-    assert data["counts"]["train"]["used"] == 14
+    assert data["counts"]["train"]["kept"] == 14
     assert data["counts"]["train"]["corrupt container"] == 1
     assert data["skipped"][0]["key"] == "train/dia0_utt3"
     config = OmegaConf.load(run.config_file)
@@ -184,7 +184,7 @@ def test_pretrained_encoders_end_to_end(
         ("scheduler.warmup_ratio=3", "scheduler.warmup_ratio: expected a share"),
         (
             "~labels.colours +labels.colours={{fear:a,disgust:b}}",
-            "expected utterances of fear, disg",
+            "found none of fear, disgust (emotion there: anger, joy",
         ),
         ("trainer.devices=2", "expected one device, got 2 processes"),
     ],

@@ -7,6 +7,8 @@ from torch import Tensor
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.meld import MeldCorpus
+from mmemo.corpora.oversampled_split import OversampledBeforeSplit
+from mmemo.corpora.splits import GroupDisjointSplit, OfficialSplit
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.text_cleaning import AlphanumericCleaning
@@ -45,6 +47,7 @@ def build(prepared: PreparedCorpus, labels: LabelSet, **changes: object) -> Emot
         "max_duration_s": 0.1,
         "num_workers": 0,
         "seed": 3,
+        "split": OfficialSplit(),
     }
     return EmotionDataModule(prepared, labels, **{**arguments, **changes})  # type: ignore[arg-type]
 
@@ -115,3 +118,57 @@ def test_wrong_rate_is_told(prepared: PreparedCorpus, five: LabelSet) -> None:
     encoder.sample_rate = 8_000
     with pytest.raises(InputError, match=r"8000 Hz, got 16000 Hz; set preparer.sample_rate=8000"):
         build(prepared, five, audio_encoder=encoder)
+
+
+def test_the_protocol_splits_what_is_kept(prepared: PreparedCorpus, five: LabelSet) -> None:
+    # Three groups that have all five classes: each half of train's and val's sentences, and test's.
+    half = (prepared.manifest["utterance_id"] >= 5).map({False: "first", True: "second"})
+    prepared.manifest["speaker"] = half.where(prepared.manifest["split"] != "test", "third")
+    split = GroupDisjointSplit("by_speaker", ["speaker"], 3, 2, 0, 0)
+    datamodule = build(prepared, five, split=split)
+    speakers = [set(dataset.rows["speaker"]) for dataset in datamodule.datasets.values()]
+    assert [len(s) for s in speakers] == [1, 1, 1]
+    assert set.union(*speakers) == {"first", "second", "third"}
+    assert datamodule.train_counts() == [2] * 5
+    assert datamodule.rows["key"].tolist() == prepared.kept["key"].tolist()
+    assert datamodule.rows["corpus_split"].tolist() == prepared.kept["split"].tolist()
+    assert set(datamodule.rows["split_protocol"]) == {"by_speaker"}
+
+
+def test_copies_have_their_sources_sound(prepared: PreparedCorpus, five: LabelSet) -> None:
+    split = OversampledBeforeSplit(["train"], 0.5, 0.25, 0)
+    with pytest.raises(InputError, match="got a split of 2 rows"):
+        build(prepared, five, split=split)
+    split = OversampledBeforeSplit(["train", "val", "test"], 0.25, 0.25, 0)
+    labels = LabelSet("two", {"joy": "#1", "sadness": "#2"})
+    prepared.manifest = prepared.manifest[
+        (prepared.manifest["emotion"] != "sadness")
+        | (prepared.manifest["key"] == "train/dia0_utt3")
+    ]
+    datamodule = build(prepared, labels, split=split)
+    examples = [dataset[i] for dataset in datamodule.datasets.values() for i in range(len(dataset))]
+    copies = [e for e in examples if e.key.startswith("train/dia0_utt3")]
+    assert len({e.key for e in copies}) == len(copies) == 6
+    assert all(torch.equal(e.waveform, copies[0].waveform) for e in copies)  # type: ignore[arg-type]
+    assert set(datamodule.rows["split_protocol"]) == {"oversampled_before_split (LEAKY)"}
+    assert datamodule.train_counts() == [3, 3]
+
+
+def test_too_short_utterances_are_skipped(prepared: PreparedCorpus, five: LabelSet) -> None:
+    assert len(build(prepared, five, min_duration_s=0.2).datasets["train"]) == 10
+    with pytest.raises(InputError, match="split 'train' .* `mmemo prepare labels=five` tells"):
+        build(prepared, five, min_duration_s=0.5)
+
+
+def test_sentiment_is_the_target(prepared: PreparedCorpus) -> None:
+    labels = LabelSet("mood", {"negative": "#1", "neutral": "#2"}, column="sentiment")
+    assert build(prepared, labels).datasets["train"].targets == [1] * 10
+
+
+def test_one_clip_in_two_splits_is_refused(prepared: PreparedCorpus, five: LabelSet) -> None:
+    paths = prepared.manifest["media_path"].tolist()
+    prepared.manifest["media_path"] = [*paths[:-1], paths[0]]
+    with pytest.raises(InputError, match=r"dia0_utt0.mp4 is in train .*, test \(test/dia0_utt9\)"):
+        build(prepared, five)
+    other = LabelSet("two", {"joy": "#1", "neutral": "#2"})
+    assert len(build(prepared, other).datasets["test"]) == 4, "neither of the two is used"

@@ -79,7 +79,8 @@ def test_majority_baseline_is_the_training_splits_class() -> None:
 def test_metrics_are_plain_json_and_become_a_table() -> None:
     table = make_table(1, CLASSES[:3])
     found = json.loads(json.dumps(compute_metrics(table, "joy"), allow_nan=False))
-    rows = metrics_table({"val": found, "test": found})
+    rows = metrics_table({"val": found, "test": found}, "copied (LEAKY)")
+    assert set(rows["split_protocol"]) == {"copied (LEAKY)"}
     test = rows[rows["split"] == "test"].set_index("row")
     assert list(test.index[:4]) == CLASSES
     assert test.loc["accuracy", "f1"] == found["accuracy"]

@@ -11,6 +11,8 @@ ROWS = pd.DataFrame(
     {
         "key": ["test/dia0_utt0", "test/dia0_utt1", "test/dia4_utt0"],
         "split": "test",
+        "corpus_split": ["test", "test", "train"],
+        "split_protocol": "by hand",
         "dialogue_id": [0, 0, 4],
         "utterance_id": [0, 1, 0],
         "speaker": ["Ada", "Dev", "Ada"],
@@ -26,9 +28,10 @@ OUTPUTS = [
 
 
 def test_each_utterance_has_its_row_in_corpus_order() -> None:
-    table = build_table(OUTPUTS, ROWS, ["joy", "anger"])
+    table = build_table(OUTPUTS, ROWS, ["joy", "anger"], "emotion")
     assert list(table.columns) == [
-        *("key", "split", "dialogue_id", "utterance_id", "speaker", "transcript"),
+        *("key", "split", "corpus_split", "split_protocol", "dialogue_id", "utterance_id"),
+        *("speaker", "transcript"),
         *("target", "pred", "prob_joy", "prob_anger"),
     ]
     assert table["key"].tolist() == ROWS["key"].tolist()
@@ -41,11 +44,11 @@ def test_each_utterance_has_its_row_in_corpus_order() -> None:
 @pytest.mark.parametrize("outputs", [OUTPUTS[:1], [*OUTPUTS, OUTPUTS[0]]], ids=["lost", "twice"])
 def test_lost_and_repeated_predictions_are_errors(outputs: list[object]) -> None:
     with pytest.raises(RuntimeError, match="each of 3 utterances to be predicted once"):
-        build_table(outputs, ROWS, ["joy", "anger"])  # type: ignore[arg-type]
+        build_table(outputs, ROWS, ["joy", "anger"], "emotion")  # type: ignore[arg-type]
 
 
 def test_table_survives_parquet(tmp_path: Path) -> None:
-    table = build_table(OUTPUTS, ROWS, ["joy", "anger"])
+    table = build_table(OUTPUTS, ROWS, ["joy", "anger"], "emotion")
     table.to_parquet(tmp_path / "p.parquet", index=False)
     pd.testing.assert_frame_equal(read_predictions(tmp_path / "p.parquet"), table)
 
@@ -54,5 +57,5 @@ def test_missing_and_foreign_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"p\.parquet: expected a table of predictions"):
         read_predictions(tmp_path / "p.parquet")
     pd.DataFrame({"key": ["a"]}).to_parquet(tmp_path / "p.parquet")
-    with pytest.raises(InputError, match=r"missing split, dialogue_id"):
+    with pytest.raises(InputError, match=r"missing split, corpus_split"):
         read_predictions(tmp_path / "p.parquet")

@@ -50,3 +50,21 @@ def test_curves_mark_the_chosen_epoch(tmp_path: Path, drawn: list[Figure]) -> No
         train, val, chosen = axes.lines
         assert list(train.get_ydata()) == list(val.get_ydata()) == [0.5] * 3
         assert set(chosen.get_xdata()) == {1}
+
+
+def test_a_mark_stands_over_the_figure(tmp_path: Path, drawn: list[Figure]) -> None:
+    columns = [f"{split}/{metric}" for split in ("train", "val") for metric in ("loss", "accuracy")]
+    history = pd.DataFrame([dict.fromkeys(columns, 0.5) | {"epoch": 0}])
+    colours = {"a": "#ff0000", "b": "#0000ff"}
+    for mark in ("LEAKY", ""):
+        plot_confusion_matrix(TABLE, colours, "title", tmp_path / "c.png", mark)
+        plot_curves(history, 0, "title", tmp_path / "c.png", mark)
+    marked = [
+        [
+            ("LEAKY", "#c00000") in [(t.get_text(), t.get_color()) for t in axes.texts]
+            for axes in f.axes
+        ]
+        for f in drawn
+    ]
+    # The second axes of a confusion matrix is its colour bar.
+    assert marked == [[True, False], [True, True], [False, False], [False, False]]

@@ -32,11 +32,18 @@ class Text(HTMLParser):
 
 @pytest.fixture
 def page(tmp_path: Path) -> str:
-    run = RunFolder.create(tmp_path)
+    return write_page(tmp_path / "run", leaky=False)
+
+
+def write_page(path: Path, leaky: bool) -> str:
+    path.mkdir()
+    run = RunFolder.create(path)
     table = pd.DataFrame(
         {
             "key": ["test/dia0_utt0", "test/dia0_utt1", "val/dia0_utt0"],
             "split": ["test", "test", "val"],
+            "corpus_split": ["test", "test", "val"],
+            "split_protocol": "by hand",
             "dialogue_id": [0, 0, 0],
             "utterance_id": [0, 1, 0],
             "speaker": ["Ada", HOSTILE, "Ada"],
@@ -51,14 +58,24 @@ def page(tmp_path: Path) -> str:
     splits = {
         split: compute_metrics(table[table["split"] == split], "joy") for split in ("val", "test")
     }
-    protocol = {"name": "by hand", "seed": 7, "classes": ["joy", "anger"], "checkpoint_epoch": 1}
+    protocol = {
+        "name": "by hand",
+        "seed": 7,
+        "split": "copied" if leaky else "official",
+        "leaky": leaky,
+        "leak_shares": {"val": 1.0, "test": 0.5} if leaky else {"val": 0.0, "test": 0.0},
+        "num_utterances": {"train": 2, "val": 1, "test": 2},
+        "classes": ["joy", "anger"],
+        "checkpoint_epoch": 1,
+    }
     run.metrics_file.write_text(json.dumps({"protocol": protocol, "splits": splits}))
-    counts = {"rows": 3, "kept": 2, "truncated": 1, "other class": 0, "used": 2}
+    counts = {"rows": 3, "kept": 2, "class excluded": 0, "truncated": 1}
     data = {
         "prepared": {"folder": "/prepared/by-hand"},
         "columns": list(counts),
         "counts": {"train": counts, "all": counts},
         "classes": {"train": {"joy": 1, "anger": 1}},
+        "split": {"num_kept_unused": 5},
         "colours": {"joy": "#e69f00", "anger": "#d55e00"},
         "max_duration_s": 8.0,
         "num_cut": {"train": 1},
@@ -95,6 +112,21 @@ def test_numbers_stand_in_the_page(page: str) -> None:
     assert "joy 0.500 1.000 0.667" in text
     assert "anger 0.000 0.000 0.000" in text
     assert "test macro F1 0.333" in text
-    assert "train 3 2 1 0 2" in text
+    assert "train 3 2 0 1" in text
+    assert "Metrics: test (N = 2, split official)" in text
+    assert "5 kept rows are left out by the split protocol" in text
+    assert "LEAKY" not in text
     assert "test/dia0_utt1" in text
     assert "0.80" in text
+
+
+def test_a_leaky_protocol_is_told_before_any_number(tmp_path: Path) -> None:
+    page = write_page(tmp_path / "run", leaky=True)
+    text = re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL))
+    warning = (
+        "LEAKY: 100.0 % of the 1 rows of val and 50.0 % of the 2 rows of test have a copy in "
+        "training (split protocol copied)."
+    )
+    assert text.index(warning) < text.index("test accuracy")
+    assert "<title>mmemo report: by hand, seed 7, split copied (LEAKY)</title>" in page
+    assert text.count("split copied (LEAKY)") == 5, "title, heading, counts, and each table"

@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -65,3 +66,22 @@ def test_biases_and_norms_are_not_decayed() -> None:
     assert [p.shape for p in decayed["params"]] == [(4, 3)]
     assert [p.shape for p in spared["params"]] == [(4,), (4,), (4,)]
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.01, 0.0)
+
+
+def test_class_weights_are_in_the_training_loss_alone(
+    module: EmotionModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = module.training_step(batch(), 0).detach()
+    module.weigh_classes = lambda counts: torch.tensor(counts, dtype=torch.float32)
+    monkeypatch.setattr(EmotionModule, "trainer", fake_trainer([3, 1]))
+    module.on_fit_start()
+    by_hand = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]]).log_softmax(dim=1)
+    expected = -(3 * by_hand[0, 0] + by_hand[1, 1] + by_hand[2, 1]) / 5
+    torch.testing.assert_close(module.training_step(batch(), 0).detach(), expected)
+    module.validation_step(batch(), 0)
+    torch.testing.assert_close(module.logged["val/loss"].detach(), plain)  # type: ignore[index]
+    assert not any("weights" in name for name in module.state_dict())
+
+
+def fake_trainer(counts: list[int]) -> SimpleNamespace:
+    return SimpleNamespace(datamodule=SimpleNamespace(train_counts=lambda: counts))
