@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,19 @@ class PreparedCorpus:
         """
         samples = self._samples[offset : offset + num_samples]
         return torch.from_numpy(samples.astype(np.float32)) / FULL_SCALE
+
+    def damaged(self) -> list[str]:
+        """Keys of the kept utterances whose samples are missing or not those that were written."""
+        size = (self.folder / AUDIO_FILE).stat().st_size
+        samples = np.memmap(self.folder / AUDIO_FILE, dtype=np.uint8, mode="r") if size else b""
+        rows = self.kept
+        columns = (rows[name] for name in ("key", "offset", "num_samples", "crc32"))
+        return [
+            key
+            for key, offset, num_samples, crc32 in zip(*columns, strict=True)
+            if 2 * (offset + num_samples) > size
+            or zlib.crc32(samples[2 * offset : 2 * (offset + num_samples)]) != crc32
+        ]
 
     def counts(self) -> pd.DataFrame:
         """Rows read, kept and skipped by reason, one row for each split and one for all."""
