@@ -101,16 +101,16 @@ class PreparedCorpus:
 
     def damaged(self) -> list[str]:
         """Keys of the kept utterances whose samples are missing or not those that were written."""
-        size = (self.folder / AUDIO_FILE).stat().st_size
-        samples = np.memmap(self.folder / AUDIO_FILE, dtype=np.uint8, mode="r") if size else b""
         rows = self.kept
         columns = (rows[name] for name in ("key", "offset", "num_samples", "crc32"))
-        return [
-            key
-            for key, offset, num_samples, crc32 in zip(*columns, strict=True)
-            if 2 * (offset + num_samples) > size
-            or zlib.crc32(samples[2 * offset : 2 * (offset + num_samples)]) != crc32
-        ]
+        damaged = []
+        with (self.folder / AUDIO_FILE).open("rb") as file:
+            for key, offset, num_samples, crc32 in zip(*columns, strict=True):
+                file.seek(2 * offset)
+                samples = file.read(2 * num_samples)
+                if len(samples) < 2 * num_samples or zlib.crc32(samples) != crc32:
+                    damaged.append(key)
+        return damaged
 
     def counts(self) -> pd.DataFrame:
         """Rows read, kept and skipped by reason, one row for each split and one for all."""

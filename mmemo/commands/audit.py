@@ -10,19 +10,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo import __version__
 from mmemo.corpora.annotations import Annotations
-from mmemo.corpora.audit import Audit, audit_corpus, audit_table, listed
-from mmemo.corpora.clip_checks import check_clips
+from mmemo.corpora.audit import MAX_LISTED, Audit, audit_corpus, audit_table, listed
+from mmemo.corpora.clip_checks import SPAN_TOLERANCE_S, check_clips
+from mmemo.corpora.durations import BIN_S, LONG_S, MAX_LETTERS_PER_S, SHORT_S
 from mmemo.corpora.utterance import LabelSet
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 from mmemo.reporting.audit_page import AUDIT_FILE, PAGE_FILE, write_audit_page
-from mmemo.reporting.audit_table import format_audit
+from mmemo.reporting.audit_text import format_audit
 
 if TYPE_CHECKING:
     from mmemo.audio.prepared import PreparedCorpus
@@ -102,6 +102,14 @@ def _document(audited: _Audited, labels: LabelSet) -> dict[str, Any]:
         "label_column": labels.column,
         "classes": list(labels.classes),
         "colours": labels.colours,
+        "limits": {
+            "short_s": SHORT_S,
+            "long_s": LONG_S,
+            "max_letters_per_s": MAX_LETTERS_PER_S,
+            "span_tolerance_s": SPAN_TOLERANCE_S,
+            "histogram_bin_s": BIN_S,
+            "max_listed": MAX_LISTED,
+        },
     }
     return {"protocol": protocol, **asdict(listed(audited.audit))}
 
@@ -111,9 +119,10 @@ def _refuse_damage(audited: _Audited) -> None:
     if clips is None or not clips.damaged:
         return
     shown = ", ".join(clips.damaged[:SHOWN_KEYS])
-    more = len(clips.damaged) - SHOWN_KEYS
+    if len(clips.damaged) > SHOWN_KEYS:
+        shown += " and more"
     raise InputError(
         f"{audited.source}: expected the samples that were written when it was prepared, got "
-        f"others for {len(clips.damaged)} utterances ({shown}{f' and {more} more' if more > 0 else ''}"
-        "); remove the folder and run `mmemo prepare` again"
+        f"others for {len(clips.damaged)} utterances ({shown}); remove "
+        " the folder and run `mmemo prepare` again"
     )

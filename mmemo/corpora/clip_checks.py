@@ -69,7 +69,8 @@ class ClipChecks:
         layouts: Clips by season and channel layout; without seasons by split. Where it changes
             with the season, a model that hears the layout hears the season.
         layouts_by: "season" or "split".
-        damaged: Keys of the clips whose samples are not those that were written.
+        num_damaged: Clips whose samples are not those that were written.
+        damaged: Their keys.
     """
 
     states: dict[str, dict[str, int]]
@@ -81,6 +82,7 @@ class ClipChecks:
     identical: tuple[IdenticalClips, ...]
     layouts: dict[str, dict[str, int]]
     layouts_by: str
+    num_damaged: int
     damaged: tuple[str, ...]
 
 
@@ -109,6 +111,7 @@ def check_clips(table: pd.DataFrame, sample_rate: int, damaged: list[str]) -> Cl
         identical=identical,
         layouts=layouts,
         layouts_by=by,
+        num_damaged=len(damaged),
         damaged=tuple(damaged),
     )
 

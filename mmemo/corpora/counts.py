@@ -64,13 +64,15 @@ class SplitGaps:
         split: Its name.
         num_missing_dialogues: Dialogue ids lacking between the split's lowest and highest.
         missing_dialogue_ids: Those, all of them.
+        num_dialogues_with_gaps: Dialogues that lack an utterance id.
         num_missing_utterances: Utterance ids lacking, over all dialogues.
-        dialogues: The dialogues that lack some, and which.
+        dialogues: Those dialogues, and what they lack.
     """
 
     split: str
     num_missing_dialogues: int
     missing_dialogue_ids: tuple[int, ...]
+    num_dialogues_with_gaps: int
     num_missing_utterances: int
     dialogues: tuple[DialogueGap, ...]
 
@@ -164,7 +166,7 @@ def find_gaps(table: pd.DataFrame) -> tuple[SplitGaps, ...]:
         ]
         missing = tuple(sorted(set(range(min(present), max(present))) - set(present)))
         num_missing = sum(len(gap.missing_utterance_ids) for gap in gaps)
-        found.append(SplitGaps(split, len(missing), missing, num_missing, tuple(gaps)))
+        found.append(SplitGaps(split, len(missing), missing, len(gaps), num_missing, tuple(gaps)))
     return tuple(found)
 
 
