@@ -124,5 +124,5 @@ def _refuse_damage(audited: _Audited) -> None:
     raise InputError(
         f"{audited.source}: expected the samples that were written when it was prepared, got "
         f"others for {len(clips.damaged)} utterances ({shown}); remove "
-        " the folder and run `mmemo prepare` again"
+        "the folder and run `mmemo prepare` again"
     )

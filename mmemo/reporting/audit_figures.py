@@ -30,7 +30,7 @@ def plot_durations(document: dict[str, Any], path: Path) -> None:
         panels.append(document["clips"]["durations"])
     bin_s = document["protocol"]["limits"]["histogram_bin_s"]
     figure = Figure(figsize=(9, 3.4 * len(panels)), layout="constrained")
-    all_axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    all_axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, durations in zip(all_axes, panels, strict=True):
         _plot_histograms(axes, durations, bin_s)
     figure.savefig(path, dpi=DOTS_PER_INCH)
@@ -50,12 +50,14 @@ def _plot_histograms(axes: Axes, durations: dict[str, Any], bin_s: float) -> Non
             linewidth=1.5,
             label=f"{split['split']} (N = {split['num_rows']}{median})",
         )
-    last_s = (len(durations["splits"][0]["histogram"]) - 1) * bin_s
+    histograms = np.array([split["histogram"] for split in durations["splits"]])
+    num_bins = int(np.flatnonzero(histograms.any(axis=0)).max(initial=0)) + 1
+    last_s = (histograms.shape[1] - 1) * bin_s
     axes.set(
-        xlabel=f"duration in s (last bin: above {last_s:g} s)",
+        xlabel=f"duration in s (bins of {bin_s:g} s; the one from {last_s:g} s holds all above)",
         ylabel="% of the split's rows",
         title=f"Durations by {durations['basis']}",
-        xlim=(0, last_s + bin_s),
+        xlim=(0, num_bins * bin_s),
     )
     axes.grid(alpha=0.3)
     axes.legend()
@@ -108,7 +110,8 @@ def plot_speakers(document: dict[str, Any], path: Path) -> None:
     height = 0.8 / len(splits)
     for index, split in enumerate(splits):
         counts = [split["speakers"].get(name, 0) for name in names]
-        counts.append(split["num_rows"] - sum(counts))
+        if num_others:
+            counts.append(split["num_rows"] - sum(counts))
         axes.barh(
             np.arange(len(counts)) + (index - (len(splits) - 1) / 2) * height,
             [100.0 * count / split["num_rows"] for count in counts],
@@ -116,7 +119,9 @@ def plot_speakers(document: dict[str, Any], path: Path) -> None:
             color=SPLIT_COLOURS[split["split"]],
             label=f"{split['split']} ({split['num_speakers']} speakers)",
         )
-    rows = [*(_shortened(name) for name in names), f"{num_others} others"]
+    rows = [_shortened(name) for name in names]
+    if num_others:
+        rows.append(f"{num_others} others")
     axes.set_yticks(range(len(rows)), rows, parse_math=False)
     axes.invert_yaxis()
     axes.set(xlabel="% of the split's rows", title="Speakers")

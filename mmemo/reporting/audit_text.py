@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 NAME_WIDTH = 40
-CELL_WIDTH = 15
+CELL_WIDTH = 19
 NOTE_WIDTH = 3
+MAX_SCENES = 5
 
 
 def format_audit(document: dict[str, Any]) -> str:
@@ -15,6 +16,7 @@ def format_audit(document: dict[str, Any]) -> str:
     protocol = document["protocol"]
     parts = [
         f"{protocol['corpus']}: {protocol['source']}",
+        "",
         *_split_lines(document),
         "",
         *_pair_lines(document),
@@ -114,27 +116,36 @@ def _pair_lines(document: dict[str, Any]) -> list[str]:
     return [
         *lines,
         _line("dialogues at the same time of an episode", [p["num_pairs"] for p in scenes]),
-        _line("  transcripts say so too", [pair["num_confirmed"] for pair in scenes]),
+        _line("  one scene by their transcripts too", [pair["num_confirmed"] for pair in scenes]),
+        *_confirmed_scenes(scenes),
         f"keys that collide when splits are merged: {collisions['num_keys']} "
         f"({collisions['num_rows']} rows)",
     ]
 
 
+def _confirmed_scenes(scenes: list[dict[str, Any]]) -> list[str]:
+    pairs = [pair for shared in scenes for pair in shared["pairs"] if pair["num_alike"]]
+    lines = [
+        f"  {pair['dialogue']} and {pair['other_dialogue']}: {pair['num_alike']} common texts, "
+        f"{pair['num_alike_other_label']} of them with different labels"
+        for pair in pairs[:MAX_SCENES]
+    ]
+    return [*lines, "  …"] if len(pairs) > MAX_SCENES else lines
+
+
 def _baseline_lines(document: dict[str, Any]) -> list[str]:
     scores = document["baselines"]
     splits = list(dict.fromkeys(score["split"] for score in scores))
-    lines = [_line("baselines: accuracy", splits)]
-    for metric in ("accuracy", "weighted_f1", "macro_f1"):
-        if metric != "accuracy":
-            lines.append(_line(f"  {metric.replace('_f1', ' F1')}", []))
-        for name in dict.fromkeys((score["baseline"], score["scope"]) for score in scores):
-            cells = [
-                f"{score[metric]:.3f}"
-                for score in scores
-                if (score["baseline"], score["scope"]) == name
-            ]
-            lines.append(_line(f"{name[0]}, {_scope_name(name[1])}", cells))
-    return lines
+    lines = [
+        "baselines from train: accuracy, weighted F1, macro F1",
+        _line("", splits),
+    ]
+    by_name: dict[str, list[str]] = {}
+    for score in scores:
+        name = f"{score['baseline']}, {score['num_classes']} classes"
+        metrics = (score[metric] for metric in ("accuracy", "weighted_f1", "macro_f1"))
+        by_name.setdefault(name, []).append(" ".join(f"{value:.3f}" for value in metrics))
+    return lines + [_line(name, cells) for name, cells in by_name.items()]
 
 
 def _clip_lines(document: dict[str, Any]) -> list[str]:
