@@ -60,7 +60,7 @@ class ClipChecks:
 
     Args:
         states: For each split how many rows were kept, and skipped by reason.
-        durations: Lengths of the sound, and speech rates by them.
+        durations: Lengths of the sound, and speech rates by them; skipped rows have none.
         spans: Sound against annotated spans, by split.
         span_differences: The clips where they differ, the largest difference first.
         num_identical_groups: Groups of clips with identical sound.
@@ -97,13 +97,13 @@ def check_clips(table: pd.DataFrame, sample_rate: int, damaged: list[str]) -> Cl
         damaged: Keys of clips whose samples are damaged.
     """
     kept = table[table["status"] == "kept"]
-    sound_s = _sound_s(kept, sample_rate)
-    spans, differences = _compare_spans(kept, sound_s)
+    sound_s = _sound_s(kept, sample_rate).reindex(table.index)
+    spans, differences = _compare_spans(table, sound_s)
     identical = _identical(kept)
     by, layouts = _layouts(kept)
     return ClipChecks(
         states=_states(table),
-        durations=check_durations(kept, sound_s, "sound"),
+        durations=check_durations(table, sound_s, "sound"),
         spans=spans,
         span_differences=differences,
         num_identical_groups=len(identical),
@@ -132,13 +132,13 @@ def _states(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def _compare_spans(
-    kept: pd.DataFrame, sound_s: pd.Series
+    table: pd.DataFrame, sound_s: pd.Series
 ) -> tuple[tuple[SpanComparison, ...], tuple[SpanDifference, ...]]:
-    span_s = kept["end_s"] - kept["start_s"]
+    span_s = table["end_s"] - table["start_s"]
     excess_s = sound_s - span_s
     comparisons = []
-    for split in splits_of(kept):
-        mine = excess_s[kept["split"] == split]
+    for split in splits_of(table):
+        mine = excess_s[table["split"] == split]
         comparisons.append(
             SpanComparison(
                 split=split,
@@ -149,7 +149,7 @@ def _compare_spans(
         )
     order = excess_s.abs().sort_values(ascending=False, kind="stable")
     differing = order[order > SPAN_TOLERANCE_S].index
-    found = zip(kept["key"][differing], sound_s[differing], span_s[differing], strict=True)
+    found = zip(table["key"][differing], sound_s[differing], span_s[differing], strict=True)
     differences = [SpanDifference(str(k), round(a, 3), round(b, 3)) for k, a, b in found]
     return tuple(comparisons), tuple(differences)
 

@@ -126,8 +126,8 @@ def _pair_lines(document: dict[str, Any]) -> list[str]:
 def _confirmed_scenes(scenes: list[dict[str, Any]]) -> list[str]:
     pairs = [pair for shared in scenes for pair in shared["pairs"] if pair["num_alike"]]
     lines = [
-        f"  {pair['dialogue']} and {pair['other_dialogue']}: {pair['num_alike']} common texts, "
-        f"{pair['num_alike_other_label']} of them with different labels"
+        f"  {pair['dialogue']} and {pair['other_dialogue']}: texts in common {pair['num_alike']}, "
+        f"with different labels {pair['num_alike_other_label']}"
         for pair in pairs[:MAX_SCENES]
     ]
     return [*lines, "  …"] if len(pairs) > MAX_SCENES else lines
