@@ -103,36 +103,41 @@ def audit_corpus(
         clips: What its clips tell.
     """
     split_counts = counts.count_splits(table, labels.classes)
-    scopes = {ALL_ROWS: (table, tuple(sorted(table["label"].unique())))}
-    in_set = table[table["label"].isin(labels.classes)]
-    if len(in_set) < len(table):
-        scopes[labels.name] = (in_set, labels.classes)
+    differences = None
+    if corpus == "meld":
+        differences = counts.compare_counts(split_counts, MELD_OFFICIAL, labels.column)
+    transcripts: list[overlaps.SharedTranscripts] = []
+    scores: list[baselines.BaselineScore] = []
+    for name, rows, classes in _scopes(table, labels):
+        transcripts += overlaps.shared_transcripts(rows, name)
+        scores += baselines.score_baselines(rows, classes, name)
     return Audit(
         splits=split_counts,
         num_unusable={count.split: num_unusable.get(count.split, 0) for count in split_counts},
         num_repaired=None if num_repaired is None else dict(num_repaired),
-        official_differences=counts.compare_counts(split_counts, MELD_OFFICIAL, labels.column)
-        if corpus == "meld"
-        else None,
+        official_differences=differences,
         gaps=counts.find_gaps(table),
         collisions=counts.find_collisions(table),
-        shared_transcripts=tuple(
-            shared
-            for name, (rows, _) in scopes.items()
-            for shared in overlaps.shared_transcripts(rows, name)
-        ),
+        shared_transcripts=tuple(transcripts),
         shared_rows=overlaps.shared_rows(table),
         shared_speakers=overlaps.shared_speakers(table),
         shared_episodes=overlaps.shared_episodes(table),
         shared_scenes=scenes.shared_scenes(table),
         spans=check_durations(table, table["end_s"] - table["start_s"], "annotated span"),
-        baselines=tuple(
-            score
-            for name, (rows, classes) in scopes.items()
-            for score in baselines.score_baselines(rows, classes, name)
-        ),
+        baselines=tuple(scores),
         clips=clips,
     )
+
+
+def _scopes(
+    table: pd.DataFrame, labels: LabelSet
+) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+    """All rows, and those of the label set where it leaves some out; each with its classes."""
+    scopes = [(ALL_ROWS, table, tuple(sorted(table["label"].unique())))]
+    in_set = table[table["label"].isin(labels.classes)]
+    if len(in_set) < len(table):
+        scopes.append((labels.name, in_set, labels.classes))
+    return scopes
 
 
 def listed(audit: Audit) -> Audit:

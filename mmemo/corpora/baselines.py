@@ -103,8 +103,10 @@ def _scores(
     # Its import costs more than the rest of an audit.
     from sklearn.metrics import accuracy_score, f1_score
 
+    codes = {label: code for code, label in enumerate(classes)}
+    true, answers = target.map(codes), predicted.map(codes)
     weighted, macro = (
-        float(f1_score(target, predicted, labels=list(classes), average=kind, zero_division=0))
+        float(f1_score(true, answers, labels=list(codes.values()), average=kind, zero_division=0))
         for kind in ("weighted", "macro")
     )
-    return float(accuracy_score(target, predicted)), weighted, macro
+    return float(accuracy_score(true, answers)), weighted, macro
