@@ -8,6 +8,7 @@ from importlib.util import find_spec
 COMMANDS = {
     "train": "prepare what is missing, train, evaluate, write the report",
     "prepare": "decode, denoise and resample a corpus once, for all runs",
+    "audit": "count and check a corpus: annotations, overlaps between splits, clips",
     "evaluate": "evaluate a run again at its chosen checkpoint: run=DIR",
 }
 
@@ -23,6 +24,7 @@ examples:
   mmemo train experiment=demo
   mmemo train experiment=paper corpus.root=/data/MELD.Raw seed=42
   mmemo prepare corpus=meld corpus.root=/data/MELD.Raw
+  mmemo audit corpus=meld corpus.annotations=/data/MELD.Raw
 
 `mmemo <command> --help` shows the options and settings of a command.\
 """

@@ -71,6 +71,14 @@ def test_what_is_left_out_of_an_experiment_is_gone(experiment: str, left_out: st
     check_signatures(cfg)
 
 
+@pytest.mark.parametrize("option", ["corpus=meld", "corpus=demo", "labels=seven"])
+def test_the_audit_composes_and_fits(option: str) -> None:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = compose("audit", [option])
+    assert check_signatures(cfg) == 2
+    assert set(cfg) == {"corpus", "labels", "prepared", "output_dir", "cache_dir"}
+
+
 def test_the_papers_recipe() -> None:
     cfg = composed(["experiment=paper", "corpus.root=/data"])
     assert cfg.audio_encoder.checkpoint == "microsoft/wavlm-base-plus"

@@ -24,6 +24,7 @@ RESUMABLE_PREFIXES = ("trainer.", "hydra.")
 PATH_KEYS = (
     "cache_dir",
     "output_dir",
+    "prepared",
     "corpus.root",
     "corpus.annotations",
     "corpus.csv",

@@ -217,7 +217,7 @@ def test_evaluation_needs_neither_clips_nor_annotations(
     run = only_run(tmp_path)
     before = run.predictions_file.read_bytes()
     shutil.rmtree(tones)
-    (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*000")
+    (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*s")
     folder.rename(tmp_path / "moved")
     done = cli("evaluate", f"run={run.path}", expect=1)
     assert f"{folder}: expected a prepared corpus" in done.stderr

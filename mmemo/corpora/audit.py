@@ -1,0 +1,181 @@
+"""The audit of a corpus: every check, on its annotations and, where there are any, its clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import pandas as pd
+
+from mmemo.corpora import baselines, counts, overlaps, scenes
+from mmemo.corpora.clip_checks import ClipChecks
+from mmemo.corpora.durations import Durations, check_durations
+from mmemo.corpora.meld_official import MELD_OFFICIAL
+from mmemo.corpora.transcripts import normalise_transcript
+from mmemo.corpora.utterance import LabelSet
+
+MAX_LISTED = 1000
+"""Lists of rows are cut at this length; their full number always stands beside them."""
+
+ALL_ROWS = "all"
+
+_Listed = TypeVar("_Listed")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that was found out about a corpus; each part is described where it is made.
+
+    Args:
+        splits: What each split holds.
+        num_unusable: Rows of each split that lack a transcript, a label or an id; they are in no
+            other count.
+        num_repaired: Rows of each split with text of a wrong encoding that was repaired; None
+            where that is not known.
+        official_differences: Counts that are not the published ones; None for a corpus of which
+            none were published.
+        gaps: Ids that are left out.
+        collisions: Ids that stand in several splits.
+        shared_transcripts: Texts that two splits share: all rows, then the label set's.
+        shared_rows: The rows whose normalised text is shared.
+        shared_speakers: Speakers that two splits share.
+        shared_episodes: Episodes that two splits share.
+        shared_scenes: Dialogues of two splits at the same time of one episode.
+        spans: The annotation's times, and speech rates by them.
+        baselines: Scores that need no model: all rows, then the label set's.
+        clips: What the clips tell; None without a prepared corpus.
+    """
+
+    splits: tuple[counts.SplitCounts, ...]
+    num_unusable: dict[str, int]
+    num_repaired: dict[str, int] | None
+    official_differences: tuple[counts.Difference, ...] | None
+    gaps: tuple[counts.SplitGaps, ...]
+    collisions: counts.Collisions
+    shared_transcripts: tuple[overlaps.SharedTranscripts, ...]
+    shared_rows: tuple[overlaps.SharedRow, ...]
+    shared_speakers: tuple[overlaps.SharedValues, ...]
+    shared_episodes: tuple[overlaps.SharedValues, ...]
+    shared_scenes: tuple[scenes.SharedScenes, ...]
+    spans: Durations
+    baselines: tuple[baselines.BaselineScore, ...]
+    clips: ClipChecks | None
+
+
+def audit_table(rows: pd.DataFrame, label_column: str) -> pd.DataFrame:
+    """The table that all checks take.
+
+    Args:
+        rows: A column for each field of an utterance; further columns are kept.
+        label_column: Which of them holds the label.
+
+    Returns:
+        The rows in their order with the columns ``label`` and ``text`` (the normalised
+        transcript) added, and numbers where there are numbers.
+    """
+    table = rows.reset_index(drop=True)
+    for column in ("season", "episode"):
+        table[column] = pd.to_numeric(table[column]).astype("Int64")
+    for column in ("start_s", "end_s"):
+        table[column] = pd.to_numeric(table[column]).astype(float)
+    table["label"] = table[label_column].fillna("none")
+    table["text"] = table["transcript"].map(normalise_transcript)
+    return table
+
+
+def audit_corpus(
+    corpus: str,
+    table: pd.DataFrame,
+    labels: LabelSet,
+    num_unusable: Mapping[str, int],
+    num_repaired: Mapping[str, int] | None = None,
+    clips: ClipChecks | None = None,
+) -> Audit:
+    """Make every check.
+
+    Args:
+        corpus: Its name; "meld" is compared with the published counts.
+        table: Its usable annotated rows, from ``audit_table``.
+        labels: The label set that the audit is about.
+        num_unusable: Rows that are not in the table, by split.
+        num_repaired: Rows whose text was repaired, by split.
+        clips: What its clips tell.
+    """
+    split_counts = counts.count_splits(table, labels.classes)
+    differences = None
+    if corpus == "meld":
+        differences = counts.compare_counts(split_counts, MELD_OFFICIAL, labels.column)
+    transcripts: list[overlaps.SharedTranscripts] = []
+    scores: list[baselines.BaselineScore] = []
+    for name, rows, classes in _scopes(table, labels):
+        transcripts += overlaps.shared_transcripts(rows, name)
+        scores += baselines.score_baselines(rows, classes, name)
+    return Audit(
+        splits=split_counts,
+        num_unusable={count.split: num_unusable.get(count.split, 0) for count in split_counts},
+        num_repaired=None if num_repaired is None else dict(num_repaired),
+        official_differences=differences,
+        gaps=counts.find_gaps(table),
+        collisions=counts.find_collisions(table),
+        shared_transcripts=tuple(transcripts),
+        shared_rows=overlaps.shared_rows(table),
+        shared_speakers=overlaps.shared_speakers(table),
+        shared_episodes=overlaps.shared_episodes(table),
+        shared_scenes=scenes.shared_scenes(table),
+        spans=check_durations(table, table["end_s"] - table["start_s"], "annotated span"),
+        baselines=tuple(scores),
+        clips=clips,
+    )
+
+
+def _scopes(
+    table: pd.DataFrame, labels: LabelSet
+) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+    """All rows, and those of the label set where it leaves some out; each with its classes."""
+    scopes = [(ALL_ROWS, table, tuple(sorted(table["label"].unique())))]
+    in_set = table[table["label"].isin(labels.classes)]
+    if len(in_set) < len(table):
+        scopes.append((labels.name, in_set, labels.classes))
+    return scopes
+
+
+def listed(audit: Audit) -> Audit:
+    """The same with every list of rows cut at ``MAX_LISTED``."""
+    clips = audit.clips
+    if clips is not None:
+        clips = replace(
+            clips,
+            durations=_cut_durations(clips.durations),
+            span_differences=_cut(clips.span_differences),
+            identical=_cut(clips.identical),
+            damaged=_cut(clips.damaged),
+        )
+    return replace(
+        audit,
+        gaps=tuple(
+            replace(
+                gap,
+                missing_dialogue_ids=_cut(gap.missing_dialogue_ids),
+                dialogues=_cut(gap.dialogues),
+            )
+            for gap in audit.gaps
+        ),
+        shared_rows=_cut(audit.shared_rows),
+        shared_scenes=tuple(replace(s, pairs=_cut(s.pairs)) for s in audit.shared_scenes),
+        spans=_cut_durations(audit.spans),
+        clips=clips,
+    )
+
+
+def _cut_durations(durations: Durations) -> Durations:
+    return replace(
+        durations,
+        not_positive=_cut(durations.not_positive),
+        long=_cut(durations.long),
+        too_fast=_cut(durations.too_fast),
+    )
+
+
+def _cut(rows: tuple[_Listed, ...]) -> tuple[_Listed, ...]:
+    return rows[:MAX_LISTED]
