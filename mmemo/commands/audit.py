@@ -14,10 +14,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo import __version__
+from mmemo.audit.clip_checks import SPAN_TOLERANCE_S, check_clips
+from mmemo.audit.durations import BIN_S, LONG_S, MAX_LETTERS_PER_S, SHORT_S
+from mmemo.audit.findings import MAX_LISTED, Audit, audit_corpus, audit_table, listed
 from mmemo.corpora.annotations import Annotations
-from mmemo.corpora.audit import MAX_LISTED, Audit, audit_corpus, audit_table, listed
-from mmemo.corpora.clip_checks import SPAN_TOLERANCE_S, check_clips
-from mmemo.corpora.durations import BIN_S, LONG_S, MAX_LETTERS_PER_S, SHORT_S
 from mmemo.corpora.utterance import LabelSet
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder

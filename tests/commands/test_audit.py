@@ -20,7 +20,7 @@ def only_audit(tmp_path: Path) -> tuple[dict[str, Any], str]:
 def prepared(cli: Cli, tones: Path, tmp_path: Path) -> Path:
     arguments = [f"corpus.root={tones}", f"cache_dir={tmp_path / 'cache'}", "denoiser=off"]
     cli("prepare", *arguments, "preparer.num_workers=0")
-    (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*-undenoised-16000")
+    (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*-undenoised-16000-30s")
     return folder
 
 

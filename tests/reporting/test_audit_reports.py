@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mmemo.corpora.audit import Audit, audit_corpus
-from mmemo.corpora.clip_checks import check_clips
+from mmemo.audit.clip_checks import check_clips
+from mmemo.audit.findings import Audit, audit_corpus
 from mmemo.corpora.utterance import LabelSet
 from mmemo.reporting.audit_figures import plot_classes, plot_durations, plot_speakers
 from mmemo.reporting.audit_page import write_audit_page
 from mmemo.reporting.audit_text import format_audit
-from tests.corpora.hand_made import table
+from tests.audit.hand_made import table
 
 LABELS = LabelSet("two", {"joy": "#e69f00", "anger": "#d55e00"})
 ROWS = table(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mmemo.corpora.counts import splits_of
+from mmemo.audit.counts import splits_of
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mmemo.corpora.overlaps import EPISODE, PAIRS
+from mmemo.audit.overlaps import EPISODE, PAIRS
 
 MAX_SPAN_S = 30.0
 """Longer spans are left out, because they would overlap with whole scenes. MELD has three: two

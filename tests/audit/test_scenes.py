@@ -1,7 +1,7 @@
 import pytest
 
-from mmemo.corpora.scenes import shared_scenes
-from tests.corpora.hand_made import table
+from mmemo.audit.scenes import shared_scenes
+from tests.audit.hand_made import table
 
 LONG = "Well, that is all that I know"
 

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import pandas as pd
 
-from mmemo.corpora import baselines, counts, overlaps, scenes
-from mmemo.corpora.clip_checks import ClipChecks
-from mmemo.corpora.durations import Durations, check_durations
-from mmemo.corpora.meld_official import MELD_OFFICIAL
-from mmemo.corpora.transcripts import normalise_transcript
+from mmemo.audit import baselines, counts, overlaps, scenes
+from mmemo.audit.clip_checks import ClipChecks
+from mmemo.audit.durations import Durations, check_durations
+from mmemo.audit.meld_official import MELD_OFFICIAL
+from mmemo.audit.transcripts import normalise_transcript
 from mmemo.corpora.utterance import LabelSet
 
 MAX_LISTED = 1000

@@ -1,7 +1,7 @@
 import pytest
 
-from mmemo.corpora.baselines import lookup_answers, majority_class, score_baselines
-from tests.corpora.hand_made import table
+from mmemo.audit.baselines import lookup_answers, majority_class, score_baselines
+from tests.audit.hand_made import table
 
 CLASSES = ("anger", "joy", "fear")
 

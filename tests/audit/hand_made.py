@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from mmemo.corpora.audit import audit_table
+from mmemo.audit.findings import audit_table
 
 
 def table(*rows: tuple[str, int, int, str, str], **columns: list[Any]) -> pd.DataFrame:

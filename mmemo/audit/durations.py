@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mmemo.corpora.counts import splits_of
+from mmemo.audit.counts import splits_of
 
 SHORT_S = 0.3
 """Hardly a syllable fits into less."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmemo.corpora.audit import audit_table
-from mmemo.corpora.clip_checks import ClipChecks, check_clips
+from mmemo.audit.clip_checks import ClipChecks, check_clips
+from mmemo.audit.findings import audit_table
 from mmemo.corpora.meld import MeldCorpus
 
 Fact = dict[str, str]

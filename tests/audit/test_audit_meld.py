@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from mmemo.corpora.audit import Audit, audit_corpus, audit_table
-from mmemo.corpora.counts import Difference
+from mmemo.audit.counts import Difference
+from mmemo.audit.findings import Audit, audit_corpus, audit_table
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.corpora.utterance import LabelSet
 from tests.conftest import FIVE

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mmemo.corpora.meld_official import OfficialCounts
+from mmemo.audit.meld_official import OfficialCounts
 from mmemo.corpora.utterance import SPLITS
 
 

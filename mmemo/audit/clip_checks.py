@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mmemo.corpora.counts import splits_of
-from mmemo.corpora.durations import Durations, check_durations
+from mmemo.audit.counts import splits_of
+from mmemo.audit.durations import Durations, check_durations
 
 SPAN_TOLERANCE_S = 0.5
 """A clip is cut at whole frames of its picture and its sound, which is far less."""

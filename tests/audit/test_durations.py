@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from mmemo.corpora.durations import check_durations
-from tests.corpora.hand_made import table
+from mmemo.audit.durations import check_durations
+from tests.audit.hand_made import table
 
 ROWS = table(
     ("train", 0, 0, "joy", "It is!"),

@@ -2,13 +2,13 @@ from typing import Any
 
 import pandas as pd
 
-from mmemo.corpora.clip_checks import (
+from mmemo.audit.clip_checks import (
     IdenticalClips,
     SpanComparison,
     SpanDifference,
     check_clips,
 )
-from tests.corpora.hand_made import table
+from tests.audit.hand_made import table
 
 RATE = 100
 

@@ -1,4 +1,4 @@
-from mmemo.corpora.counts import (
+from mmemo.audit.counts import (
     DialogueGap,
     Difference,
     compare_counts,
@@ -6,8 +6,8 @@ from mmemo.corpora.counts import (
     find_collisions,
     find_gaps,
 )
-from mmemo.corpora.meld_official import MELD_OFFICIAL, OfficialCounts
-from tests.corpora.hand_made import table
+from mmemo.audit.meld_official import MELD_OFFICIAL, OfficialCounts
+from tests.audit.hand_made import table
 
 ROWS = table(
     ("train", 0, 0, "joy", "a"),

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from mmemo.corpora.overlaps import (
+from mmemo.audit.overlaps import (
     SharedRow,
     SharedTranscripts,
     shared_episodes,
@@ -8,7 +8,7 @@ from mmemo.corpora.overlaps import (
     shared_speakers,
     shared_transcripts,
 )
-from tests.corpora.hand_made import table
+from tests.audit.hand_made import table
 
 ROWS = table(
     ("train", 0, 0, "joy", "Hi!"),

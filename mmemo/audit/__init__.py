@@ -1,0 +1,1 @@
+"""What is wrong with a corpus: counts, gaps, overlaps between splits, clips."""
