@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
@@ -18,6 +20,7 @@ from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
+from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.training.module import EmotionModule
 
@@ -70,9 +73,13 @@ def build_module(cfg: DictConfig, encoders: Encoders, labels: LabelSet) -> Emoti
 
 
 def build_datamodule(
-    cfg: DictConfig, prepared: PreparedCorpus, encoders: Encoders, labels: LabelSet
+    cfg: DictConfig,
+    prepared: PreparedCorpus,
+    encoders: Encoders,
+    labels: LabelSet,
+    device: torch.device,
 ) -> EmotionDataModule:
-    """Loaders over the prepared corpus."""
+    """Loaders over the prepared corpus; a frozen audio encoder's features in place of sound."""
     datamodule: EmotionDataModule = instantiate(
         cfg.data,
         _convert_="all",
@@ -81,6 +88,11 @@ def build_datamodule(
         audio_encoder=encoders.audio,
         text_encoder=encoders.text,
     )
+    if encoders.audio is not None and encoders.audio.frozen:
+        cache: FeatureCache = instantiate(cfg.feature_cache, _convert_="all")
+        settings = OmegaConf.to_yaml(cfg.audio_encoder, resolve=True, sort_keys=True)
+        audio = cast(nn.Module, encoders.audio)
+        datamodule.use_audio_features(cache.audio_features(audio, settings, datamodule, device))
     return datamodule
 
 

@@ -46,11 +46,14 @@ def run(cfg: DictConfig) -> None:
     labels: LabelSet = instantiate(run_cfg.labels, _convert_="all")
     encoders = build_encoders(run_cfg, folder)
     module = build_module(run_cfg, encoders, labels)
+    # A frozen encoder's features are made of the weights that the run used.
+    load_checkpoint(folder.path / folder.read_info()["checkpoint"], module)
     prepared = PreparedCorpus(Path(cfg.prepared or read_data_card(folder)["prepared"]["folder"]))
     check_same_data(folder, prepared)
-    datamodule = build_datamodule(run_cfg, prepared, encoders, labels)
-    check_same_split(folder, datamodule)
     trainer = instantiate(run_cfg.trainer, _convert_="all", logger=False, callbacks=None)
+    device = trainer.strategy.root_device
+    datamodule = build_datamodule(run_cfg, prepared, encoders, labels, device)
+    check_same_split(folder, datamodule)
     evaluate(folder, run_cfg, module, datamodule, trainer)
     print_results(folder)
 
@@ -67,7 +70,7 @@ def evaluate(
     Raises:
         InputError: If the checkpoint is missing, is not one, or is another model's.
     """
-    epoch = _load_checkpoint(folder, module)
+    epoch = load_checkpoint(folder.path / folder.read_info()["checkpoint"], module)
     labels = datamodule.labels
     tables = []
     for split in EVALUATED_SPLITS:
@@ -89,9 +92,12 @@ def evaluate(
     write_report(folder)
 
 
-def _load_checkpoint(folder: RunFolder, module: EmotionModule) -> int:
-    """Load the chosen weights; returns their epoch, counted from 0."""
-    path = folder.path / folder.read_info()["checkpoint"]
+def load_checkpoint(path: Path, module: EmotionModule) -> int:
+    """Load weights of a run; returns their epoch, counted from 0.
+
+    Raises:
+        InputError: If the file is missing, is not a checkpoint, or is another model's.
+    """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(checkpoint["state_dict"])

@@ -21,7 +21,7 @@ from mmemo.commands.build import (
     check_settings,
 )
 from mmemo.commands.data_card import check_same_data, check_same_split, write_data_card
-from mmemo.commands.evaluate import evaluate, print_results
+from mmemo.commands.evaluate import evaluate, load_checkpoint, print_results
 from mmemo.commands.source import build_source
 from mmemo.corpora.leaks import protocol_stamp
 from mmemo.corpora.utterance import LabelSet
@@ -67,6 +67,8 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     source.preparer.check(source.denoiser)
     encoders = build_encoders(cfg, folder if resumable else None)
     module = build_module(cfg, encoders, labels)
+    if resumable:
+        load_checkpoint(folder.last_checkpoint, module)
     trainer: lightning.Trainer = instantiate(cfg.trainer, _convert_="all")
     _check_trainer(trainer)
     annotations = source.corpus.read()
@@ -75,7 +77,8 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     prepared = source.preparer.prepare(annotations, source.denoiser)
     folder.write_info(prepare_s=round(time.monotonic() - start, 1))
     check_same_data(folder, prepared)
-    datamodule = build_datamodule(cfg, prepared, encoders, labels)
+    device = trainer.strategy.root_device
+    datamodule = build_datamodule(cfg, prepared, encoders, labels, device)
     check_same_split(folder, datamodule)
     write_data_card(folder, datamodule, cfg.data.max_duration_s)
     split = datamodule.split

@@ -21,12 +21,14 @@ class Example:
         target: Class index.
         waveform: (T,) float32.
         input_ids: (L,) int64.
+        audio_features: (D,) float32, what a frozen encoder made of the sound; stands in for it.
     """
 
     key: str
     target: int
     waveform: Tensor | None
     input_ids: Tensor | None
+    audio_features: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,17 @@ class AudioInput:
         """Copy on another device."""
         waveform = self.waveform.to(device, non_blocking=non_blocking)
         return AudioInput(waveform, self.mask.to(device, non_blocking=non_blocking))
+
+
+@dataclass(frozen=True)
+class AudioFeatures:
+    """Sound that was encoded before: ``pooled`` (B, D)."""
+
+    pooled: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> AudioFeatures:
+        """Copy on another device."""
+        return AudioFeatures(self.pooled.to(device, non_blocking=non_blocking))
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class Batch:
 
     keys: tuple[str, ...]
     target: Tensor
-    audio: AudioInput | None
+    audio: AudioInput | AudioFeatures | None
     text: TextInput | None
 
     def __len__(self) -> int:
@@ -95,15 +108,18 @@ class Collator:
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Collate one or more examples of the same modalities."""
         waveforms = [e.waveform for e in examples if e.waveform is not None]
+        features = [e.audio_features for e in examples if e.audio_features is not None]
         tokens = [e.input_ids for e in examples if e.input_ids is not None]
         return Batch(
             keys=tuple(e.key for e in examples),
             target=torch.tensor([e.target for e in examples]),
-            audio=self._pad_audio(waveforms) if waveforms else None,
+            audio=AudioFeatures(torch.stack(features)) if features else self._pad_audio(waveforms),
             text=self._pad_text(tokens) if tokens else None,
         )
 
-    def _pad_audio(self, waveforms: list[Tensor]) -> AudioInput:
+    def _pad_audio(self, waveforms: list[Tensor]) -> AudioInput | None:
+        if not waveforms:
+            return None
         lengths = torch.tensor([len(waveform) for waveform in waveforms])
         size = self.fixed_samples or max(int(lengths.max()), self.min_samples)
         if int(lengths.max()) > size:

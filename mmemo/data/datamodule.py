@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning
@@ -57,6 +57,7 @@ class UtteranceDataset(Dataset[Example]):
         self.transcripts = [text_cleaning(t) for t in texts] if text_cleaning else texts
         columns = ["audio_file", "offset", "num_samples"]
         self.places = list(self.rows[columns].itertuples(index=False, name=None))
+        self.audio_features: list[Tensor] | None = None
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -64,10 +65,14 @@ class UtteranceDataset(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         """The preprocessed utterance at an index."""
-        waveform = self.preprocess(self._read(index)) if self.preprocess else None
+        waveform = features = None
+        if self.audio_features is not None:
+            features = self.audio_features[index]
+        elif self.preprocess is not None:
+            waveform = self.preprocess(self._read(index))
         ids = self.tokenize(self.transcripts[index]) if self.tokenize else None
         input_ids = torch.tensor(ids) if ids is not None else None
-        return Example(self.keys[index], self.targets[index], waveform, input_ids)
+        return Example(self.keys[index], self.targets[index], waveform, input_ids, features)
 
     def _read(self, index: int) -> Tensor:
         audio_file, offset, num_samples = self.places[index]
@@ -161,6 +166,11 @@ class EmotionDataModule(lightning.LightningDataModule):
                 f"labels={self.labels.name}` tells what was skipped"
             )
         return rows
+
+    def use_audio_features(self, features: Mapping[str, Tensor]) -> None:
+        """Hand out features (D,), by source key, in place of sound."""
+        for dataset in self.datasets.values():
+            dataset.audio_features = [features[key] for key in dataset.rows["source_key"]]
 
     def train_counts(self) -> list[int]:
         """How many training utterances each class has, in label order (C,)."""

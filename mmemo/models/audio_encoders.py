@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
-from mmemo.models.checkpoints import load_config, load_model
+from mmemo.models.checkpoints import freeze, load_config, load_model
 from mmemo.models.pooling import get_pooling
 from mmemo.models.protocols import Features
 
@@ -35,6 +35,7 @@ class PretrainedAudioEncoder(nn.Module):
         pooling: "mean", "mean_std" or "first", over frames of real sound.
         layerdrop: Share of transformer layers left out in a training step.
         mask_time_prob: Share of frames that SpecAugment masks in training; 0 turns it off.
+        trainable: "all", or "none" to train the rest of the classifier alone.
         pretrained: False for random weights of the same architecture.
         assets_dir: Folder of a run with the checkpoint's config; no weights are fetched then.
 
@@ -51,6 +52,7 @@ class PretrainedAudioEncoder(nn.Module):
         pooling: str = "mean",
         layerdrop: float = 0.0,
         mask_time_prob: float = 0.0,
+        trainable: str = "all",
         pretrained: bool = True,
         assets_dir: str | Path | None = None,
     ) -> None:
@@ -70,6 +72,7 @@ class PretrainedAudioEncoder(nn.Module):
         self.model = load_model(
             checkpoint, config, "audio_encoder.checkpoint", pretrained and assets_dir is None
         )
+        self.frozen = freeze(self.model, trainable, "audio_encoder.trainable")
         # GroupNorm over time makes the features depend on how far a waveform is padded.
         normalises_over_time = getattr(config, "feat_extract_norm", None) == "group"
         if fixed_duration_s is None and normalises_over_time:
@@ -83,6 +86,13 @@ class PretrainedAudioEncoder(nn.Module):
         self.min_samples = _receptive_field(config.conv_kernel, config.conv_stride)
         self.pool, factor = get_pooling(pooling)
         self.output_dim = factor * int(config.hidden_size)
+
+    def train(self, mode: bool = True) -> PretrainedAudioEncoder:
+        """Switch dropout and masking, which a frozen model never has."""
+        super().train(mode)
+        if self.frozen:
+            self.model.eval()
+        return self
 
     def preprocess(self, waveform: Tensor) -> Tensor:
         """Zero mean and unit variance over one utterance (T,)."""
@@ -130,6 +140,7 @@ class LogMelEncoder(nn.Module):
     """
 
     fixed_samples: int | None = None
+    frozen = False
 
     def __init__(
         self,

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from mmemo.errors import InputError
 
@@ -47,8 +49,21 @@ def load_config(checkpoint: str | Path, option: str, overrides: dict[str, Any]) 
         return AutoConfig.from_pretrained(checkpoint, **overrides)
 
 
-def load_model(checkpoint: str | Path, config: Any, option: str, pretrained: bool) -> Any:  # noqa: ANN401
-    """The checkpoint's model, or one of the same architecture with random weights.
+def load_model(
+    checkpoint: str | Path,
+    config: Any,  # noqa: ANN401
+    option: str,
+    pretrained: bool,
+    unused: tuple[str, ...] = (),
+) -> Any:  # noqa: ANN401
+    """The checkpoint's model in float32, or one of the same architecture with random weights.
+
+    Args:
+        checkpoint: Name on the hub, or a local folder.
+        config: Its transformers config.
+        option: The setting that named it, for the message.
+        pretrained: False for random weights.
+        unused: How the names of weights begin that may be missing.
 
     Raises:
         InputError: If the checkpoint cannot be loaded.
@@ -56,12 +71,14 @@ def load_model(checkpoint: str | Path, config: Any, option: str, pretrained: boo
     from transformers import AutoModel
 
     if not pretrained:
-        return AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+        return AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     with _explained(checkpoint, option):
         model, report = AutoModel.from_pretrained(
-            checkpoint, config=config, output_loading_info=True
+            checkpoint, config=config, dtype=torch.float32, output_loading_info=True
         )
-    missing = sorted(k for k in report["missing_keys"] if not k.startswith(NOT_ALWAYS_SAVED))
+    missing = sorted(
+        k for k in report["missing_keys"] if not k.startswith(NOT_ALWAYS_SAVED + unused)
+    )
     if missing:
         raise InputError(
             f"{option}: expected the weights of {config.model_type} in '{checkpoint}', "
@@ -70,6 +87,25 @@ def load_model(checkpoint: str | Path, config: Any, option: str, pretrained: boo
     # transformers hands models out in evaluation mode, and Lightning trains them as it gets them:
     # dropout, layer drop and SpecAugment would be off.
     return model.train()
+
+
+def freeze(model: nn.Module, trainable: str, option: str) -> bool:
+    """Set what is trained; returns whether the model is frozen.
+
+    Args:
+        model: The encoder's model.
+        trainable: "all" or "none".
+        option: The setting's name, for the message.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    if trainable not in ("all", "none"):
+        raise InputError(f"{option}: expected all or none, got '{trainable}'; choose one of them")
+    frozen = trainable == "none"
+    if frozen:
+        model.requires_grad_(False).eval()
+    return frozen
 
 
 def load_tokenizer(checkpoint: str | Path, option: str) -> Any:  # noqa: ANN401

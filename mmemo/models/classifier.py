@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from mmemo.data.batch import Batch
+from mmemo.data.batch import AudioFeatures, Batch
 from mmemo.errors import InputError
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 
@@ -62,7 +62,9 @@ class EmotionClassifier(nn.Module):
         if self.audio_encoder is not None:
             if batch.audio is None:
                 raise ValueError("expected a batch with sound for the audio encoder, got none")
-            pooled["audio"] = self.audio_encoder(batch.audio).pooled
+            audio = batch.audio
+            encoded = audio if isinstance(audio, AudioFeatures) else self.audio_encoder(audio)
+            pooled["audio"] = encoded.pooled
         if self.text_encoder is not None:
             if batch.text is None:
                 raise ValueError("expected a batch with text for the text encoder, got none")

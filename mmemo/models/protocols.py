@@ -29,9 +29,14 @@ class Features:
 
 
 class AudioEncoder(AudioFrontend, Protocol):
-    """Sound to features."""
+    """Sound to features.
+
+    ``frozen`` says that nothing in it is trained and nothing is random: its features are
+    computed once and kept.
+    """
 
     output_dim: int
+    frozen: bool
 
     def __call__(self, audio: AudioInput) -> Features:
         """Encode a batch."""
