@@ -160,3 +160,30 @@ def tiny_roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     RobertaModel(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Whisper that hears 2 s, saved in half precision."""
+    from transformers import WhisperConfig, WhisperModel
+
+    folder = tmp_path_factory.mktemp("whisper")
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        d_model=16,
+        encoder_layers=2,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=24,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=24,
+        vocab_size=40,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+        max_source_positions=100,
+        max_target_positions=8,
+    )
+    WhisperModel(config).half().save_pretrained(folder)
+    return folder

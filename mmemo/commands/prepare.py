@@ -47,7 +47,7 @@ def _report_states(prepared: PreparedCorpus, labels: LabelSet, min_duration_s: f
         print(f"clips that cannot be used: {prepared.folder / SKIPPED_FILE}")
     print(f"manifest: {manifest}")
     if num_repaired := sum(prepared.meta["num_repaired"].values()):
-        print(f"text of a wrong encoding repaired in {num_repaired} rows")
+        print(f"rows with text of a wrong encoding, repaired: {num_repaired}")
     if num_cut := int(states["cut"].sum()):
         print(f"longer than {prepared.meta['max_duration_s']:g} s and cut there: {num_cut}")
     print(counts.to_string())

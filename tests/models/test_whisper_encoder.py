@@ -3,38 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+from transformers import WhisperFeatureExtractor, WhisperModel
 
 from mmemo.data.batch import AudioInput, Collator, Example
 from mmemo.errors import InputError
 from mmemo.models.whisper_encoder import WhisperAudioEncoder
 
 SECOND = 16_000
-
-
-@pytest.fixture(scope="module")
-def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Whisper that hears 2 s, saved in half precision."""
-    folder = tmp_path_factory.mktemp("whisper")
-    torch.manual_seed(0)
-    config = WhisperConfig(
-        d_model=16,
-        encoder_layers=2,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=24,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=24,
-        vocab_size=40,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=1,
-        max_source_positions=100,
-        max_target_positions=8,
-    )
-    WhisperModel(config).half().save_pretrained(folder)
-    return folder
 
 
 def noise(num_samples: int, seed: int) -> Tensor:
