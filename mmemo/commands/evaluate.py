@@ -118,6 +118,7 @@ def _protocol(cfg: DictConfig, datamodule: EmotionDataModule, epoch: int) -> dic
         "name": cfg.name,
         "seed": cfg.seed,
         "corpus": meta["corpus"],
+        "corpus_split": meta["split_origin"],
         "split": datamodule.split.name,
         "leaky": datamodule.split.leaky,
         "leak_shares": leak_shares(datamodule.rows),

@@ -58,6 +58,8 @@ def launch(command: str, overrides: list[str]) -> None:
     sys.argv = [sys.argv[0], *overrides]
     # Lightning's use of a name that torch has deprecated is nothing a user can mend.
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    # A frozen encoder is in evaluation mode on purpose.
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
 
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,19 @@ def _explained(checkpoint: str | Path, option: str) -> Iterator[None]:
             "fetch it once where there is a network and copy the cache (HF_HOME); name a mirror "
             "with HF_ENDPOINT"
         ) from error
+
+
+@contextmanager
+def _own_report() -> Iterator[None]:
+    """Keep transformers from printing which weights are missing: that is checked here."""
+    from transformers.utils import logging as transformers_logging
+
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
 
 
 def load_config(checkpoint: str | Path, option: str, overrides: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -72,7 +86,7 @@ def load_model(
 
     if not pretrained:
         return AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
-    with _explained(checkpoint, option):
+    with _explained(checkpoint, option), _own_report():
         model, report = AutoModel.from_pretrained(
             checkpoint, config=config, dtype=torch.float32, output_loading_info=True
         )

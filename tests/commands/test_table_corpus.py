@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.commands.conftest import Cli, only_run
+from tests.conftest import CLIP_RATE, tone
+
+FORMATS = {"wav": "pcm_s16le", "flac": "flac", "ogg": "libopus", "mp3": "libmp3lame"}
+FORMATS |= {"m4a": "aac", "webm": "libopus"}
+
+
+def write_sound(path: Path, frequency_hz: float) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(FORMATS[path.suffix[1:]], rate=CLIP_RATE, layout="mono")
+        samples = (32767 * tone(frequency_hz, 0.5)).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate = CLIP_RATE
+        resampler = av.AudioResampler(stream.format, "mono", CLIP_RATE, stream.frame_size or None)
+        for piece in (*resampler.resample(frame), *resampler.resample(None)):
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture
+def own_corpus(tmp_path: Path) -> Path:
+    """Thirty sounds in six formats, said by six people, with a user's own names."""
+    suffixes = list(FORMATS)
+    rows = []
+    for who in range(6):
+        for index, label in enumerate(("happy", "Anger", "neutral", "bored", "happy")):
+            path = tmp_path / "sounds" / f"{who}-{index}.{suffixes[(who + index) % 6]}"
+            path.parent.mkdir(exist_ok=True)
+            write_sound(path, 200.0 + 100 * index)
+            rows.append([f"sounds/{path.name}", f"Line {index}.", label, f"person{who}"])
+    table = pd.DataFrame(rows, columns=["file", "words", "label", "who"])
+    table.to_csv(tmp_path / "own.csv", index=False)
+    return tmp_path / "own.csv"
+
+
+@pytest.fixture
+def options(small: list[str], own_corpus: Path) -> list[str]:
+    kept = [o for o in small if not o.startswith("corpus")]
+    kept += ["corpus=table", f"corpus.csv={own_corpus.name}", "corpus.columns.path=file"]
+    kept += ["corpus.columns.transcript=words", "corpus.columns.emotion=label"]
+    kept += ["corpus.columns.speaker=who", "+corpus.emotions.happy=joy", "labels.name=three"]
+    kept += ["~labels.colours", "+labels.colours={joy: red, anger: blue, neutral: grey}"]
+    return [*kept, "corpus.num_test_folds=3", "corpus.num_val_folds=2"]
+
+
+def test_a_users_own_files_are_trained_on(cli: Cli, options: list[str], tmp_path: Path) -> None:
+    printed = cli("train", *options).stdout
+    run = only_run(tmp_path)
+    predictions = pd.read_parquet(run.predictions_file)
+    assert sorted(predictions["split"].value_counts()) == [8, 8]
+    speakers = predictions.groupby("split")["speaker"].unique()
+    assert not set(speakers["val"]) & set(speakers["test"])
+    assert set(predictions["target"]) == {"joy", "anger", "neutral"}
+    assert predictions["key"].str.startswith("sounds/").all()
+    assert "made here, by speaker, seed 0" in run.report_file.read_text()
+    assert "N = 8" in printed
+
+
+def test_cross_validation_tests_every_speaker_once(
+    cli: Cli, options: list[str], tmp_path: Path
+) -> None:
+    folds = ["split=speaker_disjoint", "split.num_test_folds=3", "split.num_val_folds=2"]
+    cli("train", "-m", *options, *folds, "split.test_fold=0,1,2", "trainer.max_epochs=1")
+    tested: list[str] = []
+    for path in (tmp_path / "outputs" / "train").glob("*/*/predictions.parquet"):
+        rows = pd.read_parquet(path)
+        tested += list(rows.loc[rows["split"] == "test", "speaker"].unique())
+    assert sorted(tested) == [f"person{i}" for i in range(6)]
+
+
+def test_a_file_in_two_splits_is_refused_before_anything_is_decoded(
+    cli: Cli, options: list[str], own_corpus: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(own_corpus)
+    table["split"] = (["train"] * 3 + ["val"] + ["test"]) * 6
+    table["label"] = "happy"
+    table.loc[table.index % 2 == 1, "label"] = "anger"
+    table.loc[:2, "label"] = ["happy", "anger", "neutral"]
+    table.loc[4, "file"] = table.loc[0, "file"]
+    table.to_csv(own_corpus, index=False)
+    done = cli("train", *options, expect=1)
+    assert table.loc[0, "file"] in done.stderr
+    assert not (tmp_path / "cache" / "prepared").exists() or not list(
+        (tmp_path / "cache" / "prepared").glob("*/*.i16")
+    )
