@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from mmemo.audio import prepared
 from mmemo.audio.denoisers import Denoiser
@@ -24,6 +23,7 @@ from mmemo.corpora.clips import Done, file_name, is_done
 from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
+from mmemo.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class Preparer:
         with (
             JournalWriter(target, shard, records) as journal,
             open_pool(worker, self.num_workers) as pool,
-            tqdm(total=len(own), initial=num_done, desc="preparing", unit="clip") as bar,
+            progress_bar(len(own), "preparing", num_done) as bar,
         ):
             clips = annotations.clips.clips(own, _done(records))
             for record, samples in pool.run(clips):

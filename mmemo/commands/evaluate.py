@@ -155,8 +155,8 @@ def print_results(folder: RunFolder) -> None:
     text = test.to_string(index=False, float_format=lambda v: f"{v:.3f}", na_rep="")
     num_test = protocol["num_utterances"]["test"]
     print(
-        f"\nTest split ({split_stamp(protocol)}, N = {num_test}), at the checkpoint chosen on "
-        f"validation:\n{text}\n"
+        f"\nTest split ({split_stamp(protocol)}, N = {num_test}; the corpus' split: "
+        f"{protocol['corpus_split']}), at the checkpoint chosen on validation:\n{text}\n"
     )
     if warning := leak_warning(protocol):
         print(f"{warning}\n")

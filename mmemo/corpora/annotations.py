@@ -32,7 +32,7 @@ class Annotations:
     skips: tuple[Skip, ...] = ()
     num_repaired: Mapping[str, int] = field(default_factory=dict)
     variant: str = ""
-    split_origin: str = "the corpus' own"
+    split_origin: str = "its own"
 
     @property
     def num_rows(self) -> int:

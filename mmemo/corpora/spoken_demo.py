@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
 
 from mmemo.corpora import demo_clips, demo_script, demo_sound
 from mmemo.corpora.annotations import Annotations
@@ -26,6 +25,7 @@ from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.corpora.utterance import SPLITS
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
+from mmemo.progress import progress_bar
 
 MIN_UTTERANCES = 30
 _SENTIMENT = {"joy": "positive", "neutral": "neutral", "surprise": "positive"}
@@ -87,8 +87,9 @@ class SpokenDemoCorpus:
             babble = speech[:12]
             with ProcessPoolExecutor(self.num_workers, mp_context=context) as pool:
                 jobs = pool.map(_encode, lines, speech, repeat(babble), seeds, paths, chunksize=16)
-                for _ in tqdm(jobs, total=len(lines), desc="speaking the demo corpus", unit="clip"):
-                    pass
+                with progress_bar(len(lines), "speaking the demo corpus") as bar:
+                    for _ in jobs:
+                        bar.update()
             durations_s = [len(s) / demo_sound.SAMPLE_RATE for s in speech]
             _write_annotations(root, lines, durations_s)
             _write_truth(root / "truth.csv", lines)

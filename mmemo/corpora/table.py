@@ -114,7 +114,7 @@ class TableCorpus:
                     f"{', '.join(SPLITS)}, got '{wrong['split'].iloc[0]}'; correct the row, or "
                     "leave the column out to have a split made"
                 )
-            return rows.assign(split=split), "the file's own"
+            return rows.assign(split=split), "its own"
         group = next((c for c in ("speaker", "dialogue") if c in rows), "line")
         # Rare emotions share a stratum: most likely they are not among the classes.
         counts = rows["emotion"].map(rows["emotion"].value_counts())

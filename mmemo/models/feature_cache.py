@@ -11,11 +11,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Subset
-from tqdm import tqdm
 
 from mmemo.data.batch import AudioInput, Batch
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.folders import writable_folder
+from mmemo.progress import progress_bar
 
 SAVE_EVERY = 32
 """Batches after which what is computed is saved: more is not lost by a kill."""
@@ -75,7 +75,7 @@ class FeatureCache:
     ) -> None:
         device = next(encoder.parameters()).device
         remaining = iter(keys)
-        with torch.inference_mode(), tqdm(total=len(keys), desc="encoding", unit="clip") as bar:
+        with torch.inference_mode(), progress_bar(len(keys), "encoding") as bar:
             for number, batch in enumerate(loader, start=1):
                 if not isinstance(batch.audio, AudioInput):
                     raise TypeError(f"expected batches with sound, got {type(batch.audio)}")

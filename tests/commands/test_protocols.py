@@ -73,7 +73,7 @@ def test_a_leaky_run_says_so_everywhere(
     assert protocol["split_settings"]["test_share"] == 0.2
     warning = "LEAKY: 80.0 % of the 5 rows of val and 80.0 % of the 10 rows of test have a copy in"
     assert warning in printed
-    assert f"Test split ({STAMP}, N = 10)" in printed
+    assert f"Test split ({STAMP}, N = 10; the corpus' split: its own)" in printed
 
     tables = [pd.read_csv(run.table_file), pd.read_csv(run.history_file)]
     tables.append(pd.read_parquet(run.predictions_file))

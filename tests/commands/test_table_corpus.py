@@ -30,7 +30,7 @@ def own_corpus(tmp_path: Path) -> Path:
     suffixes = list(FORMATS)
     rows = []
     for who in range(6):
-        for index, label in enumerate(("happy", "Anger", "neutral", "bored", "happy")):
+        for index, label in enumerate(("happy", "Anger", "neutral", "bored", "Cheerful")):
             path = tmp_path / "sounds" / f"{who}-{index}.{suffixes[(who + index) % 6]}"
             path.parent.mkdir(exist_ok=True)
             write_sound(path, 200.0 + 100 * index)
@@ -45,7 +45,7 @@ def options(small: list[str], own_corpus: Path) -> list[str]:
     kept = [o for o in small if not o.startswith("corpus")]
     kept += ["corpus=table", f"corpus.csv={own_corpus.name}", "corpus.columns.path=file"]
     kept += ["corpus.columns.transcript=words", "corpus.columns.emotion=label"]
-    kept += ["corpus.columns.speaker=who", "+corpus.emotions.happy=joy", "labels.name=three"]
+    kept += ["corpus.columns.speaker=who", "+corpus.emotions.cheerful=joy", "labels.name=three"]
     kept += ["~labels.colours", "+labels.colours={joy: red, anger: blue, neutral: grey}"]
     return [*kept, "corpus.num_test_folds=3", "corpus.num_val_folds=2"]
 

@@ -42,7 +42,7 @@ def test_rows_with_their_own_split_dialogue_and_order(tmp_path: Path) -> None:
     assert (first.dialogue_id, second.dialogue_id, third.dialogue_id) == (0, 1, 0)
     assert (first.utterance_id, third.utterance_id) == (4, 5)
     assert (first.sentiment, second.sentiment) == ("positive", None)
-    assert annotations.split_origin == "the file's own"
+    assert annotations.split_origin == "its own"
 
 
 def test_other_names_of_columns_and_emotions(tmp_path: Path) -> None:
