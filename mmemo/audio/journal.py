@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 from mmemo.audio.prepared import AUDIO_SUFFIX, BYTES_PER_SAMPLE, JOURNAL_SUFFIX
+from mmemo.corpora.clips import Done, file_name
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ def read_records(folder: Path) -> dict[str, Record]:
             if other is None or record.revision >= other.revision:
                 records[record.key] = record
     return records
+
+
+def done_of(records: Iterable[Record]) -> Done:
+    """Which clips the records are of."""
+    return {r.key: (file_name(r.source), r.source_bytes) for r in records}
 
 
 def _read_journal(path: Path) -> Iterator[Record]:

@@ -10,6 +10,7 @@ import pandas as pd
 from mmemo.audio import prepared
 from mmemo.audio.journal import Record
 from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.clips import Done, file_name
 
 WHOLE_NUMBERS = (
     "dialogue_id",
@@ -52,3 +53,14 @@ def write_manifest(
     temporary = target / f"{prepared.MANIFEST_FILE}.tmp"
     manifest.to_parquet(temporary, index=False)
     temporary.replace(target / prepared.MANIFEST_FILE)
+
+
+def read_done(target: Path) -> Done:
+    """Which clips a complete corpus was prepared from; none where it is not complete."""
+    path = target / prepared.MANIFEST_FILE
+    if not path.is_file():
+        return {}
+    rows = pd.read_parquet(path, columns=["key", "source", "source_bytes"]).dropna()
+    keys, sources, sizes = (rows[column].to_numpy(dtype=object) for column in rows)
+    names = map(file_name, sources)
+    return dict(zip(keys, zip(names, sizes, strict=True), strict=True))

@@ -15,11 +15,11 @@ from filelock import FileLock, Timeout
 
 from mmemo.audio import prepared
 from mmemo.audio.denoisers import Denoiser
-from mmemo.audio.journal import JournalWriter, Record, Shard, read_records
-from mmemo.audio.manifest import write_manifest
+from mmemo.audio.journal import JournalWriter, Shard, done_of, read_records
+from mmemo.audio.manifest import read_done, write_manifest
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
-from mmemo.corpora.clips import Done, file_name, is_done
+from mmemo.corpora.clips import Done, is_done
 from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
@@ -104,9 +104,8 @@ class Preparer:
         own = [u for i, u in enumerate(annotations.utterances) if shard.takes(i)]
         try:
             with _exclusive(Path(f"{target}.{shard.name}.lock")):
-                records = read_records(target)
-                if not _is_current(target, annotations, own, records):
-                    self._work(target, annotations, denoiser, records, shard, own)
+                if not _is_current(target, annotations, own, read_done(target)):
+                    self._work(target, annotations, denoiser, shard, own)
             return self._finish(target, annotations)
         except OSError as error:
             raise InputError(
@@ -126,10 +125,13 @@ class Preparer:
         target: Path,
         annotations: Annotations,
         denoiser: Denoiser | None,
-        records: dict[str, Record],
         shard: Shard,
         own: list[Utterance],
     ) -> None:
+        records = read_records(target)
+        done = done_of(records.values())
+        if _is_current(target, annotations, own, done):
+            return
         self.check(denoiser)
         annotations.clips.check()
         # Imported here: where nothing is to be done, torch is not needed.
@@ -147,7 +149,7 @@ class Preparer:
             open_pool(worker, self.num_workers) as pool,
             progress_bar(len(own), "preparing", num_done) as bar,
         ):
-            clips = annotations.clips.clips(own, _done(records))
+            clips = annotations.clips.clips(own, done)
             for record, samples in pool.run(clips):
                 bar.update(record.key not in records)
                 journal.append(record, samples)
@@ -171,11 +173,14 @@ class Preparer:
         (target / prepared.META_FILE).write_text(json.dumps(meta, indent=2), encoding="utf-8")
 
     def _finish(self, target: Path, annotations: Annotations) -> Progress:
+        num_utterances = len(annotations.utterances)
         with _exclusive(Path(f"{target}.manifest.lock")):
+            if (target / prepared.MANIFEST_FILE).is_file():
+                return Progress(target, num_utterances, num_utterances)
             records = read_records(target)
             num_finished = sum(u.key in records for u in annotations.utterances)
-            progress = Progress(target, num_finished, len(annotations.utterances))
-            if progress.complete and not (target / prepared.MANIFEST_FILE).is_file():
+            progress = Progress(target, num_finished, num_utterances)
+            if progress.complete:
                 write_manifest(target, annotations, records, self.max_duration_s)
         return progress
 
@@ -217,17 +222,10 @@ def _exclusive(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _done(records: dict[str, Record]) -> Done:
-    return {key: (file_name(r.source), r.source_bytes) for key, r in records.items()}
-
-
-def _is_current(
-    target: Path, annotations: Annotations, own: list[Utterance], records: dict[str, Record]
-) -> bool:
+def _is_current(target: Path, annotations: Annotations, own: list[Utterance], done: Done) -> bool:
     """Whether all utterances are finished and no clip or archive has changed since."""
-    if any(u.key not in records for u in own):
+    if any(u.key not in done for u in own):
         return False
-    done = _done(records)
     if not all(is_done(clip, done) for clip in annotations.clips.loose(own)):
         return False
     now = annotations.clips.state()

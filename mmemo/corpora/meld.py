@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import ClipsBySplit
 from mmemo.corpora.meld_raw import MeldRaw
@@ -107,9 +105,12 @@ class MeldCorpus:
             where, file = self.raw.annotation_file(split)
             remedy = "use the official CSV or rename its columns"
             table = read_text_table(where, file, REQUIRED_COLUMNS, remedy)
-            repaired = table.map(repair_mojibake)
-            num_repaired[split] = int((table != repaired).any(axis=1).sum())
-            rows = list(self._parse_rows(repaired, split, where))
+            cells = table.to_numpy(dtype=object).tolist()
+            damaged = [i for i, row in enumerate(cells) if _C1_CONTROL.search(" ".join(row))]
+            for index in damaged:
+                cells[index] = [repair_mojibake(cell) for cell in cells[index]]
+            num_repaired[split] = len(damaged)
+            rows = list(self._parse_rows(list(table.columns), cells, split, where))
             utterances[split] = [row for row in rows if isinstance(row, Utterance)]
             skips += [row for row in rows if isinstance(row, Skip)]
             _check_usable(utterances[split], split, where)
@@ -124,13 +125,12 @@ class MeldCorpus:
         )
 
     def _parse_rows(
-        self, table: pd.DataFrame, split: str, where: str
+        self, columns: list[str], cells: list[list[str]], split: str, where: str
     ) -> Iterator[Utterance | Skip]:
         folder = self.raw.clip_path(split, "").absolute()
-        for line, row in enumerate(table.to_dict("records"), start=2):
-            yield self._parse_row(
-                {str(k): str(v) for k, v in row.items()}, split, folder, f"{where}, row {line}"
-            )
+        for line, row in enumerate(cells, start=2):
+            named = dict(zip(columns, row, strict=True))
+            yield self._parse_row(named, split, folder, f"{where}, row {line}")
 
     def _parse_row(
         self, row: dict[str, str], split: str, folder: Path, where: str
