@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.journal import Record
-from mmemo.audio.media import MediaError, decode, resample
+from mmemo.audio.media import UNREADABLE, MediaError, decode, resample
 from mmemo.audio.prepared import FULL_SCALE
 from mmemo.corpora.clips import MISSING, Clip
 
@@ -45,6 +45,8 @@ class ClipWorker:
             sound = decode(clip.source, clip.content, self.max_duration_s + CUT_MARGIN_S)
         except MediaError as error:
             return skipped(clip, error.reason, error.message), b""
+        if not bool(sound.waveform.isfinite().all()):
+            return skipped(clip, "not finite", f"{clip.source}: samples that are no numbers"), b""
         waveform, rate = sound.waveform, sound.sample_rate
         if self.denoiser is not None:
             waveform = self.denoiser(resample(waveform, rate, self.denoiser.sample_rate))
@@ -63,6 +65,7 @@ class ClipWorker:
             crc32=zlib.crc32(data),
             source=clip.source,
             source_bytes=clip.num_bytes,
+            source_modified_s=clip.modified_s,
             source_rate=sound.sample_rate,
             source_duration_s=round(sound.duration_s, 6),
             channel_layout=sound.channel_layout,
@@ -71,7 +74,7 @@ class ClipWorker:
 
 
 def skipped(clip: Clip, reason: str, detail: str) -> Record:
-    """Record of a clip that yields no sound."""
+    """Record of a clip that yields no sound; one that could not be read is tried again."""
     return Record(
         clip.key,
         "skipped",
@@ -82,7 +85,8 @@ def skipped(clip: Clip, reason: str, detail: str) -> Record:
         num_samples=0,
         crc32=0,
         source=clip.source,
-        source_bytes=clip.num_bytes,
+        source_bytes=MISSING if reason == UNREADABLE else clip.num_bytes,
+        source_modified_s=clip.modified_s,
         source_rate=0,
         source_duration_s=0.0,
         channel_layout="",

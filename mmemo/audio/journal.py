@@ -48,8 +48,9 @@ class Record:
         num_samples: How many.
         crc32: Of their bytes.
         source: The file, or ``archive:member``, that was taken.
-        source_bytes: Its size when it was read (-1 where it was missing): a clip whose name or
-            size has changed since is prepared again.
+        source_bytes: Its size when it was read (-1 where it could not be): a clip whose name,
+            size or time has changed since is prepared again.
+        source_modified_s: When it was last changed, in whole seconds since 1970.
         source_rate: In Hz, of the clip's sound.
         source_duration_s: Of the clip's sound, before anything was cut.
         channel_layout: Of the clip's sound.
@@ -66,6 +67,7 @@ class Record:
     crc32: int
     source: str
     source_bytes: int
+    source_modified_s: int
     source_rate: int
     source_duration_s: float
     channel_layout: str
@@ -89,7 +91,7 @@ def read_records(folder: Path) -> dict[str, Record]:
 
 def done_of(records: Iterable[Record]) -> Done:
     """Which clips the records are of."""
-    return {r.key: (file_name(r.source), r.source_bytes) for r in records}
+    return {r.key: (file_name(r.source), r.source_bytes, r.source_modified_s) for r in records}
 
 
 def _read_journal(path: Path) -> Iterator[Record]:

@@ -21,6 +21,7 @@ WHOLE_NUMBERS = (
     "num_samples",
     "crc32",
     "source_bytes",
+    "source_modified_s",
     "source_rate",
 )
 
@@ -60,7 +61,8 @@ def read_done(target: Path) -> Done:
     path = target / prepared.MANIFEST_FILE
     if not path.is_file():
         return {}
-    rows = pd.read_parquet(path, columns=["key", "source", "source_bytes"]).dropna()
-    keys, sources, sizes = (rows[column].to_numpy(dtype=object) for column in rows)
-    names = map(file_name, sources)
-    return dict(zip(keys, zip(names, sizes, strict=True), strict=True))
+    columns = ["key", "source", "source_bytes", "source_modified_s"]
+    rows = pd.read_parquet(path, columns=columns).dropna()
+    keys, sources, sizes, times = (rows[column].to_numpy(dtype=object) for column in columns)
+    clips = zip(map(file_name, sources), sizes, times, strict=True)
+    return dict(zip(keys, clips, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,17 @@ import torchaudio.functional
 from av.audio.frame import AudioFrame
 from torch import Tensor
 
+LAYOUT_NAMES = {1: "mono", 2: "stereo"}
+"""Some containers give a number of channels without a name."""
+
 Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 TRUNCATION_TOLERANCE_S = 0.5
+DURATION_IS_KNOWN = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "wav", "flac")
+"""FFmpeg's names of containers that store how long they are; of others it guesses."""
+
+UNREADABLE = "unreadable"
+COMMON_RATE, MAX_RATIO = 48_000, 1000
 
 
 class MediaError(Exception):
@@ -66,8 +75,8 @@ def decode(source: str | Path, content: bytes | None = None, limit_s: float | No
             is decoded all the same, to know how long it is and that it is sound.
 
     Raises:
-        MediaError: "missing clip", "not a file", "corrupt container", "no audio", "empty audio"
-            or "truncated", with the file's name and what was found.
+        MediaError: "missing clip", "not a file", "unreadable", "corrupt container", "no audio",
+            "empty audio" or "truncated", with the file's name and what was found.
     """
     if content is None:
         _check_file(Path(source))
@@ -82,18 +91,21 @@ def decode(source: str | Path, content: bytes | None = None, limit_s: float | No
             for frame in container.decode(stream):
                 mixer.push(frame)
             waveform = mixer.finish()
-            sample_rate, channel_layout = int(stream.rate), stream.layout.name
+            channel_layout = LAYOUT_NAMES.get(stream.layout.nb_channels, stream.layout.name)
+            is_known = container.format.name in DURATION_IS_KNOWN
+    except OSError as error:
+        raise MediaError(UNREADABLE, f"{source}: cannot be read ({error})") from error
     except (av.error.FFmpegError, ValueError, AttributeError) as error:
         # PyAV raises the last two for streams whose codec or layout FFmpeg cannot tell.
         raise MediaError("corrupt container", f"{source}: cannot be decoded ({error})") from error
     if len(waveform) == 0:
         raise MediaError("empty audio", f"{source}: the sound track holds no samples")
-    decoded_s = mixer.num_samples / sample_rate
-    if decoded_s < promised_s - TRUNCATION_TOLERANCE_S:
+    if is_known and mixer.duration_s < promised_s - TRUNCATION_TOLERANCE_S:
         raise MediaError(
-            "truncated", f"{source}: {promised_s:.2f} s of sound announced, {decoded_s:.2f} s found"
+            "truncated",
+            f"{source}: {promised_s:.2f} s of sound announced, {mixer.duration_s:.2f} s found",
         )
-    return Sound(torch.from_numpy(waveform), sample_rate, channel_layout, decoded_s)
+    return Sound(torch.from_numpy(waveform), mixer.sample_rate, channel_layout, mixer.duration_s)
 
 
 def _check_file(path: Path) -> None:
@@ -106,20 +118,26 @@ def _check_file(path: Path) -> None:
 class MonoMixer:
     """Mixes decoded frames down as they come.
 
+    ``sample_rate`` is that of the mix: the frames' own, but for odd ones (22,254 Hz, say), whose
+    ratio to the usual rates is not one of small numbers; those are brought to 48 kHz here.
+
     Args:
         limit_s: Frames that begin after this are counted, not kept; None to keep all.
     """
 
     def __init__(self, limit_s: float | None) -> None:
-        self.num_samples = 0
+        self.duration_s = 0.0
+        self.sample_rate = 0
         self._limit_s = limit_s
+        self._num_samples = 0
         self._pieces: list[Samples] = []
         self._graph: av.filter.Graph | None = None
 
     def push(self, frame: AudioFrame) -> None:
         """Mix one frame."""
-        begins_s = self.num_samples / frame.sample_rate
-        self.num_samples += frame.samples
+        begins_s = self.duration_s
+        self._num_samples += frame.samples
+        self.duration_s = self._num_samples / frame.sample_rate
         if self._limit_s is None or begins_s < self._limit_s:
             if self._graph is None:
                 self._open(frame)
@@ -142,6 +160,10 @@ class MonoMixer:
         )
         # Without rematrix_maxval a float mix is not scaled and can exceed full scale.
         options = "out_chlayout=mono:out_sample_fmt=flt:rematrix_maxval=1.0"
+        self.sample_rate = first.sample_rate
+        if COMMON_RATE // math.gcd(COMMON_RATE, first.sample_rate) > MAX_RATIO:
+            self.sample_rate = COMMON_RATE
+            options += f":out_sample_rate={COMMON_RATE}"
         mixer = self._graph.add("aresample", options)
         self._sink = self._graph.add("abuffersink")
         self._source.link_to(mixer)

@@ -33,16 +33,12 @@ ARCHIVES_SUFFIX = ".archives.json"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a prepared corpus is."""
+    """How far a prepared corpus is; complete once every utterance and archive was read."""
 
     folder: Path
     num_finished: int
     num_utterances: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether every utterance of the corpus is finished."""
-        return self.num_finished == self.num_utterances
+    complete: bool
 
 
 class Preparer:
@@ -63,6 +59,14 @@ class Preparer:
         max_duration_s: float = 30.0,
         num_workers: int | None = None,
     ) -> None:
+        if max_duration_s <= 0:
+            raise InputError(
+                f"preparer.max_duration_s: expected more than 0 s, got {max_duration_s}"
+            )
+        if num_workers is not None and num_workers < 0:
+            raise InputError(
+                f"preparer.num_workers: expected 0 or more, or null, got {num_workers}"
+            )
         self.folder = Path(folder)
         self.sample_rate = sample_rate
         self.max_duration_s = max_duration_s
@@ -104,9 +108,10 @@ class Preparer:
         own = [u for i, u in enumerate(annotations.utterances) if shard.takes(i)]
         try:
             with _exclusive(Path(f"{target}.{shard.name}.lock")):
-                if not _is_current(target, annotations, own, read_done(target)):
+                has_worked = not _is_current(target, annotations, shard, own, read_done(target))
+                if has_worked:
                     self._work(target, annotations, denoiser, shard, own)
-            return self._finish(target, annotations)
+            return self._finish(target, annotations, has_worked)
         except OSError as error:
             raise InputError(
                 f"{target}: could not write the prepared corpus ({error}); make room or name "
@@ -130,7 +135,7 @@ class Preparer:
     ) -> None:
         records = read_records(target)
         done = done_of(records.values())
-        if _is_current(target, annotations, own, done):
+        if _is_current(target, annotations, shard, own, done):
             return
         self.check(denoiser)
         annotations.clips.check()
@@ -154,6 +159,9 @@ class Preparer:
                 bar.update(record.key not in records)
                 journal.append(record, samples)
         if archives:
+            if shard == WHOLE:
+                for state in target.glob(f"*{ARCHIVES_SUFFIX}"):
+                    state.unlink()
             state = target / f"{shard.name}{ARCHIVES_SUFFIX}"
             state.write_text(json.dumps(archives), encoding="utf-8")
 
@@ -172,17 +180,20 @@ class Preparer:
         }
         (target / prepared.META_FILE).write_text(json.dumps(meta, indent=2), encoding="utf-8")
 
-    def _finish(self, target: Path, annotations: Annotations) -> Progress:
+    def _finish(self, target: Path, annotations: Annotations, has_worked: bool) -> Progress:
         num_utterances = len(annotations.utterances)
         with _exclusive(Path(f"{target}.manifest.lock")):
-            if (target / prepared.MANIFEST_FILE).is_file():
-                return Progress(target, num_utterances, num_utterances)
+            # A manifest that another shard wrote meanwhile lacks what this one has done.
+            if (target / prepared.MANIFEST_FILE).is_file() and not has_worked:
+                return Progress(target, num_utterances, num_utterances, True)
             records = read_records(target)
             num_finished = sum(u.key in records for u in annotations.utterances)
-            progress = Progress(target, num_finished, num_utterances)
-            if progress.complete:
+            complete = num_finished == num_utterances and _archives_are_read(
+                target, annotations.clips.state()
+            )
+            if complete:
                 write_manifest(target, annotations, records, self.max_duration_s)
-        return progress
+        return Progress(target, num_finished, num_utterances, complete)
 
 
 def open_prepared(folder: Path) -> PreparedCorpus:
@@ -222,13 +233,31 @@ def _exclusive(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _is_current(target: Path, annotations: Annotations, own: list[Utterance], done: Done) -> bool:
+def _is_current(
+    target: Path, annotations: Annotations, shard: Shard, own: list[Utterance], done: Done
+) -> bool:
     """Whether all utterances are finished and no clip or archive has changed since."""
     if any(u.key not in done for u in own):
         return False
     if not all(is_done(clip, done) for clip in annotations.clips.loose(own)):
         return False
     now = annotations.clips.state()
-    seen = [json.loads(p.read_text("utf-8")) for p in target.glob(f"*{ARCHIVES_SUFFIX}")]
+    return _has_read(target, shard, now) or _archives_are_read(target, now)
+
+
+def _archives_are_read(target: Path, now: dict[str, list[int]]) -> bool:
+    """Whether the whole, or each of a set of shards, has read the archives as they are now.
+
+    An utterance may have two clips in an archive, so that a record alone does not say so.
+    """
     # Raw archives may be removed once they are prepared.
-    return not now or (bool(seen) and all(now.items() <= then.items() for then in seen))
+    if not now or _has_read(target, WHOLE, now):
+        return True
+    names = [path.name.removesuffix(ARCHIVES_SUFFIX) for path in target.glob(f"*{ARCHIVES_SUFFIX}")]
+    counts = {int(name.rpartition("-")[2]) for name in names if name != WHOLE.name}
+    return any(all(_has_read(target, Shard(i, n), now) for i in range(n)) for n in counts)
+
+
+def _has_read(target: Path, shard: Shard, now: dict[str, list[int]]) -> bool:
+    path = target / f"{shard.name}{ARCHIVES_SUFFIX}"
+    return path.is_file() and now.items() <= json.loads(path.read_text("utf-8")).items()

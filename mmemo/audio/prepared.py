@@ -85,7 +85,8 @@ class PreparedCorpus:
     ) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
         if audio_file not in self._maps:
             path = self.folder / audio_file
-            self._maps[audio_file] = np.memmap(path, dtype="<i2", mode="r")
+            size = path.stat().st_size // BYTES_PER_SAMPLE
+            self._maps[audio_file] = np.memmap(path, dtype="<i2", mode="r", shape=(size,))
         samples: np.ndarray[tuple[int], np.dtype[np.int16]] = self._maps[audio_file][
             offset : offset + num_samples
         ]
@@ -103,6 +104,22 @@ class PreparedCorpus:
 
         samples = self._samples(audio_file, offset, num_samples)
         return torch.from_numpy(samples.astype(np.float32)) / FULL_SCALE
+
+    def check_size(self) -> None:
+        """Find files that are missing or were cut short, as by an interrupted copy.
+
+        Raises:
+            InputError: If one is.
+        """
+        ends = (self.kept["offset"] + self.kept["num_samples"]).groupby(self.kept["audio_file"])
+        for audio_file, end in ends.max().items():
+            path = self.folder / str(audio_file)
+            found = path.stat().st_size if path.is_file() else 0
+            if found < end * BYTES_PER_SAMPLE:
+                raise InputError(
+                    f"{path}: expected at least {end * BYTES_PER_SAMPLE} bytes of prepared sound, "
+                    f"found {found}; copy the folder again, or remove it and run `mmemo prepare`"
+                )
 
     def damaged(self) -> list[str]:
         """Keys of the kept utterances whose samples are not those that were written."""

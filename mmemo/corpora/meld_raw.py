@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mmemo.corpora.clips import ClipArchive, ClipFiles, ClipSource, NoClips, refusal
+from mmemo.corpora.clip_archive import ClipArchive, refusal
+from mmemo.corpora.clips import ClipFiles, ClipSource, NoClips
 from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
 
@@ -51,12 +52,21 @@ class MeldRaw:
         self.use_final_videos = use_final_videos
 
     def clips_folder(self, split: str) -> Path | None:
-        """Folder of a split's clips, in the root or one folder below; None where it is packed."""
+        """Folder of a split's clips; None where it is packed."""
+        found = self._find(LAYOUT[split].clips)
+        return found if found is not None and found.is_dir() else None
+
+    def archive(self, split: str) -> Path | None:
+        """Archive of a split's clips; None where there is none."""
+        found = self._find(LAYOUT[split].archive)
+        return found if found is not None and found.is_file() else None
+
+    def _find(self, name: str) -> Path | None:
+        """What has a name in the root or one folder below."""
         if self.root is None:
             return None
-        name = LAYOUT[split].clips
         candidates = [self.root / name, *sorted(self.root.glob(f"*/{name}"))]
-        return next((path for path in candidates if path.is_dir()), None)
+        return next((path for path in candidates if path.exists()), None)
 
     def clip_path(self, split: str, name: str) -> Path:
         """Where a clip lies, or would lie if its archive were unpacked."""
@@ -64,7 +74,10 @@ class MeldRaw:
         return folder / name
 
     def clip_source(self, split: str, utterances: Iterable[Utterance]) -> ClipSource:
-        """Folder or archive that a split's clips are read from."""
+        """Folder or archive that a split's clips are read from.
+
+        The archive where both are there: a folder beside it may have been unpacked in part.
+        """
         names = {u.key: self._names(u.media_path.name) for u in utterances}
         layout = LAYOUT[split]
         if self.root is None:
@@ -72,11 +85,11 @@ class MeldRaw:
                 "corpus.root: expected the folder of MELD.Raw, got none; give it with "
                 "corpus.root=DIR"
             )
+        archive = self.archive(split)
+        if archive is not None:
+            return ClipArchive(archive, names, CLIP_NAME)
         if self.clips_folder(split) is not None:
             return ClipFiles(names)
-        archive = self.root / layout.archive
-        if archive.is_file():
-            return ClipArchive(archive, names, CLIP_NAME)
         found = "found a file" if (self.root / layout.clips).exists() else "found neither"
         return NoClips(
             f"{self.root / layout.clips}: expected the folder with the clips of the split "
@@ -104,14 +117,15 @@ class MeldRaw:
                 "corpus.root: expected the folder of MELD.Raw, or corpus.annotations with that "
                 "of its CSVs, got neither; give one of them"
             )
-        folder = self.clips_folder(split)
+        folder, archive = self.clips_folder(split), self.archive(split)
         places = [self.root, *([folder.parent, folder] if folder else [])]
+        places += [archive.parent] if archive else []
         for place in places:
             if (place / name).is_file():
                 return str(place / name), place / name
-        packed = _read_packed(self.root / LAYOUT[split].archive, name)
+        packed = _read_packed(archive, name) if archive else None
         if packed is not None:
-            return f"{self.root / LAYOUT[split].archive}:{name}", packed
+            return f"{archive}:{name}", packed
         raise _not_found(
             self.root / name,
             "put the CSVs of MELD.Raw beside the clips, or name their folder with "
@@ -126,8 +140,6 @@ def _not_found(path: Path, remedy: str) -> InputError:
 
 def _read_packed(archive: Path, name: str) -> io.BytesIO | None:
     """A CSV that stands only inside an archive; it is looked for up to the archive's end."""
-    if not archive.is_file():
-        return None
     try:
         with tarfile.open(archive, "r|gz") as members:
             for member in members:

@@ -101,7 +101,7 @@ class EmotionDataModule(lightning.LightningDataModule):
 
     Raises:
         InputError: If a split has no utterance of these classes, two splits share one, or the
-            prepared rate is not the audio encoder's.
+            prepared rate is not the audio encoder's, or prepared sound is missing.
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class EmotionDataModule(lightning.LightningDataModule):
                 f"{audio_encoder.sample_rate} Hz, got {prepared.sample_rate} Hz; set "
                 f"preparer.sample_rate={audio_encoder.sample_rate}"
             )
+        prepared.check_size()
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
