@@ -145,11 +145,14 @@ def compare_counts(
 
 
 def find_gaps(table: pd.DataFrame) -> tuple[SplitGaps, ...]:
-    """Find ids that are left out.
+    """Find ids that are left out; nothing where a corpus' keys are not made of such ids.
 
     Utterances are expected from the corpus' lowest utterance id (0 in MELD) up to the highest of
     their dialogue, dialogues from the split's lowest id up to its highest.
     """
+    ids = zip(table["split"], table["dialogue_id"], table["utterance_id"], strict=True)
+    if list(table["key"]) != [f"{split}/dia{d}_utt{u}" for split, d, u in ids]:
+        return ()
     first = int(table["utterance_id"].min())
     found = []
     for split in splits_of(table):

@@ -79,6 +79,7 @@ def audit_table(rows: pd.DataFrame, label_column: str) -> pd.DataFrame:
         table[column] = pd.to_numeric(table[column]).astype("Int64")
     for column in ("start_s", "end_s"):
         table[column] = pd.to_numeric(table[column]).astype(float)
+    table["speaker"] = table["speaker"].replace("", None)
     table["label"] = table[label_column].fillna("none")
     table["text"] = table["transcript"].map(normalise_transcript)
     return table
@@ -113,7 +114,7 @@ def audit_corpus(
         scores += baselines.score_baselines(rows, classes, name)
     return Audit(
         splits=split_counts,
-        num_unusable={count.split: num_unusable.get(count.split, 0) for count in split_counts},
+        num_unusable={count.split: 0 for count in split_counts} | dict(num_unusable),
         num_repaired=None if num_repaired is None else dict(num_repaired),
         official_differences=differences,
         gaps=counts.find_gaps(table),

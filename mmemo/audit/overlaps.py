@@ -146,8 +146,9 @@ def _labels_by_text(rows: pd.DataFrame, column: str) -> dict[str, Counter[str]]:
 
 
 def shared_speakers(table: pd.DataFrame) -> tuple[SharedValues, ...]:
-    """Count shared speakers, by name."""
-    return _shared_values(table, "speakers", list(table["speaker"]))
+    """Count shared speakers, by name; rows without one are left out."""
+    known = table.dropna(subset=["speaker"])
+    return _shared_values(known, "speakers", list(known["speaker"]))
 
 
 def shared_episodes(table: pd.DataFrame) -> tuple[SharedValues, ...]:

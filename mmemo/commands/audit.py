@@ -55,6 +55,11 @@ def run(cfg: DictConfig) -> None:
         audited = _audit_prepared(PreparedCorpus(Path(cfg.prepared)), labels)
     else:
         audited = _audit_annotations(instantiate(cfg.corpus, _convert_="all").read(), labels, cfg)
+    if not any(split.num_in_label_set for split in audited.audit.splits):
+        raise InputError(
+            f"labels={labels.name}: expected rows of {', '.join(labels.classes)} in the corpus "
+            f"{audited.corpus}, found none; choose other labels"
+        )
     document = _document(audited, labels)
     name = f"{audited.corpus}-{labels.name}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
     folder = output / "audit" / name
@@ -72,7 +77,8 @@ def _audit_annotations(annotations: Annotations, labels: LabelSet, cfg: DictConf
     table = audit_table(annotations.frame(), labels.column)
     num_unusable = _by_split(skip.split for skip in annotations.skips)
     audit = audit_corpus(annotations.corpus, table, labels, num_unusable, annotations.num_repaired)
-    source = cfg.corpus.get("annotations") or cfg.corpus.get("root") or annotations.corpus
+    places = (cfg.corpus.get(name) for name in ("csv", "annotations", "root", "folder"))
+    source = next((place for place in places if place), annotations.corpus)
     return _Audited(annotations.corpus, str(source), audit)
 
 

@@ -123,6 +123,12 @@ def check_settings(
             f"data.max_duration_s: expected at most the audio encoder's fixed_duration_s "
             f"({audio.fixed_samples / audio.sample_rate} s), got {cfg.data.max_duration_s} s"
         )
+    if cfg.data.max_duration_s > preparer.max_duration_s:
+        raise InputError(
+            f"data.max_duration_s: expected at most preparer.max_duration_s "
+            f"({preparer.max_duration_s:g} s), where sound is cut before, got "
+            f"{cfg.data.max_duration_s:g} s; raise that one too"
+        )
     for name in ("batch_size", "eval_batch_size"):
         if cfg.data[name] < 1:
             raise InputError(f"data.{name}: expected at least 1, got {cfg.data[name]}")

@@ -65,7 +65,6 @@ def write_data_card(
     counts = state_counts(datamodule.states)
     skipped = datamodule.states[datamodule.states["status"] == "skipped"]
     listed = skipped[skipped["reason"] != CLASS_EXCLUDED]
-    max_samples = max_duration_s * prepared.sample_rate
     rows = {split: data.rows for split, data in datamodule.datasets.items()}
     card = {
         "prepared": {
@@ -80,7 +79,9 @@ def write_data_card(
         "classes": {split: _class_counts(datamodule, split) for split in SPLITS},
         "colours": datamodule.labels.colours,
         "max_duration_s": max_duration_s,
-        "num_cut": {s: int((r["num_samples"] > max_samples).sum()) for s, r in rows.items()},
+        "num_cut": {
+            s: int((r["source_duration_s"] > max_duration_s).sum()) for s, r in rows.items()
+        },
         "skipped": listed[["key", "reason", "detail"]].to_dict("records"),
     }
     folder.data_file.write_text(json.dumps(card, indent=2), encoding="utf-8")

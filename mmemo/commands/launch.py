@@ -31,6 +31,7 @@ PATH_KEYS = (
     "corpus.folder",
     "denoiser.checkpoint_dir",
     "preparer.folder",
+    "feature_cache.folder",
 )
 CHECKPOINT_KEYS = ("audio_encoder.checkpoint", "text_encoder.checkpoint")
 
@@ -95,7 +96,9 @@ def _readable_by_hydra(override: str) -> str:
         return override
     if value.startswith("~"):
         return f"{key}='{Path(value).expanduser()}'"
-    return f"{key}='{value}'" if key in ("run", "resume", "prepared") and value else override
+    is_run = key in ("run", "resume", "prepared") and value
+    is_path = key in PATH_KEYS and Path(value).exists()
+    return f"{key}='{value}'" if is_run or is_path else override
 
 
 def _make_paths_absolute(cfg: DictConfig) -> None:

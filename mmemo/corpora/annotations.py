@@ -34,11 +34,6 @@ class Annotations:
     variant: str = ""
     split_origin: str = "its own"
 
-    @property
-    def num_rows(self) -> int:
-        """Rows read: usable and skipped."""
-        return len(self.utterances) + len(self.skips)
-
     def frame(self) -> pd.DataFrame:
         """The usable rows as a table: a column for each field of an utterance."""
         columns = [f.name for f in fields(Utterance)]

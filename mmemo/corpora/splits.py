@@ -66,6 +66,7 @@ class GroupDisjointSplit:
         num_val_folds: At least 2.
         test_fold: Which fold is tested, from 0; over all of them each group is tested once.
         seed: The same seed gives the same folds.
+        option: Where these settings stand, for messages.
     """
 
     leaky = False
@@ -78,19 +79,21 @@ class GroupDisjointSplit:
         num_val_folds: int,
         test_fold: int,
         seed: int,
+        option: str = "split",
     ) -> None:
         for setting, value in (
             ("num_test_folds", num_test_folds),
             ("num_val_folds", num_val_folds),
         ):
             if value < 2:
-                raise InputError(f"split.{setting}: expected at least 2, got {value}")
+                raise InputError(f"{option}.{setting}: expected at least 2, got {value}")
         if not 0 <= test_fold < num_test_folds:
             raise InputError(
-                f"split.test_fold: expected 0 to {num_test_folds - 1} (split.num_test_folds is "
-                f"{num_test_folds}), got {test_fold}"
+                f"{option}.test_fold: expected 0 to {num_test_folds - 1} "
+                f"({option}.num_test_folds is {num_test_folds}), got {test_fold}"
             )
         self.name = name
+        self.option = option
         self.group_columns = list(group_columns)
         self.num_test_folds = num_test_folds
         self.num_val_folds = num_val_folds
@@ -144,14 +147,14 @@ class GroupDisjointSplit:
             raise InputError(
                 f"split={self.name}: expected at least {num_folds} groups of one "
                 f"{' and '.join(self.group_columns)}, one for each fold, got {num_groups}; lower "
-                "split.num_test_folds or split.num_val_folds"
+                f"{self.option}.num_test_folds or {self.option}.num_val_folds"
             )
         rarest = int(pd.Series(labels[indices]).value_counts().min())
         if rarest < num_folds:
             raise InputError(
                 f"split={self.name}: expected at least {num_folds} utterances of every class, one "
-                f"for each fold, got {rarest} of one; lower split.num_test_folds or "
-                "split.num_val_folds, or choose other labels"
+                f"for each fold, got {rarest} of one; lower {self.option}.num_test_folds or "
+                f"{self.option}.num_val_folds, or choose other labels"
             )
         folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=self.seed)
         dealt = list(folds.split(indices, labels[indices], groups[indices]))
@@ -165,7 +168,7 @@ class GroupDisjointSplit:
             if absent:
                 raise InputError(
                     f"split={self.name}: expected every class in every split, {split} lacks "
-                    f"{', '.join(sorted(absent))}; choose another split.seed or fewer folds"
+                    f"{', '.join(sorted(absent))}; choose another {self.option}.seed or fewer folds"
                 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from mmemo.corpora.splits import GroupDisjointSplit
 from mmemo.corpora.text_table import read_text_table
 from mmemo.corpora.utterance import SPLITS, Skip, Utterance
 from mmemo.errors import InputError
+
+log = logging.getLogger(__name__)
 
 REQUIRED = ("path", "transcript", "emotion")
 OPTIONAL = ("split", "speaker", "dialogue", "order", "sentiment")
@@ -55,8 +58,9 @@ class TableCorpus:
                 f"corpus.columns: expected some of {', '.join(REQUIRED + OPTIONAL)}, got "
                 f"{', '.join(unknown)}; write corpus.columns.emotion=NAME_IN_THE_FILE"
             )
-        self.columns = {name: name for name in REQUIRED + OPTIONAL} | dict(columns or {})
-        self.emotions = {k.lower(): v.lower() for k, v in (emotions or {}).items()}
+        named = {key: found for key, found in (columns or {}).items() if found is not None}
+        self.columns = {name: name for name in REQUIRED + OPTIONAL} | named
+        self.emotions = {str(k).lower(): str(v).lower() for k, v in (emotions or {}).items()}
         self.num_test_folds = num_test_folds
         self.num_val_folds = num_val_folds
         self.seed = seed
@@ -89,6 +93,7 @@ class TableCorpus:
             utterances=tuple(self._utterance(row) for row in self._with_ids(rows)),
             clips=ClipFiles(),
             skips=tuple(self._skip(row) for row in _as_text(table[~filled])),
+            variant=str(self.root),
             split_origin=origin,
         )
 
@@ -99,10 +104,24 @@ class TableCorpus:
         table = read_text_table(str(self.csv), self.csv, required, remedy)
         present = {c: table[found] for c, found in self.columns.items() if found in table}
         rows = pd.DataFrame({c: cells.str.strip() for c, cells in present.items()})
+        self._check_lines(rows)
+        unfilled = [c for c in OPTIONAL if c in rows and (rows[c] == "").all()]
+        rows = rows.drop(columns=unfilled)
         emotion = rows["emotion"].str.lower()
         rows["emotion"] = emotion.map(self.emotions).fillna(emotion)
         rows["line"] = range(2, len(rows) + 2)
         return rows
+
+    def _check_lines(self, rows: pd.DataFrame) -> None:
+        """A quotation mark that is not closed makes one row of several."""
+        for column in rows:
+            broken = rows[rows[column].str.contains("\n", regex=False)]
+            if not broken.empty:
+                raise InputError(
+                    f"{self.csv}, row {broken.index[0] + 2}: expected one line in {column}, got "
+                    f"several ({broken[column].iloc[0][:60]!r}…); close or double the quotation "
+                    "marks of that row"
+                )
 
     def _with_splits(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         if "split" in rows:
@@ -116,23 +135,24 @@ class TableCorpus:
                 )
             return rows.assign(split=split), "its own"
         group = next((c for c in ("speaker", "dialogue") if c in rows), "line")
-        # Rare emotions share a stratum: most likely they are not among the classes.
-        counts = rows["emotion"].map(rows["emotion"].value_counts())
-        folds = max(self.num_test_folds, self.num_val_folds)
-        pooled = rows.assign(
-            key=rows["path"], split="", stratum=rows["emotion"].where(counts > 2 * folds, "")
-        )
-        protocol = GroupDisjointSplit(
-            "table", [group], self.num_test_folds, self.num_val_folds, 0, self.seed
-        )
+        # Rare emotions are dealt with the most frequent one: too few for a stratum of their own.
+        counts = rows["emotion"].value_counts()
+        is_rare = rows["emotion"].map(counts) < self.num_test_folds + self.num_val_folds
+        stratum = rows["emotion"].mask(is_rare, counts.index[0])
+        pooled = rows.assign(key=rows["path"], split="", stratum=stratum)
+        folds = (self.num_test_folds, self.num_val_folds)
+        protocol = GroupDisjointSplit("table", [group], *folds, 0, self.seed, option="corpus")
         try:
             split = protocol.assign(pooled, "stratum")["split"]
         except InputError as error:
             raise InputError(
                 f"{self.csv}: expected a column 'split', or rows that a split by {group} can be "
-                f"made of ({error}); add that column, or set corpus.num_test_folds and "
-                "corpus.num_val_folds lower"
+                f"made of ({error}); add that column, or follow what the brackets say"
             ) from error
+        for name in SPLITS:
+            absent = sorted(set(rows["emotion"]) - set(rows["emotion"][split.to_numpy() == name]))
+            if absent:
+                log.warning("%s: the split '%s' has no %s", self.csv.name, name, ", ".join(absent))
         origin = f"made here, by {'row' if group == 'line' else group}, seed {self.seed}"
         return rows.assign(split=split.to_numpy()), origin
 
@@ -141,10 +161,17 @@ class TableCorpus:
         dialogue = rows["dialogue"] if "dialogue" in rows else rows["line"]
         dialogue_id = pd.Series(pd.factorize(dialogue)[0], index=rows.index)
         position = rows.groupby(dialogue_id).cumcount()
-        copies = rows.groupby("path").cumcount()
-        suffix = copies.map(lambda copy: f" ({copy + 1})" if copy else "")
-        order = rows.get("order", position)
-        rows = rows.assign(key=rows["path"] + suffix, dialogue_id=dialogue_id, utterance_id=order)
+        is_copy = rows["path"].duplicated()
+        numbered = [
+            f"{path} (row {line})" for path, line in zip(rows["path"], rows["line"], strict=True)
+        ]
+        order = [str(place) for place in position]
+        if "order" in rows:
+            given = [found.removesuffix(".0") for found in rows["order"]]
+            order = [found or place for found, place in zip(given, order, strict=True)]
+        rows = rows.assign(
+            key=rows["path"].mask(is_copy, numbered), dialogue_id=dialogue_id, utterance_id=order
+        )
         return _as_text(rows)
 
     def _utterance(self, row: dict[str, str]) -> Utterance:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,9 @@ class FeatureCache:
 
 def _digest(encoder: nn.Module, settings: str, datamodule: EmotionDataModule) -> str:
     max_samples = datamodule.datasets["train"].max_samples
-    digest = hashlib.sha256(f"{settings} {datamodule.prepared.digest()} {max_samples}".encode())
+    versions = [f"{name} {version(name)}" for name in ("mmemo", "torch", "transformers")]
+    made_of = [settings, datamodule.prepared.digest(), str(max_samples), *versions]
+    digest = hashlib.sha256("\n".join(made_of).encode())
     for name, values in sorted(encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(values.cpu().contiguous().numpy().tobytes())

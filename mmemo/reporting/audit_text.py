@@ -43,7 +43,11 @@ def _split_lines(document: dict[str, Any]) -> list[str]:
         cells = [split[f"num_{name}"] for split in splits]
         lines.append(_line(name, cells, notes.get(name, "")))
     if any(document["num_unusable"].values()):
-        lines.append(_line("rows left out (empty cells)", document["num_unusable"].values()))
+        counts = document["num_unusable"]
+        known = [split["split"] for split in splits]
+        lines.append(_line("rows left out (empty cells)", [counts[name] for name in known]))
+        if others := sum(n for name, n in counts.items() if name not in known):
+            lines.append(_line("  and of no known split", [others]))
     for label in labels:
         cells = [split["labels"].get(label, 0) for split in splits]
         lines.append(_line(f"  {label}", cells, notes.get(label, "")))
@@ -51,10 +55,18 @@ def _split_lines(document: dict[str, Any]) -> list[str]:
     return [
         *lines,
         _line(f"in the label set '{document['protocol']['labels']}'", in_set),
+        *_gap_lines(gaps),
+        *_duration_lines(spans, limits, "spans"),
+    ]
+
+
+def _gap_lines(gaps: list[dict[str, Any]]) -> list[str]:
+    if not gaps:
+        return []
+    return [
         _line("dialogue ids left out", [gap["num_missing_dialogues"] for gap in gaps]),
         _line("dialogues that lack utterances", [gap["num_dialogues_with_gaps"] for gap in gaps]),
         _line("utterances that they lack", [gap["num_missing_utterances"] for gap in gaps]),
-        *_duration_lines(spans, limits, "spans"),
     ]
 
 
@@ -86,12 +98,14 @@ def _duration_lines(durations: dict[str, Any], limits: dict[str, Any], what: str
 
 
 def _pair_lines(document: dict[str, Any]) -> list[str]:
-    speakers = document["shared_speakers"]
-    lines = [
-        _line("shared", [f"{pair['split']} in {pair['other']}" for pair in speakers]),
-        _line("speakers", [_of(p["num_shared_values"], p["num_values"]) for p in speakers]),
-        _line("  rows of them", [_share(p["num_shared_rows"], p["num_rows"]) for p in speakers]),
-    ]
+    names = dict.fromkeys(f"{p['split']} in {p['other']}" for p in document["shared_transcripts"])
+    lines = [_line("shared", list(names))]
+    if speakers := document["shared_speakers"]:
+        rows = [_share(p["num_shared_rows"], p["num_rows"]) for p in speakers]
+        cells = [_of(p["num_shared_values"], p["num_values"]) for p in speakers]
+        lines += [_line("speakers", cells), _line("  rows of them", rows)]
+    else:
+        lines.append(_line("speakers", ["not annotated"]))
     episodes = document["shared_episodes"]
     if episodes:
         cells = [_of(pair["num_shared_values"], pair["num_values"]) for pair in episodes]

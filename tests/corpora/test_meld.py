@@ -24,7 +24,7 @@ def test_times_are_parsed(text: str, seconds: float | None) -> None:
 def test_reads_utterances_of_all_splits(make_meld: MeldMaker) -> None:
     root = make_meld(clips=False)
     annotations = MeldCorpus(root).read()
-    assert annotations.num_rows == 15
+    assert len(annotations.utterances) == 15
     first = annotations.utterances[0]
     assert first.key == "train/dia0_utt0"
     assert first.media_path == root / "train_splits" / "dia0_utt0.mp4"
@@ -45,7 +45,7 @@ def test_a_row_without_its_text_is_a_recorded_skip(make_meld: MeldMaker) -> None
     annotations = MeldCorpus(root).read()
     (skip,) = annotations.skips
     assert (skip.split, skip.reason, skip.detail) == ("train", "missing field", "Utterance empty")
-    assert annotations.num_rows == 12
+    assert len(annotations.utterances) + len(annotations.skips) == 12
 
 
 def test_mojibake_free_text_and_word_nan_survive(make_meld: MeldMaker) -> None:

@@ -94,13 +94,13 @@ def test_rows_without_a_needed_cell_are_skips(tmp_path: Path) -> None:
         ("a/1.wav", "val", "missing field", "emotion empty"),
         ("row4", "none", "missing field", "path empty"),
     ]
-    assert annotations.num_rows == 3
+    assert len(annotations.utterances) == 1
 
 
 def test_a_file_named_twice_gets_two_keys(tmp_path: Path) -> None:
     rows = [row(0, split="train"), row(0, split="train")]
     annotations = TableCorpus(write(tmp_path / "own.csv", rows)).read()
-    assert [u.key for u in annotations.utterances] == ["a/0.wav", "a/0.wav (2)"]
+    assert [u.key for u in annotations.utterances] == ["a/0.wav", "a/0.wav (row 3)"]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,8 @@ def test_a_file_named_twice_gets_two_keys(tmp_path: Path) -> None:
         ([row(0, speaker="Ada")], {}, r"expected a column 'split', or rows that a split by speak"),
         ([row(0)], {"columns": {"speaker": "who"}}, r"missing who"),
         ([row(0)], {"columns": {"mood": "label"}}, r"corpus\.columns: expected some of .*got mood"),
+        ([row(0, transcript="Hi,\nyou", split="train")], {}, r"row 2: expected one line in trans"),
+        ([row(0)], {"num_test_folds": 1}, r"corpus\.num_test_folds: expected at least 2, got 1"),
         ([row(0, transcript="")], {}, r"expected at least one row with path, transcript, emotion"),
     ],
 )
@@ -124,3 +126,31 @@ def test_faults_are_named(tmp_path: Path, rows: Rows, options: dict, message: st
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"found nothing; give it with corpus\.csv=FILE"):
         TableCorpus(tmp_path / "none.csv").read()
+
+
+def test_rare_emotions_do_not_hinder_the_split(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    emotions = ["joy", "anger"] * 30
+    rows = [row(i, emotion=emotions[i], speaker=f"s{i % 6}") for i in range(60)]
+    rows.append(row(60, emotion="confused", speaker="s0"))
+    corpus = TableCorpus(write(tmp_path / "own.csv", rows), num_test_folds=3, num_val_folds=2)
+    found = splits(corpus.read().utterances)
+    assert sorted(found.values()).count("train") >= 20
+    assert "has no confused" in caplog.text
+
+
+def test_optional_columns_may_be_empty(tmp_path: Path) -> None:
+    rows = [row(i, speaker="", dialogue=f"d{i // 5}", order="", split="") for i in range(30)]
+    for number, order in ((0, "7"), (1, "8.0")):
+        rows[number]["order"] = order
+    corpus = TableCorpus(write(tmp_path / "own.csv", rows), num_test_folds=3, num_val_folds=2)
+    annotations = corpus.read()
+    assert annotations.split_origin == "made here, by dialogue, seed 0"
+    assert [u.utterance_id for u in annotations.utterances[:4]] == [7, 8, 2, 3]
+
+
+def test_one_folder_is_not_taken_for_another(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.csv", [row(0, split="train")])
+    variants = {TableCorpus(path, root=tmp_path / name).read().variant for name in ("a", "b")}
+    assert len(variants) == 2

@@ -1,0 +1,140 @@
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmemo.audio import clip_worker
+from mmemo.audio.journal import JournalWriter, Record, Shard
+from mmemo.audio.media import MediaError, Sound, decode
+from mmemo.audio.preparation import Preparer
+from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.demo_clips import write_clip
+from mmemo.corpora.meld import MeldCorpus
+from mmemo.errors import InputError
+from tests.audio.conftest import pack
+from tests.conftest import CLIP_RATE, MeldMaker, tone
+
+
+def rewrite(path: Path, duration_s: float) -> None:
+    write_clip(path, tone(200.0, duration_s)[None], CLIP_RATE, "mono", (0, 0, 0))
+
+
+def test_a_clip_of_the_same_size_that_was_changed_is_prepared_again(
+    make_meld: MeldMaker, tmp_path: Path
+) -> None:
+    root = make_meld()
+    clip = root / "train_splits" / "dia0_utt1.mp4"
+    preparer = Preparer(tmp_path / "p", num_workers=0)
+    before = preparer.prepare(MeldCorpus(root).read(), None)
+    size = clip.stat().st_size
+    rewrite(clip, 0.2)
+    clip.write_bytes(clip.read_bytes().ljust(size, b"\0"))
+    os.utime(clip, (1, 1))
+    after = preparer.prepare(MeldCorpus(root).read(), None)
+    lengths = [
+        c.kept.set_index("key").loc["train/dia0_utt1", "num_samples"] for c in (before, after)
+    ]
+    assert lengths[1] < lengths[0]
+
+
+def test_shards_that_overlap_in_time_leave_a_true_manifest(
+    make_meld: MeldMaker, tmp_path: Path
+) -> None:
+    root = make_meld()
+    annotations = MeldCorpus(root).read()
+    preparer = Preparer(tmp_path / "p", num_workers=0)
+    for index in range(2):
+        preparer.prepare_shard(annotations, None, Shard(index, 2))
+    for clip in root.glob("*/*.mp4"):
+        rewrite(clip, 0.6)
+        os.utime(clip, (1, 1))
+    write = JournalWriter.append
+    meanwhile = []
+
+    def append(writer: JournalWriter, record: Record, samples: bytes) -> None:
+        if not meanwhile:
+            meanwhile.append(True)
+            preparer.prepare_shard(annotations, None, Shard(1, 2))
+        write(writer, record, samples)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JournalWriter, "append", append)
+        progress = preparer.prepare_shard(annotations, None, Shard(0, 2))
+    kept = PreparedCorpus(progress.folder).kept
+    np.testing.assert_allclose(kept["num_samples"] / 16_000, 0.6, atol=0.05)
+
+
+def test_a_killed_shard_still_finds_the_better_clips(make_meld: MeldMaker, tmp_path: Path) -> None:
+    root = make_meld()
+    folder = root / "output_repeated_splits_test"
+    for index in range(5):
+        rewrite(folder / f"zz_{index}.mp4", 0.6)
+    pack(root)
+    with tarfile.open(root / "test.tar.gz") as packed:
+        packed.extractall(tmp_path / "again", filter="data")
+    names = sorted((tmp_path / "again").glob("*/*.mp4"))
+    with tarfile.open(root / "test.tar.gz", "w:gz") as archive:
+        for path in names:
+            final = path.name.replace("zz_", "final_videos_testdia0_utt")
+            archive.add(path, f"output_repeated_splits_test/{final}")
+    annotations = MeldCorpus(root, use_final_videos=True).read()
+    preparer = Preparer(tmp_path / "p", num_workers=0)
+    preparer.prepare_shard(annotations, None, Shard(0, 2))
+    write = JournalWriter.append
+
+    def append_until_killed(writer: JournalWriter, record: Record, samples: bytes) -> None:
+        if "final" in record.source:
+            raise KeyboardInterrupt
+        write(writer, record, samples)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JournalWriter, "append", append_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            preparer.prepare_shard(annotations, None, Shard(1, 2))
+    progress = preparer.prepare_shard(annotations, None, Shard(1, 2))
+    assert progress.complete
+    kept = PreparedCorpus(progress.folder).kept
+    assert kept.loc[kept["split"] == "test", "source"].str.contains("final_videos").all()
+
+
+def test_an_archive_goes_before_a_folder_that_was_unpacked_in_part(
+    make_meld: MeldMaker, tmp_path: Path
+) -> None:
+    root = make_meld()
+    pack(root)
+    (root / "train_splits").mkdir()
+    assert (
+        len(Preparer(tmp_path / "p", num_workers=0).prepare(MeldCorpus(root).read(), None).kept)
+        == 15
+    )
+
+
+def test_a_clip_that_could_not_be_read_is_tried_again(
+    make_meld: MeldMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotations = MeldCorpus(make_meld()).read()
+    preparer = Preparer(tmp_path / "p", num_workers=0)
+
+    def refuse(source: str, *_: object) -> Sound:
+        if "utt2" in source:
+            raise MediaError("unreadable", f"{source}: cannot be read (stale file handle)")
+        return decode(source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clip_worker, "decode", refuse)
+        assert len(preparer.prepare(annotations, None).kept) == 12
+    assert len(preparer.prepare(annotations, None).kept) == 15
+
+
+def test_sound_that_a_copy_cut_short_is_refused(make_meld: MeldMaker, tmp_path: Path) -> None:
+    corpus = Preparer(tmp_path / "p", num_workers=0).prepare(MeldCorpus(make_meld()).read(), None)
+    audio = corpus.folder / "audio.i16"
+    corpus.check_size()
+    audio.write_bytes(audio.read_bytes()[:-1])
+    with pytest.raises(
+        InputError, match=r"audio\.i16: expected at least \d+ bytes of prepared sound"
+    ):
+        corpus.check_size()
+    assert PreparedCorpus(corpus.folder).damaged() == [corpus.kept.iloc[-1]["key"]]
