@@ -50,3 +50,20 @@ def test_every_row_read_is_kept_or_skipped(cli: Cli, tones: Path, tmp_path: Path
     printed = cli("prepare", *arguments, *labels, "min_duration_s=0.5").stdout
     assert "labels=two: 0 of 45 rows kept, 45 skipped" in printed
     assert "shorter than min_duration_s" in printed
+
+
+def test_shards_run_side_by_side_on_a_cluster_launcher(
+    fresh_cli: Cli, cli: Cli, tones: Path, tmp_path: Path
+) -> None:
+    arguments = [f"corpus.root={tones}", f"cache_dir={tmp_path / 'cache'}", "denoiser=off"]
+    arguments += ["preparer.num_workers=0"]
+    launcher = ["-m", "shard=0,1", "shards=2", "hydra/launcher=submitit_local"]
+    fresh_cli("prepare", *arguments, *launcher)
+    (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*-30s")
+    assert sorted(p.name for p in folder.glob("*.i16")) == ["audio-0-of-2.i16", "audio-1-of-2.i16"]
+    assert len(pd.read_parquet(folder / "manifest.parquet")) == 45
+    printed = cli("prepare", *arguments).stdout
+    assert "44 of 45 rows kept" in printed
+    assert not (folder / "audio.i16").exists(), "there was nothing left to do"
+    done = cli("prepare", *arguments, "shard=2", "shards=2", expect=1)
+    assert "shard: expected a number from 0 to 1, one less than shards=2, got 2" in done.stderr
