@@ -50,6 +50,8 @@ def launch(command: str, overrides: list[str]) -> None:
     jobs run first.
     """
     overrides = [_readable_by_hydra(override) for override in overrides]
+    # Hydra reads no override behind a flag that stands behind another override.
+    overrides.sort(key=lambda argument: argument not in ("-m", "--multirun"))
     folder, name = config_dir(), command
     try:
         if command == "train":
