@@ -51,7 +51,7 @@ class Sound:
     Args:
         waveform: (T,) float32 in [-1, 1], all channels mixed down; its beginning, where a limit
             was given.
-        sample_rate: In Hz, the file's own.
+        sample_rate: In Hz, the file's own; 48 kHz for the odd ones that ``MonoMixer`` tells of.
         channel_layout: FFmpeg's name of the file's layout ("mono", "stereo", "5.1").
         duration_s: Of the whole sound track, as decoded.
     """
