@@ -1,7 +1,13 @@
-"""How long MELD's clips are, for benchmarks that need its shape and not its content."""
+"""How long MELD's clips are, for benchmarks that need its shape and not its content.
+
+    python benchmarks/meld_durations.py FACTS
+
+writes the recorded lengths anew from a list of the real ones.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +64,7 @@ def record(facts: Path) -> None:
         parts = np.array_split(durations_s, NUM_PARTS)
         columns[f"{layout}_s"] = np.array([part.mean() for part in parts]).round(4)
     pd.DataFrame(columns).to_csv(RECORDED, index=False)
+
+
+if __name__ == "__main__":
+    record(Path(sys.argv[1]))

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,13 @@ import pandas as pd
 import torch
 from meld_durations import NUM_UTTERANCES, draw_clips
 
-from mmemo.audio.clip_worker import CUT_MARGIN_S, to_int16
+from mmemo.audio.clip_worker import CUT_MARGIN_S, skipped, to_int16
 from mmemo.audio.denoisers import DeepFilterNet2
 from mmemo.audio.journal import JournalWriter, Record, Shard
 from mmemo.audio.media import decode, resample
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.clips import Clip
 from mmemo.corpora.demo_clips import write_clip
 from mmemo.corpora.meld import COLUMNS, MeldCorpus
 from mmemo.corpora.meld_raw import LAYOUT
@@ -90,7 +92,10 @@ def measure_stages(root: Path, denoiser: DeepFilterNet2 | None, folder: Path) ->
             times.append(clock())
             samples = to_int16(resample(waveform, CLIP_RATE, SAMPLE_RATE))
             times.append(clock())
-            journal.append(_record(str(number), len(samples)), samples.tobytes())
+            record = replace(
+                skipped(Clip(str(number), str(path), 0), "", ""), num_samples=len(samples)
+            )
+            journal.append(record, samples.tobytes())
             times.append(clock())
             for stage, passed_s in zip(spent, np.diff(times), strict=True):
                 spent[stage] += passed_s
@@ -99,10 +104,6 @@ def measure_stages(root: Path, denoiser: DeepFilterNet2 | None, folder: Path) ->
         del spent["denoise"]
     spent["all stages"] = sum(spent.values())
     return pd.DataFrame({"sound s per core s": {k: sound_s / v for k, v in spent.items()}})
-
-
-def _record(key: str, num_samples: int) -> Record:
-    return Record(key, "kept", "", "", "", 0, num_samples, 0, key, 0, 0, 0.0, "")
 
 
 def measure_scaling(root: Path, denoiser: DeepFilterNet2 | None, folder: Path) -> pd.DataFrame:
