@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -121,7 +120,7 @@ class Preparer:
     def corpus_id(self, annotations: Annotations, denoiser: Denoiser | None) -> str:
         """Folder name of a prepared corpus: corpus, content, denoiser with version, rate, cut."""
         sound = f"{denoiser.name}-{denoiser.version}" if denoiser else "undenoised"
-        digest = annotations_digest(annotations)[:8]
+        digest = annotations.digest()[:8]
         kind = f"{self.sample_rate}-{self.max_duration_s:g}s"
         return f"{annotations.corpus}-{digest}-{sound}-{kind}"
 
@@ -170,7 +169,7 @@ class Preparer:
     ) -> None:
         meta = {
             "corpus": annotations.corpus,
-            "annotations_digest": annotations_digest(annotations),
+            "annotations_digest": annotations.digest(),
             "split_origin": annotations.split_origin,
             "num_repaired": dict(annotations.num_repaired),
             "denoiser": denoiser.name if denoiser else None,
@@ -209,14 +208,6 @@ def open_prepared(folder: Path) -> PreparedCorpus:
             f"{len(corpus.manifest)} rows were skipped; the file tells why"
         )
     return corpus
-
-
-def annotations_digest(annotations: Annotations) -> str:
-    """Sixteen hexadecimal digits that change with any annotated row or choice of clips."""
-    rows = [vars(u) | {"media_path": u.media_path.name} for u in annotations.utterances]
-    skips = [asdict(skip) | {"path": ""} for skip in annotations.skips]
-    text = json.dumps([rows, skips, annotations.variant])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextmanager

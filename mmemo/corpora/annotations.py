@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
@@ -38,3 +40,10 @@ class Annotations:
         """The usable rows as a table: a column for each field of an utterance."""
         columns = [f.name for f in fields(Utterance)]
         return pd.DataFrame([vars(u) for u in self.utterances], columns=columns)
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that change with any annotated row or choice of clips."""
+        rows = [vars(u) | {"media_path": u.media_path.name} for u in self.utterances]
+        skips = [vars(skip) | {"path": ""} for skip in self.skips]
+        text = json.dumps([rows, skips, self.variant])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -92,10 +92,6 @@ class LabelSet:
         """Number of classes C."""
         return len(self.classes)
 
-    def __contains__(self, label: object) -> bool:
-        """Whether the label is one of the classes."""
-        return label in self._indices
-
     def index(self, label: str) -> int:
         """Class index of a label, in [0, C)."""
         return self._indices[label]
