@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 WHOLE = Shard()
 ARCHIVES_SUFFIX = ".archives.json"
+FORMAT = 2
+"""Raised when what the files hold changes: a corpus of another format is prepared anew."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Preparer:
     def corpus_id(self, annotations: Annotations, denoiser: Denoiser | None) -> str:
         """Folder name of a prepared corpus: corpus, content, denoiser with version, rate, cut."""
         sound = f"{denoiser.name}-{denoiser.version}" if denoiser else "undenoised"
-        digest = annotations.digest()[:8]
+        digest = hashlib.sha256(f"{FORMAT} {annotations.digest()}".encode()).hexdigest()[:8]
         kind = f"{self.sample_rate}-{self.max_duration_s:g}s"
         return f"{annotations.corpus}-{digest}-{sound}-{kind}"
 
