@@ -14,7 +14,7 @@ from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import ClipsBySplit
 from mmemo.corpora.meld_raw import MeldRaw
 from mmemo.corpora.text_table import read_text_table
-from mmemo.corpora.utterance import EMOTIONS, SPLITS, Skip, Utterance
+from mmemo.corpora.utterance import EMOTIONS, MISSING_FIELD, SPLITS, Skip, Utterance
 from mmemo.errors import InputError
 
 COLUMNS = (
@@ -138,7 +138,7 @@ class MeldCorpus:
         missing = [column for column in MUST_BE_FILLED if not row[column].strip()]
         if missing:
             key = f"{split}/row{where.rpartition(' ')[2]}"
-            return Skip(key, split, "missing field", f"{', '.join(missing)} empty", where)
+            return Skip(key, split, MISSING_FIELD, f"{', '.join(missing)} empty", where)
         emotion = row["Emotion"].strip().lower()
         if emotion not in EMOTIONS:
             raise InputError(

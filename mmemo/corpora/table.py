@@ -12,7 +12,7 @@ from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import ClipFiles
 from mmemo.corpora.splits import GroupDisjointSplit
 from mmemo.corpora.text_table import read_text_table
-from mmemo.corpora.utterance import SPLITS, Skip, Utterance
+from mmemo.corpora.utterance import MISSING_FIELD, SPLITS, Skip, Utterance
 from mmemo.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ class TableCorpus:
         where = f"{self.csv}, row {row['line']}"
         split = str(row.get("split", "")).lower() or "none"
         key = row["path"] or f"row{row['line']}"
-        return Skip(key, SPLIT_NAMES.get(split, split), "missing field", f"{empty} empty", where)
+        return Skip(key, SPLIT_NAMES.get(split, split), MISSING_FIELD, f"{empty} empty", where)
 
 
 def _as_text(rows: pd.DataFrame) -> list[dict[str, str]]:

@@ -13,6 +13,9 @@ SPLITS = ("train", "val", "test")
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 """The seven classes of MELD (Poria et al. 2019), in alphabetical order."""
 
+MISSING_FIELD = "missing field"
+"""Reason to leave out a row that lacks what it must have."""
+
 LABEL_COLUMNS = ("emotion", "sentiment")
 
 

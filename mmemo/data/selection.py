@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mmemo.corpora.utterance import LabelSet
+from mmemo.corpora.utterance import MISSING_FIELD, LabelSet
 
 CLASS_EXCLUDED = "class excluded"
 TOO_SHORT = "shorter than min_duration_s"
-LABEL_MISSING = "missing field"
 
 STATE_COLUMNS = (
     "key",
@@ -55,7 +54,7 @@ def utterance_states(
         states[column] = states[column].astype(object)
     label = states[labels.column]
     unlabelled = label.isna() | (label == "")
-    _skip(states, unlabelled, LABEL_MISSING, f"{labels.column} empty")
+    _skip(states, unlabelled, MISSING_FIELD, f"{labels.column} empty")
     _skip(states, ~label.isin(labels.classes), CLASS_EXCLUDED, label.map(str))
     durations_s = states["duration_s"].astype(float)
     durations = durations_s.map("{:.3f} s".format)

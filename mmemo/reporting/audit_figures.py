@@ -10,9 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmemo.reporting.figures import DOTS_PER_INCH
+from mmemo.reporting.figures import DOTS_PER_INCH, SPLIT_COLOURS
 
-SPLIT_COLOURS = {"train": "#0072b2", "val": "#d55e00", "test": "#009e73"}
 OUTSIDE_COLOUR = "#c8c8c8"
 MAX_SPEAKERS = 15
 MAX_NAME = 24

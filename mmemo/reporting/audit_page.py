@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from mmemo.reporting.audit_figures import plot_classes, plot_durations, plot_speakers
+from mmemo.reporting.self_contained import as_data_uri, render_page
 
 AUDIT_FILE = "audit.json"
 PAGE_FILE = "audit.html"
@@ -33,16 +31,9 @@ def write_audit_page(folder: Path) -> None:
     for name, plot in FIGURES.items():
         path = folder / f"{name}.png"
         plot(document, path)
-        images[name] = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mmemo.reporting"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("audit.html.j2").render(
-        **document, images=images, max_shown=MAX_SHOWN, labels=_labels(document)
+        images[name] = as_data_uri(path)
+    page = render_page(
+        "audit.html.j2", **document, images=images, max_shown=MAX_SHOWN, labels=_labels(document)
     )
     (folder / PAGE_FILE).write_text(page, encoding="utf-8")
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 DOTS_PER_INCH = 150
-TRAIN_COLOUR, VAL_COLOUR = "#0072b2", "#d55e00"
+SPLIT_COLOURS = {"train": "#0072b2", "val": "#d55e00", "test": "#009e73"}
 MARK_COLOUR = "#c00000"
 
 
@@ -103,9 +103,9 @@ def _draw_mark(axes: Axes, mark: str) -> None:
 
 
 def _plot_metric(axes: Axes, history: pd.DataFrame, metric: str, chosen_epoch: int) -> None:
-    for split, colour in (("train", TRAIN_COLOUR), ("val", VAL_COLOUR)):
+    for split in ("train", "val"):
         values = history[f"{split}/{metric}"]
-        axes.plot(history["epoch"], values, color=colour, marker=".", label=split)
+        axes.plot(history["epoch"], values, color=SPLIT_COLOURS[split], marker=".", label=split)
     axes.axvline(chosen_epoch, color="0.4", linestyle="--", label=f"chosen: epoch {chosen_epoch}")
     axes.set(xlabel="epoch (from 0)", ylabel=metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from mmemo.corpora.leaks import LEAKY
@@ -16,6 +13,7 @@ from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.figures import plot_confusion_matrix, plot_curves
+from mmemo.reporting.self_contained import as_data_uri, render_page
 
 MAX_SHOWN = 200
 MOST_CONFIDENT_ERRORS = 15
@@ -39,14 +37,8 @@ def write_report(run: RunFolder) -> None:
     )
     history = pd.read_csv(run.history_file)
     plot_curves(history, protocol["checkpoint_epoch"], title, run.curves_file, mark)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mmemo.reporting"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    page = render_page(
+        "report.html.j2",
         title=title,
         run_name=run.path.name,
         leak_warning=leak_warning(protocol),
@@ -58,8 +50,8 @@ def write_report(run: RunFolder) -> None:
         data=data,
         skipped=data["skipped"][:MAX_SHOWN],
         errors=_confident_errors(test),
-        confusion=_as_data_uri(run.confusion_file),
-        curves=_as_data_uri(run.curves_file),
+        confusion=as_data_uri(run.confusion_file),
+        curves=as_data_uri(run.curves_file),
         config=run.config_file.read_text(encoding="utf-8"),
     )
     run.report_file.write_text(page, encoding="utf-8")
@@ -80,7 +72,3 @@ def _confident_errors(test: pd.DataFrame) -> list[dict[str, Any]]:
     wrong = wrong.sort_values("probability", ascending=False).head(MOST_CONFIDENT_ERRORS)
     columns = ["key", "speaker", "transcript", "target", "pred", "probability"]
     return [{str(k): v for k, v in row.items()} for row in wrong[columns].to_dict("records")]
-
-
-def _as_data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
