@@ -1,208 +1,132 @@
-"""Audio encoders: pretrained speech models, and a small one from scratch."""
+"""The adapter that makes an audio encoder of any pretrained speech model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-import torchaudio
 from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput
-from mmemo.errors import InputError
-from mmemo.models.checkpoints import freeze, load_config, load_model
+from mmemo.models.checkpoints import Checkpoint
+from mmemo.models.layer_weights import Layers, LayerWeights, check_layers
 from mmemo.models.pooling import get_pooling
 from mmemo.models.protocols import Features
-
-NORMALISATION_EPSILON = 1e-7
-
-# One constant shift and scale for all utterances brings log-mel energies of speech (natural
-# logarithm of power) near zero mean and unit spread and keeps their level.
-LOG_MEL_MEAN = -6.0
-LOG_MEL_SCALE = 4.5
+from mmemo.models.speech_backbones import OPTION, Padding, build_backbone
+from mmemo.models.trainable import set_trainable, transformer_layers
 
 
 class PretrainedAudioEncoder(nn.Module):
-    """A transformers speech model that takes raw waveforms, fine-tuned as a whole.
-
-    Waveforms are brought to zero mean and unit variance for each utterance, over real samples.
+    """A transformers speech model: over raw waveforms (WavLM and its kin), Whisper's encoder, AST.
 
     Args:
         checkpoint: Name on the hub, or a local folder, in transformers' layout.
+        architecture: transformers' model type, which is built where ``pretrained`` is False and
+            the checkpoint is no local folder.
+        pretrained: False for random weights of the same architecture.
+        config_overrides: Settings of the model's config that replace the checkpoint's.
+        revision: Commit, tag or branch on the hub; None for its main branch.
+        safetensors_only: Refuse weights in the older format.
         sample_rate: Rate that the checkpoint was trained on, in Hz.
-        fixed_duration_s: Pad every waveform with zeros to this length and give no attention
-            mask, as the paper does; None to pad to the longest of the batch, with the mask.
+        padding: "longest": to the longest of the batch, with no influence on the answer;
+            "fixed": with zeros to ``fixed_duration_s`` and without attention mask, as the paper
+            does (and Whisper and AST always).
+        fixed_duration_s: Length of fixed padding; None for the model's own, where it has one.
         pooling: "mean", "mean_std" or "first", over frames of real sound.
+        layers: "last", or "weighted": a learned weighting of the transformer's input and all
+            layers, each of which is pooled first.
+        trainable: See ``set_trainable``.
+        lora_rank: Rank of the updates with ``trainable="lora"``.
         layerdrop: Share of transformer layers left out in a training step.
         mask_time_prob: Share of frames that SpecAugment masks in training; 0 turns it off.
-        trainable: "all", or "none" to train the rest of the classifier alone.
-        pretrained: False for random weights of the same architecture.
+        gradient_checkpointing: Compute activations again in the backward pass: less memory,
+            about a third more time.
+        attention: "sdpa": torch's fused attention where the model allows it; "eager": as it
+            stands in transformers.
         assets_dir: Folder of a run with the checkpoint's config; no weights are fetched then.
 
     Raises:
-        InputError: If the checkpoint cannot be loaded, or padding to the longest would change
-            its answers.
+        InputError: If the checkpoint cannot be loaded or an option does not fit it.
     """
 
     def __init__(
         self,
         checkpoint: str,
+        architecture: str | None = None,
+        pretrained: bool = True,
+        config_overrides: Mapping[str, Any] | None = None,
+        revision: str | None = None,
+        safetensors_only: bool = True,
         sample_rate: int = 16_000,
+        padding: Padding = "longest",
         fixed_duration_s: float | None = None,
         pooling: str = "mean",
+        layers: Layers = "last",
+        trainable: str = "all",
+        lora_rank: int = 8,
         layerdrop: float = 0.0,
         mask_time_prob: float = 0.0,
-        trainable: str = "all",
-        pretrained: bool = True,
+        gradient_checkpointing: bool = False,
+        attention: str = "sdpa",
         assets_dir: str | Path | None = None,
     ) -> None:
         super().__init__()
-        overrides = {
-            "layerdrop": layerdrop,
-            "mask_time_prob": mask_time_prob,
-            "apply_spec_augment": mask_time_prob > 0,
-        }
-        config = load_config(assets_dir or checkpoint, "audio_encoder.checkpoint", overrides)
-        if not hasattr(config, "conv_kernel"):
-            raise InputError(
-                f"audio_encoder.checkpoint: expected a model that takes raw waveforms (WavLM, "
-                f"wav2vec 2.0, HuBERT and the like), got {config.model_type} in '{checkpoint}'; "
-                "name another checkpoint"
-            )
-        self.model = load_model(
-            checkpoint, config, "audio_encoder.checkpoint", pretrained and assets_dir is None
+        check_layers(layers, layerdrop, trainable == "none", OPTION)
+        source = Checkpoint(
+            checkpoint,
+            OPTION,
+            architecture,
+            pretrained,
+            config_overrides or {},
+            revision,
+            safetensors_only,
+            assets_dir,
         )
-        self.frozen = freeze(self.model, trainable, "audio_encoder.trainable")
-        # GroupNorm over time makes the features depend on how far a waveform is padded.
-        normalises_over_time = getattr(config, "feat_extract_norm", None) == "group"
-        if fixed_duration_s is None and normalises_over_time:
-            raise InputError(
-                f"audio_encoder: {checkpoint} normalises over time, so that padding changes its "
-                "answers; expected fixed_duration_s, got none; set "
-                "audio_encoder.fixed_duration_s='${data.max_duration_s}'"
-            )
-        self.sample_rate = sample_rate
-        self.fixed_samples = round(fixed_duration_s * sample_rate) if fixed_duration_s else None
-        self.min_samples = _receptive_field(config.conv_kernel, config.conv_stride)
+        self.backbone = build_backbone(
+            source, sample_rate, padding, fixed_duration_s, attention, layerdrop, mask_time_prob
+        )
+        model = self.backbone.model
+        if gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.frozen = set_trainable(model, trainable, OPTION, lora_rank)
+        self.all_layers = layers == "weighted"
+        num_layers = len(transformer_layers(model)) + 1 if self.all_layers else 1
+        self.layer_weights = LayerWeights(num_layers)
         self.pool, factor = get_pooling(pooling)
-        self.output_dim = factor * int(config.hidden_size)
+        self.frame_dim = self.backbone.frame_dim
+        self.output_dim = factor * self.frame_dim
+        self.sample_rate = sample_rate
+        self.min_samples = self.backbone.min_samples
+        self.fixed_samples = self.backbone.fixed_samples
 
     def train(self, mode: bool = True) -> PretrainedAudioEncoder:
         """Switch dropout and masking, which a frozen model never has."""
         super().train(mode)
         if self.frozen:
-            self.model.eval()
+            self.backbone.eval()
         return self
 
     def preprocess(self, waveform: Tensor) -> Tensor:
-        """Zero mean and unit variance over one utterance (T,)."""
-        variance = waveform.var(correction=0)
-        return (waveform - waveform.mean()) / torch.sqrt(variance + NORMALISATION_EPSILON)
-
-    def forward(self, audio: AudioInput) -> Features:
-        """Encode (B, T) into frames (B, F, D), about 50 for each second."""
-        attention_mask = None if self.fixed_samples else audio.mask.long()
-        frames = self.model(audio.waveform, attention_mask=attention_mask).last_hidden_state
-        lengths = self.model._get_feat_extract_output_lengths(audio.mask.sum(dim=1))
-        positions = torch.arange(frames.shape[1], device=frames.device)
-        mask = positions < lengths.clamp(min=1)[:, None]
-        return Features(frames, mask, self.pool(frames, mask))
-
-    def save_assets(self, folder: Path) -> None:
-        """Write the model's config."""
-        self.model.config.save_pretrained(folder)
-
-
-def _receptive_field(kernels: list[int], strides: list[int]) -> int:
-    """Samples that one frame of a stack of convolutions sees."""
-    samples = 1
-    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
-        samples = (samples - 1) * stride + kernel
-    return samples
-
-
-class LogMelEncoder(nn.Module):
-    """A small convolutional network over log-mel frames, trained from scratch.
-
-    Every convolution sees zeros outside the real frames, whether the batch is padded or not, and
-    normalisation is within a frame: padding does not change the answer. The mel energies keep
-    their level, because loudness tells about emotion.
-
-    Args:
-        sample_rate: In Hz.
-        num_mels: Mel bands.
-        window_ms: Length of the analysis window; long enough to resolve a voice's harmonics.
-        hop_ms: Step from frame to frame.
-        width: Channels of the convolutions.
-        num_layers: Convolutions; each halves the number of frames.
-        dropout: After each convolution.
-        pooling: "mean", "mean_std" or "first".
-    """
-
-    fixed_samples: int | None = None
-    frozen = False
-
-    def __init__(
-        self,
-        sample_rate: int = 16_000,
-        num_mels: int = 64,
-        window_ms: float = 50.0,
-        hop_ms: float = 16.0,
-        width: int = 48,
-        num_layers: int = 2,
-        dropout: float = 0.3,
-        pooling: str = "mean_std",
-    ) -> None:
-        super().__init__()
-        self.sample_rate = sample_rate
-        self.min_samples = round(window_ms * sample_rate / 1000)
-        self.hop_samples = round(hop_ms * sample_rate / 1000)
-        # Frames lie inside the sound: centred ones would reflect what stands behind its end.
-        self.mel = torchaudio.transforms.MelSpectrogram(
-            sample_rate,
-            n_fft=self.min_samples,
-            hop_length=self.hop_samples,
-            n_mels=num_mels,
-            center=False,
-        )
-        self.layers = nn.ModuleList(
-            _MaskedConvolution(num_mels if index == 0 else width, width, dropout)
-            for index in range(num_layers)
-        )
-        self.pool, factor = get_pooling(pooling)
-        self.output_dim = factor * width
-
-    def preprocess(self, waveform: Tensor) -> Tensor:
-        """The waveform as it is."""
-        return waveform
+        """Prepare one utterance (T,) as the model was trained."""
+        return self.backbone.preprocess(waveform)
 
     def forward(self, audio: AudioInput) -> Features:
         """Encode (B, T) into frames (B, F, D)."""
-        log_mel = torch.log(self.mel(audio.waveform) + 1e-6)
-        frames = (log_mel - LOG_MEL_MEAN) / LOG_MEL_SCALE
-        frames = frames.transpose(1, 2)
-        lengths = (audio.mask.sum(dim=1) - self.min_samples) // self.hop_samples + 1
-        positions = torch.arange(frames.shape[1], device=frames.device)
-        mask = positions < lengths.clamp(min=1)[:, None]
-        for layer in self.layers:
-            frames, mask = layer(frames, mask)
-        return Features(frames, mask, self.pool(frames, mask))
+        layers, mask = self.backbone(audio, self.all_layers)
+        pooled = self.layer_weights([self.pool(layer, mask) for layer in layers])
+        return Features(self.layer_weights(layers), mask, pooled)
+
+    def pooled_layers(self, audio: AudioInput) -> Tensor:
+        """What a frozen model makes of a batch, before the weighting: (B, N, D_out)."""
+        layers, mask = self.backbone(audio, self.all_layers)
+        return torch.stack([self.pool(layer, mask) for layer in layers], dim=1)
+
+    def from_pooled_layers(self, pooled: Tensor) -> Tensor:
+        """(B, N, D_out) to (B, D_out)."""
+        return self.layer_weights(pooled.unbind(dim=1))
 
     def save_assets(self, folder: Path) -> None:
-        """Nothing is needed beside the weights."""
-
-
-class _MaskedConvolution(nn.Module):
-    """Convolution over time with stride 2 that never sees padding."""
-
-    def __init__(self, in_channels: int, out_channels: int, dropout: float) -> None:
-        super().__init__()
-        self.convolution = nn.Conv1d(in_channels, out_channels, kernel_size=5, stride=2, padding=2)
-        self.norm = nn.LayerNorm(out_channels)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, F, D_in) and (B, F) to (B, ceil(F / 2), D_out) and its mask."""
-        real = frames * mask[:, :, None]
-        frames = self.convolution(real.transpose(1, 2)).transpose(1, 2)
-        return self.dropout(nn.functional.gelu(self.norm(frames))), mask[:, ::2]
+        """Write the model's config."""
+        self.backbone.config.save_pretrained(folder)

@@ -1,36 +1,197 @@
-"""Loading checkpoints in transformers' layout, with errors that name the ways out."""
+"""Checkpoints in transformers' layout: finding and loading them, with errors that name ways out."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 
 from mmemo.errors import InputError
 
 # Parts that checkpoints of language and speech models may lack, and that mmemo does not use.
 NOT_ALWAYS_SAVED = ("pooler.", "masked_spec_embed")
+HUB_TIMEOUT_S = 5.0
 
 
-@contextmanager
-def _explained(checkpoint: str | Path, option: str) -> Iterator[None]:
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on the hub, in its cache or in a local folder; or an architecture alone.
+
+    Args:
+        name: Name on the hub, or a local folder.
+        option: The group of settings that named it ("audio_encoder"), for messages.
+        architecture: transformers' model type, which says what is built without pretrained
+            weights where ``name`` is no local folder: nothing is fetched then.
+        pretrained: False for random weights of the same architecture.
+        config_overrides: Values that replace those of the checkpoint's config.
+        revision: Commit, tag or branch on the hub; None for its main branch.
+        safetensors_only: Refuse weights in the older format.
+        assets_dir: Folder of a run with config and tokenizer, which replaces the checkpoint; the
+            weights come from the run.
+    """
+
+    name: str
+    option: str
+    architecture: str | None = None
+    pretrained: bool = True
+    config_overrides: Mapping[str, Any] = field(default_factory=dict)
+    revision: str | None = None
+    safetensors_only: bool = True
+    assets_dir: str | Path | None = None
+
+    @property
+    def source(self) -> str:
+        """Where config and tokenizer are read."""
+        return str(self.assets_dir or Path(self.name).expanduser())
+
+    @property
+    def has_files(self) -> bool:
+        """Whether there is a config to read, and not an architecture's name alone."""
+        return self.pretrained or Path(self.source).is_dir()
+
+    def config(self, overrides: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        """The transformers config.
+
+        Args:
+            overrides: Values that the encoder's own options set.
+
+        Raises:
+            InputError: If it cannot be loaded.
+        """
+        from transformers import AutoConfig
+
+        changes = {**self.config_overrides, **overrides}
+        if self.has_files:
+            with self._explained():
+                config = AutoConfig.from_pretrained(self.source, **self._where(), **changes)
+        elif self.architecture is None:
+            raise InputError(
+                f"{self.option}.pretrained=false: expected a local folder as {self.option}."
+                f"checkpoint or the architecture as transformers calls it, got '{self.name}'; set "
+                f"{self.option}.architecture=NAME"
+            )
+        else:
+            with self._explained():
+                config = AutoConfig.for_model(self.architecture, **changes)
+        unknown = [key for key in self.config_overrides if not hasattr(config, key)]
+        if unknown:
+            raise InputError(
+                f"{self.option}.config_overrides: expected settings of {config.model_type}, got "
+                f"{', '.join(unknown)}; see its config class in transformers"
+            )
+        return config
+
+    def model(self, config: Any, attention: str, unused: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
+        """The model in float32 and training mode; random weights where none are pretrained.
+
+        Args:
+            config: What ``config`` gave.
+            attention: transformers' ``attn_implementation``.
+            unused: How the names of weights begin that may be missing.
+
+        Raises:
+            InputError: If the weights cannot be loaded.
+        """
+        from transformers import AutoModel
+
+        options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention}
+        if not self.pretrained or self.assets_dir is not None:
+            with self._explained():
+                return AutoModel.from_config(config, **options).train()
+        with self._explained(), _own_report():
+            model, report = AutoModel.from_pretrained(
+                self.source,
+                config=config,
+                output_loading_info=True,
+                use_safetensors=True if self.safetensors_only else None,
+                **options,
+                **self._where(),
+            )
+        missing = sorted(
+            k for k in report["missing_keys"] if not k.startswith(NOT_ALWAYS_SAVED + unused)
+        )
+        if missing:
+            raise InputError(
+                f"{self.option}.checkpoint: expected the weights of {config.model_type} in "
+                f"'{self.name}', {len(missing)} are missing ({missing[0]}, …); get the checkpoint "
+                "again"
+            )
+        # transformers hands models out in evaluation mode, and Lightning trains them as it gets
+        # them: dropout, layer drop and SpecAugment would be off.
+        return model.train()
+
+    def tokenizer(self) -> Any:  # noqa: ANN401
+        """The checkpoint's fast tokenizer.
+
+        Raises:
+            InputError: If it cannot be loaded.
+        """
+        from transformers import AutoTokenizer
+
+        with self._explained():
+            return AutoTokenizer.from_pretrained(self.source, use_fast=True, **self._where())
+
+    def _where(self) -> dict[str, Any]:
+        """Where transformers has to look, so that it does not wait for a hub out of reach."""
+        if Path(self.source).is_dir():
+            return {"local_files_only": True}
+        problem = _hub_problem(self.source, self.revision)
+        return {"revision": self.revision or "main", "local_files_only": problem is not None}
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            reason = None if Path(self.source).is_dir() or not self.has_files else (
+                _hub_problem(self.source, self.revision)
+            )
+            first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"{self.option}.checkpoint: expected a checkpoint in transformers' layout "
+                f"(config.json and weights"
+                f"{' as safetensors' if self.safetensors_only else ''}) on the hub, in the cache "
+                f"or in a local folder, could not load '{self.name}' ({reason or first_line}). "
+                f"Ways out: name a local folder with {self.option}.checkpoint=DIR; fetch it once "
+                "where there is a network and copy the cache (HF_HOME); name a mirror with "
+                f"HF_ENDPOINT; try without its weights with {self.option}.pretrained=false"
+            ) from error
+
+
+@cache
+def _hub_problem(name: str, revision: str | None) -> str | None:
+    """Why the hub does not give a repository, asked once and without retries; None if it does."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if constants.HF_HUB_OFFLINE:
+        return "not in the cache, and HF_HUB_OFFLINE forbids to ask the hub"
     try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{option}: expected a checkpoint in transformers' layout (config.json and weights) "
-            f"on the hub, in the cache or in a local folder, could not load "
-            f"'{checkpoint}' ({first_line}). Ways out: name a local folder with {option}=DIR; "
-            "fetch it once where there is a network and copy the cache (HF_HOME); name a mirror "
-            "with HF_ENDPOINT"
-        ) from error
+        HfApi().model_info(name, revision=revision, timeout=HUB_TIMEOUT_S)
+    except GatedRepoError:
+        return "gated: ask for access on its page and log in with `hf auth login`"
+    except RepositoryNotFoundError:
+        return "the hub has no such repository, or not for this account"
+    except RevisionNotFoundError:
+        return f"the hub has no revision '{revision}' of it"
+    except HFValidationError:
+        return "neither a local folder nor a name on the hub"
+    # What a connection raises depends on the HTTP library that huggingface_hub was built on.
+    except Exception as error:
+        return f"not in the cache, and {constants.ENDPOINT} cannot be reached: {error}"
+    return None
 
 
 @contextmanager
@@ -44,91 +205,3 @@ def _own_report() -> Iterator[None]:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
-
-
-def load_config(checkpoint: str | Path, option: str, overrides: dict[str, Any]) -> Any:  # noqa: ANN401
-    """The checkpoint's transformers config, with overrides.
-
-    Args:
-        checkpoint: Name on the hub, or a local folder.
-        option: The setting that named it, for the message.
-        overrides: Values that replace those of the checkpoint.
-
-    Raises:
-        InputError: If it cannot be loaded.
-    """
-    from transformers import AutoConfig
-
-    with _explained(checkpoint, option):
-        return AutoConfig.from_pretrained(checkpoint, **overrides)
-
-
-def load_model(
-    checkpoint: str | Path,
-    config: Any,  # noqa: ANN401
-    option: str,
-    pretrained: bool,
-    unused: tuple[str, ...] = (),
-) -> Any:  # noqa: ANN401
-    """The checkpoint's model in float32, or one of the same architecture with random weights.
-
-    Args:
-        checkpoint: Name on the hub, or a local folder.
-        config: Its transformers config.
-        option: The setting that named it, for the message.
-        pretrained: False for random weights.
-        unused: How the names of weights begin that may be missing.
-
-    Raises:
-        InputError: If the checkpoint cannot be loaded.
-    """
-    from transformers import AutoModel
-
-    if not pretrained:
-        return AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
-    with _explained(checkpoint, option), _own_report():
-        model, report = AutoModel.from_pretrained(
-            checkpoint, config=config, dtype=torch.float32, output_loading_info=True
-        )
-    missing = sorted(
-        k for k in report["missing_keys"] if not k.startswith(NOT_ALWAYS_SAVED + unused)
-    )
-    if missing:
-        raise InputError(
-            f"{option}: expected the weights of {config.model_type} in '{checkpoint}', "
-            f"{len(missing)} are missing ({missing[0]}, …); get the checkpoint again"
-        )
-    # transformers hands models out in evaluation mode, and Lightning trains them as it gets them:
-    # dropout, layer drop and SpecAugment would be off.
-    return model.train()
-
-
-def freeze(model: nn.Module, trainable: str, option: str) -> bool:
-    """Set what is trained; returns whether the model is frozen.
-
-    Args:
-        model: The encoder's model.
-        trainable: "all" or "none".
-        option: The setting's name, for the message.
-
-    Raises:
-        InputError: If it is neither.
-    """
-    if trainable not in ("all", "none"):
-        raise InputError(f"{option}: expected all or none, got '{trainable}'; choose one of them")
-    frozen = trainable == "none"
-    if frozen:
-        model.requires_grad_(False).eval()
-    return frozen
-
-
-def load_tokenizer(checkpoint: str | Path, option: str) -> Any:  # noqa: ANN401
-    """The checkpoint's fast tokenizer.
-
-    Raises:
-        InputError: If it cannot be loaded.
-    """
-    from transformers import AutoTokenizer
-
-    with _explained(checkpoint, option):
-        return AutoTokenizer.from_pretrained(checkpoint, use_fast=True)

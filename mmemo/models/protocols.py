@@ -29,17 +29,26 @@ class Features:
 
 
 class AudioEncoder(AudioFrontend, Protocol):
-    """Sound to features.
+    """Sound to features: frames of ``frame_dim``, pooled to ``output_dim``.
 
-    ``frozen`` says that nothing in it is trained and nothing is random: its features are
-    computed once and kept.
+    ``frozen`` says that no weight of its model is trained and nothing is random: what
+    ``pooled_layers`` gives is computed once and kept, and ``from_pooled_layers`` goes on from it.
     """
 
+    frame_dim: int
     output_dim: int
     frozen: bool
 
     def __call__(self, audio: AudioInput) -> Features:
         """Encode a batch."""
+        ...
+
+    def pooled_layers(self, audio: AudioInput) -> Tensor:
+        """Pooled features of each of N layers that are heard: (B, N, D_out)."""
+        ...
+
+    def from_pooled_layers(self, pooled: Tensor) -> Tensor:
+        """From those to one vector for each utterance (B, D_out)."""
         ...
 
     def save_assets(self, folder: Path) -> None:
@@ -48,9 +57,11 @@ class AudioEncoder(AudioFrontend, Protocol):
 
 
 class TextEncoder(TextFrontend, Protocol):
-    """Transcripts to features."""
+    """Transcripts to features, as ``AudioEncoder``."""
 
+    frame_dim: int
     output_dim: int
+    frozen: bool
 
     def fit(self, transcripts: Sequence[str]) -> None:
         """Learn what has to be known of the training split before training."""
@@ -58,6 +69,14 @@ class TextEncoder(TextFrontend, Protocol):
 
     def __call__(self, text: TextInput, inputs_embeds: Tensor | None = None) -> Features:
         """Encode a batch; ``inputs_embeds`` (B, L, D) stands in for the tokens' embeddings."""
+        ...
+
+    def pooled_layers(self, text: TextInput) -> Tensor:
+        """Pooled features of each of N layers that are read: (B, N, D_out)."""
+        ...
+
+    def from_pooled_layers(self, pooled: Tensor) -> Tensor:
+        """From those to one vector for each utterance (B, D_out)."""
         ...
 
     def save_assets(self, folder: Path) -> None:

@@ -1,0 +1,105 @@
+"""A small audio encoder over log-mel frames, trained from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torchaudio
+from torch import Tensor, nn
+
+from mmemo.data.batch import AudioInput
+from mmemo.models.pooling import get_pooling
+from mmemo.models.protocols import Features
+
+# One constant shift and scale for all utterances brings log-mel energies of speech (natural
+# logarithm of power) near zero mean and unit spread and keeps their level.
+LOG_MEL_MEAN = -6.0
+LOG_MEL_SCALE = 4.5
+
+
+class LogMelEncoder(nn.Module):
+    """A small convolutional network over log-mel frames, trained from scratch.
+
+    Every convolution sees zeros outside the real frames, whether the batch is padded or not, and
+    normalisation is within a frame: padding does not change the answer. The mel energies keep
+    their level, because loudness tells about emotion.
+
+    Args:
+        sample_rate: In Hz.
+        num_mels: Mel bands.
+        window_ms: Length of the analysis window; long enough to resolve a voice's harmonics.
+        hop_ms: Step from frame to frame.
+        width: Channels of the convolutions.
+        num_layers: Convolutions; each halves the number of frames.
+        dropout: After each convolution.
+        pooling: "mean", "mean_std" or "first".
+    """
+
+    fixed_samples: int | None = None
+    frozen = False
+
+    def __init__(
+        self,
+        sample_rate: int = 16_000,
+        num_mels: int = 64,
+        window_ms: float = 50.0,
+        hop_ms: float = 16.0,
+        width: int = 48,
+        num_layers: int = 2,
+        dropout: float = 0.3,
+        pooling: str = "mean_std",
+    ) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.min_samples = round(window_ms * sample_rate / 1000)
+        self.hop_samples = round(hop_ms * sample_rate / 1000)
+        # Frames lie inside the sound: centred ones would reflect what stands behind its end.
+        self.mel = torchaudio.transforms.MelSpectrogram(
+            sample_rate,
+            n_fft=self.min_samples,
+            hop_length=self.hop_samples,
+            n_mels=num_mels,
+            center=False,
+        )
+        self.layers = nn.ModuleList(
+            _MaskedConvolution(num_mels if index == 0 else width, width, dropout)
+            for index in range(num_layers)
+        )
+        self.pool, factor = get_pooling(pooling)
+        self.output_dim = factor * width
+
+    def preprocess(self, waveform: Tensor) -> Tensor:
+        """The waveform as it is."""
+        return waveform
+
+    def forward(self, audio: AudioInput) -> Features:
+        """Encode (B, T) into frames (B, F, D)."""
+        log_mel = torch.log(self.mel(audio.waveform) + 1e-6)
+        frames = (log_mel - LOG_MEL_MEAN) / LOG_MEL_SCALE
+        frames = frames.transpose(1, 2)
+        lengths = (audio.mask.sum(dim=1) - self.min_samples) // self.hop_samples + 1
+        positions = torch.arange(frames.shape[1], device=frames.device)
+        mask = positions < lengths.clamp(min=1)[:, None]
+        for layer in self.layers:
+            frames, mask = layer(frames, mask)
+        return Features(frames, mask, self.pool(frames, mask))
+
+    def save_assets(self, folder: Path) -> None:
+        """Nothing is needed beside the weights."""
+
+
+class _MaskedConvolution(nn.Module):
+    """Convolution over time with stride 2 that never sees padding."""
+
+    def __init__(self, in_channels: int, out_channels: int, dropout: float) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(in_channels, out_channels, kernel_size=5, stride=2, padding=2)
+        self.norm = nn.LayerNorm(out_channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, F, D_in) and (B, F) to (B, ceil(F / 2), D_out) and its mask."""
+        real = frames * mask[:, :, None]
+        frames = self.convolution(real.transpose(1, 2)).transpose(1, 2)
+        return self.dropout(nn.functional.gelu(self.norm(frames))), mask[:, ::2]

@@ -1,0 +1,99 @@
+"""What of a pretrained model is trained."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from torch import nn
+
+from mmemo.errors import InputError
+
+CHOICES = "all, none, no_feature_encoder, top_N or lora"
+
+
+def set_trainable(model: Any, trainable: str, option: str, lora_rank: int) -> bool:  # noqa: ANN401
+    """Choose the trained parameters; returns whether there are none.
+
+    Args:
+        model: A transformers model.
+        trainable: "all"; "none"; "no_feature_encoder": all but the convolutions before a speech
+            model's transformer; "top_N": the last N transformer layers alone, with what follows
+            them; "lora": low-rank updates of all linear layers alone (Hu et al. 2022), by peft.
+        option: The encoder's group of settings, for messages.
+        lora_rank: Rank of those updates.
+
+    Raises:
+        InputError: If it is none of these, the model lacks what it names, or peft is missing.
+    """
+    top = re.fullmatch(r"top_(\d+)", trainable)
+    if trainable == "none":
+        # Nothing in it is random either: its features can be kept.
+        model.requires_grad_(False).eval()
+        return True
+    if trainable == "no_feature_encoder":
+        _convolutions(model, option).requires_grad_(False)
+    elif trainable == "lora":
+        _add_low_rank_updates(model, option, lora_rank)
+    elif top:
+        _train_top(model, int(top.group(1)), option)
+    elif trainable != "all":
+        raise InputError(f"{option}.trainable: expected {CHOICES}, got '{trainable}'")
+    return False
+
+
+def transformer_layers(model: nn.Module) -> nn.ModuleList:
+    """The transformer's layers, bottom first: the longest list of like modules."""
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m)]
+    alike = [m for m in lists if len({type(layer) for layer in m}) == 1]
+    attending = [m for m in alike if any("attention" in n.lower() for n in _class_names(m[0]))]
+    if not attending:
+        raise InputError(f"expected a transformer, found no layers in {type(model).__name__}")
+    return max(attending, key=len)
+
+
+def _class_names(layer: nn.Module) -> list[str]:
+    return [type(module).__name__ for module in layer.modules()]
+
+
+def _convolutions(model: nn.Module, option: str) -> nn.Module:
+    front = getattr(model, "feature_extractor", None)
+    if not isinstance(front, nn.Module):
+        raise InputError(
+            f"{option}.trainable=no_feature_encoder: expected a speech model with a convolutional "
+            f"front, got {type(model).__name__}; choose another of {CHOICES}"
+        )
+    return front
+
+
+def _train_top(model: nn.Module, num_layers: int, option: str) -> None:
+    layers = transformer_layers(model)
+    if not 0 < num_layers <= len(layers):
+        raise InputError(
+            f"{option}.trainable: expected top_1 to top_{len(layers)} of {type(model).__name__}, "
+            f"got top_{num_layers}"
+        )
+    # Modules are registered in the order in which they are run: what comes after the layers, such
+    # as a last norm, is trained with them.
+    top = {id(p) for layer in layers[-num_layers:] for p in layer.parameters()}
+    layer_names = [name for name, module in model.named_modules() if module is layers]
+    inside = f"{layer_names[0]}."
+    parameters = list(model.named_parameters())
+    last = max(i for i, (name, _) in enumerate(parameters) if name.startswith(inside))
+    for index, (_, parameter) in enumerate(parameters):
+        parameter.requires_grad_(index > last or id(parameter) in top)
+
+
+def _add_low_rank_updates(model: Any, option: str, rank: int) -> None:  # noqa: ANN401
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f'{option}.trainable=lora: expected the package peft, it is not installed; pip install '
+            '"mmemo[lora]"'
+        ) from error
+    linear = sorted({n for n, m in model.named_modules() if isinstance(m, nn.Linear)})
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=linear)
+    inject_adapter_in_model(config, model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)

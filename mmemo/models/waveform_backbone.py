@@ -1,0 +1,172 @@
+"""Speech models over raw waveforms: WavLM, wav2vec 2.0, HuBERT, Data2Vec, UniSpeech-SAT, SEW."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from mmemo.data.batch import AudioInput
+from mmemo.errors import InputError
+from mmemo.models.checkpoints import Checkpoint
+from mmemo.models.speech_backbones import (
+    OPTION,
+    Padding,
+    SpeechBackbone,
+    frame_mask,
+    layers_of,
+)
+from mmemo.models.wavlm_attention import use_fast_attention
+
+NORMALISATION_EPSILON = 1e-7
+
+
+class WaveformBackbone(SpeechBackbone):
+    """Convolutions over the waveform, then a transformer.
+
+    With real lengths, the convolutions run over one utterance at a time, on its own samples:
+    their group normalisation over time (WavLM-base, wav2vec2-base, HuBERT-base) then never sees
+    padding, no time is spent on it, and the transformer masks the padded frames. With a fixed
+    length everything is as in transformers, without an attention mask.
+
+    Args:
+        checkpoint: What is loaded.
+        sample_rate: Rate that the checkpoint was trained on, in Hz.
+        padding: "longest": real lengths; "fixed": one length for all.
+        fixed_duration_s: That length.
+        attention: "sdpa", or "eager" as it stands in transformers.
+        overrides: Settings of the model's config.
+
+    Raises:
+        InputError: If the checkpoint cannot be loaded or the fixed length is missing.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        sample_rate: int,
+        padding: Padding,
+        fixed_duration_s: float | None,
+        attention: str,
+        overrides: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        if padding == "fixed" and fixed_duration_s is None:
+            raise InputError(
+                f"{OPTION}.fixed_duration_s: expected seconds for padding=fixed, got none; set "
+                f"{OPTION}.fixed_duration_s='${{data.max_duration_s}}'"
+            )
+        config = self.config = checkpoint.config(overrides)
+        is_wavlm = config.model_type == "wavlm"
+        self.model = checkpoint.model(config, "eager" if is_wavlm else attention)
+        if is_wavlm and attention == "sdpa":
+            use_fast_attention(self.model)
+        self.sample_rate = sample_rate
+        self.frame_dim = int(config.hidden_size)
+        self.frame_samples = _receptive_field(config.conv_kernel, config.conv_stride)
+        self.hop_samples = int(torch.tensor(config.conv_stride).prod())
+        # SEW halves the frames and doubles them again: an odd last one would see the padding.
+        self.frame_multiple = int(getattr(config, "squeeze_factor", 1))
+        self.min_samples = self._samples(self.frame_multiple)
+        self.fixed_samples = None
+        if padding == "fixed" and fixed_duration_s is not None:
+            self.fixed_samples = round(fixed_duration_s * sample_rate)
+        else:
+            self.model.feature_extractor = _RealConvolutions(self.model.feature_extractor)
+            if config.model_type == "data2vec-audio":
+                positions = self.model.encoder.pos_conv_embed
+                self.model.encoder.pos_conv_embed = _RealPositions(positions)
+
+    def _samples(self, num_frames: int) -> int:
+        return (num_frames - 1) * self.hop_samples + self.frame_samples
+
+    def preprocess(self, waveform: Tensor) -> Tensor:
+        """Zero mean and unit variance over one utterance (T,)."""
+        variance = waveform.var(correction=0)
+        return (waveform - waveform.mean()) / torch.sqrt(variance + NORMALISATION_EPSILON)
+
+    def forward(self, audio: AudioInput, all_layers: bool) -> tuple[list[Tensor], Tensor]:
+        """Encode (B, T) into frames (B, F, D), about 50 for each second."""
+        num_frames = (audio.mask.sum(dim=1) - self.frame_samples) // self.hop_samples + 1
+        if self.fixed_samples is not None:
+            output = self.model(audio.waveform, output_hidden_states=all_layers)
+        else:
+            multiple = self.frame_multiple
+            num_frames = (num_frames // multiple * multiple).clamp(min=multiple)
+            lengths = (num_frames - 1) * self.hop_samples + self.frame_samples
+            self._set_lengths(lengths.tolist(), num_frames.tolist())
+            positions = torch.arange(audio.waveform.shape[1], device=lengths.device)
+            output = self.model(
+                audio.waveform,
+                attention_mask=(positions < lengths[:, None]).long(),
+                output_hidden_states=all_layers,
+            )
+        layers = layers_of(output, all_layers)
+        return layers, frame_mask(num_frames, layers[-1].shape[1])
+
+    def _set_lengths(self, num_samples: list[int], num_frames: list[int]) -> None:
+        self.model.feature_extractor.lengths = num_samples
+        if isinstance(getattr(self.model.encoder, "pos_conv_embed", None), _RealPositions):
+            self.model.encoder.pos_conv_embed.lengths = num_frames
+
+
+class _RealConvolutions(nn.Module):
+    """The convolutions of a speech model over the real samples of one utterance at a time.
+
+    ``lengths`` are those of the next batch. Names of the parameters stay as they were.
+    """
+
+    lengths: list[int]
+
+    def __init__(self, convolutions: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.conv_layers = convolutions.conv_layers
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(B, T) to (B, D, F)."""
+        rows = zip(waveform, self.lengths, strict=True)
+        frames = [self._convolve(row[None, :length]) for row, length in rows]
+        return pad_sequence(frames, batch_first=True).transpose(1, 2)
+
+    def _convolve(self, waveform: Tensor) -> Tensor:
+        hidden = waveform[:, None]
+        for layer in self.conv_layers:
+            hidden = layer(hidden)
+        return hidden[0].T
+
+
+class _RealPositions(nn.Module):
+    """Data2Vec's positional convolutions, one utterance at a time.
+
+    There are several, each of which would carry what padding became into real frames.
+    """
+
+    lengths: list[int]
+
+    def __init__(self, positions: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.layers = positions.layers
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, F, D) to (B, F, D)."""
+        rows = zip(hidden, self.lengths, strict=True)
+        placed = pad_sequence(
+            [self._convolve(row[None, :length]) for row, length in rows], batch_first=True
+        )
+        return nn.functional.pad(placed, (0, 0, 0, hidden.shape[1] - placed.shape[1]))
+
+    def _convolve(self, hidden: Tensor) -> Tensor:
+        hidden = hidden.transpose(1, 2)
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return hidden[0].T
+
+
+def _receptive_field(kernels: list[int], strides: list[int]) -> int:
+    """Samples that one frame of a stack of convolutions sees."""
+    samples = 1
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+        samples = (samples - 1) * stride + kernel
+    return samples

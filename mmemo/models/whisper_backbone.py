@@ -1,0 +1,142 @@
+"""The encoder of Whisper, which takes log-mel spectrograms of a fixed length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torchaudio
+from torch import Tensor, nn
+from transformers import WhisperFeatureExtractor
+
+from mmemo.data.batch import AudioInput
+from mmemo.errors import InputError
+from mmemo.models.checkpoints import Checkpoint
+from mmemo.models.speech_backbones import (
+    OPTION,
+    Padding,
+    SpeechBackbone,
+    check_fixed,
+    frame_mask,
+    layers_of,
+)
+
+
+class WhisperBackbone(SpeechBackbone):
+    """Whisper's encoder; its decoder is not used.
+
+    Source: Radford et al. 2023, "Robust Speech Recognition via Large-Scale Weak Supervision".
+    Every utterance is padded with silence to one length, as in Whisper's own training, so that
+    the answer does not depend on the batch.
+
+    Args:
+        checkpoint: What is loaded.
+        sample_rate: 16 000, the rate Whisper was trained on.
+        padding: "fixed".
+        fixed_duration_s: Length that sound is padded to: None for 30 as it was trained, or
+            shorter, which costs less; the positions of the first seconds are used then.
+        attention: "sdpa" or "eager".
+        overrides: Settings of the model's config.
+        mask_time_prob: Mean share of the frames that SpecAugment masks in training, in one span.
+
+    Raises:
+        InputError: If the checkpoint cannot be loaded, or takes less sound or another rate.
+    """
+
+    mel_filters: Tensor
+    window: Tensor
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        sample_rate: int,
+        padding: Padding,
+        fixed_duration_s: float | None,
+        attention: str,
+        overrides: dict[str, Any],
+        mask_time_prob: float,
+    ) -> None:
+        super().__init__()
+        check_fixed(padding, "Whisper")
+        self.config = checkpoint.config(overrides)
+        self.model = checkpoint.model(self.config, attention, unused=("decoder.",)).encoder
+        self.mask_time_prob = mask_time_prob
+        self.extractor: Any = WhisperFeatureExtractor(  # type: ignore[no-untyped-call]
+            feature_size=self.config.num_mel_bins
+        )
+        if sample_rate != self.extractor.sampling_rate:
+            raise InputError(
+                f"{OPTION}.sample_rate: expected Whisper's {self.extractor.sampling_rate} Hz, got "
+                f"{sample_rate} Hz"
+            )
+        self.sample_rate = sample_rate
+        self.hop_samples = int(self.extractor.hop_length)
+        self.samples_per_frame = self.hop_samples * self.model.conv2.stride[0]
+        if fixed_duration_s is not None:
+            self._shorten(round(fixed_duration_s * sample_rate / self.samples_per_frame))
+        self.fixed_samples = self.model.embed_positions.num_embeddings * self.samples_per_frame
+        self.min_samples = 1
+        self.frame_dim = int(self.config.d_model)
+        filters = torch.as_tensor(self.extractor.mel_filters, dtype=torch.float32)
+        self.register_buffer("mel_filters", filters, persistent=False)
+        self.register_buffer("window", torch.hann_window(self.extractor.n_fft), persistent=False)
+
+    def _shorten(self, num_frames: int) -> None:
+        """Keep the positions of the first frames alone."""
+        positions = self.model.embed_positions
+        if not 0 < num_frames <= positions.num_embeddings:
+            longest_s = positions.num_embeddings * self.samples_per_frame / self.sample_rate
+            raise InputError(
+                f"{OPTION}.fixed_duration_s: expected at most the model's {longest_s:g} s and more "
+                f"than 0, got {num_frames * self.samples_per_frame / self.sample_rate:g} s"
+            )
+        positions.weight = nn.Parameter(positions.weight[:num_frames].detach(), False)
+        positions.num_embeddings = num_frames
+        # A copy: what is saved beside the weights is the checkpoint's own config.
+        shorter = type(self.config).from_dict(
+            self.config.to_dict() | {"max_source_positions": num_frames}
+        )
+        shorter._attn_implementation = self.config._attn_implementation
+        self.model.config = shorter
+
+    def log_mel(self, waveform: Tensor) -> Tensor:
+        """Whisper's log-mel spectrogram: (B, T) to (B, num_mels, T / hop_samples).
+
+        As transformers' feature extractor gives it, for whole batches on any device.
+        """
+        spectrum = torch.stft(
+            waveform,
+            self.extractor.n_fft,
+            self.hop_samples,
+            window=self.window,
+            return_complex=True,
+        )
+        power = spectrum[..., :-1].abs() ** 2
+        log_mel = torch.log10((self.mel_filters.T @ power).clamp(min=1e-10))
+        loudest = log_mel.amax(dim=(1, 2), keepdim=True)
+        return (torch.maximum(log_mel, loudest - 8.0) + 4.0) / 4.0
+
+    def forward(self, audio: AudioInput, all_layers: bool) -> tuple[list[Tensor], Tensor]:
+        """Encode (B, T) into frames (B, F, D), 50 for each second."""
+        with torch.autocast(audio.waveform.device.type, enabled=False):
+            log_mel = self.log_mel(audio.waveform.float())
+        if self.training and self.mask_time_prob > 0:
+            log_mel = masked_in_time(log_mel, self.mask_time_prob)
+        layers = layers_of(self.model(log_mel, output_hidden_states=all_layers), all_layers)
+        # A frame that has begun counts.
+        num_frames = (audio.mask.sum(dim=1) - 1) // self.samples_per_frame + 1
+        return layers, frame_mask(num_frames, layers[-1].shape[1])
+
+
+def masked_in_time(spectrogram: Tensor, mean_share: float) -> Tensor:
+    """Mask one span of frames of each utterance: SpecAugment (Park et al. 2019) in time.
+
+    Args:
+        spectrogram: (B, bands, F).
+        mean_share: Mean length of the span, as a share of F; it is uniform from 0 to twice that.
+    """
+    longest = round(2 * mean_share * spectrogram.shape[-1])
+    masked: Tensor = torchaudio.functional.mask_along_axis_iid(
+        spectrogram[:, None], longest, float(spectrogram.mean()), axis=3
+    )
+    return masked[:, 0]
