@@ -81,7 +81,7 @@ class AstBackbone(SpeechBackbone):
 
     def _shorten(self, max_length: int, num_times: int) -> int:
         """Keep the positions of the first patches in time alone; returns their number."""
-        shortest = self.config.patch_size
+        shortest = int(self.config.patch_size)
         if not shortest <= max_length <= self.max_length:
             raise InputError(
                 f"{OPTION}.fixed_duration_s: expected {shortest * HOP_MS / 1000:g} to "
@@ -89,10 +89,10 @@ class AstBackbone(SpeechBackbone):
                 f"{max_length * HOP_MS / 1000:g} s"
             )
         self.max_length = max_length
-        kept = (max_length - shortest) // self.config.time_stride + 1
+        kept = (max_length - shortest) // int(self.config.time_stride) + 1
         positions = self.model.embeddings.position_embeddings.detach()
         special, grid = positions.split([NUM_SPECIAL_TOKENS, self.num_bands * num_times], dim=1)
-        grid = grid.unflatten(1, (self.num_bands, num_times))[:, :, :kept].flatten(1, 2)
+        grid = grid.reshape(1, self.num_bands, num_times, -1)[:, :, :kept].flatten(1, 2)
         self.model.embeddings.position_embeddings = nn.Parameter(torch.cat([special, grid], dim=1))
         return kept
 
@@ -124,5 +124,5 @@ class AstBackbone(SpeechBackbone):
 
     def _over_time(self, patches: Tensor) -> Tensor:
         """(B, tokens, D) to (B, F, D): the mean over frequency, without the special tokens."""
-        grid = patches[:, NUM_SPECIAL_TOKENS:].unflatten(1, (self.num_bands, self.num_times))
-        return grid.mean(dim=1)
+        shape = (len(patches), self.num_bands, self.num_times, self.frame_dim)
+        return patches[:, NUM_SPECIAL_TOKENS:].reshape(shape).mean(dim=1)

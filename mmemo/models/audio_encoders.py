@@ -23,8 +23,8 @@ class PretrainedAudioEncoder(nn.Module):
 
     Args:
         checkpoint: Name on the hub, or a local folder, in transformers' layout.
-        architecture: transformers' model type, which is built where ``pretrained`` is False and
-            the checkpoint is no local folder.
+        architecture: transformers' ``model_type`` and size, which is built where ``pretrained`` is
+            False and the checkpoint is no local folder.
         pretrained: False for random weights of the same architecture.
         config_overrides: Settings of the model's config that replace the checkpoint's.
         revision: Commit, tag or branch on the hub; None for its main branch.
@@ -54,7 +54,7 @@ class PretrainedAudioEncoder(nn.Module):
     def __init__(
         self,
         checkpoint: str,
-        architecture: str | None = None,
+        architecture: Mapping[str, Any] | None = None,
         pretrained: bool = True,
         config_overrides: Mapping[str, Any] | None = None,
         revision: str | None = None,
@@ -93,6 +93,9 @@ class PretrainedAudioEncoder(nn.Module):
         self.frozen = set_trainable(model, trainable, OPTION, lora_rank)
         self.all_layers = layers == "weighted"
         num_layers = len(transformer_layers(model)) + 1 if self.all_layers else 1
+        if self.all_layers and hasattr(model, "encoder") and hasattr(model.encoder, "upsample"):
+            # SEW's layers are heard before it.
+            model.encoder.upsample.requires_grad_(False)
         self.layer_weights = LayerWeights(num_layers)
         self.pool, factor = get_pooling(pooling)
         self.frame_dim = self.backbone.frame_dim
@@ -125,7 +128,8 @@ class PretrainedAudioEncoder(nn.Module):
 
     def from_pooled_layers(self, pooled: Tensor) -> Tensor:
         """(B, N, D_out) to (B, D_out)."""
-        return self.layer_weights(pooled.unbind(dim=1))
+        weighted: Tensor = self.layer_weights(pooled.unbind(dim=1))
+        return weighted
 
     def save_assets(self, folder: Path) -> None:
         """Write the model's config."""

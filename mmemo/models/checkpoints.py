@@ -27,8 +27,9 @@ class Checkpoint:
     Args:
         name: Name on the hub, or a local folder.
         option: The group of settings that named it ("audio_encoder"), for messages.
-        architecture: transformers' model type, which says what is built without pretrained
-            weights where ``name`` is no local folder: nothing is fetched then.
+        architecture: transformers' ``model_type`` and the settings in which the checkpoint differs
+            from that type's defaults. Without pretrained weights it is built from these where
+            ``name`` is no local folder: nothing is fetched then.
         pretrained: False for random weights of the same architecture.
         config_overrides: Values that replace those of the checkpoint's config.
         revision: Commit, tag or branch on the hub; None for its main branch.
@@ -39,7 +40,7 @@ class Checkpoint:
 
     name: str
     option: str
-    architecture: str | None = None
+    architecture: Mapping[str, Any] | None = None
     pretrained: bool = True
     config_overrides: Mapping[str, Any] = field(default_factory=dict)
     revision: str | None = None
@@ -75,11 +76,11 @@ class Checkpoint:
             raise InputError(
                 f"{self.option}.pretrained=false: expected a local folder as {self.option}."
                 f"checkpoint or the architecture as transformers calls it, got '{self.name}'; set "
-                f"{self.option}.architecture=NAME"
+                f"{self.option}.architecture={{model_type:NAME}}"
             )
         else:
             with self._explained():
-                config = AutoConfig.for_model(self.architecture, **changes)
+                config = AutoConfig.for_model(**{**self.architecture, **changes})
         unknown = [key for key in self.config_overrides if not hasattr(config, key)]
         if unknown:
             raise InputError(
@@ -104,7 +105,8 @@ class Checkpoint:
         options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention}
         if not self.pretrained or self.assets_dir is not None:
             with self._explained():
-                return AutoModel.from_config(config, **options).train()
+                model = AutoModel.from_config(config, **options)  # type: ignore[no-untyped-call]
+                return model.train()
         with self._explained(), _own_report():
             model, report = AutoModel.from_pretrained(
                 self.source,
@@ -150,8 +152,10 @@ class Checkpoint:
         try:
             yield
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            reason = None if Path(self.source).is_dir() or not self.has_files else (
-                _hub_problem(self.source, self.revision)
+            reason = (
+                None
+                if Path(self.source).is_dir() or not self.has_files
+                else (_hub_problem(self.source, self.revision))
             )
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(

@@ -46,8 +46,12 @@ class SpeechBackbone(nn.Module, ABC):
 
 
 def layers_of(output: Any, all_layers: bool) -> list[Tensor]:  # noqa: ANN401
-    """Hidden states of a transformers output."""
-    return list(output.hidden_states) if all_layers else [output.last_hidden_state]
+    """Hidden states of a transformers output; the last one behind the model's last norm."""
+    last: Tensor = output.last_hidden_state
+    if not all_layers:
+        return [last]
+    *inner, top = output.hidden_states
+    return [*inner, last if last.shape == top.shape else top]
 
 
 def frame_mask(lengths: Tensor, num_frames: int) -> Tensor:
@@ -106,7 +110,9 @@ def build_backbone(
         return WhisperBackbone(checkpoint, *length, attention, dropped, mask_time_prob)
     if kind == "audio-spectrogram-transformer":
         if layerdrop > 0:
-            raise InputError(f"{OPTION}.layerdrop: expected 0 for AST, which has none, got {layerdrop}")
+            raise InputError(
+                f"{OPTION}.layerdrop: expected 0 for AST, which has none, got {layerdrop}"
+            )
         return AstBackbone(checkpoint, *length, attention, {}, mask_time_prob)
     if hasattr(config, "conv_kernel") and hasattr(config, "feat_extract_activation"):
         regularisers = {

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmemo.data.batch import TextInput
 from mmemo.errors import InputError
-from mmemo.models.checkpoints import load_config, load_model, load_tokenizer
+from mmemo.models.checkpoints import Checkpoint
 from mmemo.models.pooling import get_pooling
 from mmemo.models.protocols import Features
 

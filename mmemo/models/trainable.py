@@ -89,7 +89,7 @@ def _add_low_rank_updates(model: Any, option: str, rank: int) -> None:  # noqa: 
         from peft import LoraConfig, inject_adapter_in_model
     except ModuleNotFoundError as error:
         raise InputError(
-            f'{option}.trainable=lora: expected the package peft, it is not installed; pip install '
+            f"{option}.trainable=lora: expected the package peft, it is not installed; pip install "
             '"mmemo[lora]"'
         ) from error
     linear = sorted({n for n, m in model.named_modules() if isinstance(m, nn.Linear)})

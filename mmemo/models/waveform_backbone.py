@@ -63,6 +63,9 @@ class WaveformBackbone(SpeechBackbone):
         self.model = checkpoint.model(config, "eager" if is_wavlm else attention)
         if is_wavlm and attention == "sdpa":
             use_fast_attention(self.model)
+        if config.mask_time_prob == 0 and hasattr(self.model, "masked_spec_embed"):
+            # Nothing reads it then, and distributed training wants a gradient of all it trains.
+            self.model.masked_spec_embed.requires_grad_(False)
         self.sample_rate = sample_rate
         self.frame_dim = int(config.hidden_size)
         self.frame_samples = _receptive_field(config.conv_kernel, config.conv_stride)
@@ -104,7 +107,9 @@ class WaveformBackbone(SpeechBackbone):
                 output_hidden_states=all_layers,
             )
         layers = layers_of(output, all_layers)
-        return layers, frame_mask(num_frames, layers[-1].shape[1])
+        # SEW's inner layers stand at the lower rate.
+        real = num_frames // self.frame_multiple if all_layers else num_frames
+        return layers, frame_mask(real, layers[-1].shape[1])
 
     def _set_lengths(self, num_samples: list[int], num_frames: list[int]) -> None:
         self.model.feature_extractor.lengths = num_samples

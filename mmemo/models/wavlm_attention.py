@@ -17,7 +17,7 @@ class FastWavLMAttention(WavLMAttention):
     projections, such as low-rank updates.
     """
 
-    def torch_multi_head_self_attention(
+    def torch_multi_head_self_attention(  # type: ignore[override]
         self,
         hidden_states: Tensor,
         attention_mask: Tensor | None,

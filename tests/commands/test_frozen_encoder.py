@@ -13,7 +13,7 @@ def test_a_frozen_encoder_is_run_once_and_its_run_needs_nothing_else(
     checkpoint = shutil.copytree(tiny_whisper, tmp_path / "checkpoint")
     overrides = [o for o in small if not o.startswith(("audio_encoder", "text_encoder"))]
     overrides += ["text_encoder=none", "audio_encoder=whisper_tiny", "data.max_duration_s=2.0"]
-    overrides += [f"audio_encoder.checkpoint={checkpoint}", "audio_encoder.duration_s=2.0"]
+    overrides += [f"audio_encoder.checkpoint={checkpoint}", "audio_encoder.fixed_duration_s=2.0"]
     first = cli("train", *overrides, "audio_encoder.trainable=none")
     assert "encoding" in first.stderr
     run = only_run(tmp_path)

@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -7,7 +8,10 @@ from torch import Tensor
 
 from mmemo.data.batch import AudioInput, Collator, Example
 from mmemo.errors import InputError
-from mmemo.models.audio_encoders import LogMelEncoder, PretrainedAudioEncoder
+from mmemo.models.audio_encoders import PretrainedAudioEncoder
+from mmemo.models.logmel_encoder import LogMelEncoder
+
+FIXED: dict[str, Any] = {"padding": "fixed", "fixed_duration_s": 0.5}
 
 
 def collate(*waveforms: Tensor, **options: int) -> AudioInput:
@@ -59,7 +63,7 @@ def test_logmel_hears_loudness() -> None:
 def test_wavlm_loads_its_weights_and_pads_to_one_length(tiny_wavlm: Path) -> None:
     from transformers import WavLMModel
 
-    encoder = PretrainedAudioEncoder(str(tiny_wavlm), fixed_duration_s=0.5)
+    encoder = PretrainedAudioEncoder(str(tiny_wavlm), **FIXED)
     assert all(module.training for module in encoder.modules()), "its dropout is on"
     encoder.eval()
     assert (encoder.fixed_samples, encoder.output_dim) == (8_000, 24)
@@ -76,9 +80,11 @@ def test_wavlm_loads_its_weights_and_pads_to_one_length(tiny_wavlm: Path) -> Non
     torch.testing.assert_close(features.pooled, frames[:, :499].mean(dim=1))
 
 
-def test_group_norm_without_a_fixed_length_is_refused(tiny_wavlm: Path) -> None:
-    with pytest.raises(ValueError, match="normalises over time.*expected fixed_duration_s"):
-        PretrainedAudioEncoder(str(tiny_wavlm))
+def test_fixed_padding_wants_a_length(tiny_wavlm: Path) -> None:
+    with pytest.raises(InputError, match=r"fixed_duration_s: expected seconds for padding=fixed"):
+        PretrainedAudioEncoder(str(tiny_wavlm), padding="fixed")
+    with pytest.raises(InputError, match=r"padding: expected longest or fixed, got 'short'"):
+        PretrainedAudioEncoder(str(tiny_wavlm), padding="short")  # type: ignore[arg-type]
 
 
 def test_layer_norm_model_does_not_depend_on_the_batch(tiny_wav2vec2_layer_norm: Path) -> None:
@@ -91,30 +97,36 @@ def test_layer_norm_model_does_not_depend_on_the_batch(tiny_wav2vec2_layer_norm:
 
 
 def test_silent_regularisers_are_what_the_config_says(tiny_wavlm: Path) -> None:
-    plain = PretrainedAudioEncoder(str(tiny_wavlm), fixed_duration_s=0.5)
-    assert (plain.model.config.layerdrop, plain.model.config.apply_spec_augment) == (0.0, False)
-    noisy = PretrainedAudioEncoder(
-        str(tiny_wavlm), fixed_duration_s=0.5, layerdrop=0.1, mask_time_prob=0.05
+    plain = PretrainedAudioEncoder(str(tiny_wavlm), **FIXED)
+    assert (
+        plain.backbone.model.config.layerdrop,
+        plain.backbone.model.config.apply_spec_augment,
+    ) == (0.0, False)
+    noisy = PretrainedAudioEncoder(str(tiny_wavlm), **FIXED, layerdrop=0.1, mask_time_prob=0.05)
+    assert (noisy.backbone.model.config.layerdrop, noisy.backbone.model.config.mask_time_prob) == (
+        0.1,
+        0.05,
     )
-    assert (noisy.model.config.layerdrop, noisy.model.config.mask_time_prob) == (0.1, 0.05)
-    assert noisy.model.config.apply_spec_augment
+    assert noisy.backbone.model.config.apply_spec_augment
 
 
 def test_random_weights_on_request(tiny_wavlm: Path) -> None:
-    loaded = PretrainedAudioEncoder(str(tiny_wavlm), fixed_duration_s=0.5)
-    fresh = PretrainedAudioEncoder(str(tiny_wavlm), fixed_duration_s=0.5, pretrained=False)
+    loaded = PretrainedAudioEncoder(str(tiny_wavlm), **FIXED)
+    fresh = PretrainedAudioEncoder(str(tiny_wavlm), **FIXED, pretrained=False)
     name = "encoder.layers.0.attention.q_proj.weight"
-    assert not torch.equal(loaded.model.state_dict()[name], fresh.model.state_dict()[name])
+    assert not torch.equal(
+        loaded.backbone.model.state_dict()[name], fresh.backbone.model.state_dict()[name]
+    )
 
 
 def test_saved_assets_build_it_again_without_its_checkpoint(
     tiny_wavlm: Path, tmp_path: Path
 ) -> None:
-    encoder = PretrainedAudioEncoder(str(tiny_wavlm), fixed_duration_s=0.5).eval()
+    encoder = PretrainedAudioEncoder(str(tiny_wavlm), **FIXED).eval()
     encoder.save_assets(tmp_path / "assets")
     assert not list((tmp_path / "assets").glob("*.safetensors"))
     again = PretrainedAudioEncoder(
-        "no/such-checkpoint", fixed_duration_s=0.5, assets_dir=tmp_path / "assets"
+        "no/such-checkpoint", **FIXED, assets_dir=tmp_path / "assets"
     ).eval()
     again.load_state_dict(encoder.state_dict())
     audio = collate(noise(5_000, 0), fixed_samples=8_000)
@@ -130,7 +142,7 @@ def test_what_is_no_checkpoint_is_named_with_the_ways_out(
     if content is not None:
         (folder / "config.json").write_text(content)
     with pytest.raises(InputError, match=r"audio_encoder\.checkpoint: .*local folder") as caught:
-        PretrainedAudioEncoder(str(folder), fixed_duration_s=0.5)
+        PretrainedAudioEncoder(str(folder), **FIXED)
     assert str(folder) in str(caught.value)
 
 
@@ -141,32 +153,36 @@ def test_weights_of_another_model_are_refused(tiny_wavlm: Path, tmp_path: Path) 
     shutil.copytree(tiny_wavlm, folder)
     save_file({"unrelated": torch.zeros(1)}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(InputError, match=r"expected the weights of wavlm in .* are missing"):
-        PretrainedAudioEncoder(str(folder), fixed_duration_s=0.5)
+        PretrainedAudioEncoder(str(folder), **FIXED)
     (folder / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"could not load"):
-        PretrainedAudioEncoder(str(folder), fixed_duration_s=0.5)
+        PretrainedAudioEncoder(str(folder), **FIXED)
 
 
-def test_weights_that_are_not_safetensors_load_too(tiny_wavlm: Path, tmp_path: Path) -> None:
+def test_weights_that_are_not_safetensors_load_on_request(tiny_wavlm: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     # microsoft/wavlm-base-plus is published so.
     (tmp_path / "config.json").write_text((tiny_wavlm / "config.json").read_text())
     weights = load_file(tiny_wavlm / "model.safetensors")
     torch.save(weights, tmp_path / "pytorch_model.bin")
-    encoder = PretrainedAudioEncoder(str(tmp_path), fixed_duration_s=0.5)
+    with pytest.raises(InputError, match="weights as safetensors"):
+        PretrainedAudioEncoder(str(tmp_path), **FIXED)
+    encoder = PretrainedAudioEncoder(str(tmp_path), safetensors_only=False, **FIXED)
     name = "encoder.layers.0.attention.q_proj.weight"
-    torch.testing.assert_close(encoder.model.state_dict()[name], weights[name], rtol=0, atol=0)
+    torch.testing.assert_close(
+        encoder.backbone.model.state_dict()[name], weights[name], rtol=0, atol=0
+    )
 
 
 def test_a_text_model_is_no_audio_encoder(tiny_roberta: Path) -> None:
-    with pytest.raises(InputError, match="takes raw waveforms .*, got roberta"):
-        PretrainedAudioEncoder(str(tiny_roberta), fixed_duration_s=0.5)
+    with pytest.raises(InputError, match="expected a model of sound .*, got roberta"):
+        PretrainedAudioEncoder(str(tiny_roberta), **FIXED)
 
 
 def test_a_name_that_is_not_in_the_cache_is_an_error() -> None:
     with pytest.raises(InputError, match="'nobody/nothing'"):
-        PretrainedAudioEncoder("nobody/nothing", fixed_duration_s=0.5)
+        PretrainedAudioEncoder("nobody/nothing", **FIXED)
 
 
 def test_unknown_pooling_is_an_error() -> None:

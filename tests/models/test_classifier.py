@@ -6,9 +6,9 @@ import torch
 from mmemo.data.batch import Batch, Collator, Example
 from mmemo.errors import InputError
 from mmemo.models import pooling
-from mmemo.models.audio_encoders import LogMelEncoder
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
+from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.text_encoders import ScratchTextEncoder
 
 fusion = partial(BottleneckFusion, bottleneck_dim=256)
