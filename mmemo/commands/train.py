@@ -74,7 +74,7 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     annotations = source.corpus.read()
     check_settings(cfg, annotations, labels, encoders, source.preparer)
     start = time.monotonic()
-    prepared = source.preparer.prepare(annotations, source.denoiser)
+    prepared = source.prepare(annotations)
     folder.write_info(prepare_s=round(time.monotonic() - start, 1))
     check_same_data(folder, prepared)
     device = trainer.strategy.root_device
