@@ -86,6 +86,7 @@ class PretrainedAudioEncoder(nn.Module):
         self.min_samples = _receptive_field(config.conv_kernel, config.conv_stride)
         self.pool, factor = get_pooling(pooling)
         self.output_dim = factor * int(config.hidden_size)
+        self.frame_dim = int(config.hidden_size)
 
     def train(self, mode: bool = True) -> PretrainedAudioEncoder:
         """Switch dropout and masking, which a frozen model never has."""
@@ -171,6 +172,7 @@ class LogMelEncoder(nn.Module):
         )
         self.pool, factor = get_pooling(pooling)
         self.output_dim = factor * width
+        self.frame_dim = width
 
     def preprocess(self, waveform: Tensor) -> Tensor:
         """The waveform as it is."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from mmemo.data.batch import AudioInput, TextInput
+from mmemo.data.batch import AudioFeatures, AudioInput, TextInput
 from mmemo.data.frontends import AudioFrontend, TextFrontend
 
 
@@ -28,6 +28,18 @@ class Features:
     pooled: Tensor
 
 
+EncodedModality = Features | AudioFeatures
+"""What a fusion gets of a modality: features with their frames, or pooled ones that were kept."""
+
+
+@dataclass(frozen=True)
+class FeatureDims:
+    """Sizes of an encoder's features: D_out of ``pooled``, D of each of ``frames``."""
+
+    pooled: int
+    frames: int
+
+
 class AudioEncoder(AudioFrontend, Protocol):
     """Sound to features.
 
@@ -36,6 +48,7 @@ class AudioEncoder(AudioFrontend, Protocol):
     """
 
     output_dim: int
+    frame_dim: int
     frozen: bool
 
     def __call__(self, audio: AudioInput) -> Features:
@@ -51,6 +64,7 @@ class TextEncoder(TextFrontend, Protocol):
     """Transcripts to features."""
 
     output_dim: int
+    frame_dim: int
 
     def fit(self, transcripts: Sequence[str]) -> None:
         """Learn what has to be known of the training split before training."""

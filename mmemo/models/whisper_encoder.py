@@ -74,6 +74,7 @@ class WhisperAudioEncoder(nn.Module):
         self.register_buffer("window", torch.hann_window(self.extractor.n_fft), persistent=False)
         self.pool, factor = get_pooling(pooling)
         self.output_dim = factor * int(config.d_model)
+        self.frame_dim = int(config.d_model)
         self.min_samples = 1
 
     def _shorten(self, num_frames: int) -> None:
