@@ -44,7 +44,8 @@ class FeatureCache:
         """Pooled features (D,) of every utterance of the data module, by source key.
 
         Args:
-            encoder: A frozen audio encoder.
+            encoder: A frozen audio encoder. Its ``packages``, if any, are installed ones that
+                its features depend on too.
             settings: All of its settings; with its weights they name the file.
             datamodule: Whose utterances are encoded, and the prepared corpus they are from.
             device: Where to encode.
@@ -63,18 +64,18 @@ class FeatureCache:
                     num_workers=datamodule.num_workers,
                     collate_fn=datamodule.collator,
                 )
-                self._encode(encoder.to(device).eval(), list(missing), loader, known, path)
+                self._encode(encoder.to(device).eval(), device, list(missing), loader, known, path)
         return {key: known[key] for key in keys}
 
     def _encode(
         self,
         encoder: nn.Module,
+        device: torch.device,
         keys: list[str],
         loader: Iterable[Batch],
         known: dict[str, Tensor],
         path: Path,
     ) -> None:
-        device = next(encoder.parameters()).device
         remaining = iter(keys)
         with torch.inference_mode(), progress_bar(len(keys), "encoding") as bar:
             for number, batch in enumerate(loader, start=1):
@@ -90,7 +91,8 @@ class FeatureCache:
 
 def _digest(encoder: nn.Module, settings: str, datamodule: EmotionDataModule) -> str:
     max_samples = datamodule.datasets["train"].max_samples
-    versions = [f"{name} {version(name)}" for name in ("mmemo", "torch", "transformers")]
+    packages = ("mmemo", "torch", "transformers", *getattr(encoder, "packages", ()))
+    versions = [f"{name} {version(name)}" for name in packages]
     made_of = [settings, datamodule.prepared.digest(), str(max_samples), *versions]
     digest = hashlib.sha256("\n".join(made_of).encode())
     for name, values in sorted(encoder.state_dict().items()):
