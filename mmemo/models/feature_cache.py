@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from copy import copy
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from mmemo.data.batch import AudioInput, Batch
-from mmemo.data.datamodule import EmotionDataModule
+from mmemo.data.datamodule import EmotionDataModule, UtteranceDataset
 from mmemo.folders import writable_folder
 from mmemo.progress import progress_bar
 
@@ -54,7 +55,7 @@ class FeatureCache:
         path = folder / f"{_digest(encoder, settings, datamodule)}.npz"
         with FileLock(f"{path}.lock"):
             known = _read(path)
-            parts = list(datamodule.datasets.values())
+            parts = [_sound_alone(part) for part in datamodule.datasets.values()]
             keys = [key for part in parts for key in part.rows["source_key"]]
             missing = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}
             if missing:
@@ -87,6 +88,13 @@ class FeatureCache:
                 if number % SAVE_EVERY == 0:
                     _write(path, known)
         _write(path, known)
+
+
+def _sound_alone(dataset: UtteranceDataset) -> UtteranceDataset:
+    """The same utterances without text, whose tokenizer may not be trained yet."""
+    sound = copy(dataset)
+    sound.tokenize = None
+    return sound
 
 
 def _digest(encoder: nn.Module, settings: str, datamodule: EmotionDataModule) -> str:
