@@ -159,8 +159,9 @@ def print_results(folder: RunFolder) -> None:
     text = test.to_string(index=False, float_format=lambda v: f"{v:.3f}", na_rep="")
     num_test = protocol["num_utterances"]["test"]
     print(
-        f"\nTest split ({split_stamp(protocol)}, N = {num_test}; the corpus' split: "
-        f"{protocol['corpus_split']}{without_modality(protocol)}), at the checkpoint chosen on "
+        f"\nTest split ({split_stamp(protocol)}, N = {num_test}{without_modality(protocol)}; "
+        f"the corpus' split: "
+        f"{protocol['corpus_split']}), at the checkpoint chosen on "
         f"validation:\n{text}\n"
     )
     if warning := leak_warning(protocol):
