@@ -160,8 +160,7 @@ def print_results(folder: RunFolder) -> None:
     num_test = protocol["num_utterances"]["test"]
     print(
         f"\nTest split ({split_stamp(protocol)}, N = {num_test}{without_modality(protocol)}; "
-        f"the corpus' split: "
-        f"{protocol['corpus_split']}), at the checkpoint chosen on "
+        f"the corpus' split: {protocol['corpus_split']}), at the checkpoint chosen on "
         f"validation:\n{text}\n"
     )
     if warning := leak_warning(protocol):
