@@ -134,3 +134,12 @@ def test_only_the_leaky_split_marks_the_run_folder() -> None:
         "speaker_disjoint": None,
         "oversampled_before_split": "-LEAKY",
     }
+
+
+@pytest.mark.parametrize("experiment", ["demo", "paper", "frozen_audio"])
+@pytest.mark.parametrize("fusion", ["bottleneck", "gated", "cross_attention", "late"])
+def test_every_fusion_fits_every_experiment(experiment: str, fusion: str) -> None:
+    root = [] if experiment == "demo" else ["corpus.root=/data"]
+    cfg = composed([f"experiment={experiment}", f"fusion={fusion}", *root])
+    check_signatures(cfg)
+    assert cfg.fusion.modality_dropout == 0.0

@@ -20,6 +20,7 @@ from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
+from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.training.losses import CrossEntropy
@@ -82,8 +83,12 @@ def build_datamodule(
     encoders: Encoders,
     labels: LabelSet,
     device: torch.device,
+    module: EmotionModule,
 ) -> EmotionDataModule:
-    """Loaders over the prepared corpus; a frozen audio encoder's features in place of sound."""
+    """Loaders over the prepared corpus; a frozen audio encoder's features in place of sound.
+
+    The features are pooled ones: where the module's fusion needs frames, sound is handed out.
+    """
     datamodule: EmotionDataModule = instantiate(
         cfg.data,
         _convert_="all",
@@ -92,7 +97,10 @@ def build_datamodule(
         audio_encoder=encoders.audio,
         text_encoder=encoders.text,
     )
-    if encoders.audio is not None and encoders.audio.frozen:
+    frozen = encoders.audio is not None and encoders.audio.frozen
+    if frozen and cast(EmotionClassifier, module.classifier).fusion.needs_frames:
+        print("the frozen audio encoder is run at every step: this fusion needs its frames")
+    elif frozen:
         cache: FeatureCache = instantiate(cfg.feature_cache, _convert_="all")
         settings = OmegaConf.to_yaml(cfg.audio_encoder, resolve=True, sort_keys=True)
         audio = cast(nn.Module, encoders.audio)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from mmemo.data.batch import AudioInput, TextInput
+from mmemo.data.batch import AudioFeatures, AudioInput, TextInput
 from mmemo.data.frontends import AudioFrontend, TextFrontend
 
 
@@ -26,6 +26,18 @@ class Features:
     frames: Tensor
     mask: Tensor
     pooled: Tensor
+
+
+EncodedModality = Features | AudioFeatures
+"""What a fusion gets of a modality: features with their frames, or pooled ones that were kept."""
+
+
+@dataclass(frozen=True)
+class FeatureDims:
+    """Sizes of an encoder's features: D_out of ``pooled``, D of each of ``frames``."""
+
+    pooled: int
+    frames: int
 
 
 class AudioEncoder(AudioFrontend, Protocol):

@@ -53,6 +53,7 @@ class PretrainedTextEncoder(nn.Module):
         self.pad_token_id = int(self.tokenizer.pad_token_id or 0)
         self.pool, factor = get_pooling(pooling)
         self.output_dim = factor * int(config.hidden_size)
+        self.frame_dim = int(config.hidden_size)
 
     def fit(self, transcripts: Sequence[str]) -> None:
         """Nothing is learnt before training."""
@@ -128,6 +129,7 @@ class ScratchTextEncoder(nn.Module):
         )
         self.pool, factor = get_pooling(pooling)
         self.output_dim = factor * width
+        self.frame_dim = width
 
     def fit(self, transcripts: Sequence[str]) -> None:
         """Learn the tokenizer from the training split's transcripts; case is kept."""
