@@ -20,7 +20,7 @@ GIVEN = {
     "text_encoder": set(),
     "fusion": {"input_dims"},
     "classifier": {"audio_encoder", "text_encoder", "fusion", "num_classes"},
-    "module": {"classifier", "num_classes", "optimizer", "scheduler", "class_weights"},
+    "module": {"classifier", "num_classes", "loss", "optimizer", "scheduler"},
     "data": {"prepared", "labels", "audio_encoder", "text_encoder"},
     "optimizer": {"params"},
 }
@@ -51,7 +51,7 @@ def check_signatures(cfg: DictConfig) -> int:
         signature = inspect.signature(target)
         arguments = {k: v for k, v in node.items() if not k.startswith("_")}
         arguments |= dict.fromkeys(GIVEN.get(path, set()))
-        signature.bind(**arguments)
+        (signature.bind_partial if node.get("_partial_") else signature.bind)(**arguments)
     return len(found)
 
 
@@ -103,13 +103,14 @@ ROOMS = {
     "split": "corpora",
     "denoiser": "audio",
     "data": "data",
+    "sampling": "data",
     "text_cleaning": "data",
     "audio_encoder": "models",
     "text_encoder": "models",
     "fusion": "models",
     "classifier": "models",
     "scheduler": "training",
-    "class_weights": "training",
+    "loss": "training",
 }
 
 
@@ -133,3 +134,12 @@ def test_only_the_leaky_split_marks_the_run_folder() -> None:
         "speaker_disjoint": None,
         "oversampled_before_split": "-LEAKY",
     }
+
+
+@pytest.mark.parametrize("experiment", ["demo", "paper", "frozen_audio"])
+@pytest.mark.parametrize("fusion", ["bottleneck", "gated", "cross_attention", "late"])
+def test_every_fusion_fits_every_experiment(experiment: str, fusion: str) -> None:
+    root = [] if experiment == "demo" else ["corpus.root=/data"]
+    cfg = composed([f"experiment={experiment}", f"fusion={fusion}", *root])
+    check_signatures(cfg)
+    assert cfg.fusion.modality_dropout == 0.0

@@ -20,8 +20,10 @@ from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
+from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
+from mmemo.training.losses import CrossEntropy
 from mmemo.training.module import EmotionModule
 
 
@@ -60,14 +62,17 @@ def build_module(cfg: DictConfig, encoders: Encoders, labels: LabelSet) -> Emoti
         fusion=instantiate(cfg.fusion, _convert_="all"),
         num_classes=len(labels),
     )
+    if cfg.compile:
+        # In place: the names of the weights stay the same.
+        classifier.compile(dynamic=True)
     module: EmotionModule = instantiate(
         cfg.module,
         _convert_="all",
         classifier=classifier,
         num_classes=len(labels),
+        loss=instantiate(cfg.loss, _convert_="all"),
         optimizer=instantiate(cfg.optimizer, _convert_="all"),
         scheduler=instantiate(cfg.scheduler, _convert_="all"),
-        class_weights=instantiate(cfg.class_weights, _convert_="all"),
     )
     return module
 
@@ -78,8 +83,12 @@ def build_datamodule(
     encoders: Encoders,
     labels: LabelSet,
     device: torch.device,
+    module: EmotionModule,
 ) -> EmotionDataModule:
-    """Loaders over the prepared corpus; a frozen audio encoder's features in place of sound."""
+    """Loaders over the prepared corpus; a frozen audio encoder's features in place of sound.
+
+    The features are pooled ones: where the module's fusion needs frames, sound is handed out.
+    """
     datamodule: EmotionDataModule = instantiate(
         cfg.data,
         _convert_="all",
@@ -88,7 +97,10 @@ def build_datamodule(
         audio_encoder=encoders.audio,
         text_encoder=encoders.text,
     )
-    if encoders.audio is not None and encoders.audio.frozen:
+    frozen = encoders.audio is not None and encoders.audio.frozen
+    if frozen and cast(EmotionClassifier, module.classifier).fusion.needs_frames:
+        print("the frozen audio encoder is run at every step: this fusion needs its frames")
+    elif frozen:
         cache: FeatureCache = instantiate(cfg.feature_cache, _convert_="all")
         settings = OmegaConf.to_yaml(cfg.audio_encoder, resolve=True, sort_keys=True)
         audio = cast(nn.Module, encoders.audio)
@@ -155,10 +167,9 @@ def _check_split(cfg: DictConfig, annotations: Annotations, labels: LabelSet) ->
                 f"split '{name}' of the corpus {annotations.corpus}, found none; choose another "
                 "split or other labels"
             )
-    weights = instantiate(cfg.class_weights, _convert_="all")
-    if weights is not None:
-        trained = rows.loc[rows["split"] == "train", labels.column].tolist()
-        weights([trained.count(name) for name in labels.classes])
+    trained = rows.loc[rows["split"] == "train", labels.column].tolist()
+    loss: CrossEntropy = instantiate(cfg.loss, _convert_="all")
+    loss.use_class_counts([trained.count(name) for name in labels.classes])
 
 
 def check_run_name(cfg: DictConfig, path: Path) -> None:

@@ -20,13 +20,14 @@ from mmemo.commands.build import (
     check_run_name,
 )
 from mmemo.commands.data_card import check_same_data, check_same_split, read_data_card
+from mmemo.commands.withheld import withheld_results, without
 from mmemo.corpora.leaks import EVALUATED_SPLITS, leak_shares
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
 from mmemo.evaluation.predictions import build_table
-from mmemo.evaluation.protocol import leak_warning, split_stamp
+from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.pages import write_report
 from mmemo.training.module import EmotionModule
@@ -43,6 +44,8 @@ def run(cfg: DictConfig) -> None:
     run_cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
     run_cfg.run_dir = str(folder.path)
     check_run_name(run_cfg, folder.path)
+    if cfg.missing is not None:
+        folder = withheld_results(folder, run_cfg, cfg.missing)
     labels: LabelSet = instantiate(run_cfg.labels, _convert_="all")
     encoders = build_encoders(run_cfg, folder)
     module = build_module(run_cfg, encoders, labels)
@@ -52,7 +55,8 @@ def run(cfg: DictConfig) -> None:
     check_same_data(folder, prepared)
     trainer = instantiate(run_cfg.trainer, _convert_="all", logger=False, callbacks=None)
     device = trainer.strategy.root_device
-    datamodule = build_datamodule(run_cfg, prepared, encoders, labels, device)
+    given = without(encoders, cfg.missing)
+    datamodule = build_datamodule(run_cfg, prepared, given, labels, device, module)
     check_same_split(folder, datamodule)
     evaluate(folder, run_cfg, module, datamodule, trainer)
     print_results(folder)
@@ -85,7 +89,7 @@ def evaluate(
         str(split): compute_metrics(rows, majority)
         for split, rows in table.groupby("split", sort=False)
     }
-    protocol = _protocol(cfg, datamodule, epoch)
+    protocol = _protocol(cfg, datamodule, epoch) | {"missing": folder.missing}
     document = {"protocol": protocol, "splits": metrics}
     folder.metrics_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
     metrics_table(metrics, split_stamp(protocol)).to_csv(folder.table_file, index=False)
@@ -122,20 +126,23 @@ def _protocol(cfg: DictConfig, datamodule: EmotionDataModule, epoch: int) -> dic
         "split": datamodule.split.name,
         "leaky": datamodule.split.leaky,
         "leak_shares": leak_shares(datamodule.rows),
-        "split_settings": _split_settings(cfg.split),
+        "split_settings": _settings(cfg.split),
         "labels": datamodule.labels.name,
         "classes": list(datamodule.labels.classes),
         "num_utterances": {split: len(data) for split, data in datamodule.datasets.items()},
+        "has_sound": datamodule.prepared.has_sound,
         "denoiser": meta["denoiser"] and f"{meta['denoiser']} {meta['denoiser_version']}",
         "audio_encoder": _part_name(cfg.audio_encoder),
         "text_encoder": _part_name(cfg.text_encoder),
-        "class_weights": _part_name(cfg.class_weights),
+        "sampling": _part_name(cfg.sampling),
+        "loss": cfg.loss.name,
+        "loss_settings": _settings(cfg.loss),
         "selection": f"checkpoint with the {monitored.mode} {monitored.monitor}",
         "checkpoint_epoch": epoch,
     }
 
 
-def _split_settings(cfg: DictConfig) -> dict[str, Any]:
+def _settings(cfg: DictConfig) -> dict[str, Any]:
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
 
@@ -155,8 +162,9 @@ def print_results(folder: RunFolder) -> None:
     text = test.to_string(index=False, float_format=lambda v: f"{v:.3f}", na_rep="")
     num_test = protocol["num_utterances"]["test"]
     print(
-        f"\nTest split ({split_stamp(protocol)}, N = {num_test}; the corpus' split: "
-        f"{protocol['corpus_split']}), at the checkpoint chosen on validation:\n{text}\n"
+        f"\nTest split ({split_stamp(protocol)}, N = {num_test}{without_modality(protocol)}; "
+        f"the corpus' split: {protocol['corpus_split']}), at the checkpoint chosen on "
+        f"validation:\n{text}\n"
     )
     if warning := leak_warning(protocol):
         print(f"{warning}\n")

@@ -63,6 +63,8 @@ def launch(command: str, overrides: list[str]) -> None:
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     # A frozen encoder is in evaluation mode on purpose.
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+    # Ours gives every utterance once.
+    warnings.filterwarnings("ignore", message="You are using a custom batch sampler")
 
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401

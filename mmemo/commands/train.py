@@ -74,11 +74,11 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     annotations = source.corpus.read()
     check_settings(cfg, annotations, labels, encoders, source.preparer)
     start = time.monotonic()
-    prepared = source.preparer.prepare(annotations, source.denoiser)
+    prepared = source.prepare(annotations)
     folder.write_info(prepare_s=round(time.monotonic() - start, 1))
     check_same_data(folder, prepared)
     device = trainer.strategy.root_device
-    datamodule = build_datamodule(cfg, prepared, encoders, labels, device)
+    datamodule = build_datamodule(cfg, prepared, encoders, labels, device, module)
     check_same_split(folder, datamodule)
     write_data_card(folder, datamodule, cfg.data.max_duration_s)
     split = datamodule.split

@@ -47,6 +47,10 @@ class AudioInput:
         waveform = self.waveform.to(device, non_blocking=non_blocking)
         return AudioInput(waveform, self.mask.to(device, non_blocking=non_blocking))
 
+    def pin_memory(self) -> AudioInput:
+        """Copy in page-locked memory."""
+        return AudioInput(self.waveform.pin_memory(), self.mask.pin_memory())
+
 
 @dataclass(frozen=True)
 class AudioFeatures:
@@ -58,6 +62,10 @@ class AudioFeatures:
         """Copy on another device."""
         return AudioFeatures(self.pooled.to(device, non_blocking=non_blocking))
 
+    def pin_memory(self) -> AudioFeatures:
+        """Copy in page-locked memory."""
+        return AudioFeatures(self.pooled.pin_memory())
+
 
 @dataclass(frozen=True)
 class TextFeatures:
@@ -68,6 +76,10 @@ class TextFeatures:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TextFeatures:
         """Copy on another device."""
         return TextFeatures(self.pooled.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> TextFeatures:
+        """Copy in page-locked memory."""
+        return TextFeatures(self.pooled.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,11 @@ class TextInput:
         input_ids = self.input_ids.to(device, non_blocking=non_blocking)
         return TextInput(input_ids, self.mask.to(device, non_blocking=non_blocking), own)
 
+    def pin_memory(self) -> TextInput:
+        """Copy in page-locked memory."""
+        own = None if self.own is None else self.own.pin_memory()
+        return TextInput(self.input_ids.pin_memory(), self.mask.pin_memory(), own)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -116,6 +133,15 @@ class Batch:
             self.target.to(device, non_blocking=non_blocking),
             self.audio and self.audio.to(device, non_blocking),
             self.text and self.text.to(device, non_blocking),
+        )
+
+    def pin_memory(self) -> Batch:
+        """Copy in page-locked memory, from where a GPU copies fastest; called by the loader."""
+        return Batch(
+            self.keys,
+            self.target.pin_memory(),
+            self.audio and self.audio.pin_memory(),
+            self.text and self.text.pin_memory(),
         )
 
 

@@ -13,6 +13,11 @@ def split_stamp(protocol: Mapping[str, Any]) -> str:
     return protocol_stamp(protocol["split"], protocol["leaky"])
 
 
+def without_modality(protocol: Mapping[str, Any]) -> str:
+    """``, without audio`` where the model had to answer without it; nothing where it had all."""
+    return f", without {protocol['missing']}" if protocol.get("missing") else ""
+
+
 def leak_warning(protocol: Mapping[str, Any]) -> str | None:
     """What a reader must know before the numbers of a leaky protocol; None for any other."""
     if not protocol["leaky"]:

@@ -25,9 +25,20 @@ class RunFolder:
     ``config.yaml`` is the resolved config, to be read; ``composed.yaml`` the same with its
     interpolations, which a run is built again from. ``run.json`` tells what happened,
     ``data.json`` what it was trained on.
+
+    Args:
+        path: The folder.
+        missing: "audio" or "text" for the results, in a folder inside, of the run's model with
+            that modality withheld; None for the run's own.
     """
 
     path: Path
+    missing: str | None = None
+
+    @property
+    def results(self) -> Path:
+        """Folder of predictions, metrics, figures and report."""
+        return self.path / f"missing_{self.missing}" if self.missing else self.path
 
     @property
     def info_file(self) -> Path:
@@ -62,32 +73,32 @@ class RunFolder:
     @property
     def predictions_file(self) -> Path:
         """The prediction table."""
-        return self.path / "predictions.parquet"
+        return self.results / "predictions.parquet"
 
     @property
     def metrics_file(self) -> Path:
         """Metrics and their protocol."""
-        return self.path / "metrics.json"
+        return self.results / "metrics.json"
 
     @property
     def table_file(self) -> Path:
         """The same metrics as a table."""
-        return self.path / "metrics_table.csv"
+        return self.results / "metrics_table.csv"
 
     @property
     def confusion_file(self) -> Path:
         """Confusion matrix of the test split."""
-        return self.path / "confusion_matrix.png"
+        return self.results / "confusion_matrix.png"
 
     @property
     def curves_file(self) -> Path:
         """Loss and accuracy by epoch."""
-        return self.path / "curves.png"
+        return self.results / "curves.png"
 
     @property
     def report_file(self) -> Path:
         """The page for people."""
-        return self.path / "report.html"
+        return self.results / "report.html"
 
     def assets(self, encoder: str) -> Path:
         """Folder with what an encoder needs beside its weights."""

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 from torch import Tensor, nn
 
-from mmemo.data.batch import AudioFeatures, Batch
+from mmemo.data.batch import AudioFeatures, Batch, TextFeatures
 from mmemo.errors import InputError
-from mmemo.models.protocols import AudioEncoder, TextEncoder
+from mmemo.models.fusion import Fusion
+from mmemo.models.protocols import (
+    AudioEncoder,
+    EncodedModality,
+    FeatureDims,
+    PooledFeatures,
+    TextEncoder,
+)
 
 
 class EmotionClassifier(nn.Module):
-    """Encoders, then fusion, then dropout and two linear layers with ReLU between them.
+    """Encoders, then fusion, then a head: dropout and two linear layers with ReLU between.
 
     Source: Pandey et al. 2025, J. Intell. 13(12):159. One encoder left out gives the unimodal
-    baseline of the other.
+    baseline of the other. A fusion may ask for several such heads (``Fusion.build_head``).
 
     Args:
         audio_encoder: Sound to features, or None.
         text_encoder: Text to features, or None.
-        fusion: Builds the fusion from {modality: D_m}.
+        fusion: Builds the fusion from the sizes of each modality's features.
         num_classes: C.
-        hidden_dim: Features between the two layers.
+        hidden_dim: Features between a head's two layers.
         dropout: Before the first layer.
 
     Raises:
@@ -34,7 +40,7 @@ class EmotionClassifier(nn.Module):
         self,
         audio_encoder: AudioEncoder | None,
         text_encoder: TextEncoder | None,
-        fusion: Callable[[dict[str, int]], nn.Module],
+        fusion: Callable[[dict[str, FeatureDims]], Fusion],
         num_classes: int,
         hidden_dim: int = 256,
         dropout: float = 0.2,
@@ -48,26 +54,48 @@ class EmotionClassifier(nn.Module):
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
         encoders = {"audio": audio_encoder, "text": text_encoder}
-        self.fusion = fusion({name: e.output_dim for name, e in encoders.items() if e is not None})
-        self.head = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(cast(int, self.fusion.output_dim), hidden_dim),
-            nn.ReLU(),
-            nn.Linear(hidden_dim, num_classes),
+        self.fusion = fusion(
+            {
+                name: FeatureDims(pooled=encoder.output_dim, frames=encoder.frame_dim)
+                for name, encoder in encoders.items()
+                if encoder is not None
+            }
         )
 
+        def layers(num_features: int) -> nn.Module:
+            return nn.Sequential(
+                nn.Dropout(dropout),
+                nn.Linear(num_features, hidden_dim),
+                nn.ReLU(),
+                nn.Linear(hidden_dim, num_classes),
+            )
+
+        self.head = self.fusion.build_head(layers)
+
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, C)."""
-        pooled: dict[str, Tensor] = {}
-        if self.audio_encoder is not None:
-            if batch.audio is None:
-                raise ValueError("expected a batch with sound for the audio encoder, got none")
-            audio = batch.audio
-            encoded = audio if isinstance(audio, AudioFeatures) else self.audio_encoder(audio)
-            pooled["audio"] = encoded.pooled
-        if self.text_encoder is not None:
-            if batch.text is None:
-                raise ValueError("expected a batch with text for the text encoder, got none")
-            pooled["text"] = self.text_encoder(batch.text).pooled
-        logits: Tensor = self.head(self.fusion(pooled))
+        """Logits (B, C).
+
+        Raises:
+            InputError: If the batch lacks a modality that the model was not trained without.
+        """
+        logits: Tensor = self.head(self.fusion(self.encode(batch)))
         return logits
+
+    def encode(self, batch: Batch) -> dict[str, EncodedModality]:
+        """Features of each modality that the batch has and an encoder wants."""
+        features: dict[str, EncodedModality] = {}
+        if self.audio_encoder is not None and batch.audio is not None:
+            audio = batch.audio
+            features["audio"] = (
+                PooledFeatures(self.audio_encoder.from_pooled_layers(audio.pooled))
+                if isinstance(audio, AudioFeatures)
+                else self.audio_encoder(audio)
+            )
+        if self.text_encoder is not None and batch.text is not None:
+            text = batch.text
+            features["text"] = (
+                PooledFeatures(self.text_encoder.from_pooled_layers(text.pooled))
+                if isinstance(text, TextFeatures)
+                else self.text_encoder(text)
+            )
+        return features

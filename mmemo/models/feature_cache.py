@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from copy import copy
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from mmemo.data.batch import AudioInput, Batch
-from mmemo.data.datamodule import EmotionDataModule
+from mmemo.data.datamodule import EmotionDataModule, UtteranceDataset
 from mmemo.folders import writable_folder
 from mmemo.progress import progress_bar
 
@@ -44,7 +45,8 @@ class FeatureCache:
         """Pooled features (D,) of every utterance of the data module, by source key.
 
         Args:
-            encoder: A frozen audio encoder.
+            encoder: A frozen audio encoder. Its ``packages``, if any, are installed ones that
+                its features depend on too.
             settings: All of its settings; with its weights they name the file.
             datamodule: Whose utterances are encoded, and the prepared corpus they are from.
             device: Where to encode.
@@ -53,7 +55,7 @@ class FeatureCache:
         path = folder / f"{_digest(encoder, settings, datamodule)}.npz"
         with FileLock(f"{path}.lock"):
             known = _read(path)
-            parts = list(datamodule.datasets.values())
+            parts = [_sound_alone(part) for part in datamodule.datasets.values()]
             keys = [key for part in parts for key in part.rows["source_key"]]
             missing = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}
             if missing:
@@ -63,18 +65,18 @@ class FeatureCache:
                     num_workers=datamodule.num_workers,
                     collate_fn=datamodule.collator,
                 )
-                self._encode(encoder.to(device).eval(), list(missing), loader, known, path)
+                self._encode(encoder.to(device).eval(), device, list(missing), loader, known, path)
         return {key: known[key] for key in keys}
 
     def _encode(
         self,
         encoder: nn.Module,
+        device: torch.device,
         keys: list[str],
         loader: Iterable[Batch],
         known: dict[str, Tensor],
         path: Path,
     ) -> None:
-        device = next(encoder.parameters()).device
         remaining = iter(keys)
         with torch.inference_mode(), progress_bar(len(keys), "encoding") as bar:
             for number, batch in enumerate(loader, start=1):
@@ -88,9 +90,17 @@ class FeatureCache:
         _write(path, known)
 
 
+def _sound_alone(dataset: UtteranceDataset) -> UtteranceDataset:
+    """The same utterances without text, whose tokenizer may not be trained yet."""
+    sound = copy(dataset)
+    sound.tokenize = None
+    return sound
+
+
 def _digest(encoder: nn.Module, settings: str, datamodule: EmotionDataModule) -> str:
     max_samples = datamodule.datasets["train"].max_samples
-    versions = [f"{name} {version(name)}" for name in ("mmemo", "torch", "transformers")]
+    packages = ("mmemo", "torch", "transformers", *getattr(encoder, "packages", ()))
+    versions = [f"{name} {version(name)}" for name in packages]
     made_of = [settings, datamodule.prepared.digest(), str(max_samples), *versions]
     digest = hashlib.sha256("\n".join(made_of).encode())
     for name, values in sorted(encoder.state_dict().items()):

@@ -1,54 +1,147 @@
-"""From the encoders' vectors to one embedding for each utterance."""
+"""From the encoders' features to one embedding for each utterance."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from mmemo.errors import InputError
+from mmemo.models.modality_dropout import MissingVectors, leave_one_out
+from mmemo.models.protocols import EncodedModality, FeatureDims
+from mmemo.models.standardisation import Standardisation
 
-class BottleneckFusion(nn.Module):
+
+class ModalityVectors(NamedTuple):
+    """Modalities side by side: ``vectors`` (B, M, D); ``present`` (B, M), True where given."""
+
+    vectors: Tensor
+    present: Tensor
+
+
+class Fusion(nn.Module, ABC):
+    """What fusions share: which modalities there are, and which of them an utterance has.
+
+    A fusion of one's own calls this constructor, sets ``output_dim`` and writes ``fuse``. One
+    that takes frames, not pooled vectors alone, sets ``needs_frames``: features that were pooled
+    and kept are not handed to it.
+
+    Args:
+        input_dims: Sizes of each modality's features, by its name.
+        modality_dropout: In training, the share of utterances that lose one modality, drawn at
+            random, and never their only one. Above 0 the model also answers where a whole batch
+            lacks a modality.
+
+    Raises:
+        InputError: If the share is not between 0 and 1.
+    """
+
+    needs_frames: bool = False
+    output_dim: int
+
+    def __init__(self, input_dims: Mapping[str, FeatureDims], modality_dropout: float) -> None:
+        super().__init__()
+        if not 0 <= modality_dropout <= 1:
+            raise InputError(
+                "fusion.modality_dropout: expected a share of utterances from 0 to 1, got "
+                f"{modality_dropout}"
+            )
+        self.modalities = tuple(input_dims)
+        self.modality_dropout = modality_dropout
+
+    def forward(self, features: Mapping[str, EncodedModality]) -> Tensor | ModalityVectors:
+        """Fuse the features of the modalities that a batch has into (B, D).
+
+        Raises:
+            InputError: If one is missing that the model was not trained to do without.
+        """
+        present = self._given(features)
+        if self.training and self.modality_dropout > 0:
+            present = leave_one_out(present, self.modality_dropout)
+        return self.fuse(features, present)
+
+    @abstractmethod
+    def fuse(
+        self, features: Mapping[str, EncodedModality], present: Tensor
+    ) -> Tensor | ModalityVectors:
+        """Fuse into (B, D), or into what the fusion's own head takes.
+
+        Args:
+            features: Of each modality that the batch has.
+            present: (B, M), in the order of ``modalities``; False where an utterance has to be
+                answered without that modality, whatever its features are.
+        """
+
+    def build_head(self, layers: Callable[[int], nn.Module]) -> nn.Module:
+        """The head over what ``fuse`` gives, from what builds its layers for D features."""
+        return layers(self.output_dim)
+
+    def _given(self, features: Mapping[str, EncodedModality]) -> Tensor:
+        given = [name in features for name in self.modalities]
+        if not all(given) and (self.modality_dropout == 0 or not any(given)):
+            raise InputError(
+                f"expected features of {' and '.join(self.modalities)}, got "
+                f"{' and '.join(features) or 'none'}; only a model of both modalities that was "
+                "trained with fusion.modality_dropout above 0 answers with one of them"
+            )
+        pooled = next(iter(features.values())).pooled
+        return torch.tensor(given, device=pooled.device).expand(len(pooled), -1)
+
+    def _missing_vectors(self, dims: Mapping[str, int]) -> MissingVectors:
+        """Learned vectors of those sizes, where a modality can be missing."""
+        can_be_missing = self.modality_dropout > 0 and len(dims) > 1
+        return MissingVectors(dims if can_be_missing else {})
+
+
+def build_projections(
+    input_dims: Mapping[str, FeatureDims], bottleneck_dim: int, standardise: bool
+) -> nn.ModuleDict:
+    """A linear layer from each modality's pooled features, standardised first or not."""
+    projections = nn.ModuleDict()
+    for name, dims in input_dims.items():
+        projection = nn.Linear(dims.pooled, bottleneck_dim)
+        projections[name] = (
+            nn.Sequential(Standardisation(dims.pooled), projection) if standardise else projection
+        )
+    return projections
+
+
+class BottleneckFusion(Fusion):
     """Project each modality to a bottleneck and concatenate.
 
     Source: Pandey et al. 2025, J. Intell. 13(12):159: 768 to 256 for each modality, 512 together.
     With one modality it is a unimodal baseline.
 
     Args:
-        input_dims: Features D_m of each modality, by its name.
+        input_dims: Sizes of each modality's features, by its name.
         bottleneck_dim: Features that each is projected to.
-        standardise: Bring each of the D_m features to zero mean and unit variance over training
-            batches first (Ioffe and Szegedy 2015, without scale and shift): what frozen encoders
-            need, whose features differ in size by orders of magnitude.
+        standardise: Bring each feature to zero mean and unit variance over training batches
+            first: for frozen encoders.
+        modality_dropout: Share of training utterances that lose a modality; a learned vector
+            stands for its projection then.
     """
 
     def __init__(
-        self, input_dims: Mapping[str, int], bottleneck_dim: int = 256, standardise: bool = False
+        self,
+        input_dims: Mapping[str, FeatureDims],
+        bottleneck_dim: int = 256,
+        standardise: bool = False,
+        modality_dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.projections = nn.ModuleDict()
-        for name, dim in input_dims.items():
-            projection = nn.Linear(dim, bottleneck_dim)
-            self.projections[name] = (
-                nn.Sequential(_Standardisation(dim), projection) if standardise else projection
-            )
+        super().__init__(input_dims, modality_dropout)
+        self.projections = build_projections(input_dims, bottleneck_dim, standardise)
+        self.missing = self._missing_vectors(dict.fromkeys(input_dims, bottleneck_dim))
         self.output_dim = bottleneck_dim * len(input_dims)
 
-    def forward(self, pooled: Mapping[str, Tensor]) -> Tensor:
-        """Fuse {modality: (B, D_m)} into (B, D)."""
-        return torch.cat(
-            [projection(pooled[name]) for name, projection in self.projections.items()], dim=1
-        )
-
-
-class _Standardisation(nn.BatchNorm1d):
-    """Batch normalisation without parameters, which takes a last batch of one utterance too."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__(dim, affine=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, D) to (B, D)."""
-        if self.training and len(features) == 1:
-            return nn.functional.batch_norm(features, self.running_mean, self.running_var)
-        return super().forward(features)
+    def fuse(self, features: Mapping[str, EncodedModality], present: Tensor) -> Tensor:
+        """Fuse pooled vectors (B, D_m) into (B, D)."""
+        projected = []
+        for (name, projection), is_there in zip(
+            self.projections.items(), present.unbind(dim=1), strict=True
+        ):
+            vectors = projection(features[name].pooled) if name in features else None
+            projected.append(self.missing.fill(name, vectors, is_there))
+        return torch.cat(projected, dim=1)

@@ -68,6 +68,7 @@ class LogMelEncoder(nn.Module):
         )
         self.pool, factor = get_pooling(pooling)
         self.output_dim = factor * width
+        self.frame_dim = width
 
     def preprocess(self, waveform: Tensor) -> Tensor:
         """The waveform as it is."""

@@ -28,6 +28,25 @@ class Features:
     pooled: Tensor
 
 
+@dataclass(frozen=True)
+class PooledFeatures:
+    """Features that were computed before: ``pooled`` (B, D_out) alone."""
+
+    pooled: Tensor
+
+
+EncodedModality = Features | PooledFeatures
+"""What a fusion gets of a modality: features with their frames, or pooled ones that were kept."""
+
+
+@dataclass(frozen=True)
+class FeatureDims:
+    """Sizes of an encoder's features: D_out of ``pooled``, D of each of ``frames``."""
+
+    pooled: int
+    frames: int
+
+
 class AudioEncoder(AudioFrontend, Protocol):
     """Sound to features: frames of ``frame_dim``, pooled to ``output_dim``.
 

@@ -10,7 +10,7 @@ import pandas as pd
 from mmemo.corpora.leaks import LEAKY
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import read_predictions
-from mmemo.evaluation.protocol import leak_warning, split_stamp
+from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.figures import plot_confusion_matrix, plot_curves
 from mmemo.reporting.self_contained import as_data_uri, render_page
@@ -32,6 +32,7 @@ def write_report(run: RunFolder) -> None:
     stamp = split_stamp(protocol)
     mark = LEAKY if protocol["leaky"] else ""
     title = f"{protocol['name']}, seed {protocol['seed']}, split {stamp}"
+    title += without_modality(protocol)
     plot_confusion_matrix(
         test, data["colours"], f"{title}: test, N = {len(test)}", run.confusion_file, mark
     )

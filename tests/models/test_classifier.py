@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -21,18 +22,6 @@ def batch() -> Batch:
     return Collator()(
         [Example(str(i), i, w, t) for i, (w, t) in enumerate(zip(waveforms, tokens, strict=True))]
     )
-
-
-def test_bottleneck_is_a_projection_for_each_modality() -> None:
-    model = BottleneckFusion({"audio": 3, "text": 2}, bottleneck_dim=4)
-    audio, text = torch.randn(5, 3), torch.randn(5, 2)
-    fused = model({"text": text, "audio": audio})
-    weights = model.projections
-    assert fused.shape == (5, 8)
-    assert model.output_dim == 8
-    for name, given, part in (("audio", audio, fused[:, :4]), ("text", text, fused[:, 4:])):
-        layer = weights[name]
-        torch.testing.assert_close(part, given @ layer.weight.T + layer.bias)
 
 
 def test_head_has_the_papers_shape() -> None:
@@ -61,6 +50,26 @@ def test_one_encoder_left_out_is_a_unimodal_baseline(batch: Batch, audio: bool, 
         ]
     )
     assert torch.equal(model(louder), logits) == (not audio), "sound matters if and only if heard"
+
+
+def test_parameters_of_the_papers_model_keep_their_names() -> None:
+    model = EmotionClassifier(LogMelEncoder(), ScratchTextEncoder(), fusion, num_classes=5)
+    names = [n for n, _ in model.named_parameters() if not n.startswith(("audio_", "text_"))]
+    parts = ("fusion.projections.audio", "fusion.projections.text", "head.1", "head.3")
+    assert names == [f"{part}.{kind}" for part in parts for kind in ("weight", "bias")]
+
+
+@pytest.mark.parametrize("lacking", ["audio", "text"])
+def test_a_batch_without_a_modality_needs_modality_dropout(batch: Batch, lacking: str) -> None:
+    encoders = LogMelEncoder(width=8), ScratchTextEncoder(width=16, num_heads=2)
+    without = replace(batch, **{lacking: None})
+    with pytest.raises(InputError, match="got (audio|text); .*fusion.modality_dropout above 0"):
+        EmotionClassifier(*encoders, fusion, num_classes=3)(without)
+    model = EmotionClassifier(*encoders, partial(fusion, modality_dropout=0.5), num_classes=3)
+    model.eval()
+    assert not torch.equal(model(without), model(batch))
+    with pytest.raises(InputError, match="expected features of audio and text, got none"):
+        model(replace(batch, audio=None, text=None))
 
 
 def test_no_encoder_is_an_error() -> None:

@@ -269,7 +269,7 @@ def test_no_file_and_no_hub_is_needed_without_pretrained_weights(
     monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: pytest.fail("asked the hub"))
     size = "{hidden_size:32,num_hidden_layers:1,num_attention_heads:2,intermediate_size:8}"
     if name == "whisper_tiny":
-        size = "{d_model:32,encoder_layers:1,encoder_attention_heads:2,decoder_layers:1}"
+        size = "{d_model:32,encoder_layers:1,encoder_attention_heads:2,decoder_attention_heads:2}"
     cfg = composed(
         [
             f"audio_encoder={name}",
