@@ -19,6 +19,7 @@ from mmemo.models.text_tokenizer import check_vocab_size, learn_byte_pairs
 
 TOKENIZER_FILE = "tokenizer.json"
 SPECIAL_TOKENS = ("[PAD]", "[CLS]")
+START_ID = SPECIAL_TOKENS.index("[CLS]")
 
 
 class ScratchTextEncoder(nn.Module):
@@ -87,8 +88,7 @@ class ScratchTextEncoder(nn.Module):
         """Token ids with "[CLS]" in front, at most ``max_tokens``."""
         if self.tokenizer is None:
             raise RuntimeError("the tokenizer is not trained: call fit(transcripts) first")
-        start = self.tokenizer.token_to_id("[CLS]")
-        layout = Layout(prefix=(start,), separator=start, suffix=())
+        layout = Layout(prefix=(START_ID,), separator=START_ID, suffix=())
         own, *context = (
             self.tokenizer.encode(text, add_special_tokens=False).ids
             for text in (transcript, *before, *after)
@@ -107,7 +107,8 @@ class ScratchTextEncoder(nn.Module):
 
     def pooled_layers(self, text: TextInput) -> Tensor:
         """The one pooled layer: (B, 1, D_out)."""
-        return self(text).pooled[:, None]
+        pooled: Tensor = self(text).pooled
+        return pooled[:, None]
 
     def from_pooled_layers(self, pooled: Tensor) -> Tensor:
         """(B, 1, D_out) to (B, D_out)."""

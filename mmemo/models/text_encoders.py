@@ -145,9 +145,11 @@ class PretrainedTextEncoder(nn.Module):
         return weighted
 
     def _encode(self, text: TextInput, inputs_embeds: Tensor | None) -> list[Tensor]:
-        given = {"input_ids": text.input_ids} if inputs_embeds is None else {
-            "inputs_embeds": inputs_embeds
-        }
+        given = (
+            {"input_ids": text.input_ids}
+            if inputs_embeds is None
+            else {"inputs_embeds": inputs_embeds}
+        )
         output = self.model(
             **given, attention_mask=text.mask.long(), output_hidden_states=self.all_layers
         )

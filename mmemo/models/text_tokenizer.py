@@ -57,9 +57,7 @@ def learn_byte_pairs(
     return tokenizer
 
 
-def learn_model_tokenizer(
-    transcripts: Sequence[str], vocab_size: int, pad_token_id: int
-) -> Any:  # noqa: ANN401
+def learn_model_tokenizer(transcripts: Sequence[str], vocab_size: int, pad_token_id: int) -> Any:  # noqa: ANN401
     """Learn a transformers tokenizer for a language model without pretrained weights.
 
     Args:
@@ -72,7 +70,7 @@ def learn_model_tokenizer(
 
     special_tokens = ["[CLS]", "[SEP]"]
     special_tokens.insert(pad_token_id, "[PAD]")
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=learn_byte_pairs(
             transcripts, vocab_size, special_tokens, "[CLS] $A [SEP]"
         ),

@@ -61,13 +61,17 @@ def test_scratch_is_built_again_from_its_assets(
 ) -> None:
     scratch.save_assets(tmp_path)
     again = ScratchTextEncoder(vocab_size=300, width=16, num_heads=2, assets_dir=tmp_path)
-    assert [again.tokenize(s).ids for s in SENTENCES] == [scratch.tokenize(s).ids for s in SENTENCES]
+    assert [again.tokenize(s).ids for s in SENTENCES] == [
+        scratch.tokenize(s).ids for s in SENTENCES
+    ]
 
 
 def test_fitting_does_not_depend_on_order(scratch: ScratchTextEncoder) -> None:
     other = ScratchTextEncoder(vocab_size=300, width=16, num_heads=2)
     other.fit(SENTENCES[::-1])
-    assert [other.tokenize(s).ids for s in SENTENCES] == [scratch.tokenize(s).ids for s in SENTENCES]
+    assert [other.tokenize(s).ids for s in SENTENCES] == [
+        scratch.tokenize(s).ids for s in SENTENCES
+    ]
 
 
 def test_fitting_is_the_same_in_every_process(scratch: ScratchTextEncoder) -> None:

@@ -171,7 +171,9 @@ def test_gradient_checkpointing_changes_no_gradient(
 
 
 def test_what_transformers_cannot_checkpoint_is_told(checkpoints: dict[str, Path]) -> None:
-    with pytest.raises(InstantiationException, match="gradient_checkpointing: expected false for mpnet"):
+    with pytest.raises(
+        InstantiationException, match="gradient_checkpointing: expected false for mpnet"
+    ):
         build("mpnet", checkpoints["mpnet"], "gradient_checkpointing=true")
 
 
@@ -243,7 +245,9 @@ def test_without_a_checkpoint_the_tokenizer_is_learnt(name: str, tmp_path: Path)
 
 def test_a_vocabulary_smaller_than_the_bytes_is_refused() -> None:
     options = ("pretrained=false", "config_overrides.vocab_size=258")
-    with pytest.raises(InstantiationException, match=r"vocab_size: expected at least 259 .*, got 258"):
+    with pytest.raises(
+        InstantiationException, match=r"vocab_size: expected at least 259 .*, got 258"
+    ):
         build("bert", None, *options)
 
 
@@ -255,7 +259,9 @@ def test_more_tokens_than_positions_are_refused(
     longest = encoder.tokenize("fine " * 200)
     assert len(longest.ids) == most
     assert encoder(collate(encoder, longest)).pooled.isfinite().all()
-    with pytest.raises(InstantiationException, match=rf"max_tokens: expected at most {most}, .*, got {most + 1}"):
+    with pytest.raises(
+        InstantiationException, match=rf"max_tokens: expected at most {most}, .*, got {most + 1}"
+    ):
         build(name, checkpoints[name], f"max_tokens={most + 1}")
 
 
