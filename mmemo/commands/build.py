@@ -9,7 +9,6 @@ from typing import Any, cast
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
@@ -85,9 +84,10 @@ def build_datamodule(
     device: torch.device,
     module: EmotionModule,
 ) -> EmotionDataModule:
-    """Loaders over the prepared corpus; a frozen audio encoder's features in place of sound.
+    """Loaders over the prepared corpus, and what the text encoder learns of the training split.
 
-    The features are pooled ones: where the module's fusion needs frames, sound is handed out.
+    A frozen encoder's pooled features are handed out in place of what it encodes, unless the
+    module's fusion needs frames.
     """
     datamodule: EmotionDataModule = instantiate(
         cfg.data,
@@ -97,14 +97,23 @@ def build_datamodule(
         audio_encoder=encoders.audio,
         text_encoder=encoders.text,
     )
-    frozen = encoders.audio is not None and encoders.audio.frozen
+    if encoders.text is not None:
+        encoders.text.fit(datamodule.datasets["train"].transcripts)
+    frozen = [name for name, encoder in encoders.named().items() if encoder.frozen]
     if frozen and cast(EmotionClassifier, module.classifier).fusion.needs_frames:
-        print("the frozen audio encoder is run at every step: this fusion needs its frames")
-    elif frozen:
-        cache: FeatureCache = instantiate(cfg.feature_cache, _convert_="all")
-        settings = OmegaConf.to_yaml(cfg.audio_encoder, resolve=True, sort_keys=True)
-        audio = cast(nn.Module, encoders.audio)
-        datamodule.use_audio_features(cache.audio_features(audio, settings, datamodule, device))
+        print(f"frozen, but run at every step ({', '.join(frozen)}): this fusion needs its frames")
+        return datamodule
+    cache: FeatureCache = instantiate(cfg.feature_cache, _convert_="all")
+    for name in frozen:
+        settings = OmegaConf.to_yaml(cfg[name], resolve=True, sort_keys=True)
+        if name == "audio_encoder":
+            audio = cast(AudioEncoder, encoders.audio)
+            features = cache.audio_features(audio, settings, datamodule, device)
+            datamodule.use_audio_features(features)
+        else:
+            text = cast(TextEncoder, encoders.text)
+            features = cache.text_features(text, settings, datamodule, device)
+            datamodule.use_text_features(features)
     return datamodule
 
 

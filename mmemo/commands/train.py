@@ -83,8 +83,6 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     write_data_card(folder, datamodule, cfg.data.max_duration_s)
     split = datamodule.split
     folder.write_info(split_protocol=protocol_stamp(split.name, split.leaky))
-    if encoders.text is not None:
-        encoders.text.fit(datamodule.datasets["train"].transcripts)
     for name, encoder in encoders.named().items():
         encoder.save_assets(folder.assets(name))
     if "checkpoint" not in folder.read_info():

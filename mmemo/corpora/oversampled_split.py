@@ -29,6 +29,7 @@ class OversampledBeforeSplit:
 
     name = "oversampled_before_split"
     leaky = True
+    group_columns: Sequence[str] = ()
 
     def __init__(
         self, source_splits: Sequence[str], test_share: float, val_share: float, seed: int

@@ -17,11 +17,13 @@ Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 class SplitProtocol(Protocol):
     """Assigns each utterance to train, val or test.
 
-    ``leaky`` says that copies of one utterance may stand in several splits.
+    ``leaky`` says that copies of one utterance may stand in several splits; ``group_columns``
+    are those whose values together name a group that stands in one split alone.
     """
 
     name: str
     leaky: bool
+    group_columns: Sequence[str]
 
     def assign(self, rows: pd.DataFrame, column: str) -> pd.DataFrame:
         """Give every row its split.
@@ -46,6 +48,7 @@ class OfficialSplit:
 
     name = "official"
     leaky = False
+    group_columns: Sequence[str] = ()
 
     def assign(self, rows: pd.DataFrame, column: str) -> pd.DataFrame:
         """Keep every row where the corpus has it."""

@@ -21,7 +21,9 @@ class Example:
         target: Class index.
         waveform: (T,) float32.
         input_ids: (L,) int64.
-        audio_features: (D,) float32, what a frozen encoder made of the sound; stands in for it.
+        audio_features: (N, D) float32, what a frozen encoder made of the sound; stands in for it.
+        own_tokens: Where the utterance's own tokens begin and end; None where all are its own.
+        text_features: (N, D) float32, the same of the text.
     """
 
     key: str
@@ -29,6 +31,8 @@ class Example:
     waveform: Tensor | None
     input_ids: Tensor | None
     audio_features: Tensor | None = None
+    own_tokens: tuple[int, int] | None = None
+    text_features: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class AudioInput:
 
 @dataclass(frozen=True)
 class AudioFeatures:
-    """Sound that was encoded before: ``pooled`` (B, D)."""
+    """Sound that was encoded before: ``pooled`` (B, N, D), of each of N layers."""
 
     pooled: Tensor
 
@@ -64,20 +68,49 @@ class AudioFeatures:
 
 
 @dataclass(frozen=True)
+class TextFeatures:
+    """Text that was encoded before: ``pooled`` (B, N, D), of each of N layers."""
+
+    pooled: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> TextFeatures:
+        """Copy on another device."""
+        return TextFeatures(self.pooled.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> TextFeatures:
+        """Copy in page-locked memory."""
+        return TextFeatures(self.pooled.pin_memory())
+
+
+@dataclass(frozen=True)
 class TextInput:
-    """Padded tokens: ``input_ids`` (B, L); ``mask`` (B, L), True where they are real."""
+    """Padded tokens.
+
+    Args:
+        input_ids: (B, L).
+        mask: (B, L), True where they are real.
+        own: (B, L), True for the utterance's own tokens; None where no context is among them.
+    """
 
     input_ids: Tensor
     mask: Tensor
+    own: Tensor | None = None
+
+    @property
+    def pooled_mask(self) -> Tensor:
+        """(B, L), True for the tokens whose vectors are averaged."""
+        return self.mask if self.own is None else self.own
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TextInput:
         """Copy on another device."""
+        own = None if self.own is None else self.own.to(device, non_blocking=non_blocking)
         input_ids = self.input_ids.to(device, non_blocking=non_blocking)
-        return TextInput(input_ids, self.mask.to(device, non_blocking=non_blocking))
+        return TextInput(input_ids, self.mask.to(device, non_blocking=non_blocking), own)
 
     def pin_memory(self) -> TextInput:
         """Copy in page-locked memory."""
-        return TextInput(self.input_ids.pin_memory(), self.mask.pin_memory())
+        own = None if self.own is None else self.own.pin_memory()
+        return TextInput(self.input_ids.pin_memory(), self.mask.pin_memory(), own)
 
 
 @dataclass(frozen=True)
@@ -87,7 +120,7 @@ class Batch:
     keys: tuple[str, ...]
     target: Tensor
     audio: AudioInput | AudioFeatures | None
-    text: TextInput | None
+    text: TextInput | TextFeatures | None
 
     def __len__(self) -> int:
         """Number of utterances B."""
@@ -129,13 +162,13 @@ class Collator:
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Collate one or more examples of the same modalities."""
         waveforms = [e.waveform for e in examples if e.waveform is not None]
-        features = [e.audio_features for e in examples if e.audio_features is not None]
-        tokens = [e.input_ids for e in examples if e.input_ids is not None]
+        heard = [e.audio_features for e in examples if e.audio_features is not None]
+        read = [e.text_features for e in examples if e.text_features is not None]
         return Batch(
             keys=tuple(e.key for e in examples),
             target=torch.tensor([e.target for e in examples]),
-            audio=AudioFeatures(torch.stack(features)) if features else self._pad_audio(waveforms),
-            text=self._pad_text(tokens) if tokens else None,
+            audio=AudioFeatures(torch.stack(heard)) if heard else self._pad_audio(waveforms),
+            text=TextFeatures(torch.stack(read)) if read else self._pad_text(examples),
         )
 
     def _pad_audio(self, waveforms: list[Tensor]) -> AudioInput | None:
@@ -153,7 +186,16 @@ class Collator:
             row[: len(samples)] = samples
         return AudioInput(waveform, torch.arange(size) < lengths[:, None])
 
-    def _pad_text(self, tokens: list[Tensor]) -> TextInput:
-        lengths = torch.tensor([len(ids) for ids in tokens])
+    def _pad_text(self, examples: Sequence[Example]) -> TextInput | None:
+        tokens = [e.input_ids for e in examples if e.input_ids is not None]
+        if not tokens:
+            return None
+        lengths = torch.tensor([len(ids) for ids in tokens])[:, None]
         input_ids = pad_sequence(tokens, batch_first=True, padding_value=self.pad_token_id)
-        return TextInput(input_ids, torch.arange(input_ids.shape[1]) < lengths[:, None])
+        positions = torch.arange(input_ids.shape[1])
+        mask = positions < lengths
+        if all(e.own_tokens is None for e in examples):
+            return TextInput(input_ids, mask)
+        spans = [e.own_tokens or (0, len(ids)) for e, ids in zip(examples, tokens, strict=True)]
+        start, stop = torch.tensor(spans)[:, :, None].unbind(dim=1)
+        return TextInput(input_ids, mask, (start <= positions) & (positions < stop))

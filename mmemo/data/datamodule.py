@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import lightning
 import pandas as pd
@@ -15,12 +16,12 @@ from mmemo.corpora.leaks import check_disjoint, protocol_stamp
 from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.batch import Batch, Collator, Example
-from mmemo.data.frontends import AudioFrontend, TextFrontend
+from mmemo.data.context import Context, check_context, dialogue_contexts, spoken_texts
+from mmemo.data.frontends import AudioFrontend, TextFrontend, Tokens
 from mmemo.data.sampling import EvaluationSampler, LengthBucketSampler, Sampling
 from mmemo.data.selection import kept_rows, utterance_states
+from mmemo.data.text_cleaning import TextCleaning
 from mmemo.errors import InputError
-
-TextCleaning = Callable[[str], str]
 
 
 class UtteranceDataset(Dataset[Example]):
@@ -33,7 +34,8 @@ class UtteranceDataset(Dataset[Example]):
         audio_encoder: Whose ``preprocess`` is applied; None to leave the sound unread.
         text_encoder: Whose ``tokenize`` is applied; None to leave the text out.
         max_samples: Longer sound is cut there.
-        text_cleaning: Applied before tokenising; None for the text as it stands.
+        texts: What is read of each utterance of the corpus, by source key.
+        contexts: The utterances read beside each row's.
     """
 
     def __init__(
@@ -44,7 +46,8 @@ class UtteranceDataset(Dataset[Example]):
         audio_encoder: AudioFrontend | None,
         text_encoder: TextFrontend | None,
         max_samples: int,
-        text_cleaning: TextCleaning | None,
+        texts: Mapping[str, str],
+        contexts: Sequence[Context],
     ) -> None:
         self.rows = rows.reset_index(drop=True)
         self.prepared = prepared
@@ -53,11 +56,13 @@ class UtteranceDataset(Dataset[Example]):
         self.tokenize = text_encoder.tokenize if text_encoder else None
         self.keys: list[str] = self.rows["key"].tolist()
         self.targets = [labels.index(label) for label in self.rows[labels.column]]
-        texts: list[str] = self.rows["transcript"].tolist()
-        self.transcripts = [text_cleaning(t) for t in texts] if text_cleaning else texts
+        self.transcripts = [texts[key] for key in self.rows["source_key"]]
+        self.before = [[texts[key] for key in context.before] for context in contexts]
+        self.after = [[texts[key] for key in context.after] for context in contexts]
         columns = ["audio_file", "offset", "num_samples"]
         self.places = list(self.rows[columns].itertuples(index=False, name=None))
         self.audio_features: list[Tensor] | None = None
+        self.text_features: list[Tensor] | None = None
         self.sound_is_padded = audio_encoder is not None and audio_encoder.fixed_samples is None
 
     def __len__(self) -> int:
@@ -71,15 +76,26 @@ class UtteranceDataset(Dataset[Example]):
             features = self.audio_features[index]
         elif self.preprocess is not None:
             waveform = self.preprocess(self._read(index))
-        ids = self.tokenize(self.transcripts[index]) if self.tokenize else None
-        input_ids = torch.tensor(ids) if ids is not None else None
-        return Example(self.keys[index], self.targets[index], waveform, input_ids, features)
+        example = Example(self.keys[index], self.targets[index], waveform, None, features)
+        if self.text_features is not None:
+            return replace(example, text_features=self.text_features[index])
+        if self.tokenize is None:
+            return example
+        tokens = self.tokens(index)
+        return replace(example, input_ids=torch.tensor(tokens.ids), own_tokens=tokens.own)
+
+    def tokens(self, index: int) -> Tokens:
+        """The utterance's tokens, and those of its context."""
+        if self.tokenize is None:
+            raise ValueError("expected a text encoder to tokenise for, got none")
+        return self.tokenize(self.transcripts[index], self.before[index], self.after[index])
 
     def lengths(self) -> list[int]:
         """What an utterance costs (N,): samples of padded sound, else transcript characters."""
         if self.sound_is_padded and self.audio_features is None:
             return [min(num_samples, self.max_samples) for _, _, num_samples in self.places]
-        return [len(transcript) for transcript in self.transcripts]
+        texts = zip(self.transcripts, self.before, self.after, strict=True)
+        return [sum(map(len, [own, *before, *after])) for own, before, after in texts]
 
     def _read(self, index: int) -> Tensor:
         audio_file, offset, num_samples = self.places[index]
@@ -110,10 +126,14 @@ class EmotionDataModule(lightning.LightningDataModule):
             that little is padded; 0 for a plain shuffle.
         pin_memory: Whether batches are put where a GPU copies them from fastest; None to decide
             by the trainer's device.
+        context_utterances: Earlier utterances of the dialogue that are read before each.
+        future_utterances: Later ones that are read after it.
+        speaker_names: Whether each utterance is read with its speaker's name in front.
 
     Raises:
-        InputError: If a split has no utterance of these classes, two splits share one, or the
-            prepared rate is not the audio encoder's, or prepared sound is missing.
+        InputError: If a number of utterances is below 0, a split has no utterance of these
+            classes, two splits share one, or the prepared rate is not the audio encoder's, or
+            prepared sound is missing.
     """
 
     def __init__(
@@ -133,6 +153,9 @@ class EmotionDataModule(lightning.LightningDataModule):
         sampling: Sampling | None = None,
         bucket_batches: int = 100,
         pin_memory: bool | None = None,
+        context_utterances: int = 0,
+        future_utterances: int = 0,
+        speaker_names: bool = False,
     ) -> None:
         super().__init__()
         if audio_encoder is not None and audio_encoder.sample_rate != prepared.sample_rate:
@@ -141,6 +164,7 @@ class EmotionDataModule(lightning.LightningDataModule):
                 f"{audio_encoder.sample_rate} Hz, got {prepared.sample_rate} Hz; set "
                 f"preparer.sample_rate={audio_encoder.sample_rate}"
             )
+        check_context(context_utterances, future_utterances)
         prepared.check_size()
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -149,6 +173,9 @@ class EmotionDataModule(lightning.LightningDataModule):
         self.sampling = sampling
         self.bucket_batches = bucket_batches
         self.pin_memory = pin_memory
+        self.context_utterances = context_utterances
+        self.future_utterances = future_utterances
+        self.speaker_names = speaker_names
         self._train_sampler: LengthBucketSampler | None = None
         self._resume_point = (0, 0)
         self.prepared = prepared
@@ -160,17 +187,22 @@ class EmotionDataModule(lightning.LightningDataModule):
         self.rows = split.assign(kept_rows(self.states), labels.column)
         check_disjoint(self.rows, split)
         self.rows["split_protocol"] = protocol_stamp(split.name, split.leaky)
+        texts = spoken_texts(self.states, text_cleaning, speaker_names)
+        contexts = dialogue_contexts(
+            self.states, self.rows, context_utterances, future_utterances, split.group_columns
+        )
         self.datasets = {
             name: UtteranceDataset(
-                self._select(name),
+                rows,
                 prepared,
                 labels,
                 audio_encoder,
                 text_encoder,
                 max_samples=round(max_duration_s * prepared.sample_rate),
-                text_cleaning=text_cleaning,
+                texts=texts,
+                contexts=[contexts[place] for place in rows.index],
             )
-            for name in SPLITS
+            for name, rows in ((name, self._select(name)) for name in SPLITS)
         }
         self.collator = Collator(
             min_samples=audio_encoder.min_samples if audio_encoder else 1,
@@ -188,8 +220,13 @@ class EmotionDataModule(lightning.LightningDataModule):
             )
         return rows
 
+    def use_text_features(self, features: Mapping[str, Tensor]) -> None:
+        """Hand out features (N, D), by key, in place of tokens."""
+        for dataset in self.datasets.values():
+            dataset.text_features = [features[key] for key in dataset.keys]
+
     def use_audio_features(self, features: Mapping[str, Tensor]) -> None:
-        """Hand out features (D,), by source key, in place of sound."""
+        """Hand out features (N, D), by source key, in place of sound."""
         for dataset in self.datasets.values():
             dataset.audio_features = [features[key] for key in dataset.rows["source_key"]]
 

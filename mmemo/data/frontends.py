@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -23,11 +25,33 @@ class AudioFrontend(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of one utterance.
+
+    Args:
+        ids: Token ids (L,), special tokens included.
+        own: Where the utterance's own tokens begin and end, if there is context beside them;
+            None where all are its own.
+    """
+
+    ids: list[int]
+    own: tuple[int, int] | None = None
+
+
 class TextFrontend(Protocol):
     """How a text encoder wants its text."""
 
     pad_token_id: int
 
-    def tokenize(self, transcript: str) -> list[int]:
-        """Token ids of one transcript, special tokens included; run by the loader."""
+    def tokenize(
+        self, transcript: str, before: Sequence[str] = (), after: Sequence[str] = ()
+    ) -> Tokens:
+        """Tokens of one transcript between those said before and after it; run by the loader.
+
+        Args:
+            transcript: The utterance.
+            before: Earlier utterances that are its context, oldest first.
+            after: Later ones, oldest first.
+        """
         ...

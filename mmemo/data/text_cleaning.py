@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+TextCleaning = Callable[[str], str]
+
 
 class AlphanumericCleaning:
     """Keep letters, digits and single spaces, as the reproduced paper does.

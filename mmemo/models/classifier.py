@@ -6,10 +6,16 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from mmemo.data.batch import AudioFeatures, Batch
+from mmemo.data.batch import AudioFeatures, Batch, TextFeatures
 from mmemo.errors import InputError
 from mmemo.models.fusion import Fusion
-from mmemo.models.protocols import AudioEncoder, EncodedModality, FeatureDims, TextEncoder
+from mmemo.models.protocols import (
+    AudioEncoder,
+    EncodedModality,
+    FeatureDims,
+    PooledFeatures,
+    TextEncoder,
+)
 
 
 class EmotionClassifier(nn.Module):
@@ -80,8 +86,16 @@ class EmotionClassifier(nn.Module):
         features: dict[str, EncodedModality] = {}
         if self.audio_encoder is not None and batch.audio is not None:
             audio = batch.audio
-            encoded = audio if isinstance(audio, AudioFeatures) else self.audio_encoder(audio)
-            features["audio"] = encoded
+            features["audio"] = (
+                PooledFeatures(self.audio_encoder.from_pooled_layers(audio.pooled))
+                if isinstance(audio, AudioFeatures)
+                else self.audio_encoder(audio)
+            )
         if self.text_encoder is not None and batch.text is not None:
-            features["text"] = self.text_encoder(batch.text)
+            text = batch.text
+            features["text"] = (
+                PooledFeatures(self.text_encoder.from_pooled_layers(text.pooled))
+                if isinstance(text, TextFeatures)
+                else self.text_encoder(text)
+            )
         return features

@@ -74,6 +74,15 @@ class EgemapsEncoder(nn.Module):
         frames = functionals[:, None]
         return Features(frames, torch.ones_like(frames[..., 0], dtype=torch.bool), functionals)
 
+    def pooled_layers(self, audio: AudioInput) -> Tensor:
+        """The functionals as one layer: (B, 1, 88)."""
+        frames: Tensor = self(audio).frames
+        return frames
+
+    def from_pooled_layers(self, pooled: Tensor) -> Tensor:
+        """(B, 1, 88) to (B, 88)."""
+        return pooled[:, 0]
+
     def _describe(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """The functionals (88,) of sound (T,), float32."""
         return np.asarray(self.smile(samples, self.sample_rate)[0, :, 0], dtype=np.float32)

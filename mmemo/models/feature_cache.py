@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,20 +15,26 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
-from mmemo.data.batch import AudioInput, Batch
+from mmemo.data.batch import AudioInput, Batch, Example, TextInput
 from mmemo.data.datamodule import EmotionDataModule, UtteranceDataset
+from mmemo.data.frontends import Tokens
 from mmemo.folders import writable_folder
+from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.progress import progress_bar
 
 SAVE_EVERY = 32
 """Batches after which what is computed is saved: more is not lost by a kill."""
 
+Encode = Callable[[Batch], Iterable[tuple[str, Tensor]]]
+
 
 class FeatureCache:
-    """Keeps one file for each encoder, its settings and the prepared corpus.
+    """Keeps a folder of features for each encoder and its settings.
+
+    Features of sound are also kept apart by prepared corpus, those of text by their tokens alone.
 
     Args:
-        folder: Where the files are kept.
+        folder: Where the features are kept.
         batch_size: Utterances that are encoded at a time.
     """
 
@@ -37,87 +44,158 @@ class FeatureCache:
 
     def audio_features(
         self,
-        encoder: nn.Module,
+        encoder: AudioEncoder,
         settings: str,
         datamodule: EmotionDataModule,
         device: torch.device,
     ) -> dict[str, Tensor]:
-        """Pooled features (D,) of every utterance of the data module, by source key.
+        """Pooled features (N, D) of the sound of every utterance, by source key.
 
         Args:
             encoder: A frozen audio encoder. Its ``packages``, if any, are installed ones that
                 its features depend on too.
-            settings: All of its settings; with its weights they name the file.
+            settings: All of its settings; with its weights they name the folder.
             datamodule: Whose utterances are encoded, and the prepared corpus they are from.
             device: Where to encode.
         """
+        parts = [_sound_alone(part) for part in datamodule.datasets.values()]
+        sources = [key for part in parts for key in part.rows["source_key"]]
+        source_of = dict(zip((key for part in parts for key in part.keys), sources, strict=True))
+        places = {source: place for place, source in reversed(list(enumerate(sources)))}
+        max_samples = datamodule.datasets["train"].max_samples
+        made_of = [settings, datamodule.prepared.digest(), str(max_samples)]
+
+        def batches(missing: list[str]) -> Iterable[Batch]:
+            return DataLoader(
+                Subset(ConcatDataset(parts), [places[key] for key in missing]),
+                batch_size=self.batch_size,
+                num_workers=datamodule.num_workers,
+                collate_fn=datamodule.collator,
+            )
+
+        def encode(batch: Batch) -> Iterable[tuple[str, Tensor]]:
+            pooled = encoder.pooled_layers(cast(AudioInput, batch.audio).to(device))
+            return zip((source_of[key] for key in batch.keys), pooled.float().cpu(), strict=True)
+
+        model = cast(nn.Module, encoder).to(device)
+        return self._features(model, made_of, list(places), batches, encode)
+
+    def text_features(
+        self,
+        encoder: TextEncoder,
+        settings: str,
+        datamodule: EmotionDataModule,
+        device: torch.device,
+    ) -> dict[str, Tensor]:
+        """Pooled features (N, D) of the text of every utterance, by key.
+
+        Args:
+            encoder: A frozen text encoder, fitted.
+            settings: All of its settings; with its weights they name the folder.
+            datamodule: Whose utterances are encoded.
+            device: Where to encode.
+        """
+        tokens = {
+            key: part.tokens(index)
+            for part in datamodule.datasets.values()
+            for index, key in enumerate(part.keys)
+        }
+        names = {key: _name(given) for key, given in tokens.items()}
+        distinct = {names[key]: given for key, given in tokens.items()}
+
+        def batches(missing: list[str]) -> Iterator[Batch]:
+            by_length = sorted(missing, key=lambda name: len(distinct[name].ids))
+            for start in range(0, len(missing), self.batch_size):
+                chosen = by_length[start : start + self.batch_size]
+                yield datamodule.collator([_example(name, distinct[name]) for name in chosen])
+
+        def encode(batch: Batch) -> Iterable[tuple[str, Tensor]]:
+            pooled = encoder.pooled_layers(cast(TextInput, batch.text).to(device))
+            return zip(batch.keys, pooled.float().cpu(), strict=True)
+
+        model = cast(nn.Module, encoder).to(device)
+        features = self._features(model, [settings], list(distinct), batches, encode)
+        return {key: features[name] for key, name in names.items()}
+
+    def _features(
+        self,
+        model: nn.Module,
+        made_of: list[str],
+        keys: list[str],
+        batches: Callable[[list[str]], Iterable[Batch]],
+        encode: Encode,
+    ) -> dict[str, Tensor]:
+        """What is kept, after what is missing was encoded and kept too."""
         folder = writable_folder(self.folder, "feature_cache.folder")
-        path = folder / f"{_digest(encoder, settings, datamodule)}.npz"
-        with FileLock(f"{path}.lock"):
-            known = _read(path)
-            parts = [_sound_alone(part) for part in datamodule.datasets.values()]
-            keys = [key for part in parts for key in part.rows["source_key"]]
-            missing = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}
+        folder /= _digest(model, made_of)
+        with FileLock(f"{folder}.lock"):
+            known = _read(folder)
+            missing = [key for key in keys if key not in known]
             if missing:
-                loader: DataLoader[Batch] = DataLoader(
-                    Subset(ConcatDataset(parts), list(missing.values())),
-                    batch_size=self.batch_size,
-                    num_workers=datamodule.num_workers,
-                    collate_fn=datamodule.collator,
-                )
-                self._encode(encoder.to(device).eval(), device, list(missing), loader, known, path)
+                model.eval()
+                known |= _encode(len(missing), batches(missing), encode, folder)
         return {key: known[key] for key in keys}
 
-    def _encode(
-        self,
-        encoder: nn.Module,
-        device: torch.device,
-        keys: list[str],
-        loader: Iterable[Batch],
-        known: dict[str, Tensor],
-        path: Path,
-    ) -> None:
-        remaining = iter(keys)
-        with torch.inference_mode(), progress_bar(len(keys), "encoding") as bar:
-            for number, batch in enumerate(loader, start=1):
-                if not isinstance(batch.audio, AudioInput):
-                    raise TypeError(f"expected batches with sound, got {type(batch.audio)}")
-                pooled = encoder(batch.audio.to(device)).pooled.float().cpu()
-                known.update(zip((next(remaining) for _ in pooled), pooled, strict=True))
-                bar.update(len(pooled))
-                if number % SAVE_EVERY == 0:
-                    _write(path, known)
-        _write(path, known)
+
+def _encode(
+    num_utterances: int, batches: Iterable[Batch], encode: Encode, folder: Path
+) -> dict[str, Tensor]:
+    features: dict[str, Tensor] = {}
+    unsaved: dict[str, Tensor] = {}
+    with torch.inference_mode(), progress_bar(num_utterances, "encoding") as bar:
+        for number, batch in enumerate(batches, start=1):
+            unsaved |= encode(batch)
+            bar.update(len(batch))
+            if number % SAVE_EVERY == 0 or len(features) + len(unsaved) == num_utterances:
+                _write_part(folder, unsaved)
+                features |= unsaved
+                unsaved = {}
+    return features
 
 
 def _sound_alone(dataset: UtteranceDataset) -> UtteranceDataset:
-    """The same utterances without text, whose tokenizer may not be trained yet."""
+    """The same utterances without text."""
     sound = copy(dataset)
     sound.tokenize = None
+    sound.text_features = None
     return sound
 
 
-def _digest(encoder: nn.Module, settings: str, datamodule: EmotionDataModule) -> str:
-    max_samples = datamodule.datasets["train"].max_samples
+def _example(name: str, tokens: Tokens) -> Example:
+    return Example(name, 0, None, torch.tensor(tokens.ids), own_tokens=tokens.own)
+
+
+def _name(tokens: Tokens) -> str:
+    return hashlib.sha256(repr((tokens.ids, tokens.own)).encode()).hexdigest()[:24]
+
+
+def _digest(encoder: nn.Module, made_of: list[str]) -> str:
+    """Of all that features depend on: what is trained, such as a weighting, comes after them."""
     packages = ("mmemo", "torch", "transformers", *getattr(encoder, "packages", ()))
     versions = [f"{name} {version(name)}" for name in packages]
-    made_of = [settings, datamodule.prepared.digest(), str(max_samples), *versions]
-    digest = hashlib.sha256("\n".join(made_of).encode())
+    digest = hashlib.sha256("\n".join([*made_of, *versions]).encode())
+    trained = {name for name, p in encoder.named_parameters() if p.requires_grad}
     for name, values in sorted(encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(values.cpu().contiguous().numpy().tobytes())
+        if name not in trained:
+            digest.update(name.encode())
+            digest.update(values.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:24]
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        return {}
-    with np.load(path) as file:
-        return dict(zip(file["keys"].tolist(), torch.from_numpy(file["features"]), strict=True))
+def _read(folder: Path) -> dict[str, Tensor]:
+    known: dict[str, Tensor] = {}
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as file:
+            features = torch.from_numpy(file["features"])
+            known |= zip(file["keys"].tolist(), features, strict=True)
+    return known
 
 
-def _write(path: Path, features: dict[str, Tensor]) -> None:
-    temporary = path.with_name(f"{path.stem}.tmp.npz")
-    stacked = torch.stack(list(features.values())).numpy()
-    np.savez(temporary, keys=np.array(list(features)), features=stacked)
-    temporary.replace(path)
+def _write_part(folder: Path, features: dict[str, Tensor]) -> None:
+    """Write beside what is there: parts are never written again, however many there are."""
+    folder.mkdir(exist_ok=True)
+    temporary = folder / "part.tmp"
+    with temporary.open("wb") as file:
+        stacked = torch.stack(list(features.values())).numpy()
+        np.savez(file, keys=np.array(list(features)), features=stacked)
+    temporary.replace(folder / f"{len(list(folder.glob('*.npz'))):06}.npz")

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from mmemo.data.batch import AudioFeatures, AudioInput, TextInput
+from mmemo.data.batch import AudioInput, TextInput
 from mmemo.data.frontends import AudioFrontend, TextFrontend
 
 
@@ -28,7 +28,14 @@ class Features:
     pooled: Tensor
 
 
-EncodedModality = Features | AudioFeatures
+@dataclass(frozen=True)
+class PooledFeatures:
+    """Features that were computed before: ``pooled`` (B, D_out) alone."""
+
+    pooled: Tensor
+
+
+EncodedModality = Features | PooledFeatures
 """What a fusion gets of a modality: features with their frames, or pooled ones that were kept."""
 
 

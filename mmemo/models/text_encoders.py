@@ -1,174 +1,163 @@
-"""Text encoders: pretrained language models, and a small one from scratch."""
+"""The adapter that makes a text encoder of any pretrained language model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-import tokenizers
 import torch
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
 from mmemo.data.batch import TextInput
-from mmemo.errors import InputError
+from mmemo.data.frontends import Tokens
 from mmemo.models.checkpoints import Checkpoint
+from mmemo.models.language_models import (
+    OPTION,
+    build_language_model,
+    check_max_tokens,
+    special_layout,
+)
+from mmemo.models.layer_weights import Layers, LayerWeights, check_layers
 from mmemo.models.pooling import get_pooling
 from mmemo.models.protocols import Features
-
-TOKENIZER_FILE = "tokenizer.json"
-SPECIAL_TOKENS = ("[PAD]", "[CLS]")
-MIN_VOCAB_SIZE = 256 + len(SPECIAL_TOKENS)
+from mmemo.models.text_tokenizer import learn_model_tokenizer
 
 
 class PretrainedTextEncoder(nn.Module):
-    """A transformers language model, fine-tuned as a whole.
+    """A transformers language model that reads a text as a whole, such as BERT and its kin.
 
     Args:
         checkpoint: Name on the hub, or a local folder, in transformers' layout.
-        max_tokens: Longer texts are cut there, special tokens included.
-        pooling: "first" (the classification token), "mean" or "mean_std".
+        architecture: transformers' ``model_type`` and what differs from its defaults: built
+            where ``pretrained`` is False and the checkpoint is no local folder. The tokenizer is
+            then learnt from the training split.
         pretrained: False for random weights of the same architecture.
+        config_overrides: Settings of the model's config that replace the checkpoint's.
+        revision: Commit, tag or branch on the hub; None for its main branch.
+        safetensors_only: Refuse weights in the older format.
+        max_tokens: Longer texts are cut there, special tokens and context included.
+        pooling: "first" (the classification token), "mean" or "mean_std".
+        layers: "last", or "weighted": a learned weighting of the embeddings and all layers,
+            each of which is pooled first.
+        trainable: See ``set_trainable``.
+        lora_rank: Rank of the updates with ``trainable="lora"``.
+        gradient_checkpointing: Compute activations again in the backward pass: less memory,
+            about a third more time.
+        attention: "sdpa": torch's fused attention where the model has it; "eager": as it stands
+            in transformers.
         assets_dir: Folder of a run with config and tokenizer; no weights are fetched then.
 
     Raises:
-        InputError: If the checkpoint cannot be loaded.
+        InputError: If the checkpoint cannot be loaded or an option does not fit it.
     """
 
     def __init__(
         self,
         checkpoint: str,
+        architecture: Mapping[str, Any] | None = None,
+        pretrained: bool = True,
+        config_overrides: Mapping[str, Any] | None = None,
+        revision: str | None = None,
+        safetensors_only: bool = True,
         max_tokens: int = 64,
         pooling: str = "first",
-        pretrained: bool = True,
+        layers: Layers = "last",
+        trainable: str = "all",
+        lora_rank: int = 8,
+        gradient_checkpointing: bool = False,
+        attention: str = "sdpa",
         assets_dir: str | Path | None = None,
     ) -> None:
         super().__init__()
-        option = "text_encoder.checkpoint"
-        self.tokenizer = load_tokenizer(assets_dir or checkpoint, option)
-        config = load_config(assets_dir or checkpoint, option, {})
-        self.model = load_model(checkpoint, config, option, pretrained and assets_dir is None)
+        check_layers(layers, 0.0, trainable == "none", OPTION)
+        source = Checkpoint(
+            checkpoint,
+            OPTION,
+            architecture,
+            pretrained,
+            config_overrides or {},
+            revision,
+            safetensors_only,
+            assets_dir,
+        )
+        self.model, self.frozen = build_language_model(
+            source, attention, gradient_checkpointing, trainable, lora_rank
+        )
+        self.tokenizer = source.tokenizer() if source.has_files else None
+        self.config = self.model.config
+        check_max_tokens(self.model, max_tokens)
         self.max_tokens = max_tokens
-        self.pad_token_id = int(self.tokenizer.pad_token_id or 0)
+        pad_token_id = self.tokenizer.pad_token_id if self.tokenizer else self.config.pad_token_id
+        self.pad_token_id = int(pad_token_id or 0)
+        self.all_layers = layers == "weighted"
+        num_layers = int(self.config.num_hidden_layers) + 1 if self.all_layers else 1
+        self.layer_weights = LayerWeights(num_layers)
         self.pool, factor = get_pooling(pooling)
-        self.output_dim = factor * int(config.hidden_size)
-        self.frame_dim = int(config.hidden_size)
+        self.frame_dim = int(self.config.hidden_size)
+        self.output_dim = factor * self.frame_dim
+
+    def train(self, mode: bool = True) -> PretrainedTextEncoder:
+        """Switch dropout, which a frozen model never has."""
+        super().train(mode)
+        if self.frozen:
+            self.model.eval()
+        return self
 
     def fit(self, transcripts: Sequence[str]) -> None:
-        """Nothing is learnt before training."""
+        """Learn a tokenizer from the training split, where none came with the checkpoint."""
+        if self.tokenizer is None:
+            self.tokenizer = learn_model_tokenizer(
+                transcripts, int(self.config.vocab_size), self.pad_token_id
+            )
 
-    def tokenize(self, transcript: str) -> list[int]:
+    def tokenize(
+        self, transcript: str, before: Sequence[str] = (), after: Sequence[str] = ()
+    ) -> Tokens:
         """Token ids with the special tokens, at most ``max_tokens``."""
-        encoded = self.tokenizer(transcript, truncation=True, max_length=self.max_tokens)
-        return cast(list[int], encoded["input_ids"])
+        if self.tokenizer is None:
+            raise RuntimeError("the tokenizer is not learnt: call fit(transcripts) first")
+        if not before and not after:
+            encoded = self.tokenizer(transcript, truncation=True, max_length=self.max_tokens)
+            return Tokens(encoded["input_ids"])
+        own, *context = (
+            self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            for text in (transcript, *before, *after)
+        )
+        layout = special_layout(self.tokenizer)
+        earlier, later = context[: len(before)], context[len(before) :]
+        return layout.place(own, earlier, later, self.max_tokens)
 
     def forward(self, text: TextInput, inputs_embeds: Tensor | None = None) -> Features:
         """Encode (B, L) into one frame for each token (B, L, D)."""
-        mask = text.mask.long()
-        if inputs_embeds is None:
-            output = self.model(input_ids=text.input_ids, attention_mask=mask)
-        else:
-            output = self.model(inputs_embeds=inputs_embeds, attention_mask=mask)
-        frames = output.last_hidden_state
-        return Features(frames, text.mask, self.pool(frames, text.mask))
+        layers = self._encode(text, inputs_embeds)
+        pooled = self.layer_weights([self.pool(layer, text.pooled_mask) for layer in layers])
+        return Features(self.layer_weights(layers), text.mask, pooled)
+
+    def pooled_layers(self, text: TextInput) -> Tensor:
+        """What a frozen model makes of a batch, before the weighting: (B, N, D_out)."""
+        pooled = [self.pool(layer, text.pooled_mask) for layer in self._encode(text, None)]
+        return torch.stack(pooled, dim=1)
+
+    def from_pooled_layers(self, pooled: Tensor) -> Tensor:
+        """(B, N, D_out) to (B, D_out)."""
+        weighted: Tensor = self.layer_weights(pooled.unbind(dim=1))
+        return weighted
+
+    def _encode(self, text: TextInput, inputs_embeds: Tensor | None) -> list[Tensor]:
+        given = (
+            {"input_ids": text.input_ids}
+            if inputs_embeds is None
+            else {"inputs_embeds": inputs_embeds}
+        )
+        output = self.model(
+            **given, attention_mask=text.mask.long(), output_hidden_states=self.all_layers
+        )
+        return list(output.hidden_states) if self.all_layers else [output.last_hidden_state]
 
     def save_assets(self, folder: Path) -> None:
         """Write the model's config and the tokenizer."""
-        self.model.config.save_pretrained(folder)
+        if self.tokenizer is None:
+            raise RuntimeError("the tokenizer is not learnt: call fit(transcripts) first")
+        self.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-
-
-class ScratchTextEncoder(nn.Module):
-    """A small transformer with a tokenizer of its own, both from the training split alone.
-
-    The tokenizer is a byte-pair encoding of bytes: any text has tokens, known or not.
-
-    Args:
-        vocab_size: Tokens at most, the 256 bytes and two special ones included.
-        width: D of the tokens' vectors.
-        num_layers: Transformer layers.
-        num_heads: Attention heads.
-        max_tokens: Longer texts are cut there, the "[CLS]" in front included.
-        dropout: In the transformer.
-        pooling: "mean", "mean_std" or "first".
-        assets_dir: Folder of a run with its tokenizer; ``fit`` is not needed then.
-    """
-
-    pad_token_id = 0
-
-    def __init__(
-        self,
-        vocab_size: int = 1000,
-        width: int = 64,
-        num_layers: int = 2,
-        num_heads: int = 4,
-        max_tokens: int = 64,
-        dropout: float = 0.3,
-        pooling: str = "mean",
-        assets_dir: str | Path | None = None,
-    ) -> None:
-        super().__init__()
-        if vocab_size < MIN_VOCAB_SIZE:
-            raise InputError(
-                f"text_encoder.vocab_size: expected at least {MIN_VOCAB_SIZE} (256 bytes and "
-                f"{len(SPECIAL_TOKENS)} special tokens), got {vocab_size}"
-            )
-        self.vocab_size = vocab_size
-        self.max_tokens = max_tokens
-        self.tokenizer: tokenizers.Tokenizer | None = None
-        if assets_dir is not None:
-            self.tokenizer = tokenizers.Tokenizer.from_file(str(Path(assets_dir) / TOKENIZER_FILE))
-        self.word_embeddings = nn.Embedding(vocab_size, width, padding_idx=self.pad_token_id)
-        self.position_embeddings = nn.Embedding(max_tokens, width)
-        layer = nn.TransformerEncoderLayer(
-            width, num_heads, 4 * width, dropout, batch_first=True, norm_first=True
-        )
-        self.transformer = nn.TransformerEncoder(
-            layer, num_layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
-        )
-        self.pool, factor = get_pooling(pooling)
-        self.output_dim = factor * width
-        self.frame_dim = width
-
-    def fit(self, transcripts: Sequence[str]) -> None:
-        """Learn the tokenizer from the training split's transcripts; case is kept."""
-        # The library's WordPiece and Unigram trainers give another vocabulary in each process.
-        tokenizer = tokenizers.Tokenizer(models.BPE())
-        tokenizer.normalizer = normalizers.NFC()
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=self.vocab_size,
-            special_tokens=list(SPECIAL_TOKENS),
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator(sorted(transcripts), trainer)
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A", special_tokens=[("[CLS]", tokenizer.token_to_id("[CLS]"))]
-        )
-        tokenizer.enable_truncation(self.max_tokens)
-        self.tokenizer = tokenizer
-
-    def tokenize(self, transcript: str) -> list[int]:
-        """Token ids with "[CLS]" in front, at most ``max_tokens``."""
-        if self.tokenizer is None:
-            raise RuntimeError("the tokenizer is not trained: call fit(transcripts) first")
-        return list(self.tokenizer.encode(transcript).ids)
-
-    def forward(self, text: TextInput, inputs_embeds: Tensor | None = None) -> Features:
-        """Encode (B, L) into one frame for each token (B, L, D)."""
-        words = self.word_embeddings(text.input_ids) if inputs_embeds is None else inputs_embeds
-        positions = torch.arange(words.shape[1], device=words.device)
-        frames = self.transformer(
-            words + self.position_embeddings(positions), src_key_padding_mask=~text.mask
-        )
-        return Features(frames, text.mask, self.pool(frames, text.mask))
-
-    def save_assets(self, folder: Path) -> None:
-        """Write the tokenizer."""
-        if self.tokenizer is None:
-            raise InputError(f"{folder}: no tokenizer to save; call fit(transcripts) first")
-        folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(str(folder / TOKENIZER_FILE))

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from mmemo.corpora.oversampled_split import OversampledBeforeSplit
 from mmemo.corpora.splits import GroupDisjointSplit, OfficialSplit
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
+from mmemo.data.frontends import Tokens
 from mmemo.data.sampling import BalancedSampling
 from mmemo.data.text_cleaning import AlphanumericCleaning
 from mmemo.errors import InputError
@@ -31,8 +33,10 @@ class Doubling:
 class Lengths:
     pad_token_id = 0
 
-    def tokenize(self, transcript: str) -> list[int]:
-        return [len(word) for word in transcript.split()]
+    def tokenize(
+        self, transcript: str, before: Sequence[str] = (), after: Sequence[str] = ()
+    ) -> Tokens:
+        return Tokens([len(word) for word in " ".join([*before, transcript, *after]).split()])
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mmemo.models import pooling
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
 from mmemo.models.logmel_encoder import LogMelEncoder
-from mmemo.models.text_encoders import ScratchTextEncoder
+from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 
 fusion = partial(BottleneckFusion, bottleneck_dim=256)
 

@@ -7,13 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmemo.data.batch import AudioFeatures
 from mmemo.errors import InputError
 from mmemo.models.attention_fusion import CrossAttentionFusion
 from mmemo.models.fusion import BottleneckFusion, Fusion
 from mmemo.models.gated_fusion import GatedFusion
 from mmemo.models.late_fusion import LateFusion
-from mmemo.models.protocols import EncodedModality, FeatureDims, Features
+from mmemo.models.protocols import EncodedModality, FeatureDims, Features, PooledFeatures
 
 BOTH = {"audio": FeatureDims(pooled=6, frames=3), "text": FeatureDims(pooled=2, frames=2)}
 BUILDERS: dict[str, Callable[..., Fusion]] = {
@@ -26,7 +25,7 @@ ALL = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
 
 
 def pooled(**vectors: list[list[float]]) -> dict[str, EncodedModality]:
-    return {name: AudioFeatures(torch.tensor(rows)) for name, rows in vectors.items()}
+    return {name: PooledFeatures(torch.tensor(rows)) for name, rows in vectors.items()}
 
 
 def set_weights(layer: nn.Linear, weight: list[list[float]], bias: list[float]) -> None:

@@ -1,11 +1,10 @@
 import torch
 
-from mmemo.data.batch import AudioFeatures
 from mmemo.models.attention_fusion import CrossAttentionFusion
 from mmemo.models.fusion import BottleneckFusion
 from mmemo.models.gated_fusion import GatedFusion
 from mmemo.models.late_fusion import LateFusion
-from mmemo.models.protocols import FeatureDims, Features
+from mmemo.models.protocols import FeatureDims, Features, PooledFeatures
 from mmemo.models.standardisation import FrameStandardisation, Standardisation
 
 BATCH = torch.tensor([[1.0, 1000.0], [3.0, 3000.0]])
@@ -42,8 +41,8 @@ def test_fusions_of_pooled_vectors_standardise_them_first() -> None:
         plain = build(dims, bottleneck_dim=2)
         linear = {n.replace(".1.", "."): p for n, p in fusion.named_parameters()}
         plain.load_state_dict(linear)
-        fused = fusion({"audio": AudioFeatures(BATCH)})
-        expected = plain({"audio": AudioFeatures(EXPECTED)})
+        fused = fusion({"audio": PooledFeatures(BATCH)})
+        expected = plain({"audio": PooledFeatures(EXPECTED)})
         torch.testing.assert_close(fused, expected, atol=1e-3, rtol=0)
 
 

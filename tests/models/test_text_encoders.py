@@ -7,7 +7,8 @@ import torch
 
 from mmemo.data.batch import Collator, Example, TextInput
 from mmemo.errors import InputError
-from mmemo.models.text_encoders import PretrainedTextEncoder, ScratchTextEncoder
+from mmemo.models.scratch_text_encoder import ScratchTextEncoder
+from mmemo.models.text_encoders import PretrainedTextEncoder
 
 SENTENCES = ["I'm fine.", "You are here, my friend, are you not?", "Well, I am."]
 
@@ -30,17 +31,17 @@ def scratch() -> ScratchTextEncoder:
 def test_scratch_tokens_cover_any_text_and_are_cut(scratch: ScratchTextEncoder) -> None:
     assert scratch.tokenizer is not None
     start = scratch.tokenizer.token_to_id("[CLS]")
-    ids = scratch.tokenize("I'm fine.")
+    ids = scratch.tokenize("I'm fine.").ids
     assert ids[0] == start
     assert len(ids) < len("I'm fine."), "words of the training split are merged"
-    assert scratch.tokenize("") == [start]
-    assert scratch.tokenizer.decode(scratch.tokenize("Яд")[1:]).endswith("Яд")
-    assert len(scratch.tokenize("fine " * 200)) == 64
-    assert scratch.tokenize("I") != scratch.tokenize("i"), "case is kept"
+    assert scratch.tokenize("").ids == [start]
+    assert scratch.tokenizer.decode(scratch.tokenize("Яд").ids[1:]).endswith("Яд")
+    assert len(scratch.tokenize("fine " * 200).ids) == 64
+    assert scratch.tokenize("I").ids != scratch.tokenize("i").ids, "case is kept"
 
 
 def test_scratch_answer_does_not_depend_on_the_batch(scratch: ScratchTextEncoder) -> None:
-    tokens = [scratch.tokenize(s) for s in SENTENCES]
+    tokens = [scratch.tokenize(s).ids for s in SENTENCES]
     together = scratch(collate(*tokens)).pooled
     for index, ids in enumerate(tokens):
         alone = scratch(collate(ids)).pooled[0]
@@ -48,7 +49,7 @@ def test_scratch_answer_does_not_depend_on_the_batch(scratch: ScratchTextEncoder
 
 
 def test_scratch_takes_embeddings_instead_of_tokens(scratch: ScratchTextEncoder) -> None:
-    text = collate(scratch.tokenize(SENTENCES[1]))
+    text = collate(scratch.tokenize(SENTENCES[1]).ids)
     embeddings = scratch.word_embeddings(text.input_ids)
     torch.testing.assert_close(
         scratch(text, inputs_embeds=embeddings).pooled, scratch(text).pooled, rtol=0, atol=0
@@ -60,18 +61,22 @@ def test_scratch_is_built_again_from_its_assets(
 ) -> None:
     scratch.save_assets(tmp_path)
     again = ScratchTextEncoder(vocab_size=300, width=16, num_heads=2, assets_dir=tmp_path)
-    assert [again.tokenize(s) for s in SENTENCES] == [scratch.tokenize(s) for s in SENTENCES]
+    assert [again.tokenize(s).ids for s in SENTENCES] == [
+        scratch.tokenize(s).ids for s in SENTENCES
+    ]
 
 
 def test_fitting_does_not_depend_on_order(scratch: ScratchTextEncoder) -> None:
     other = ScratchTextEncoder(vocab_size=300, width=16, num_heads=2)
     other.fit(SENTENCES[::-1])
-    assert [other.tokenize(s) for s in SENTENCES] == [scratch.tokenize(s) for s in SENTENCES]
+    assert [other.tokenize(s).ids for s in SENTENCES] == [
+        scratch.tokenize(s).ids for s in SENTENCES
+    ]
 
 
 def test_fitting_is_the_same_in_every_process(scratch: ScratchTextEncoder) -> None:
     code = (
-        "from mmemo.models.text_encoders import ScratchTextEncoder\n"
+        "from mmemo.models.scratch_text_encoder import ScratchTextEncoder\n"
         "encoder = ScratchTextEncoder(vocab_size=300, width=16, num_heads=2)\n"
         f"encoder.fit({SENTENCES!r})\nprint(encoder.tokenizer.to_str())"
     )
@@ -89,14 +94,14 @@ def test_roberta_loads_its_weights_and_answers_by_its_first_token(tiny_roberta: 
     from transformers import RobertaModel
 
     encoder = PretrainedTextEncoder(str(tiny_roberta)).eval()
-    tokens = [encoder.tokenize(s) for s in SENTENCES]
+    tokens = [encoder.tokenize(s).ids for s in SENTENCES]
     assert all(ids[0] == 0 and ids[-1] == 2 for ids in tokens), "<s> … </s>"
     together = encoder(collate(*tokens, pad=encoder.pad_token_id))
     reference = RobertaModel.from_pretrained(tiny_roberta).eval()
     for index, ids in enumerate(tokens):
         frames = reference(torch.tensor([ids])).last_hidden_state
         torch.testing.assert_close(together.pooled[index], frames[0, 0], atol=1e-5, rtol=0)
-    assert len(encoder.tokenize("fine " * 200)) == 64
+    assert len(encoder.tokenize("fine " * 200).ids) == 64
 
 
 def test_roberta_is_built_again_from_its_assets(tiny_roberta: Path, tmp_path: Path) -> None:
@@ -104,8 +109,8 @@ def test_roberta_is_built_again_from_its_assets(tiny_roberta: Path, tmp_path: Pa
     encoder.save_assets(tmp_path / "assets")
     again = PretrainedTextEncoder("no/such-checkpoint", assets_dir=tmp_path / "assets").eval()
     again.load_state_dict(encoder.state_dict())
-    tokens = encoder.tokenize(SENTENCES[1])
-    assert again.tokenize(SENTENCES[1]) == tokens
+    tokens = encoder.tokenize(SENTENCES[1]).ids
+    assert again.tokenize(SENTENCES[1]).ids == tokens
     torch.testing.assert_close(
         again(collate(tokens)).pooled, encoder(collate(tokens)).pooled, rtol=0, atol=0
     )
@@ -116,7 +121,7 @@ def test_a_real_checkpoint_loads(shared_data: Path) -> None:
     assert encoder.output_dim == 384
 
     def embed(text: str) -> torch.Tensor:
-        return encoder(collate(encoder.tokenize(text))).pooled[0]
+        return encoder(collate(encoder.tokenize(text).ids)).pooled[0]
 
     happy, glad, bank = (
         embed("I am so happy!"),
