@@ -27,8 +27,8 @@ class EmotionModule(lightning.LightningModule):
     of all utterances' losses over the sum of their weights. The validation loss is plain
     cross-entropy: runs with different training losses can be compared.
 
-    Logs ``{train,val}/loss``, ``/accuracy`` (share of correct utterances) and ``/macro_f1`` once
-    an epoch; the training values are those of the steps, with dropout on.
+    Logs ``{train,val}/loss``, ``/accuracy`` (share of correct utterances), ``/macro_f1`` and
+    ``/weighted_f1`` once an epoch; the training values are those of the steps, with dropout on.
 
     Args:
         classifier: From a batch to logits (B, C).
@@ -64,6 +64,9 @@ class EmotionModule(lightning.LightningModule):
             {
                 "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
                 "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False),
+                "weighted_f1": MulticlassF1Score(
+                    num_classes, average="weighted", validate_args=False
+                ),
             }
         )
         self.metrics = nn.ModuleDict(

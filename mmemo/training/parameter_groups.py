@@ -35,7 +35,7 @@ def build_optimizer(
         classifier: Has ``audio_encoder`` and ``text_encoder``, either of them None.
         encoder_learning_rate: Of the encoders' models; None for the optimizer's.
         layer_decay: Each transformer layer learns at this share of the rate of the one above
-            it, what lies below the layers (embeddings, convolutions) at that of the lowest.
+            it; what lies below them (embeddings, convolutions) counts as one layer more.
 
     Raises:
         InputError: If the rate or the share is out of range, or an encoder has no layers.
