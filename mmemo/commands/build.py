@@ -101,7 +101,8 @@ def build_datamodule(
         encoders.text.fit(datamodule.datasets["train"].transcripts)
     frozen = [name for name, encoder in encoders.named().items() if encoder.frozen]
     if frozen and cast(EmotionClassifier, module.classifier).fusion.needs_frames:
-        print(f"frozen, but run at every step ({', '.join(frozen)}): this fusion needs its frames")
+        for name in frozen:
+            print(f"the frozen {name} is run at every step: this fusion needs its frames")
         return datamodule
     cache: FeatureCache = instantiate(cfg.feature_cache, _convert_="all")
     for name in frozen:

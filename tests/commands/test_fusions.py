@@ -65,7 +65,7 @@ def test_a_frozen_encoders_features_are_kept_unless_its_frames_are_needed(
     checkpoint = shutil.copytree(tiny_whisper, tmp_path / "checkpoint")
     overrides = [o for o in small if not o.startswith("audio_encoder")]
     overrides += ["audio_encoder=whisper_tiny", "data.max_duration_s=2.0", "trainer.max_epochs=1"]
-    overrides += [f"audio_encoder.checkpoint={checkpoint}", "audio_encoder.duration_s=2.0"]
+    overrides += [f"audio_encoder.checkpoint={checkpoint}", "audio_encoder.fixed_duration_s=2.0"]
     overrides += ["audio_encoder.trainable=none", f"fusion={fusion}", "fusion.standardise=true"]
     printed = cli("train", *overrides)
     needs_frames = fusion == "cross_attention"

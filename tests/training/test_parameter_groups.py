@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from mmemo.errors import InputError
-from mmemo.models.text_encoders import ScratchTextEncoder
+from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from mmemo.training.callbacks import learning_rates
 from mmemo.training.parameter_groups import build_optimizer
 
