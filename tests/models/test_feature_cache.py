@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,13 @@ from mmemo.audio.preparation import Preparer
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.corpora.splits import OfficialSplit
 from mmemo.corpora.utterance import LabelSet
-from mmemo.data.batch import AudioFeatures, AudioInput
+from mmemo.data.batch import AudioFeatures, AudioInput, TextFeatures, TextInput
 from mmemo.data.datamodule import EmotionDataModule
+from mmemo.data.frontends import Tokens
 from mmemo.models import feature_cache
+from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
+from mmemo.models.fusion import BottleneckFusion
 from mmemo.models.protocols import Features
 from tests.conftest import MeldMaker
 
@@ -24,7 +29,7 @@ class Energy(nn.Module):
     sample_rate = 16_000
     min_samples = 1
     fixed_samples = None
-    output_dim = 1
+    output_dim = frame_dim = 1
     frozen = True
 
     def __init__(self, weight: float) -> None:
@@ -35,16 +40,76 @@ class Energy(nn.Module):
     def preprocess(self, waveform: Tensor) -> Tensor:
         return waveform
 
-    def forward(self, audio: AudioInput) -> Features:
+    def pooled_layers(self, audio: AudioInput) -> Tensor:
         self.num_encoded += len(audio.waveform)
-        pooled = self.weight * audio.waveform.square().sum(dim=1, keepdim=True)
+        energy = audio.waveform.square().sum(dim=1)
+        return self.weight * torch.stack([energy, 2 * energy], dim=1)[..., None]
+
+    def from_pooled_layers(self, pooled: Tensor) -> Tensor:
+        return pooled[:, 0] - pooled[:, 1]
+
+    def forward(self, audio: AudioInput) -> Features:
+        pooled = self.from_pooled_layers(self.pooled_layers(audio))
         return Features(audio.waveform[..., None], audio.mask, pooled)
 
 
-def build(root: Path, cache: Path, labels: LabelSet, encoder: Energy) -> EmotionDataModule:
+class Letters(nn.Module):
+    """A frozen text encoder whose answer is known: weighted sums of the ids, of its own and all."""
+
+    pad_token_id = 0
+    output_dim = frame_dim = 1
+    frozen = True
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight), requires_grad=False)
+        self.logits = nn.Parameter(torch.tensor([0.5, -0.25]))
+        self.num_encoded = 0
+
+    def fit(self, transcripts: Sequence[str]) -> None:
+        pass
+
+    def tokenize(
+        self, transcript: str, before: Sequence[str] = (), after: Sequence[str] = ()
+    ) -> Tokens:
+        start = sum(map(len, before))
+        span = (start, start + len(transcript)) if before or after else None
+        return Tokens([ord(letter) for letter in "".join([*before, transcript, *after])], span)
+
+    def pooled_layers(self, text: TextInput) -> Tensor:
+        self.num_encoded += len(text.input_ids)
+        sums = [(text.input_ids * mask).sum(dim=1) for mask in (text.pooled_mask, text.mask)]
+        return self.weight * torch.stack(sums, dim=1)[..., None]
+
+    def from_pooled_layers(self, pooled: Tensor) -> Tensor:
+        return (pooled * self.logits[:, None]).sum(dim=1)
+
+    def forward(self, text: TextInput) -> Features:
+        pooled = self.from_pooled_layers(self.pooled_layers(text))
+        return Features(text.input_ids[..., None].float(), text.mask, pooled)
+
+
+def build(
+    root: Path,
+    cache: Path,
+    labels: LabelSet,
+    encoder: Energy | None,
+    text: Letters | None = None,
+    **options: int,
+) -> EmotionDataModule:
     prepared = Preparer(cache, num_workers=0).prepare(MeldCorpus(root).read(), None)
     return EmotionDataModule(
-        prepared, labels, encoder, None, 4, 4, 8.0, num_workers=0, seed=0, split=OfficialSplit()
+        prepared,
+        labels,
+        encoder,
+        text,
+        batch_size=4,
+        eval_batch_size=4,
+        max_duration_s=8.0,
+        num_workers=0,
+        seed=0,
+        split=OfficialSplit(),
+        **options,  # type: ignore[arg-type]
     )
 
 
@@ -59,7 +124,7 @@ def test_each_utterance_is_encoded_once_for_all_runs(
     example = datamodule.datasets["val"][3]
     assert example.waveform is not None
     expected = 2.0 * example.waveform.square().sum()
-    torch.testing.assert_close(features[example.key], expected[None])
+    torch.testing.assert_close(features[example.key], torch.tensor([[expected], [2 * expected]]))
 
     again = cache.audio_features(encoder, "settings", datamodule, CPU)
     torch.testing.assert_close(again, features)
@@ -98,17 +163,74 @@ def test_what_was_encoded_before_a_kill_is_kept(
     datamodule = build(make_meld(), tmp_path / "p", five, encoder)
     cache = FeatureCache(tmp_path / "features", batch_size=2)
     monkeypatch.setattr(feature_cache, "SAVE_EVERY", 2)
-    forward = Energy.forward
+    encode = Energy.pooled_layers
 
-    def forward_until_killed(self: Energy, audio: AudioInput) -> Features:
+    def encode_until_killed(self: Energy, audio: AudioInput) -> Tensor:
         if self.num_encoded == 10:
             raise KeyboardInterrupt
-        return forward(self, audio)
+        return encode(self, audio)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Energy, "forward", forward_until_killed)
+        patch.setattr(Energy, "pooled_layers", encode_until_killed)
         with pytest.raises(KeyboardInterrupt):
             cache.audio_features(encoder, "s", datamodule, CPU)
     encoder.num_encoded = 0
     features = cache.audio_features(encoder, "s", datamodule, CPU)
     assert (encoder.num_encoded, len(features)) == (7, 15)
+
+
+def test_text_is_encoded_once_for_equal_tokens(
+    make_meld: MeldMaker, tmp_path: Path, five: LabelSet
+) -> None:
+    root, encoder = make_meld(), Letters(2.0)
+    cache = FeatureCache(tmp_path / "features", batch_size=4)
+    datamodule = build(root, tmp_path / "p", five, None, encoder)
+    features = cache.text_features(encoder, "s", datamodule, CPU)
+    assert len(features) == 15
+    assert encoder.num_encoded == 5, "all splits have the same sentences"
+    code_points = sum(map(ord, "Sentence 3 of sadness."))
+    expected = torch.tensor([[2.0 * code_points]] * 2)
+    for split in ("train", "val", "test"):
+        torch.testing.assert_close(features[f"{split}/dia0_utt3"], expected)
+
+    with torch.no_grad():
+        encoder.logits += 1
+    cache.text_features(encoder, "s", datamodule, CPU)
+    assert encoder.num_encoded == 5, "the weighting of layers comes after what is kept"
+    in_context = build(root, tmp_path / "p", five, None, encoder, context_utterances=1)
+    beside = cache.text_features(encoder, "s", in_context, CPU)
+    assert encoder.num_encoded == 9, "the first of a dialogue has no context: it is known"
+    context = 2.0 * sum(map(ord, "Sentence 2 of neutral."))
+    torch.testing.assert_close(
+        beside["val/dia0_utt3"], torch.stack([expected[0], expected[1] + context])
+    )
+    assert torch.equal(beside["val/dia0_utt0"], features["val/dia0_utt0"])
+    cache.text_features(Letters(3.0), "s", datamodule, CPU)
+    assert len(list((tmp_path / "features").glob("*/"))) == 2
+
+    datamodule.use_text_features(features)
+    batch = next(iter(datamodule.val_dataloader()))
+    assert isinstance(batch.text, TextFeatures)
+    assert batch.audio is None
+    torch.testing.assert_close(batch.text.pooled, torch.stack([features[k] for k in batch.keys]))
+
+
+def test_kept_features_give_the_answers_of_the_encoders(
+    make_meld: MeldMaker, tmp_path: Path, five: LabelSet
+) -> None:
+    text, audio = Letters(2.0), Energy(2.0)
+    datamodule = build(make_meld(), tmp_path / "p", five, audio, text, context_utterances=1)
+    cache = FeatureCache(tmp_path / "features")
+    fusion = partial(BottleneckFusion, bottleneck_dim=4)
+    classifier = EmotionClassifier(audio, text, fusion, num_classes=5).eval()
+    plain = list(datamodule.test_dataloader())
+    datamodule.use_audio_features(cache.audio_features(audio, "s", datamodule, CPU))
+    datamodule.use_text_features(cache.text_features(text, "s", datamodule, CPU))
+    for given, kept in zip(plain, datamodule.test_dataloader(), strict=True):
+        assert given.keys == kept.keys
+        assert isinstance(kept.audio, AudioFeatures)
+        assert isinstance(kept.text, TextFeatures)
+        torch.testing.assert_close(classifier(kept), classifier(given))
+    batch = next(iter(datamodule.train_dataloader()))
+    classifier(batch).sum().backward()
+    assert text.logits.grad is not None
