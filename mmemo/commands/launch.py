@@ -59,10 +59,7 @@ def launch(command: str, overrides: list[str]) -> None:
     except InputError as error:
         _fail(error)
     sys.argv = [sys.argv[0], *overrides]
-    # Lightning's use of a name that torch has deprecated is nothing a user can mend.
-    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
-    # A frozen encoder is in evaluation mode on purpose.
-    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+    quiet_warnings()
 
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401
@@ -71,12 +68,27 @@ def launch(command: str, overrides: list[str]) -> None:
             _make_paths_absolute(cfg)
             return importlib.import_module(f"mmemo.commands.{command}").run(cfg)
         except Exception as error:
-            problem = _input_error(error)
+            problem = input_error(error)
             if problem is None or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             _fail(problem)
 
     run()
+
+
+def quiet_warnings() -> None:
+    """Silence what a user can do nothing about."""
+    for message in (
+        # A name that Lightning uses and torch has deprecated.
+        r".*isinstance\(treespec, LeafSpec\)",
+        # A frozen encoder is in evaluation mode on purpose.
+        r"Found \d+ module\(s\) in eval mode",
+        # The data module itself leaves out the batches that were taken before the interruption.
+        r"You're resuming from a checkpoint that ended before the epoch ended",
+        # Whether a parameter is used can depend on the step: layer drop, modality dropout.
+        r"find_unused_parameters=True was specified",
+    ):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _check_torch_pair() -> None:
@@ -154,7 +166,7 @@ class WritableFolders(Callback):
             _fail(error)
 
 
-def _input_error(error: BaseException) -> InputError | None:
+def input_error(error: BaseException) -> InputError | None:
     """The user's error behind an exception; Hydra wraps what a constructor raises."""
     cause: BaseException | None = error
     while cause is not None:
