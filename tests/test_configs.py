@@ -103,6 +103,7 @@ ROOMS = {
     "split": "corpora",
     "denoiser": "audio",
     "data": "data",
+    "sampling": "data",
     "text_cleaning": "data",
     "audio_encoder": "models",
     "text_encoder": "models",

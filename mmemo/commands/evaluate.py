@@ -154,6 +154,7 @@ def _protocol(cfg: DictConfig, datamodule: EmotionDataModule, epoch: int) -> dic
         "audio_encoder": _part_name(cfg.audio_encoder),
         "text_encoder": _part_name(cfg.text_encoder),
         "class_weights": _part_name(cfg.class_weights),
+        "sampling": _part_name(cfg.sampling),
         "selection": f"checkpoint with the {monitored.mode} {monitored.monitor}",
         "checkpoint_epoch": epoch,
     }

@@ -85,6 +85,8 @@ def quiet_warnings() -> None:
         r"Found \d+ module\(s\) in eval mode",
         # The data module itself leaves out the batches that were taken before the interruption.
         r"You're resuming from a checkpoint that ended before the epoch ended",
+        # Ours gives every utterance once.
+        r"You are using a custom batch sampler",
         # Whether a parameter is used can depend on the step: layer drop, modality dropout.
         r"find_unused_parameters=True was specified",
     ):

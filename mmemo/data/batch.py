@@ -43,6 +43,10 @@ class AudioInput:
         waveform = self.waveform.to(device, non_blocking=non_blocking)
         return AudioInput(waveform, self.mask.to(device, non_blocking=non_blocking))
 
+    def pin_memory(self) -> AudioInput:
+        """Copy in page-locked memory."""
+        return AudioInput(self.waveform.pin_memory(), self.mask.pin_memory())
+
 
 @dataclass(frozen=True)
 class AudioFeatures:
@@ -53,6 +57,10 @@ class AudioFeatures:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> AudioFeatures:
         """Copy on another device."""
         return AudioFeatures(self.pooled.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> AudioFeatures:
+        """Copy in page-locked memory."""
+        return AudioFeatures(self.pooled.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,10 @@ class TextInput:
         """Copy on another device."""
         input_ids = self.input_ids.to(device, non_blocking=non_blocking)
         return TextInput(input_ids, self.mask.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> TextInput:
+        """Copy in page-locked memory."""
+        return TextInput(self.input_ids.pin_memory(), self.mask.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,15 @@ class Batch:
             self.target.to(device, non_blocking=non_blocking),
             self.audio and self.audio.to(device, non_blocking),
             self.text and self.text.to(device, non_blocking),
+        )
+
+    def pin_memory(self) -> Batch:
+        """Copy in page-locked memory, from where a GPU copies fastest; called by the loader."""
+        return Batch(
+            self.keys,
+            self.target.pin_memory(),
+            self.audio and self.audio.pin_memory(),
+            self.text and self.text.pin_memory(),
         )
 
 

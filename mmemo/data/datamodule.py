@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import lightning
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.leaks import check_disjoint, protocol_stamp
@@ -17,6 +16,7 @@ from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.batch import Batch, Collator, Example
 from mmemo.data.frontends import AudioFrontend, TextFrontend
+from mmemo.data.sampling import EvaluationSampler, LengthBucketSampler, Sampling
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.errors import InputError
 
@@ -58,6 +58,7 @@ class UtteranceDataset(Dataset[Example]):
         columns = ["audio_file", "offset", "num_samples"]
         self.places = list(self.rows[columns].itertuples(index=False, name=None))
         self.audio_features: list[Tensor] | None = None
+        self.sound_is_padded = audio_encoder is not None and audio_encoder.fixed_samples is None
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -73,6 +74,12 @@ class UtteranceDataset(Dataset[Example]):
         ids = self.tokenize(self.transcripts[index]) if self.tokenize else None
         input_ids = torch.tensor(ids) if ids is not None else None
         return Example(self.keys[index], self.targets[index], waveform, input_ids, features)
+
+    def lengths(self) -> list[int]:
+        """What an utterance costs (N,): samples of padded sound, else transcript characters."""
+        if self.sound_is_padded and self.audio_features is None:
+            return [min(num_samples, self.max_samples) for _, _, num_samples in self.places]
+        return [len(transcript) for transcript in self.transcripts]
 
     def _read(self, index: int) -> Tensor:
         audio_file, offset, num_samples = self.places[index]
@@ -98,6 +105,11 @@ class EmotionDataModule(lightning.LightningDataModule):
         split: Says which utterances train, validate and test.
         min_duration_s: Shorter utterances are skipped.
         text_cleaning: Applied to transcripts; None for none.
+        sampling: Chooses the training utterances of each epoch; None for every one once.
+        bucket_batches: Batches of training whose utterances are sorted by length together, so
+            that little is padded; 0 for a plain shuffle.
+        pin_memory: Whether batches are put where a GPU copies them from fastest; None to decide
+            by the trainer's device.
 
     Raises:
         InputError: If a split has no utterance of these classes, two splits share one, or the
@@ -118,6 +130,9 @@ class EmotionDataModule(lightning.LightningDataModule):
         split: SplitProtocol,
         min_duration_s: float = 0.0,
         text_cleaning: TextCleaning | None = None,
+        sampling: Sampling | None = None,
+        bucket_batches: int = 100,
+        pin_memory: bool | None = None,
     ) -> None:
         super().__init__()
         if audio_encoder is not None and audio_encoder.sample_rate != prepared.sample_rate:
@@ -131,6 +146,11 @@ class EmotionDataModule(lightning.LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.seed = seed
+        self.sampling = sampling
+        self.bucket_batches = bucket_batches
+        self.pin_memory = pin_memory
+        self._train_sampler: LengthBucketSampler | None = None
+        self._resume_point = (0, 0)
         self.prepared = prepared
         self.labels = labels
         self.split = split
@@ -178,34 +198,75 @@ class EmotionDataModule(lightning.LightningDataModule):
         targets = self.datasets["train"].targets
         return [targets.count(index) for index in range(len(self.labels))]
 
+    def resume_at(self, epoch: int, num_batches: int) -> None:
+        """Begin training in an epoch, after its first batches.
+
+        To be called before ``trainer.fit``: Lightning starts the loader, whose processes then
+        fetch ahead, before it restores the epoch of a checkpoint.
+
+        Args:
+            epoch: From 0.
+            num_batches: Batches of each process that were trained in that epoch.
+        """
+        self._resume_point = (epoch, num_batches)
+        if self._train_sampler is not None:
+            self._train_sampler.resume_at(epoch, num_batches)
+
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled anew in every epoch, by seed and epoch alone."""
-        trainer = self.trainer
-        sampler: DistributedSampler[Example] = DistributedSampler(
-            self.datasets["train"],
-            num_replicas=trainer.world_size if trainer else 1,
-            rank=trainer.global_rank if trainer else 0,
-            shuffle=True,
-            seed=self.seed,
+        """This process' part of the training batches; another order in every epoch."""
+        dataset = self.datasets["train"]
+        num_replicas, rank = self._processes()
+        self._train_sampler = LengthBucketSampler(
+            dataset.lengths(),
+            self.batch_size,
+            num_replicas,
+            rank,
+            self.seed,
+            self.bucket_batches,
+            targets=dataset.targets,
+            sampling=self.sampling,
         )
-        return self._loader("train", self.batch_size, sampler)
+        self._train_sampler.resume_at(*self._resume_point)
+        return self._loader(dataset, self._train_sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Validation utterances, in corpus order."""
-        return self._loader("val", self.eval_batch_size)
+        """This process' part of the validation utterances, by length."""
+        return self._evaluation_loader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Test utterances, in corpus order."""
-        return self._loader("test", self.eval_batch_size)
+        """This process' part of the test utterances, by length."""
+        return self._evaluation_loader("test")
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Copy to the device; a GPU goes on with its work meanwhile."""
+        return batch.to(device, non_blocking=device.type == "cuda")
+
+    def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
+        dataset = self.datasets[split]
+        processes = self._processes()
+        return self._loader(
+            dataset, EvaluationSampler(dataset.lengths(), self.eval_batch_size, *processes)
+        )
+
+    def _processes(self) -> tuple[int, int]:
+        """How many processes there are, and which of them this is."""
+        trainer = self.trainer
+        return (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
 
     def _loader(
-        self, split: str, batch_size: int, sampler: DistributedSampler[Any] | None = None
+        self, dataset: UtteranceDataset, batch_sampler: Sampler[list[int]]
     ) -> DataLoader[Batch]:
+        pin_memory = self.pin_memory
+        if pin_memory is None:
+            trainer = self.trainer
+            pin_memory = trainer is not None and trainer.strategy.root_device.type == "cuda"
         return DataLoader(
-            self.datasets[split],  # type: ignore[arg-type]
-            batch_size=batch_size,
-            sampler=sampler,
+            dataset,  # type: ignore[arg-type]
+            batch_sampler=batch_sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            pin_memory=pin_memory,
             collate_fn=self.collator,
         )

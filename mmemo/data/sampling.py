@@ -1,0 +1,212 @@
+"""Which utterances stand together in a batch: classes, lengths, and each process' share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+from mmemo.errors import InputError
+
+Indices = NDArray[np.int64]
+
+
+class Sampling(Protocol):
+    """Chooses the utterances that a training epoch takes."""
+
+    def draw(self, targets: Indices, generator: np.random.Generator) -> Indices:
+        """Draw as many utterances as there are.
+
+        Args:
+            targets: Class index (N,) of every training utterance.
+            generator: Of this epoch; the same on every process.
+
+        Returns:
+            Indices (N,), in any order.
+        """
+        ...
+
+
+class NaturalSampling:
+    """Every utterance once an epoch."""
+
+    def draw(self, targets: Indices, generator: np.random.Generator) -> Indices:
+        """All indices (N,)."""
+        return np.arange(len(targets))
+
+
+class BalancedSampling:
+    """Every class equally often: of N draws, each of the C classes that occur has N / C.
+
+    Where C does not divide N, randomly chosen classes have one draw more. Inside a class the
+    draws are dealt as evenly: a rare class' utterances are repeated, of a frequent one each epoch
+    takes another part.
+    """
+
+    def draw(self, targets: Indices, generator: np.random.Generator) -> Indices:
+        """Indices (N,), with repetitions."""
+        classes = generator.permutation(np.unique(targets))
+        counts = [len(part) for part in np.array_split(targets, len(classes))]
+        return np.concatenate(
+            [
+                _drawn_evenly(np.flatnonzero(targets == label), count, generator)
+                for label, count in zip(classes, counts, strict=True)
+            ]
+        )
+
+
+def _drawn_evenly(members: Indices, count: int, generator: np.random.Generator) -> Indices:
+    times, rest = divmod(count, len(members))
+    return np.concatenate([np.tile(members, times), generator.choice(members, rest, replace=False)])
+
+
+def num_global_batches(num_utterances: int, batch_size: int, num_replicas: int) -> int:
+    """How many batches are cut from N utterances: ceil(N / (batch_size * num_replicas)).
+
+    Every process has a part of every batch. That takes fewer batches only where ``batch_size``
+    is 1 and N not a multiple of the processes: then a few hold an utterance more.
+
+    Raises:
+        InputError: If there are fewer utterances than processes.
+    """
+    if num_utterances < num_replicas:
+        raise InputError(
+            f"trainer: expected at least one utterance of each split for each process, got a "
+            f"split of {num_utterances} for {num_replicas} processes; use fewer "
+            "(trainer.devices, trainer.num_nodes)"
+        )
+    whole = -(-num_utterances // (batch_size * num_replicas))
+    return min(whole, num_utterances // num_replicas)
+
+
+class LengthBucketSampler(Sampler[list[int]]):
+    """Training batches of utterances of similar length, in an order given by seed and epoch.
+
+    The epoch's utterances are shuffled and cut into global batches of ``batch_size *
+    num_replicas``, whose sizes differ by one at most. Within ``bucket_batches`` of them the
+    utterances are sorted by length; then the order of the batches is shuffled. Process r takes
+    every ``num_replicas``-th utterance of each global batch from the r-th on, so that all have
+    equal work. Global batches do not depend on how many processes share them.
+
+    Args:
+        lengths: Of each utterance (N,), in any unit.
+        batch_size: Utterances in a batch, for each process.
+        num_replicas: Number of processes.
+        rank: This process, from 0.
+        seed: Decides the order, with the epoch.
+        bucket_batches: Global batches that are sorted together; up to 1 for a plain shuffle.
+        length_noise: Lengths are sorted after multiplying each with a number drawn from 1 -
+            ``length_noise`` to 1 + ``length_noise``, so that the same utterances do not always
+            meet.
+        targets: Class of each utterance (N,), where ``sampling`` asks for it.
+        sampling: Chooses the utterances of each epoch; None for every one once.
+
+    Raises:
+        InputError: If there are fewer utterances than processes.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        num_replicas: int = 1,
+        rank: int = 0,
+        seed: int = 0,
+        bucket_batches: int = 100,
+        length_noise: float = 0.05,
+        targets: Sequence[int] | None = None,
+        sampling: Sampling | None = None,
+    ) -> None:
+        self.lengths = np.asarray(lengths, dtype=np.float64)
+        self.num_batches = num_global_batches(len(lengths), batch_size, num_replicas)
+        self.num_replicas = num_replicas
+        self.rank = rank
+        self.seed = seed
+        self.bucket_batches = max(bucket_batches, 1)
+        self.length_noise = length_noise
+        self.targets = np.asarray([0] * len(lengths) if targets is None else targets)
+        self.sampling = sampling or NaturalSampling()
+        self.epoch = 0
+        self._resumed_epoch = 0
+        self._num_done = 0
+
+    @property
+    def sampler(self) -> LengthBucketSampler:
+        """Itself: Lightning tells the epoch to a batch sampler's ``sampler``."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that is iterated next, from 0."""
+        self.epoch = epoch
+
+    def resume_at(self, epoch: int, num_batches: int) -> None:
+        """Leave out the first batches when this epoch is iterated next; once.
+
+        After all batches of an epoch, the next one is due as a whole.
+        """
+        if num_batches >= len(self):
+            epoch, num_batches = epoch + 1, 0
+        self.set_epoch(epoch)
+        self._resumed_epoch, self._num_done = epoch, num_batches
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch, the same for every process."""
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Indices of this process' part of each batch."""
+        first = self._num_done if self.epoch == self._resumed_epoch else 0
+        self._num_done = 0
+        for batch in self._global_batches()[first:]:
+            yield batch[self.rank :: self.num_replicas].tolist()
+
+    def _global_batches(self) -> list[Indices]:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        drawn = generator.permutation(self.sampling.draw(self.targets, generator))
+        spread = generator.uniform(1 - self.length_noise, 1 + self.length_noise, len(drawn))
+        noisy_lengths = self.lengths[drawn] * spread
+        batches: list[Indices] = []
+        places = np.array_split(np.arange(len(drawn)), self.num_batches)
+        for start in range(0, self.num_batches, self.bucket_batches):
+            bucket = places[start : start + self.bucket_batches]
+            first, last = bucket[0][0], bucket[-1][-1] + 1
+            order = first + np.argsort(noisy_lengths[first:last], kind="stable")
+            batches += [drawn[order[place - first]] for place in bucket]
+        return [batches[number] for number in generator.permutation(self.num_batches)]
+
+
+class EvaluationSampler(Sampler[list[int]]):
+    """Batches sorted by length, every utterance in exactly one batch of one process.
+
+    All processes have as many batches, which a model that is synchronised in every forward pass
+    needs; they may differ by one utterance.
+
+    Args:
+        lengths: Of each utterance (N,), in any unit.
+        batch_size: Utterances in a batch, for each process.
+        num_replicas: Number of processes.
+        rank: This process, from 0.
+
+    Raises:
+        InputError: If there are fewer utterances than processes.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], batch_size: int, num_replicas: int = 1, rank: int = 0
+    ) -> None:
+        num_batches = num_global_batches(len(lengths), batch_size, num_replicas)
+        order = np.argsort(np.asarray(lengths), kind="stable")
+        self.batches: list[list[int]] = [
+            batch[rank::num_replicas].tolist() for batch in np.array_split(order, num_batches)
+        ]
+
+    def __len__(self) -> int:
+        """Number of batches, the same for every process."""
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Indices of this process' part of each batch."""
+        return iter(self.batches)
