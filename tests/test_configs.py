@@ -20,7 +20,7 @@ GIVEN = {
     "text_encoder": set(),
     "fusion": {"input_dims"},
     "classifier": {"audio_encoder", "text_encoder", "fusion", "num_classes"},
-    "module": {"classifier", "num_classes", "optimizer", "scheduler", "class_weights"},
+    "module": {"classifier", "num_classes", "loss", "optimizer", "scheduler"},
     "data": {"prepared", "labels", "audio_encoder", "text_encoder"},
     "optimizer": {"params"},
 }
@@ -51,7 +51,7 @@ def check_signatures(cfg: DictConfig) -> int:
         signature = inspect.signature(target)
         arguments = {k: v for k, v in node.items() if not k.startswith("_")}
         arguments |= dict.fromkeys(GIVEN.get(path, set()))
-        signature.bind(**arguments)
+        (signature.bind_partial if node.get("_partial_") else signature.bind)(**arguments)
     return len(found)
 
 
@@ -110,7 +110,7 @@ ROOMS = {
     "fusion": "models",
     "classifier": "models",
     "scheduler": "training",
-    "class_weights": "training",
+    "loss": "training",
 }
 
 

@@ -22,6 +22,7 @@ from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
+from mmemo.training.losses import CrossEntropy
 from mmemo.training.module import EmotionModule
 
 
@@ -60,14 +61,17 @@ def build_module(cfg: DictConfig, encoders: Encoders, labels: LabelSet) -> Emoti
         fusion=instantiate(cfg.fusion, _convert_="all"),
         num_classes=len(labels),
     )
+    if cfg.compile:
+        # In place: the names of the weights stay the same.
+        classifier.compile(dynamic=True)
     module: EmotionModule = instantiate(
         cfg.module,
         _convert_="all",
         classifier=classifier,
         num_classes=len(labels),
+        loss=instantiate(cfg.loss, _convert_="all"),
         optimizer=instantiate(cfg.optimizer, _convert_="all"),
         scheduler=instantiate(cfg.scheduler, _convert_="all"),
-        class_weights=instantiate(cfg.class_weights, _convert_="all"),
     )
     return module
 
@@ -155,10 +159,9 @@ def _check_split(cfg: DictConfig, annotations: Annotations, labels: LabelSet) ->
                 f"split '{name}' of the corpus {annotations.corpus}, found none; choose another "
                 "split or other labels"
             )
-    weights = instantiate(cfg.class_weights, _convert_="all")
-    if weights is not None:
-        trained = rows.loc[rows["split"] == "train", labels.column].tolist()
-        weights([trained.count(name) for name in labels.classes])
+    trained = rows.loc[rows["split"] == "train", labels.column].tolist()
+    loss: CrossEntropy = instantiate(cfg.loss, _convert_="all")
+    loss.use_class_counts([trained.count(name) for name in labels.classes])
 
 
 def check_run_name(cfg: DictConfig, path: Path) -> None:

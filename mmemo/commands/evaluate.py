@@ -146,21 +146,22 @@ def _protocol(cfg: DictConfig, datamodule: EmotionDataModule, epoch: int) -> dic
         "split": datamodule.split.name,
         "leaky": datamodule.split.leaky,
         "leak_shares": leak_shares(datamodule.rows),
-        "split_settings": _split_settings(cfg.split),
+        "split_settings": _settings(cfg.split),
         "labels": datamodule.labels.name,
         "classes": list(datamodule.labels.classes),
         "num_utterances": {split: len(data) for split, data in datamodule.datasets.items()},
         "denoiser": meta["denoiser"] and f"{meta['denoiser']} {meta['denoiser_version']}",
         "audio_encoder": _part_name(cfg.audio_encoder),
         "text_encoder": _part_name(cfg.text_encoder),
-        "class_weights": _part_name(cfg.class_weights),
         "sampling": _part_name(cfg.sampling),
+        "loss": cfg.loss.name,
+        "loss_settings": _settings(cfg.loss),
         "selection": f"checkpoint with the {monitored.mode} {monitored.monitor}",
         "checkpoint_epoch": epoch,
     }
 
 
-def _split_settings(cfg: DictConfig) -> dict[str, Any]:
+def _settings(cfg: DictConfig) -> dict[str, Any]:
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import callbacks
+from torch.optim import Optimizer
 
 from mmemo.corpora.leaks import protocol_stamp
 
@@ -81,8 +82,7 @@ class EpochHistory(callbacks.Callback):
         if not self.rows or self.rows[-1]["epoch"] != epoch:
             self.rows.append({"epoch": epoch, "step": trainer.global_step})
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        optimizer = trainer.optimizers[0]
-        self.rows[-1].update(values, learning_rate=float(optimizer.param_groups[0]["lr"]))
+        self.rows[-1].update(values | learning_rates(trainer.optimizers[0]))
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far."""
@@ -91,6 +91,14 @@ class EpochHistory(callbacks.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the rows of a checkpoint."""
         self.rows = list(state_dict["rows"])
+
+
+def learning_rates(optimizer: Optimizer) -> dict[str, float]:
+    """``learning_rate`` of the first group, and that of others where they have their own."""
+    named = {group.get("name"): float(group["lr"]) for group in optimizer.param_groups}
+    first, *others = named
+    own = {f"learning_rate/{name}": named[name] for name in others}
+    return {"learning_rate": named[first], **own}
 
 
 class RememberedEarlyStopping(callbacks.EarlyStopping):

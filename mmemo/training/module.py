@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from typing import Any
 
 import lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from mmemo.data.batch import Batch
+from mmemo.training.finite_loss import WatchedLoss, not_finite
+from mmemo.training.losses import CrossEntropy, EpochLoss
+from mmemo.training.parameter_groups import build_optimizer
 
 
 class EmotionModule(lightning.LightningModule):
-    """Trains an emotion classifier with cross-entropy.
+    """Trains an emotion classifier.
 
-    Class weights are in the training loss alone: validation losses of runs with and without
-    them can be compared.
+    The loss of a step is that of the whole batch, whatever processes it is shared among: the sum
+    of all utterances' losses over the sum of their weights. The validation loss is plain
+    cross-entropy: runs with different training losses can be compared.
 
     Logs ``{train,val}/loss``, ``/accuracy`` (share of correct utterances) and ``/macro_f1`` once
     an epoch; the training values are those of the steps, with dropout on.
@@ -28,36 +33,43 @@ class EmotionModule(lightning.LightningModule):
     Args:
         classifier: From a batch to logits (B, C).
         num_classes: C.
+        loss: Of each training utterance.
         optimizer: Builds the optimizer from parameter groups.
         scheduler: Builds the schedule from the optimizer and the number of steps, stepped after
             each; None for a constant learning rate.
-        class_weights: Gives the classes' weights (C,) from their counts in training; None for
-            equal ones.
+        encoder_learning_rate: Of the encoders' models; None for the optimizer's.
+        layer_decay: Share of its learning rate that an encoder's layer hands to the one below.
     """
 
     def __init__(
         self,
         classifier: nn.Module,
         num_classes: int,
-        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        loss: CrossEntropy,
+        optimizer: Callable[..., Optimizer],
         scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
-        class_weights: Callable[[Sequence[int]], Tensor] | None = None,
+        encoder_learning_rate: float | None = None,
+        layer_decay: float = 1.0,
     ) -> None:
         super().__init__()
         self.classifier = classifier
-        self.build_optimizer = optimizer
+        self.loss = loss
+        self.optimizer_builder = optimizer
         self.build_scheduler = scheduler
-        self.weigh_classes = class_weights
-        self.class_weights: Tensor | None = None
+        self.encoder_learning_rate = encoder_learning_rate
+        self.layer_decay = layer_decay
+        self.watched: WatchedLoss | None = None
+        # Checking their arguments would make a GPU wait for every batch.
         metrics = MetricCollection(
             {
-                "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-                "macro_f1": MulticlassF1Score(num_classes, average="macro"),
+                "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+                "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False),
             }
         )
         self.metrics = nn.ModuleDict(
             {"fit": metrics.clone(prefix="train/"), "validate": metrics.clone(prefix="val/")}
         )
+        self.epoch_loss = nn.ModuleDict({stage: EpochLoss() for stage in self.metrics})
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C)."""
@@ -65,47 +77,82 @@ class EmotionModule(lightning.LightningModule):
         return logits
 
     def on_fit_start(self) -> None:
-        """Take the classes' weights from the training split."""
-        if self.weigh_classes is not None:
-            counts = self.trainer.datamodule.train_counts()  # type: ignore[attr-defined]
-            self.class_weights = self.weigh_classes(counts).to(self.device)
+        """Tell the loss how many utterances each class has in the training split."""
+        self.loss.use_class_counts(self.trainer.datamodule.train_counts())  # type: ignore[attr-defined]
+        self.loss.to(self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Cross-entropy of the batch: the mean, weighted by class where there are weights."""
-        return self._step(batch, "fit", "train", self.class_weights)
+        """Loss of this process' share; the mean over the processes is the batch's."""
+        logits = self(batch)
+        losses = self.loss(logits.float(), batch.target)
+        weights = self.loss.weights(batch.target)
+        self._log(batch, logits, losses, weights, "fit", "train")
+        total, weight = sums = torch.stack([losses.detach().sum(), weights.sum()])
+        num_processes = 1
+        if distributed.is_available() and distributed.is_initialized():
+            num_processes = distributed.get_world_size()
+            distributed.all_reduce(sums)
+        self.watched = WatchedLoss(batch.keys, losses, total)
+        loss: Tensor = losses.sum() * num_processes / weight
+        return loss
+
+    def on_after_backward(self) -> None:
+        """Stop before the optimizer's step where the loss is not finite."""
+        if self.watched is not None:
+            self.watched.check(self.trainer.current_epoch, self.trainer.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and metrics on validation."""
-        self._step(batch, "validate", "val", None)
-
-    def _step(self, batch: Batch, stage: str, split: str, weights: Tensor | None) -> Tensor:
         logits = self(batch)
-        loss = nn.functional.cross_entropy(logits, batch.target, weights)
-        metrics = self.metrics[stage]
+        losses = nn.functional.cross_entropy(logits.float(), batch.target, reduction="none")
+        self._log(batch, logits, losses, torch.ones_like(losses), "validate", "val")
+
+    def on_validation_epoch_end(self) -> None:
+        """Stop before an epoch is saved whose last step has spoilt the weights."""
+        loss = float(self.epoch_loss["validate"].compute())  # type: ignore[operator]
+        if not math.isfinite(loss):
+            where = "over the whole split"
+            raise not_finite("validation", loss, self.trainer.current_epoch, where)
+
+    def _log(
+        self,
+        batch: Batch,
+        logits: Tensor,
+        losses: Tensor,
+        weights: Tensor,
+        stage: str,
+        split: str,
+    ) -> None:
+        """Note losses (B,), weighted already, and weights (B,)."""
+        metrics, epoch_loss = self.metrics[stage], self.epoch_loss[stage]
         metrics.update(logits, batch.target)  # type: ignore[operator]
+        epoch_loss.update(losses, weights)  # type: ignore[operator]
         options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
-        self.log(f"{split}/loss", loss, prog_bar=True, sync_dist=True, **options)
+        self.log(f"{split}/loss", epoch_loss, prog_bar=True, **options)  # type: ignore[arg-type]
         self.log_dict(metrics, **options)  # type: ignore[arg-type]
-        return loss
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[tuple[str, ...], Tensor]:
         """Keys and class probabilities (B, C)."""
         return batch.keys, torch.softmax(self(batch).float(), dim=1)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401
-        """Optimizer over two parameter groups, and the schedule."""
-        optimizer = self.build_optimizer(decay_groups(self.classifier))
+        """Optimizer over the parameter groups, and the schedule."""
+        optimizer = self._build_optimizer()
+        scales = self.trainer.precision == "16-mixed"
+        if scales and self.trainer.gradient_clip_val and optimizer.defaults.get("fused"):
+            # It would undo the scaling of the gradients by itself, after they are clipped.
+            optimizer = self._build_optimizer(fused=False)
         if self.build_scheduler is None:
             return optimizer
         num_steps = int(self.trainer.estimated_stepping_batches)
         scheduler = self.build_scheduler(optimizer, num_steps)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
-
-def decay_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Parameter groups: matrices as the optimizer decays them; biases and norms undecayed."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trainable if p.ndim > 1]},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    def _build_optimizer(self, **settings: Any) -> Optimizer:  # noqa: ANN401
+        return build_optimizer(
+            self.optimizer_builder,
+            self.classifier,
+            self.encoder_learning_rate,
+            self.layer_decay,
+            **settings,
+        )

@@ -4,29 +4,43 @@ from __future__ import annotations
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers.optimization import get_linear_schedule_with_warmup
+from transformers.optimization import get_scheduler
 
 from mmemo.errors import InputError
 
+NAMES = (
+    "linear",
+    "cosine",
+    "constant_with_warmup",
+    "inverse_sqrt",
+    "polynomial",
+    "cosine_with_restarts",
+)
 
-class LinearWarmupDecay:
-    """Linear from zero over the first share of the steps, then linear to zero.
+
+class WarmupSchedule:
+    """Linear from zero over the first share of the steps, then one of transformers' schedules.
 
     Args:
+        name: What follows, as transformers calls it.
         warmup_ratio: Share of all steps, in [0, 1].
+
+    Raises:
+        InputError: If there is no such schedule, or the share is out of range.
     """
 
-    def __init__(self, warmup_ratio: float = 0.1) -> None:
+    def __init__(self, name: str, warmup_ratio: float = 0.1) -> None:
+        if name not in NAMES:
+            raise InputError(f"scheduler.name: expected one of {', '.join(NAMES)}, got '{name}'")
         if not 0 <= warmup_ratio <= 1:
             raise InputError(
                 f"scheduler.warmup_ratio: expected a share of the steps, 0 to 1, got {warmup_ratio}"
             )
+        self.name = name
         self.warmup_ratio = warmup_ratio
 
     def __call__(self, optimizer: Optimizer, num_steps: int) -> LRScheduler:
         """Schedule for an optimizer that takes ``num_steps`` steps."""
         warmup_steps = round(self.warmup_ratio * num_steps)
-        schedule: LRScheduler = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
-            optimizer, warmup_steps, num_steps
-        )
+        schedule: LRScheduler = get_scheduler(self.name, optimizer, warmup_steps, num_steps)
         return schedule

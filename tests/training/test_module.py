@@ -1,3 +1,4 @@
+import math
 from functools import partial
 from types import SimpleNamespace
 
@@ -6,7 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from mmemo.data.batch import Batch
-from mmemo.training.module import EmotionModule, decay_groups
+from mmemo.errors import InputError
+from mmemo.training.losses import CrossEntropy
+from mmemo.training.module import EmotionModule
+
+LOGITS = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
 
 
 class Fixed(nn.Module):
@@ -14,7 +19,7 @@ class Fixed(nn.Module):
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__()
-        self.logits = nn.Parameter(logits)
+        self.logits = nn.Parameter(logits.clone())
 
     def forward(self, batch: Batch) -> Tensor:
         return self.logits
@@ -22,8 +27,8 @@ class Fixed(nn.Module):
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> EmotionModule:
-    logits = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
-    module = EmotionModule(Fixed(logits), 2, partial(torch.optim.AdamW, lr=0.1))
+    loss = CrossEntropy("cross_entropy")
+    module = EmotionModule(Fixed(LOGITS), 2, loss, partial(torch.optim.AdamW, lr=0.1))
     module.logged = {}  # type: ignore[assignment]
     monkeypatch.setattr(module, "log", lambda name, value, **_: module.logged.update({name: value}))
     monkeypatch.setattr(
@@ -38,10 +43,10 @@ def batch() -> Batch:
 
 def test_loss_is_the_mean_cross_entropy(module: EmotionModule) -> None:
     loss = module.training_step(batch(), 0)
-    by_hand = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]]).log_softmax(dim=1)
+    by_hand = LOGITS.log_softmax(dim=1)
     expected = -(by_hand[0, 0] + by_hand[1, 1] + by_hand[2, 1]) / 3
     torch.testing.assert_close(loss.detach(), expected)
-    assert module.logged["train/loss"] is loss  # type: ignore[index]
+    torch.testing.assert_close(module.logged["train/loss"].compute(), expected)  # type: ignore[index]
 
 
 def test_metrics_of_validation(module: EmotionModule) -> None:
@@ -58,30 +63,65 @@ def test_predictions_are_probabilities(module: EmotionModule) -> None:
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(3))
 
 
-def test_biases_and_norms_are_not_decayed() -> None:
-    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Embedding(5, 4))
-    model[2].weight.requires_grad_(False)
-    optimizer = torch.optim.AdamW(decay_groups(model), lr=0.1, weight_decay=0.01)
-    decayed, spared = optimizer.param_groups
-    assert [p.shape for p in decayed["params"]] == [(4, 3)]
-    assert [p.shape for p in spared["params"]] == [(4,), (4,), (4,)]
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.01, 0.0)
-
-
 def test_class_weights_are_in_the_training_loss_alone(
     module: EmotionModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = module.training_step(batch(), 0).detach()
-    module.weigh_classes = lambda counts: torch.tensor(counts, dtype=torch.float32)
-    monkeypatch.setattr(EmotionModule, "trainer", fake_trainer([3, 1]))
+    module.loss = CrossEntropy("weighted", balance_classes=True)
+    monkeypatch.setattr(EmotionModule, "trainer", fake_trainer(train_counts=[1, 3]))
     module.on_fit_start()
-    by_hand = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]]).log_softmax(dim=1)
+    # 4 / (2 * 1) and 4 / (2 * 3): three to one.
+    by_hand = LOGITS.log_softmax(dim=1)
     expected = -(3 * by_hand[0, 0] + by_hand[1, 1] + by_hand[2, 1]) / 5
     torch.testing.assert_close(module.training_step(batch(), 0).detach(), expected)
     module.validation_step(batch(), 0)
-    torch.testing.assert_close(module.logged["val/loss"].detach(), plain)  # type: ignore[index]
+    torch.testing.assert_close(module.logged["val/loss"].compute(), plain)  # type: ignore[index]
     assert not any("weights" in name for name in module.state_dict())
 
 
-def fake_trainer(counts: list[int]) -> SimpleNamespace:
-    return SimpleNamespace(datamodule=SimpleNamespace(train_counts=lambda: counts))
+def test_the_logged_loss_is_that_of_all_utterances(module: EmotionModule) -> None:
+    """Batches of 3 and of 1 count by their utterances."""
+    by_hand = -LOGITS.log_softmax(dim=1)[[0, 1, 2], [0, 1, 1]]
+    module.training_step(batch(), 0)
+    module.classifier.logits = nn.Parameter(LOGITS[:1])
+    module.training_step(Batch(("d",), torch.tensor([0]), None, None), 1)
+    expected = (by_hand.sum() + by_hand[0]) / 4
+    torch.testing.assert_close(module.logged["train/loss"].compute(), expected)  # type: ignore[index]
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_optimizer(
+    module: EmotionModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EmotionModule, "trainer", fake_trainer())
+    module.training_step(batch(), 0)
+    module.on_after_backward()
+    module.classifier.logits.data[1] = math.nan
+    module.training_step(batch(), 0)
+    said = (
+        r"training loss: expected a finite number, got nan in epoch 2, step 7, from b \(the batch: "
+        r"a, b, c\); lower optimizer\.lr, .* resume it with .* trainer\.max_epochs=2"
+    )
+    with pytest.raises(InputError, match=said):
+        module.on_after_backward()
+    module.validation_step(batch(), 0)
+    with pytest.raises(InputError, match="validation loss: expected a finite number, got nan"):
+        module.on_validation_epoch_end()
+
+
+@pytest.mark.parametrize(
+    ("precision", "clip", "fused"),
+    [("16-mixed", 1.0, False), ("16-mixed", None, True), ("bf16-mixed", 1.0, True)],
+)
+def test_fused_where_lightning_can_clip(
+    monkeypatch: pytest.MonkeyPatch, precision: str, clip: float | None, fused: bool
+) -> None:
+    optimizer = partial(torch.optim.AdamW, lr=0.1, fused=True)
+    module = EmotionModule(Fixed(LOGITS), 2, CrossEntropy("plain"), optimizer)
+    trainer = fake_trainer(precision=precision, gradient_clip_val=clip)
+    monkeypatch.setattr(EmotionModule, "trainer", trainer)
+    assert module.configure_optimizers().defaults["fused"] is fused
+
+
+def fake_trainer(train_counts: list[int] | None = None, **values: object) -> SimpleNamespace:
+    datamodule = SimpleNamespace(train_counts=lambda: train_counts)
+    return SimpleNamespace(datamodule=datamodule, current_epoch=2, global_step=7, **values)
