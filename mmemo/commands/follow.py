@@ -5,12 +5,11 @@ Started by the first one, never by a user.
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import traceback
 from pathlib import Path
-
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from mmemo.commands.launch import input_error, quiet_warnings
 from mmemo.commands.train import follow
@@ -18,13 +17,14 @@ from mmemo.evaluation.runs import RunFolder
 from mmemo.training.interruption import Stopped, stopped_at_once
 from mmemo.training.processes import end_with_parent
 
-PATIENCE_S = 2.0
+PATIENCE_S = 5.0
 """How long a failing process waits to be ended by the first, before it says why it failed."""
 
 
 def main() -> None:
     """Train along; where it fails by itself, say so."""
     quiet_warnings()
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     end_with_parent()
     try:
         with stopped_at_once():
@@ -36,7 +36,7 @@ def main() -> None:
         time.sleep(PATIENCE_S)
         problem = input_error(error)
         text = str(problem) if problem else "".join(traceback.format_exception(error))
-        print(f"mmemo: error in process {rank_zero_only.rank}: {text}", file=sys.stderr)
+        print(f"mmemo: error in another process of the run: {text}", file=sys.stderr)
         sys.exit(1)
 
 

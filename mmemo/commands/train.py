@@ -118,6 +118,7 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         source.preparer.check(source.denoiser)
         model = _build_model(folder, cfg)
         _check_trainer(model.trainer)
+        processes.check(model.trainer)
         prepared = _prepare(folder, cfg, source, model)
         datamodule = _build_data(cfg, prepared, model)
         check_same_split(folder, datamodule)

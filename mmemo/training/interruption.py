@@ -15,6 +15,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch import callbacks
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, distributed
 from torchmetrics import Metric, MetricCollection
 
@@ -201,10 +202,11 @@ class Interruption(callbacks.Callback):
         if self._num_batches is None:
             return
         mine = {name: metric.metric_state for name, metric in _metrics(pl_module).items()}
+        mine = apply_to_collection(mine, Tensor, Tensor.cpu)
         states: list[Any] = [mine]
         if trainer.world_size > 1:
             states = [None] * trainer.world_size
-            distributed.all_gather_object(states, _on_cpu(mine))
+            distributed.all_gather_object(states, mine)
         checkpoint[STATE] = {"num_batches": self._num_batches, "metrics": states}
 
     def on_load_checkpoint(
@@ -244,7 +246,3 @@ def _metrics(module: torch.nn.Module) -> dict[str, Metric]:
         elif isinstance(part, Metric):
             found.setdefault(path, part)
     return found
-
-
-def _on_cpu(states: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
-    return {name: {k: v.cpu() for k, v in state.items()} for name, state in states.items()}

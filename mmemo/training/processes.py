@@ -52,8 +52,8 @@ class LocalProcesses:
         os.environ |= {"LOCAL_RANK": "0", "NODE_RANK": "0"}
         return self
 
-    def start(self, trainer: lightning.Trainer) -> None:
-        """Start as many as the trainer asks for, beside this one.
+    def check(self, trainer: lightning.Trainer) -> None:
+        """Check that the trainer asks for processes on this machine.
 
         Raises:
             InputError: If it asks for other machines.
@@ -63,6 +63,9 @@ class LocalProcesses:
                 f"trainer.num_nodes: expected 1 where Slurm does not start the processes, got "
                 f"{trainer.num_nodes}; start the run with srun and trainer=slurm"
             )
+
+    def start(self, trainer: lightning.Trainer) -> None:
+        """Start as many as the trainer asks for, beside this one."""
         if trainer.world_size == 1:
             return
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port())}
@@ -99,15 +102,17 @@ class LocalProcesses:
             InputError: If another process failed, and this one because of it.
         """
         self._ended.set()
-        is_fault = isinstance(error, Exception)
+        is_told = isinstance(error, InputError)
+        is_fault = isinstance(error, Exception) and not is_told
         # A lost connection is noticed here before the end of the process that caused it.
-        problem = self._wait(GRACE_S if not is_fault else 2.0, until_one_ends=is_fault)
+        limit_s = 0.0 if is_told else 2.0 if is_fault else GRACE_S
+        problem = self._wait(limit_s, until_one_ends=is_fault)
         self._kill()
         if distributed.is_available() and distributed.is_initialized() and self.others:
             distributed.destroy_process_group()
         os.environ.clear()
         os.environ.update(self._environment)
-        if problem and (error is None or is_fault and not isinstance(error, InputError)):
+        if problem and (error is None or is_fault):
             raise InputError(problem) from error
 
     def _wait(self, timeout_s: float, until_one_ends: bool) -> str | None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import TracebackType
 
 import lightning
-from lightning.fabric.plugins.environments import SLURMEnvironment
-from torch.distributed import DistNetworkError, DistStoreError, TCPStore
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from torch import distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from mmemo.errors import InputError
 
@@ -44,8 +45,8 @@ class SlurmProcesses:
         self._store = _store(is_first=True)
         return self
 
-    def start(self, trainer: lightning.Trainer) -> None:
-        """Let the others train along.
+    def check(self, trainer: lightning.Trainer) -> None:
+        """Check that the trainer asks for the processes that there are.
 
         Raises:
             InputError: If Slurm started another number of processes than the trainer asks for.
@@ -57,6 +58,9 @@ class SlurmProcesses:
                 f"{trainer.num_devices} on each of {trainer.num_nodes} machines; set trainer=slurm "
                 "trainer.devices and trainer.num_nodes as in srun's --ntasks-per-node and --nodes"
             )
+
+    def start(self, trainer: lightning.Trainer) -> None:
+        """Let the others train along."""
         self._store.set(RUN_KEY, str(self.folder))
         self._is_told = True
 
@@ -75,7 +79,7 @@ def announced_run() -> Path | None:
     """Wait for the first process; the run folder, or None where it has given up."""
     try:
         path = _store(is_first=False).get(RUN_KEY).decode()
-    except (DistNetworkError, DistStoreError):
+    except (distributed.DistNetworkError, distributed.DistStoreError):
         return None
     return Path(path) if path else None
 
