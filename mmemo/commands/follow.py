@@ -17,18 +17,23 @@ from mmemo.evaluation.runs import RunFolder
 from mmemo.training.interruption import Stopped, stopped_at_once
 from mmemo.training.processes import end_with_parent
 
-PATIENCE_S = 5.0
+PATIENCE_S = 3.0
 """How long a failing process waits to be ended by the first, before it says why it failed."""
 
 
 def main() -> None:
-    """Train along; where it fails by itself, say so."""
+    """Train along as long as the first process lives."""
+    end_with_parent()
+    train_along(Path(sys.argv[1]))
+
+
+def train_along(path: Path) -> None:
+    """Train along in a run folder; where that fails by itself, say so."""
     quiet_warnings()
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    end_with_parent()
     try:
         with stopped_at_once():
-            follow(RunFolder.open(Path(sys.argv[1])))
+            follow(RunFolder.open(path))
     except Stopped:
         return
     except Exception as error:

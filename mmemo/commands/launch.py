@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import warnings
 from importlib.metadata import version
@@ -55,6 +56,7 @@ def launch(command: str, overrides: list[str]) -> None:
     folder, name = config_dir(), command
     try:
         if command == "train":
+            _join_slurms_first(overrides)
             folder, name, overrides = _resumed(folder, name, overrides)
     except InputError as error:
         _fail(error)
@@ -76,6 +78,30 @@ def launch(command: str, overrides: list[str]) -> None:
     run()
 
 
+def _join_slurms_first(overrides: list[str]) -> None:
+    """In the other processes of a Slurm step of several: train along, then end."""
+    if int(os.environ.get("SLURM_NTASKS", "1")) == 1:
+        return
+    from mmemo.training.slurm_processes import announced_run, slurm_rank
+
+    rank = slurm_rank()
+    if rank is not None and {"-m", "--multirun"} & set(overrides):
+        if rank > 0:
+            sys.exit(1)
+        raise InputError(
+            "trainer=slurm: expected one run in a step of several processes, got a sweep (-m); "
+            "start a job for each run, or let hydra/launcher=submitit_slurm do it"
+        )
+    if rank:
+        from mmemo.commands.follow import train_along
+
+        run = announced_run()
+        if run is None:
+            sys.exit(1)
+        train_along(run)
+        sys.exit(0)
+
+
 def quiet_warnings() -> None:
     """Silence what a user can do nothing about."""
     for message in (
@@ -85,6 +111,8 @@ def quiet_warnings() -> None:
         r"Found \d+ module\(s\) in eval mode",
         # The data module itself leaves out the batches that were taken before the interruption.
         r"You're resuming from a checkpoint that ended before the epoch ended",
+        # It is not, where a run goes on.
+        r"Checkpoint directory .* exists and is not empty",
         # Ours gives every utterance once.
         r"You are using a custom batch sampler",
         # Whether a parameter is used can depend on the step: layer drop, modality dropout.
