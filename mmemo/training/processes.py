@@ -108,7 +108,7 @@ class LocalProcesses:
         limit_s = 0.0 if is_told else 2.0 if is_fault else GRACE_S
         problem = self._wait(limit_s, until_one_ends=is_fault)
         self._kill()
-        if distributed.is_available() and distributed.is_initialized() and self.others:
+        if distributed.is_available() and distributed.is_initialized():
             distributed.destroy_process_group()
         os.environ.clear()
         os.environ.update(self._environment)

@@ -52,7 +52,7 @@ class SlurmProcesses:
             InputError: If Slurm started another number of processes than the trainer asks for.
         """
         num_started = int(os.environ["SLURM_NTASKS"])
-        if trainer.world_size != num_started or trainer.num_devices * trainer.num_nodes == 1:
+        if trainer.num_devices * trainer.num_nodes != num_started:
             raise InputError(
                 f"trainer: expected the {num_started} processes that Slurm started, got "
                 f"{trainer.num_devices} on each of {trainer.num_nodes} machines; set trainer=slurm "

@@ -36,43 +36,47 @@ def position(run: RunFolder) -> tuple[int, int | None]:
     return state["epoch"], state.get("mid_epoch", {}).get("num_batches")
 
 
+Stop = tuple[int, tuple[int, int], tuple[int, int | None]]
+
+
 @pytest.mark.parametrize(
-    ("accumulated", "signum", "at", "left_at"),
+    ("accumulated", "stops"),
     [
-        (1, signal.SIGTERM, (0, 1), (0, 2)),
-        (1, signal.SIGUSR1, (1, 2), (1, 3)),
-        # The last batch of an epoch: its validation is finished, and its own checkpoint written.
-        (1, signal.SIGINT, (0, 3), (0, None)),
-        (1, signal.SIGTERM, (1, 3), (1, None)),
+        (
+            1,
+            [
+                (signal.SIGTERM, (0, 1), (0, 2)),
+                (signal.SIGUSR1, (1, 2), (1, 3)),
+                # An epoch's last batch: its validation is finished, its own checkpoint written.
+                (signal.SIGINT, (0, 3), (0, None)),
+                (signal.SIGTERM, (1, 3), (1, None)),
+            ],
+        ),
         # No gradient may be pending: the second batch of the step is finished too.
-        (2, signal.SIGTERM, (1, 0), (1, 2)),
+        (2, [(signal.SIGINT, (1, 0), (1, 2))]),
     ],
 )
 def test_a_stopped_run_goes_on_as_if_undisturbed(
-    cli: Cli,
-    small: list[str],
-    tmp_path: Path,
-    accumulated: int,
-    signum: int,
-    at: tuple[int, int],
-    left_at: tuple[int, int | None],
+    cli: Cli, small: list[str], tmp_path: Path, accumulated: int, stops: list[Stop]
 ) -> None:
     settings = [*small, FOUR_BATCHES, f"trainer.accumulate_grad_batches={accumulated}"]
-    # With loader processes, which fetch ahead.
+    # With loader processes too, which fetch ahead.
     settings += [f"data.num_workers={accumulated - 1}"]
     cli("train", *settings, "name=whole")
-    stops = befalls(SignalAt, signum=int(signum), epoch=at[0], batch=at[1])
-    stopped = cli("train", *settings, *stops, "name=stopped", expect=128 + signum).stderr
-    run = only_run(tmp_path, "stopped")
-    assert "stopping after this step" in stopped
-    assert f"to continue: mmemo train resume={run.path}" in stopped
-    assert "Traceback" not in stopped
-    info = run.read_info()
-    assert info["status"] == "interrupted"
-    assert signal.Signals(signum).name in info["error"]
-    assert position(run) == left_at
-    cli("train", f"resume={run.path}")
-    assert_same_run(run, only_run(tmp_path, "whole"))
+    for number, (signum, (epoch, batch), left_at) in enumerate(stops):
+        befallen = befalls(SignalAt, signum=int(signum), epoch=epoch, batch=batch)
+        name = f"stopped{number}"
+        said = cli("train", *settings, *befallen, f"name={name}", expect=128 + signum).stderr
+        run = only_run(tmp_path, name)
+        assert "stopping after this step" in said
+        assert f"to continue: mmemo train resume={run.path}" in said
+        assert "Traceback" not in said
+        info = run.read_info()
+        assert info["status"] == "interrupted"
+        assert signal.Signals(signum).name in info["error"]
+        assert position(run) == left_at
+        cli("train", f"resume={run.path}")
+        assert_same_run(run, only_run(tmp_path, "whole"))
 
 
 def test_the_state_is_saved_inside_an_epoch_for_what_gives_no_warning(
@@ -103,9 +107,8 @@ def test_the_state_is_saved_inside_an_epoch_for_what_gives_no_warning(
     assert run.history_file.read_bytes() == (finished / "history.csv").read_bytes()
 
 
-@pytest.mark.parametrize("fails", ["save", "rename"])
 def test_a_full_disk_leaves_a_run_that_goes_on(
-    cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+    cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli("train", *small, "name=whole")
     whole_save, whole_replace = torch.save, Path.replace
@@ -122,21 +125,19 @@ def test_a_full_disk_leaves_a_run_that_goes_on(
             raise full
         return whole_replace(path, target)
 
-    with monkeypatch.context() as patch:
-        if fails == "save":
-            patch.setattr(torch, "save", save)
-        else:
-            patch.setattr(Path, "replace", replace)
-        said = cli("train", *small, "name=full", expect=1).stderr
-    run = only_run(tmp_path, "full")
-    assert "could not (No space left on device); the state before it is whole" in said
-    assert f"to continue: mmemo train resume={run.path}" in said
-    assert "Traceback" not in said
-    assert run.read_info()["status"] == "failed"
-    assert position(run) == (0, None)
-    assert not list(run.path.glob("checkpoints/*.tmp"))
-    cli("train", f"resume={run.path}")
-    assert_same_run(run, only_run(tmp_path, "whole"))
+    for place, name, failing in ((torch, "save", save), (Path, "replace", replace)):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, failing)
+            said = cli("train", *small, f"name={name}", expect=1).stderr
+        run = only_run(tmp_path, name)
+        assert "could not (No space left on device); the state before it is whole" in said
+        assert f"to continue: mmemo train resume={run.path}" in said
+        assert "Traceback" not in said
+        assert run.read_info()["status"] == "failed"
+        assert position(run) == (0, None)
+        assert not list(run.path.glob("checkpoints/*.tmp"))
+        cli("train", f"resume={run.path}")
+        assert_same_run(run, only_run(tmp_path, "whole"))
 
 
 def test_other_files_find_the_disk_full_too(
@@ -144,10 +145,10 @@ def test_other_files_find_the_disk_full_too(
 ) -> None:
     whole = pd.DataFrame.to_csv
 
-    def to_csv(table: pd.DataFrame, path: Path, **settings: Any) -> None:
+    def to_csv(table: pd.DataFrame, path: Path, index: bool = True) -> None:
         if Path(path).name == "history.csv":
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        whole(table, path, **settings)
+        whole(table, path, index=index)
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", to_csv)
     said = cli("train", *small, expect=1).stderr
