@@ -67,6 +67,7 @@ HALF = ("bfloat16", "front frozen")
 PARTS = ("audio", "text")
 NUM_PLACES = 11  # batches of one bucket from which those of middle and greatest length are taken
 SMALL = "hidden_size:32,num_hidden_layers:2,num_attention_heads:2,intermediate_size:64"
+NARROW = f"conv_dim:[{','.join(['16'] * 7)}]"
 
 
 @dataclass
@@ -87,7 +88,9 @@ def build(name: str, small: bool) -> Trainee:
         "audio_encoder": ",".join(f"{part}_dropout:0.0" for part in STILL["audio_encoder"]),
         "text_encoder": ",".join(f"{part}:0.0" for part in STILL["text_encoder"]),
     }
-    size = f",{SMALL}" if small else ""
+    if small:
+        off = {group: f"{values},{SMALL}" for group, values in off.items()}
+        off["audio_encoder"] += f",{NARROW}"
     overrides = [
         "experiment=paper",
         "corpus.root=none",
@@ -95,7 +98,7 @@ def build(name: str, small: bool) -> Trainee:
         "audio_encoder.layerdrop=0",
         "audio_encoder.mask_time_prob=0",
         *(f"{group}.pretrained=false" for group in off),
-        *(f"{group}.config_overrides={{{values}{size}}}" for group, values in off.items()),
+        *(f"{group}.config_overrides={{{values}}}" for group, values in off.items()),
         *(RECIPE if name == "recipe" else ["padding=longest", *REAL_LENGTHS[name]]),
     ]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -212,6 +215,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--facts", type=Path, help="CSV of real lengths")
     parser.add_argument("--small", action="store_true", help="tiny models, to try the benchmark")
+    parser.add_argument("--no-memory", action="store_true", help="measure time and loss alone")
     parser.add_argument("--memory", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--place", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -227,6 +231,8 @@ def main() -> None:
             step(trainee, examples)
     print_table(trainees, len(batches))
     del trainees
+    if options.no_memory:
+        return
     print("\npeak memory of a process, GiB: batch of middle length, longest batch")
     for name in VARIANTS:
         peaks = [

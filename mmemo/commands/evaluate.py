@@ -25,6 +25,7 @@ from mmemo.corpora.leaks import EVALUATED_SPLITS, leak_shares
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
+from mmemo.evaluation.gathering import Outputs, gathered
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
 from mmemo.evaluation.predictions import build_table
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
@@ -53,7 +54,7 @@ def run(cfg: DictConfig) -> None:
     load_checkpoint(folder.path / folder.read_info()["checkpoint"], module)
     prepared = PreparedCorpus(Path(cfg.prepared or read_data_card(folder)["prepared"]["folder"]))
     check_same_data(folder, prepared)
-    trainer = instantiate(run_cfg.trainer, _convert_="all", logger=False, callbacks=None)
+    trainer = one_process_trainer(run_cfg)
     device = trainer.strategy.root_device
     given = without(encoders, cfg.missing)
     datamodule = build_datamodule(run_cfg, prepared, given, labels, device, module)
@@ -76,12 +77,11 @@ def evaluate(
     """
     epoch = load_checkpoint(folder.path / folder.read_info()["checkpoint"], module)
     labels = datamodule.labels
+    outputs = predict(module, datamodule, trainer)
     tables = []
     for split in EVALUATED_SPLITS:
-        loader = datamodule.val_dataloader() if split == "val" else datamodule.test_dataloader()
-        outputs: Any = trainer.predict(module, dataloaders=loader)
         rows = datamodule.datasets[split].rows
-        tables.append(build_table(outputs or [], rows, labels.classes, labels.column))
+        tables.append(build_table(outputs[split], rows, labels.classes, labels.column))
     table = pd.concat(tables, ignore_index=True)
     table.to_parquet(folder.predictions_file, index=False)
     majority = str(datamodule.datasets["train"].rows[labels.column].mode()[0])
@@ -94,6 +94,30 @@ def evaluate(
     folder.metrics_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
     metrics_table(metrics, split_stamp(protocol)).to_csv(folder.table_file, index=False)
     write_report(folder)
+
+
+def predict(
+    module: EmotionModule, datamodule: EmotionDataModule, trainer: lightning.Trainer
+) -> dict[str, Outputs]:
+    """Predict validation and test, by split; with several processes all take part.
+
+    The others predict with the first one's weights: the trainer hands them out.
+    """
+    outputs: dict[str, Outputs] = {}
+    for split in EVALUATED_SPLITS:
+        loader = datamodule.val_dataloader() if split == "val" else datamodule.test_dataloader()
+        mine: Any = trainer.predict(module, dataloaders=loader)
+        outputs[split] = gathered(mine or [])
+    return outputs
+
+
+def one_process_trainer(cfg: DictConfig) -> lightning.Trainer:
+    """The run's trainer without its companions, logger and callbacks."""
+    alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+    trainer: lightning.Trainer = instantiate(
+        cfg.trainer, _convert_="all", logger=False, callbacks=None, **alone
+    )
+    return trainer
 
 
 def load_checkpoint(path: Path, module: EmotionModule) -> int:

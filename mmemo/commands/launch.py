@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import warnings
 from importlib.metadata import version
@@ -55,16 +56,12 @@ def launch(command: str, overrides: list[str]) -> None:
     folder, name = config_dir(), command
     try:
         if command == "train":
+            _join_slurms_first(overrides)
             folder, name, overrides = _resumed(folder, name, overrides)
     except InputError as error:
         _fail(error)
     sys.argv = [sys.argv[0], *overrides]
-    # Lightning's use of a name that torch has deprecated is nothing a user can mend.
-    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
-    # A frozen encoder is in evaluation mode on purpose.
-    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
-    # Ours gives every utterance once.
-    warnings.filterwarnings("ignore", message="You are using a custom batch sampler")
+    quiet_warnings()
 
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401
@@ -73,12 +70,55 @@ def launch(command: str, overrides: list[str]) -> None:
             _make_paths_absolute(cfg)
             return importlib.import_module(f"mmemo.commands.{command}").run(cfg)
         except Exception as error:
-            problem = _input_error(error)
+            problem = input_error(error)
             if problem is None or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             _fail(problem)
 
     run()
+
+
+def _join_slurms_first(overrides: list[str]) -> None:
+    """In the other processes of a Slurm step of several: train along, then end."""
+    if int(os.environ.get("SLURM_NTASKS", "1")) == 1:
+        return
+    from mmemo.training.slurm_processes import announced_run, slurm_rank
+
+    rank = slurm_rank()
+    if rank is not None and {"-m", "--multirun"} & set(overrides):
+        if rank > 0:
+            sys.exit(1)
+        raise InputError(
+            "trainer=slurm: expected one run in a step of several processes, got a sweep (-m); "
+            "start a job for each run, or let hydra/launcher=submitit_slurm do it"
+        )
+    if rank:
+        from mmemo.commands.follow import train_along
+
+        run = announced_run()
+        if run is None:
+            sys.exit(1)
+        train_along(run)
+        sys.exit(0)
+
+
+def quiet_warnings() -> None:
+    """Silence what a user can do nothing about."""
+    for message in (
+        # A name that Lightning uses and torch has deprecated.
+        r".*isinstance\(treespec, LeafSpec\)",
+        # A frozen encoder is in evaluation mode on purpose.
+        r"Found \d+ module\(s\) in eval mode",
+        # The data module itself leaves out the batches that were taken before the interruption.
+        r"You're resuming from a checkpoint that ended before the epoch ended",
+        # It is not, where a run goes on.
+        r"Checkpoint directory .* exists and is not empty",
+        # Ours gives every utterance once.
+        r"You are using a custom batch sampler",
+        # Whether a parameter is used can depend on the step: layer drop, modality dropout.
+        r"find_unused_parameters=True was specified",
+    ):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _check_torch_pair() -> None:
@@ -156,7 +196,7 @@ class WritableFolders(Callback):
             _fail(error)
 
 
-def _input_error(error: BaseException) -> InputError | None:
+def input_error(error: BaseException) -> InputError | None:
     """The user's error behind an exception; Hydra wraps what a constructor raises."""
     cause: BaseException | None = error
     while cause is not None:

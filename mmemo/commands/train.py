@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
@@ -13,36 +15,71 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
+from mmemo.audio.prepared import PreparedCorpus
 from mmemo.commands.build import (
+    Encoders,
     build_datamodule,
     build_encoders,
     build_module,
     check_run_name,
     check_settings,
 )
-from mmemo.commands.data_card import check_same_data, check_same_split, write_data_card
-from mmemo.commands.evaluate import evaluate, load_checkpoint, print_results
-from mmemo.commands.source import build_source
+from mmemo.commands.data_card import (
+    check_same_data,
+    check_same_split,
+    read_data_card,
+    write_data_card,
+)
+from mmemo.commands.evaluate import (
+    evaluate,
+    load_checkpoint,
+    one_process_trainer,
+    predict,
+    print_results,
+)
+from mmemo.commands.source import Source, build_source
 from mmemo.corpora.leaks import protocol_stamp
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
+from mmemo.training.interruption import stopped_at_once
 from mmemo.training.module import EmotionModule
+from mmemo.training.processes import LocalProcesses
+from mmemo.training.slurm_processes import SlurmProcesses, slurm_rank
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(cfg: DictConfig) -> float:
     """Train, evaluate and report one run; returns the best validation score."""
-    folder = _open_folder(cfg)
-    print(f"run folder: {folder.path}")
-    with folder.working():
-        try:
-            return _train(folder, cfg)
-        except BaseException:
-            if folder.last_checkpoint.is_file():
+    with stopped_at_once():
+        folder = _open_folder(cfg)
+        print(f"run folder: {folder.path}")
+        with folder.working():
+            try:
+                return _train(folder, cfg)
+            except BaseException as error:
                 hint = folder.command("train", "resume")
-                print(f"not finished; to continue: {hint}", file=sys.stderr)
-            raise
+                if folder.composed_config_file.is_file():
+                    print(f"not finished; to continue: {hint}", file=sys.stderr)
+                if isinstance(error, OSError) and error.errno in NO_ROOM:
+                    raise InputError(
+                        f"{error.filename or folder.path}: expected room for the run's files, "
+                        f"found none ({error.strerror}); make room, then continue: {hint}"
+                    ) from error
+                raise
+
+
+def follow(folder: RunFolder) -> None:
+    """What every process but the first does: train and predict on what that one has prepared."""
+    cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
+    cfg.run_dir = str(folder.path)
+    model = _build_model(folder, cfg)
+    prepared = PreparedCorpus(Path(read_data_card(folder)["prepared"]["folder"]))
+    datamodule = _build_data(cfg, prepared, model)
+    _fit(folder, model, datamodule)
+    predict(model.module, datamodule, model.trainer)
 
 
 def _open_folder(cfg: DictConfig) -> RunFolder:
@@ -58,38 +95,76 @@ def _open_folder(cfg: DictConfig) -> RunFolder:
     return folder
 
 
+@dataclass(frozen=True)
+class _Model:
+    """What is trained, and by what."""
+
+    labels: LabelSet
+    encoders: Encoders
+    module: EmotionModule
+    trainer: lightning.Trainer
+    is_resumed: bool
+
+
 def _train(folder: RunFolder, cfg: DictConfig) -> float:
     _save_config(folder, cfg)
+    processes = (
+        LocalProcesses(["-m", "mmemo.commands.follow", str(folder.path)], folder.fail)
+        if slurm_rank() is None
+        else SlurmProcesses(folder.path)
+    )
+    with processes:
+        source = build_source(cfg)
+        source.preparer.check(source.denoiser)
+        model = _build_model(folder, cfg)
+        _check_trainer(model.trainer)
+        processes.check(model.trainer)
+        prepared = _prepare(folder, cfg, source, model)
+        datamodule = _build_data(cfg, prepared, model)
+        check_same_split(folder, datamodule)
+        write_data_card(folder, datamodule, cfg.data.max_duration_s)
+        split = datamodule.split
+        folder.write_info(split_protocol=protocol_stamp(split.name, split.leaky))
+        for name, encoder in model.encoders.named().items():
+            encoder.save_assets(folder.assets(name))
+        trainer = model.trainer
+        if "checkpoint" not in folder.read_info():
+            processes.start(trainer)
+            _fit(folder, model, datamodule)
+        elif trainer.world_size > 1:
+            trainer = one_process_trainer(cfg)
+        evaluate(folder, cfg, model.module, datamodule, trainer)
+    print_results(folder)
+    return float(folder.read_info()["best_score"])
+
+
+def _build_model(folder: RunFolder, cfg: DictConfig) -> _Model:
+    """The same in every process: the random weights too."""
+    is_resumed = _check_last_checkpoint(folder)
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     labels: LabelSet = instantiate(cfg.labels, _convert_="all")
-    resumable = _check_last_checkpoint(folder)
-    source = build_source(cfg)
-    source.preparer.check(source.denoiser)
-    encoders = build_encoders(cfg, folder if resumable else None)
+    encoders = build_encoders(cfg, folder if is_resumed else None)
     module = build_module(cfg, encoders, labels)
-    if resumable:
+    if is_resumed:
         load_checkpoint(folder.last_checkpoint, module)
     trainer: lightning.Trainer = instantiate(cfg.trainer, _convert_="all")
-    _check_trainer(trainer)
+    return _Model(labels, encoders, module, trainer, is_resumed)
+
+
+def _prepare(folder: RunFolder, cfg: DictConfig, source: Source, model: _Model) -> PreparedCorpus:
+    """Check everything that can be checked before, then prepare what is missing."""
     annotations = source.corpus.read()
-    check_settings(cfg, annotations, labels, encoders, source.preparer)
+    check_settings(cfg, annotations, model.labels, model.encoders, source.preparer)
     start = time.monotonic()
     prepared = source.prepare(annotations)
     folder.write_info(prepare_s=round(time.monotonic() - start, 1))
     check_same_data(folder, prepared)
-    device = trainer.strategy.root_device
-    datamodule = build_datamodule(cfg, prepared, encoders, labels, device, module)
-    check_same_split(folder, datamodule)
-    write_data_card(folder, datamodule, cfg.data.max_duration_s)
-    split = datamodule.split
-    folder.write_info(split_protocol=protocol_stamp(split.name, split.leaky))
-    for name, encoder in encoders.named().items():
-        encoder.save_assets(folder.assets(name))
-    if "checkpoint" not in folder.read_info():
-        _fit(folder, module, datamodule, trainer, resumable)
-    evaluate(folder, cfg, module, datamodule, trainer)
-    print_results(folder)
-    return float(folder.read_info()["best_score"])
+    return prepared
+
+
+def _build_data(cfg: DictConfig, prepared: PreparedCorpus, model: _Model) -> EmotionDataModule:
+    device = model.trainer.strategy.root_device
+    return build_datamodule(cfg, prepared, model.encoders, model.labels, device, model.module)
 
 
 def _save_config(folder: RunFolder, cfg: DictConfig) -> None:
@@ -128,31 +203,23 @@ def _check_last_checkpoint(folder: RunFolder) -> bool:
 
 
 def _check_trainer(trainer: lightning.Trainer) -> None:
-    if trainer.world_size > 1:
-        raise InputError(
-            f"trainer: expected one device, got {trainer.world_size} processes; training on "
-            "several is not built yet: trainer.devices=1 trainer.num_nodes=1"
-        )
     if not isinstance(trainer.checkpoint_callback, ModelCheckpoint):
         raise InputError(
             "callbacks: expected a ModelCheckpoint, which chooses the evaluated weights, got none"
         )
 
 
-def _fit(
-    folder: RunFolder,
-    module: EmotionModule,
-    datamodule: EmotionDataModule,
-    trainer: lightning.Trainer,
-    resumable: bool,
-) -> None:
+def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> None:
     start = time.monotonic()
+    trainer = model.trainer
     trainer.fit(
-        module,
+        model.module,
         datamodule,
-        ckpt_path=folder.last_checkpoint if resumable else None,
+        ckpt_path=folder.last_checkpoint if model.is_resumed else None,
         weights_only=True,
     )
+    if not trainer.is_global_zero:
+        return
     best = trainer.checkpoint_callback
     if not isinstance(best, ModelCheckpoint) or best.best_model_score is None:
         raise InputError(
@@ -162,6 +229,7 @@ def _fit(
     folder.write_info(
         checkpoint=str(Path(best.best_model_path).relative_to(folder.path)),
         best_score=float(best.best_model_score),
-        num_parameters=sum(p.numel() for p in module.classifier.parameters()),
+        num_processes=trainer.world_size,
+        num_parameters=sum(p.numel() for p in model.module.classifier.parameters()),
         fit_s=round(time.monotonic() - start, 1),
     )

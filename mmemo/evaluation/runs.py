@@ -6,7 +6,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -67,7 +67,7 @@ class RunFolder:
 
     @property
     def last_checkpoint(self) -> Path:
-        """State after the last finished epoch."""
+        """State that training can be continued from."""
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
@@ -181,16 +181,23 @@ class RunFolder:
         try:
             yield
         except BaseException as error:
-            status = (
-                "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
-            )
-            problem = f"{type(error).__name__}: {error}"
-            self.write_info(status=status, ended=_now(), error=problem)
+            is_interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+            status = "interrupted" if is_interrupted else "failed"
+            # A full disk is told about by the error itself.
+            with suppress(OSError):
+                self._end(status, f"{type(error).__name__}: {error}")
             raise
         else:
-            self.write_info(status="finished", ended=_now())
+            self._end("finished", None)
         finally:
             lock.release()
+
+    def fail(self, problem: str) -> None:
+        """Note that the run has failed."""
+        self._end("failed", problem)
+
+    def _end(self, status: str, problem: str | None) -> None:
+        self.write_info(status=status, ended=_now(), error=problem)
 
 
 def _now() -> str:

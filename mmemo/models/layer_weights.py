@@ -12,6 +12,11 @@ from mmemo.errors import InputError
 
 Layers = Literal["last", "weighted"]
 
+SHARPNESS = 100.0
+"""What the weights' parameters are multiplied with before the softmax. Adam moves a parameter by
+about its learning rate in a step whatever the gradient's size: at the rates that models are trained
+with, the weights would end where they began."""
+
 
 class LayerWeights(nn.Module):
     """A weighted sum over layers, with weights that are positive and sum to 1.
@@ -30,7 +35,7 @@ class LayerWeights(nn.Module):
         """N tensors of one shape to one of that shape."""
         if self.logits is None:
             return layers[0]
-        weights = self.logits.softmax(dim=0).to(layers[0].dtype)
+        weights = (SHARPNESS * self.logits).softmax(dim=0).to(layers[0].dtype)
         return sum((w * layer for w, layer in zip(weights, layers, strict=True)), 0 * layers[0])
 
 

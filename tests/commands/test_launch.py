@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmemo.commands import launch
-from mmemo.commands.launch import _input_error, _make_paths_absolute, _readable_by_hydra
+from mmemo.commands.launch import _make_paths_absolute, _readable_by_hydra, input_error
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 
@@ -66,8 +66,8 @@ def test_the_users_error_is_found_behind_others() -> None:
         except InputError as error:
             raise RuntimeError("outer") from error
     except RuntimeError as outer:
-        assert _input_error(outer) is inner
-    assert _input_error(RuntimeError("alone")) is None
+        assert input_error(outer) is inner
+    assert input_error(RuntimeError("alone")) is None
 
 
 def test_an_unwritable_folder_names_its_option(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Every family of speech models, from tiny random checkpoints, by the path that a user takes."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from mmemo.commands.build import build_encoders
 from mmemo.data.batch import AudioInput, Collator, Example
 from mmemo.errors import InputError
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
+from mmemo.models.layer_weights import SHARPNESS, LayerWeights
 from mmemo.models.trainable import transformer_layers
 from tests.conftest import TINY_SPEECH
 from tests.test_configs import composed
@@ -344,3 +346,15 @@ def test_a_wrong_name_is_told_from_a_gated_one(monkeypatch: pytest.MonkeyPatch) 
 def test_unknown_config_overrides_are_refused(checkpoints: dict[str, Path]) -> None:
     with pytest.raises(InstantiationException, match="expected settings of wavlm, got hiden_size"):
         build("wavlm", checkpoints, "config_overrides={hiden_size:3}")
+
+
+def test_layers_are_weighed_by_a_softmax() -> None:
+    weights = LayerWeights(2)
+    layers = [torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0, 4.0]])]
+    torch.testing.assert_close(weights(layers), torch.tensor([[3.0, 3.0]]))
+    assert weights.logits is not None
+    with torch.no_grad():
+        weights.logits.copy_(torch.tensor([math.log(3.0), 0.0]) / SHARPNESS)
+    # 3/4 of the first and 1/4 of the second.
+    torch.testing.assert_close(weights(layers), torch.tensor([[2.0, 2.5]]))
+    assert list(LayerWeights(1).parameters()) == []

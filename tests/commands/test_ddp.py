@@ -1,0 +1,183 @@
+"""A run of several processes is the run of one; one that stops ends all."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from mmemo.errors import InputError
+from mmemo.evaluation.runs import RunFolder
+from mmemo.training.slurm_processes import SlurmProcesses, announced_run
+from tests.commands.conftest import Cli, only_run
+from tests.commands.interruptions import FailureAt, SignalAt, befalls
+from tests.commands.test_interruption import LAST, assert_same_run, position
+from tests.commands.test_train import weights
+
+NO_DROPOUT = ["classifier.dropout=0", "audio_encoder.dropout=0", "text_encoder.dropout=0"]
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def found_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that a test's run starts import from here as well."""
+    path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def assert_equal_run(run: RunFolder, expected: RunFolder) -> None:
+    """Equal but for the order of summation."""
+    histories = [pd.read_csv(r.history_file) for r in (run, expected)]
+    pd.testing.assert_frame_equal(*histories, check_exact=False, rtol=0, atol=1e-4)
+    tables = [pd.read_parquet(r.predictions_file) for r in (run, expected)]
+    pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-4)
+
+
+def test_two_processes_take_the_steps_of_one_also_when_stopped(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    # 14, 15 and 15 utterances: the two have unequal shares of a batch.
+    two = [*small, *NO_DROPOUT, "trainer=ddp_cpu", "data.batch_size=2", "data.eval_batch_size=4"]
+    printed = cli("train", "-m", *two, "name=two", "seed=7,8").stdout
+    assert printed.count("run folder:") == printed.count("Test split") == 2
+    infos = sorted((tmp_path / "outputs" / "two").glob("*/*/run.json"))
+    assert len(infos) == 2, "each run has one folder"
+    runs = [RunFolder.open(path.parent) for path in infos]
+    assert [run.read_info()["num_processes"] for run in runs] == [2, 2]
+    assert [run.read_info()["status"] for run in runs] == ["finished"] * 2
+
+    cli("train", *small, *NO_DROPOUT, "data.batch_size=4", "data.eval_batch_size=8", "name=one")
+    assert_equal_run(runs[0], only_run(tmp_path, "one"))
+
+    stops = befalls(SignalAt, signum=int(signal.SIGTERM), epoch=1, batch=1, rank=1)
+    said = cli("train", *two, *stops, "name=stopped", expect=143).stderr
+    run = only_run(tmp_path, "stopped")
+    assert "Traceback" not in said
+    assert run.read_info()["status"] == "interrupted"
+    assert position(run) == (1, 2), "the signal to the second process stopped both"
+    alone = cli("train", f"resume={run.path}", "trainer.devices=1", expect=1).stderr
+    assert "expected the 2 processes that the interrupted epoch was begun with, got 1" in alone
+    resumed = cli("train", f"resume={run.path}", "trainer.devices=2").stdout
+    assert resumed.count("Test split") == 1
+    assert_same_run(run, runs[0])
+
+    # Trained, but killed before it was evaluated: one process is enough for that.
+    run.write_info(status="running")
+    run.predictions_file.unlink()
+    cli("train", f"resume={run.path}")
+    assert_equal_run(run, runs[0])
+
+
+def test_a_failing_process_ends_the_others_with_one_message(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    fails = befalls(FailureAt, epoch=1, batch=0, rank=1)
+    said = cli("train", *small, "trainer=ddp_cpu", *fails, expect=1).stderr
+    assert said.count("RuntimeError: out of memory, say") == 1
+    assert said.count("Traceback") == 1, "that of the process that failed"
+    assert "mmemo: error: expected every process to train to the end, process 1 ended" in said
+    assert only_run(tmp_path).read_info()["status"] == "failed"
+
+
+def test_the_first_process_fails_before_it_starts_others(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    said = cli("train", *small, "trainer=ddp_cpu", "corpus.root=/nowhere", expect=1).stderr
+    assert said.count("mmemo: error:") == said.count("error") == 1
+
+
+def step(rank: int, port: int = 7) -> dict[str, str]:
+    """What srun tells the processes of a step, one on each of two machines."""
+    return {
+        "SLURM_JOB_ID": f"1{port:04d}",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_NNODES": "2",
+        "SLURM_NODELIST": "127.0.0.1",
+        "SLURM_LOCALID": "0",
+        "SLURM_NODEID": str(rank),
+        "SLURM_PROCID": str(rank),
+    }
+
+
+def slurm(cwd: Path, overrides: list[str]) -> list[tuple[int, str, str]]:
+    """The same command in both processes, as srun starts it: exit status and what was printed."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1] % 10_000
+    command = [sys.executable, "-m", "mmemo", "train", *overrides]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    tasks = [
+        subprocess.Popen(command, env=os.environ | step(rank, port), cwd=cwd, **pipes)
+        for rank in range(2)
+    ]
+    said = [task.communicate(timeout=180) for task in tasks]
+    return [(task.returncode, *both) for task, both in zip(tasks, said, strict=True)]
+
+
+def test_processes_that_slurm_starts_train_one_run(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    steps = [*small, *NO_DROPOUT]
+    two = ["trainer=slurm", "trainer.devices=1", "data.batch_size=4", "trainer.accelerator=cpu"]
+    first, second = slurm(tmp_path, [*steps, *two, "name=slurm"])
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    assert "Test split" in first[1]
+    assert second[1] == ""
+    cli("train", *steps, "data.batch_size=8", "name=one")
+    run = only_run(tmp_path, "slurm")
+    assert_equal_run(run, only_run(tmp_path, "one"))
+    assert weights(run, LAST)
+
+
+def test_slurms_processes_learn_that_the_first_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in step(rank=0).items():
+        monkeypatch.setenv(name, value)
+    asked: Any = SimpleNamespace(num_devices=3, num_nodes=2)
+    with ThreadPoolExecutor() as others:
+        told = others.submit(announced_run)
+        with pytest.raises(InputError, match="expected the 2 .* got 3 on each of 2 machines"):
+            with SlurmProcesses(Path("/run")) as processes:
+                processes.check(asked)
+        assert told.result(timeout=30) is None
+
+
+def test_no_sweep_in_a_slurm_step(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in step(rank=0).items():
+        monkeypatch.setenv(name, value)
+    said = cli("train", "-m", "seed=1,2", expect=1).stderr
+    assert "expected one run in a step of several processes, got a sweep" in said
+
+
+@pytest.mark.parametrize(
+    ("trainer", "expected"),
+    [
+        ("default", (1, 1, 2)),
+        ("cpu", (1, 1, 2)),
+        ("gpu", (1, 1, 2)),
+        ("ddp", (2, 1, 1)),
+        ("ddp_cpu", (2, 1, 1)),
+        ("slurm", (4, 2, 1)),
+    ],
+)
+def test_the_papers_batch_on_one_device_is_that_on_two(
+    trainer: str, expected: tuple[int, int, int]
+) -> None:
+    from tests.test_configs import composed
+
+    cfg = composed(["experiment=paper", "corpus.root=/data", f"trainer={trainer}"])
+    settings = OmegaConf.to_container(cfg.trainer, resolve=True)
+    assert isinstance(settings, dict)
+    names = ("devices", "num_nodes", "accumulate_grad_batches")
+    assert tuple(settings.get(name, 1) for name in names) == expected
+    assert cfg.data.batch_size == 8
