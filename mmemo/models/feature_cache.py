@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from mmemo.data.batch import AudioInput, Batch, Example, TextInput
-from mmemo.data.datamodule import EmotionDataModule, UtteranceDataset
+from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.frontends import Tokens
+from mmemo.data.utterances import UtteranceDataset
 from mmemo.folders import writable_folder
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.progress import progress_bar

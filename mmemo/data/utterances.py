@@ -1,0 +1,95 @@
+"""Utterances of one split as the loader hands them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.utterance import LabelSet
+from mmemo.data.batch import Example
+from mmemo.data.context import Context
+from mmemo.data.frontends import AudioFrontend, TextFrontend, Tokens
+
+
+class UtteranceDataset(Dataset[Example]):
+    """Utterances of one split, preprocessed by the encoders when they are asked for.
+
+    Args:
+        rows: Rows of the prepared corpus' manifest.
+        prepared: Where their sound is.
+        labels: The classes; every row's label is one of them.
+        audio_encoder: Whose ``preprocess`` is applied; None to leave the sound unread.
+        text_encoder: Whose ``tokenize`` is applied; None to leave the text out.
+        max_samples: Longer sound is cut there.
+        texts: What is read of each utterance of the corpus, by source key.
+        contexts: The utterances read beside each row's.
+    """
+
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        prepared: PreparedCorpus,
+        labels: LabelSet,
+        audio_encoder: AudioFrontend | None,
+        text_encoder: TextFrontend | None,
+        max_samples: int,
+        texts: Mapping[str, str],
+        contexts: Sequence[Context],
+    ) -> None:
+        self.rows = rows.reset_index(drop=True)
+        self.prepared = prepared
+        self.max_samples = max_samples
+        self.preprocess = audio_encoder.preprocess if audio_encoder else None
+        self.tokenize = text_encoder.tokenize if text_encoder else None
+        self.keys: list[str] = self.rows["key"].tolist()
+        self.targets = [labels.index(label) for label in self.rows[labels.column]]
+        self.transcripts = [texts[key] for key in self.rows["source_key"]]
+        self.before = [[texts[key] for key in context.before] for context in contexts]
+        self.after = [[texts[key] for key in context.after] for context in contexts]
+        columns = ["audio_file", "offset", "num_samples"]
+        self.places = list(self.rows[columns].itertuples(index=False, name=None))
+        self.audio_features: list[Tensor] | None = None
+        self.text_features: list[Tensor] | None = None
+        self.sound_is_padded = audio_encoder is not None and audio_encoder.fixed_samples is None
+
+    def __len__(self) -> int:
+        """Number of utterances."""
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Example:
+        """The preprocessed utterance at an index."""
+        waveform = features = None
+        if self.audio_features is not None:
+            features = self.audio_features[index]
+        elif self.preprocess is not None:
+            waveform = self.preprocess(self._read(index))
+        example = Example(self.keys[index], self.targets[index], waveform, None, features)
+        if self.text_features is not None:
+            return replace(example, text_features=self.text_features[index])
+        if self.tokenize is None:
+            return example
+        tokens = self.tokens(index)
+        return replace(example, input_ids=torch.tensor(tokens.ids), own_tokens=tokens.own)
+
+    def tokens(self, index: int) -> Tokens:
+        """The utterance's tokens, and those of its context."""
+        if self.tokenize is None:
+            raise ValueError("expected a text encoder to tokenise for, got none")
+        return self.tokenize(self.transcripts[index], self.before[index], self.after[index])
+
+    def lengths(self) -> list[int]:
+        """What an utterance costs (N,): samples of padded sound, else transcript characters."""
+        if self.sound_is_padded and self.audio_features is None:
+            return [min(num_samples, self.max_samples) for _, _, num_samples in self.places]
+        texts = zip(self.transcripts, self.before, self.after, strict=True)
+        return [sum(map(len, [own, *before, *after])) for own, before, after in texts]
+
+    def _read(self, index: int) -> Tensor:
+        audio_file, offset, num_samples = self.places[index]
+        return self.prepared.read(audio_file, offset, min(num_samples, self.max_samples))
