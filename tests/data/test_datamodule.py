@@ -1,8 +1,10 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
@@ -11,6 +13,7 @@ from mmemo.corpora.oversampled_split import OversampledBeforeSplit
 from mmemo.corpora.splits import GroupDisjointSplit, OfficialSplit
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
+from mmemo.data.sampling import BalancedSampling
 from mmemo.data.text_cleaning import AlphanumericCleaning
 from mmemo.errors import InputError
 from tests.conftest import MeldMaker
@@ -83,7 +86,7 @@ def test_order_is_new_in_each_epoch_and_given_by_the_seed(
 ) -> None:
     def order(epoch: int, seed: int) -> list[str]:
         loader = build(prepared, five, seed=seed).train_dataloader()
-        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        loader.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
         return [key for batch in loader for key in batch.keys]
 
     assert order(0, 3) == order(0, 3)
@@ -92,9 +95,105 @@ def test_order_is_new_in_each_epoch_and_given_by_the_seed(
     assert len(set(order(0, 3))) == 10
 
 
-def test_evaluation_keeps_corpus_order(prepared: PreparedCorpus, five: LabelSet) -> None:
+def test_evaluation_goes_by_length(prepared: PreparedCorpus, five: LabelSet) -> None:
+    rows = prepared.manifest["key"].isin(["test/dia0_utt2", "test/dia0_utt0"])
+    prepared.manifest.loc[rows, "num_samples"] = [900, 800]
     keys = [key for batch in build(prepared, five).test_dataloader() for key in batch.keys]
-    assert keys == [f"test/dia0_utt{index}" for index in range(10)]
+    assert keys == [f"test/dia0_utt{index}" for index in (2, 0, 1, 3, 4, 5, 6, 7, 8, 9)]
+
+
+def test_length_is_that_of_what_is_padded(prepared: PreparedCorpus, five: LabelSet) -> None:
+    # "Sentence 0 of anger!", "… joy!" and so on: 20, 18, 22, 22, 23 characters.
+    characters = [len(text) for text in build(prepared, five).datasets["val"].transcripts]
+    assert characters != [1600] * 10
+    datamodule = build(prepared, five)
+    assert datamodule.datasets["val"].lengths() == [1600] * 10, "0.3 s, cut at 0.1 s"
+    keys = datamodule.rows["source_key"]
+    datamodule.use_audio_features({key: torch.zeros(1) for key in keys})
+    assert datamodule.datasets["val"].lengths() == characters
+    assert build(prepared, five, audio_encoder=None).datasets["val"].lengths() == characters
+    encoder = Doubling()
+    encoder.fixed_samples = 1600  # type: ignore[assignment]
+    assert build(prepared, five, audio_encoder=encoder).datasets["val"].lengths() == characters
+
+
+def processes(prepared: PreparedCorpus, labels: LabelSet, n: int) -> list[EmotionDataModule]:
+    datamodules = []
+    for rank in range(n):
+        datamodule = build(prepared, labels, batch_size=2, sampling=BalancedSampling())
+        cpu = SimpleNamespace(root_device=torch.device("cpu"))
+        datamodule.trainer = SimpleNamespace(world_size=n, global_rank=rank, strategy=cpu)  # type: ignore[assignment]
+        datamodules.append(datamodule)
+    return datamodules
+
+
+def test_processes_share_what_one_evaluates(prepared: PreparedCorpus, five: LabelSet) -> None:
+    for name in ("val", "test"):
+        loaders = [
+            getattr(datamodule, f"{name}_dataloader")()
+            for datamodule in processes(prepared, five, 3)
+        ]
+        keys = [key for loader in loaders for batch in loader for key in batch.keys]
+        assert sorted(keys) == [f"{name}/dia0_utt{index}" for index in range(10)]
+        assert {len(loader) for loader in loaders} == {1}
+
+
+def test_balanced_sampling_is_of_the_training_split_alone(
+    prepared: PreparedCorpus, five: LabelSet
+) -> None:
+    labels = LabelSet("two", {"joy": "#1", "anger": "#2"})
+    rare = prepared.manifest["key"].isin(["train/dia0_utt5", "val/dia0_utt5"])
+    prepared.manifest = prepared.manifest[~rare]
+    targets = [
+        int(target)
+        for datamodule in processes(prepared, labels, 2)
+        for batch in datamodule.train_dataloader()
+        for target in batch.target
+    ]
+    assert sorted(targets) in ([0, 0, 1], [0, 1, 1]), "of joy, joy and anger"
+    datamodule = build(prepared, labels, sampling=BalancedSampling())
+    (batch,) = datamodule.val_dataloader()
+    assert sorted(batch.target.tolist()) == [0, 0, 1]
+    assert datamodule.train_counts() == [2, 1]
+
+
+@pytest.mark.parametrize("built_before", [True, False])
+def test_resuming_inside_an_epoch(
+    prepared: PreparedCorpus, five: LabelSet, built_before: bool
+) -> None:
+    whole = build(prepared, five, batch_size=2).train_dataloader()
+    whole.batch_sampler.set_epoch(1)  # type: ignore[union-attr]
+    expected = [batch.keys for batch in whole]
+    datamodule = build(prepared, five, batch_size=2)
+    if built_before:
+        loader = datamodule.train_dataloader()
+        datamodule.resume_at(1, 3)
+    else:
+        datamodule.resume_at(1, 3)
+        loader = datamodule.train_dataloader()
+    assert len(loader) == 5
+    assert [batch.keys for batch in loader] == expected[3:]
+    assert [batch.keys for batch in loader] == expected
+
+
+def test_batches_are_pinned_where_a_gpu_trains(
+    prepared: PreparedCorpus, five: LabelSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (datamodule,) = processes(prepared, five, 1)
+    assert not datamodule.val_dataloader().pin_memory
+    datamodule.trainer.strategy.root_device = torch.device("cuda")  # type: ignore[union-attr, misc]
+    assert datamodule.val_dataloader().pin_memory
+    assert not build(prepared, five, pin_memory=False).val_dataloader().pin_memory
+
+    pinned: list[Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    batch = next(iter(build(prepared, five).val_dataloader()))
+    assert pin_memory(batch).keys == batch.keys  # type: ignore[no-untyped-call]
+    assert batch.audio is not None
+    assert batch.text is not None
+    expected = [batch.target, batch.audio.waveform, batch.audio.mask]  # type: ignore[union-attr]
+    expected += [batch.text.input_ids, batch.text.mask]
+    assert all(found is tensor for found, tensor in zip(pinned, expected, strict=True))
 
 
 def test_loader_processes_give_the_same(prepared: PreparedCorpus, five: LabelSet) -> None:
