@@ -123,9 +123,8 @@ class Preparer:
     def corpus_id(self, annotations: Annotations, denoiser: Denoiser | None) -> str:
         """Folder name of a prepared corpus: corpus, content, denoiser with version, rate, cut."""
         sound = f"{denoiser.name}-{denoiser.version}" if denoiser else "undenoised"
-        digest = hashlib.sha256(f"{FORMAT} {annotations.digest()}".encode()).hexdigest()[:8]
         kind = f"{self.sample_rate}-{self.max_duration_s:g}s"
-        return f"{annotations.corpus}-{digest}-{sound}-{kind}"
+        return f"{annotations.corpus}-{content_digest(annotations)}-{sound}-{kind}"
 
     def _work(
         self,
@@ -196,6 +195,11 @@ class Preparer:
             if complete:
                 write_manifest(target, annotations, records, self.max_duration_s)
         return Progress(target, num_finished, num_utterances, complete)
+
+
+def content_digest(annotations: Annotations) -> str:
+    """Eight hexadecimal digits that change with any annotated row or the files' format."""
+    return hashlib.sha256(f"{FORMAT} {annotations.digest()}".encode()).hexdigest()[:8]
 
 
 def open_prepared(folder: Path) -> PreparedCorpus:

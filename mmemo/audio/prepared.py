@@ -66,8 +66,13 @@ class PreparedCorpus:
         return int(self.meta["sample_rate"])
 
     @property
+    def has_sound(self) -> bool:
+        """False for a corpus of transcripts alone."""
+        return bool(self.meta.get("has_sound", True))
+
+    @property
     def kept(self) -> pd.DataFrame:
-        """Rows of the manifest that have sound, in corpus order."""
+        """Rows of the manifest that can be used, in corpus order."""
         return self.manifest[self.manifest["status"] == "kept"].reset_index(drop=True)
 
     def digest(self) -> str:
@@ -99,11 +104,27 @@ class PreparedCorpus:
             audio_file: Name of the file with them, from the manifest.
             offset: First sample there, from the manifest.
             num_samples: How many, from the manifest.
+
+        Raises:
+            InputError: If the corpus has no sound.
         """
+        self.check_sound()
         import torch
 
         samples = self._samples(audio_file, offset, num_samples)
         return torch.from_numpy(samples.astype(np.float32)) / FULL_SCALE
+
+    def check_sound(self) -> None:
+        """Tell where there is no sound.
+
+        Raises:
+            InputError: If the corpus is one of transcripts alone.
+        """
+        if not self.has_sound:
+            raise InputError(
+                f"{self.folder}: expected a prepared corpus with sound, it is of transcripts "
+                "alone; prepare the clips: corpus.root=DIR"
+            )
 
     def check_size(self) -> None:
         """Find files that are missing or were cut short, as by an interrupted copy.

@@ -83,6 +83,7 @@ def _audit_annotations(annotations: Annotations, labels: LabelSet, cfg: DictConf
 
 
 def _audit_prepared(prepared: PreparedCorpus, labels: LabelSet) -> _Audited:
+    prepared.check_sound()
     manifest = prepared.manifest
     is_usable = manifest["emotion"].notna()
     table = audit_table(manifest[is_usable], labels.column)

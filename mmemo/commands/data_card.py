@@ -71,6 +71,7 @@ def write_data_card(
             "name": prepared.folder.name,
             "folder": str(prepared.folder),
             "digest": prepared.digest(),
+            "has_sound": prepared.has_sound,
             **prepared.meta,
         },
         "columns": list(counts.columns),

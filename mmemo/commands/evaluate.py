@@ -150,6 +150,7 @@ def _protocol(cfg: DictConfig, datamodule: EmotionDataModule, epoch: int) -> dic
         "labels": datamodule.labels.name,
         "classes": list(datamodule.labels.classes),
         "num_utterances": {split: len(data) for split, data in datamodule.datasets.items()},
+        "has_sound": datamodule.prepared.has_sound,
         "denoiser": meta["denoiser"] and f"{meta['denoiser']} {meta['denoiser_version']}",
         "audio_encoder": _part_name(cfg.audio_encoder),
         "text_encoder": _part_name(cfg.text_encoder),

@@ -13,11 +13,19 @@ from omegaconf import DictConfig
 
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import Preparer
+from mmemo.audio.prepared import PreparedCorpus
+from mmemo.audio.transcripts_alone import prepare_transcripts
 from mmemo.corpora.annotations import Annotations
+from mmemo.errors import InputError
 
 
 class Corpus(Protocol):
     """Where utterances come from."""
+
+    @property
+    def has_clips(self) -> bool:
+        """Whether it was told of clips; False where only annotations are there."""
+        ...
 
     def read(self) -> Annotations:
         """All rows of the corpus, in its order."""
@@ -26,17 +34,48 @@ class Corpus(Protocol):
 
 @dataclass
 class Source:
-    """A corpus, its denoiser, and what prepares it."""
+    """A corpus, its denoiser, and what prepares it.
+
+    Args:
+        corpus: Where utterances come from.
+        denoiser: Applied to their sound; None for none.
+        preparer: Makes and keeps prepared corpora.
+        transcripts_alone: Prepare no sound: no encoder wants it, and there are no clips.
+    """
 
     corpus: Corpus
     denoiser: Denoiser | None
     preparer: Preparer
+    transcripts_alone: bool = False
+
+    def prepare(self, annotations: Annotations) -> PreparedCorpus:
+        """Prepare what is not prepared yet and open the corpus.
+
+        Raises:
+            InputError: As the preparer does.
+        """
+        preparer = self.preparer
+        if self.transcripts_alone:
+            return prepare_transcripts(
+                preparer.folder, annotations, preparer.sample_rate, preparer.max_duration_s
+            )
+        return preparer.prepare(annotations, self.denoiser)
 
 
 def build_source(cfg: DictConfig) -> Source:
-    """Corpus, denoiser and preparer; nothing is read or loaded yet."""
-    return Source(
-        instantiate(cfg.corpus, _convert_="all"),
-        instantiate(cfg.denoiser, _convert_="all"),
-        instantiate(cfg.preparer, _convert_="all"),
-    )
+    """Corpus, denoiser and preparer; nothing is read or loaded yet.
+
+    Raises:
+        InputError: If utterances are to be skipped by their duration and have none.
+    """
+    corpus: Corpus = instantiate(cfg.corpus, _convert_="all")
+    preparer: Preparer = instantiate(cfg.preparer, _convert_="all")
+    hears_nothing = "audio_encoder" in cfg and cfg.audio_encoder is None
+    if not (hears_nothing and not corpus.has_clips):
+        return Source(corpus, instantiate(cfg.denoiser, _convert_="all"), preparer)
+    if cfg.min_duration_s > 0:
+        raise InputError(
+            f"min_duration_s: expected 0 for transcripts without clips, got {cfg.min_duration_s}; "
+            "leave it out or give the clips with corpus.root=DIR"
+        )
+    return Source(corpus, None, preparer, transcripts_alone=True)

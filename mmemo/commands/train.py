@@ -156,7 +156,7 @@ def _prepare(folder: RunFolder, cfg: DictConfig, source: Source, model: _Model) 
     annotations = source.corpus.read()
     check_settings(cfg, annotations, model.labels, model.encoders, source.preparer)
     start = time.monotonic()
-    prepared = source.preparer.prepare(annotations, source.denoiser)
+    prepared = source.prepare(annotations)
     folder.write_info(prepare_s=round(time.monotonic() - start, 1))
     check_same_data(folder, prepared)
     return prepared

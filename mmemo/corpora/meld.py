@@ -82,6 +82,11 @@ class MeldCorpus:
         self.raw = MeldRaw(self.root, annotations, use_final_videos)
         self.name = name
 
+    @property
+    def has_clips(self) -> bool:
+        """Whether it was told where the clips are."""
+        return self.root is not None
+
     def read(self) -> Annotations:
         """Read the annotations of all splits; no clip is looked for.
 

@@ -83,7 +83,7 @@ class MeldRaw:
         if self.root is None:
             return NoClips(
                 "corpus.root: expected the folder of MELD.Raw, got none; give it with "
-                "corpus.root=DIR"
+                "corpus.root=DIR, or train on transcripts alone with audio_encoder=none"
             )
         archive = self.archive(split)
         if archive is not None:

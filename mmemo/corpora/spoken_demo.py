@@ -46,6 +46,8 @@ class SpokenDemoCorpus:
         num_workers: Processes that encode the clips.
     """
 
+    has_clips = True
+
     def __init__(
         self,
         folder: str | Path,

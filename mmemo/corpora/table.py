@@ -39,6 +39,8 @@ class TableCorpus:
         name: What the corpus is called in reports and in the prepared corpus' name.
     """
 
+    has_clips = True
+
     def __init__(
         self,
         csv: str | Path,

@@ -46,7 +46,7 @@ class EmotionModule(lightning.LightningModule):
         classifier: nn.Module,
         num_classes: int,
         loss: CrossEntropy,
-        optimizer: Callable[..., Optimizer],
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
         encoder_learning_rate: float | None = None,
         layer_decay: float = 1.0,
@@ -137,22 +137,15 @@ class EmotionModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401
         """Optimizer over the parameter groups, and the schedule."""
-        optimizer = self._build_optimizer()
-        scales = self.trainer.precision == "16-mixed"
-        if scales and self.trainer.gradient_clip_val and optimizer.defaults.get("fused"):
-            # It would undo the scaling of the gradients by itself, after they are clipped.
-            optimizer = self._build_optimizer(fused=False)
+        optimizer = build_optimizer(
+            self.optimizer_builder, self.classifier, self.encoder_learning_rate, self.layer_decay
+        )
+        if optimizer.defaults.get("fused"):
+            # In mixed precision a fused optimizer offers to undo the scaling of the gradients
+            # itself. Lightning refuses to clip then; without the offer it undoes it before.
+            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         if self.build_scheduler is None:
             return optimizer
         num_steps = int(self.trainer.estimated_stepping_batches)
         scheduler = self.build_scheduler(optimizer, num_steps)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
-
-    def _build_optimizer(self, **settings: Any) -> Optimizer:  # noqa: ANN401
-        return build_optimizer(
-            self.optimizer_builder,
-            self.classifier,
-            self.encoder_learning_rate,
-            self.layer_decay,
-            **settings,
-        )

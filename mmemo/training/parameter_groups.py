@@ -16,11 +16,10 @@ STACK_NAMES = ("layer", "layers")
 
 
 def build_optimizer(
-    optimizer: Callable[..., Optimizer],
+    optimizer: Callable[[list[dict[str, Any]]], Optimizer],
     classifier: nn.Module,
     encoder_learning_rate: float | None = None,
     layer_decay: float = 1.0,
-    **settings: Any,  # noqa: ANN401
 ) -> Optimizer:
     """The optimizer over a classifier's parameter groups, the head's first.
 
@@ -36,8 +35,7 @@ def build_optimizer(
         classifier: Has ``audio_encoder`` and ``text_encoder``, either of them None.
         encoder_learning_rate: Of the encoders' models; None for the optimizer's.
         layer_decay: Each transformer layer learns at this share of the rate of the one above
-            it, what lies below the layers (embeddings, convolutions) at that of the lowest.
-        settings: Further arguments of the optimizer.
+            it; what lies below them (embeddings, convolutions) counts as one layer more.
 
     Raises:
         InputError: If the rate or the share is out of range, or an encoder has no layers.
@@ -68,7 +66,7 @@ def build_optimizer(
             group["params"].append(parameter)
     for (_, decayed), group in groups.items():
         group.update({} if decayed else {"weight_decay": 0.0})
-    built = optimizer([group for group in groups.values() if group["params"]], **settings)
+    built = optimizer([group for group in groups.values() if group["params"]])
     for group in built.param_groups:
         if group["depth"] is not None:
             rate = group["lr"] if encoder_learning_rate is None else encoder_learning_rate

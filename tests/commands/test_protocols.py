@@ -170,12 +170,13 @@ def test_everything_follows_the_label_set(
 ) -> None:
     sentiments = ("negative", "positive", "neutral", "neutral", "positive")
     annotate(tones, lambda i: meld_row(0, i, FIVE[i % 5]) | {"Sentiment": sentiments[i % 5]})
-    cli("train", *small, "labels=sentiment", "class_weights=balanced")
+    cli("train", *small, "labels=sentiment", "loss=weighted")
     run = only_run(tmp_path)
     classes = ["negative", "neutral", "positive"]
     protocol = json.loads(run.metrics_file.read_text())["protocol"]
     assert (protocol["labels"], protocol["classes"]) == ("sentiment", classes)
-    assert protocol["class_weights"] == "BalancedWeights"
+    assert protocol["loss"] == "weighted"
+    assert protocol["loss_settings"] == {"balance_classes": True, "label_smoothing": 0.0}
     data = json.loads(run.data_file.read_text())
     assert data["classes"]["train"] == {"negative": 3, "neutral": 5, "positive": 6}
     assert list(data["colours"]) == classes
@@ -192,7 +193,7 @@ def test_an_absent_class_cannot_be_weighed(
 ) -> None:
     rows = [meld_row(0, i, "joy" if i % 5 == 4 else FIVE[i % 5]) for i in range(15)]
     write_csv(tones / LAYOUT["train"].annotations, rows)
-    done = cli("train", *small, "class_weights=balanced", expect=1)
-    assert "class_weights=balanced: expected training utterances of every class" in done.stderr
+    done = cli("train", *small, "loss=weighted", expect=1)
+    assert "loss=weighted: expected training utterances of every class" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("cache/prepared/*/audio.i16")), "before any clip is decoded"

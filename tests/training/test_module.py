@@ -1,10 +1,14 @@
 import math
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
+import lightning
 import pytest
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from mmemo.data.batch import Batch
 from mmemo.errors import InputError
@@ -108,18 +112,37 @@ def test_a_loss_that_is_not_finite_stops_before_the_optimizer(
         module.on_validation_epoch_end()
 
 
-@pytest.mark.parametrize(
-    ("precision", "clip", "fused"),
-    [("16-mixed", 1.0, False), ("16-mixed", None, True), ("bf16-mixed", 1.0, True)],
-)
-def test_fused_where_lightning_can_clip(
-    monkeypatch: pytest.MonkeyPatch, precision: str, clip: float | None, fused: bool
-) -> None:
-    optimizer = partial(torch.optim.AdamW, lr=0.1, fused=True)
-    module = EmotionModule(Fixed(LOGITS), 2, CrossEntropy("plain"), optimizer)
-    trainer = fake_trainer(precision=precision, gradient_clip_val=clip)
-    monkeypatch.setattr(EmotionModule, "trainer", trainer)
-    assert module.configure_optimizers().defaults["fused"] is fused
+class Once(lightning.LightningDataModule):
+    """A batch that is given twice an epoch; its loss is far from what clipping leaves alone."""
+
+    def train_counts(self) -> list[int]:
+        return [1, 2]
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return DataLoader([batch(), batch()], batch_size=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_fused_and_clipped_in_every_precision(precision: str, tmp_path: Path) -> None:
+    """Plain descent by clipped gradients is the reference: AdamW would hide their size."""
+    optimizer = partial(torch.optim.SGD, lr=0.5, fused=True)
+    module = EmotionModule(Fixed(10 * LOGITS), 2, CrossEntropy("plain"), optimizer)
+    scaler = torch.amp.GradScaler("cpu") if precision == "16-mixed" else None
+    plugins = [] if precision == "32-true" else [MixedPrecision(precision, "cpu", scaler)]  # type: ignore[arg-type]
+    trainer = lightning.Trainer(
+        accelerator="cpu", plugins=plugins, max_epochs=1, gradient_clip_val=0.01, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=Once())
+    expected = nn.Parameter(10 * LOGITS)
+    reference = torch.optim.SGD([expected], lr=0.5)
+    for _ in range(2):
+        reference.zero_grad()
+        nn.functional.cross_entropy(expected, batch().target).backward()
+        nn.utils.clip_grad_norm_([expected], 0.01)
+        reference.step()
+    torch.testing.assert_close(module.classifier.logits, expected)
 
 
 def fake_trainer(train_counts: list[int] | None = None, **values: object) -> SimpleNamespace:

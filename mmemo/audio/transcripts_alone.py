@@ -1,0 +1,78 @@
+"""A prepared corpus of transcripts alone, for models that hear nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from filelock import FileLock
+
+from mmemo.audio import prepared
+from mmemo.audio.journal import Record
+from mmemo.audio.manifest import write_manifest
+from mmemo.audio.preparation import content_digest, open_prepared
+from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.clips import MISSING
+from mmemo.errors import InputError
+
+
+def prepare_transcripts(
+    folder: Path, annotations: Annotations, sample_rate: int, max_duration_s: float
+) -> PreparedCorpus:
+    """Keep every usable row with no sample of sound; its meta says that it has no sound.
+
+    Args:
+        folder: Where prepared corpora are kept.
+        annotations: The rows; their clips are not looked for.
+        sample_rate: What the rows' zero samples would be at, in Hz.
+        max_duration_s: Where sound would have been cut.
+
+    Raises:
+        InputError: If the folder cannot be written to.
+    """
+    target = folder / f"{annotations.corpus}-{content_digest(annotations)}-transcripts"
+    meta = {
+        "corpus": annotations.corpus,
+        "annotations_digest": annotations.digest(),
+        "split_origin": annotations.split_origin,
+        "num_repaired": dict(annotations.num_repaired),
+        "has_sound": False,
+        "denoiser": None,
+        "denoiser_version": None,
+        "sample_rate": sample_rate,
+        "max_duration_s": max_duration_s,
+    }
+    try:
+        with FileLock(Path(f"{target}.lock")):
+            if not (target / prepared.MANIFEST_FILE).is_file():
+                target.mkdir(exist_ok=True)
+                text = json.dumps(meta, indent=2)
+                (target / prepared.META_FILE).write_text(text, encoding="utf-8")
+                records = {u.key: _silent_record(u.key) for u in annotations.utterances}
+                write_manifest(target, annotations, records, max_duration_s)
+    except OSError as error:
+        raise InputError(
+            f"{target}: could not write the prepared corpus ({error}); make room or name another "
+            "folder with preparer.folder=DIR"
+        ) from error
+    return open_prepared(target)
+
+
+def _silent_record(key: str) -> Record:
+    return Record(
+        key=key,
+        status="kept",
+        reason="",
+        detail="",
+        audio_file="",
+        offset=0,
+        num_samples=0,
+        crc32=0,
+        source="",
+        source_bytes=MISSING,
+        source_modified_s=0,
+        source_rate=0,
+        source_duration_s=0.0,
+        channel_layout="",
+    )
