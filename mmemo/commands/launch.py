@@ -115,8 +115,6 @@ def quiet_warnings() -> None:
         r"Checkpoint directory .* exists and is not empty",
         # Ours gives every utterance once.
         r"You are using a custom batch sampler",
-        # Whether a parameter is used can depend on the step: layer drop, modality dropout.
-        r"find_unused_parameters=True was specified",
     ):
         warnings.filterwarnings("ignore", message=message)
 

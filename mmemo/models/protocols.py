@@ -63,7 +63,7 @@ class AudioEncoder(AudioFrontend, Protocol):
         ...
 
     def pooled_layers(self, audio: AudioInput) -> Tensor:
-        """Pooled features of each of N layers that are heard: (B, N, D_out)."""
+        """Pooled features of each of N layers that are heard: (B, N, D_out); if it is frozen."""
         ...
 
     def from_pooled_layers(self, pooled: Tensor) -> Tensor:

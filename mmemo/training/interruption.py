@@ -183,7 +183,7 @@ class Interruption(callbacks.Callback):
     def _save(self, trainer: lightning.Trainer, num_batches: int) -> None:
         self._num_batches = num_batches
         try:
-            trainer.save_checkpoint(self.path)
+            trainer.save_checkpoint(self.path, weights_only=False)
         finally:
             self._num_batches = None
         self._saved_at_s = time.monotonic()

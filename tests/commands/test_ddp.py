@@ -146,9 +146,12 @@ def test_slurms_processes_learn_that_the_first_has_failed(monkeypatch: pytest.Mo
     asked: Any = SimpleNamespace(num_devices=3, num_nodes=2)
     with ThreadPoolExecutor() as others:
         told = others.submit(announced_run)
-        with pytest.raises(InputError, match="expected the 2 .* got 3 on each of 2 machines"):
-            with SlurmProcesses(Path("/run")) as processes:
-                processes.check(asked)
+        message = "expected the 2 .* got 3 on each of 2 machines"
+        with (
+            pytest.raises(InputError, match=message),
+            SlurmProcesses(Path("/run")) as processes,
+        ):
+            processes.check(asked)
         assert told.result(timeout=30) is None
 
 
