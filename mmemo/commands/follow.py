@@ -14,8 +14,8 @@ from pathlib import Path
 from mmemo.commands.launch import input_error, quiet_warnings
 from mmemo.commands.train import follow
 from mmemo.evaluation.runs import RunFolder
-from mmemo.training.interruption import Stopped, stopped_at_once
 from mmemo.training.processes import end_with_parent
+from mmemo.training.stop_signals import Stopped, stopped_at_once
 
 PATIENCE_S = 3.0
 """How long a failing process waits to be ended by the first, before it says why it failed."""

@@ -96,9 +96,8 @@ def _join_slurms_first(overrides: list[str]) -> None:
         from mmemo.commands.follow import train_along
 
         run = announced_run()
-        if run is None:
-            sys.exit(1)
-        train_along(run)
+        if run is not None:
+            train_along(run)
         sys.exit(0)
 
 

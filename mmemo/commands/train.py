@@ -43,10 +43,10 @@ from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
-from mmemo.training.interruption import stopped_at_once
 from mmemo.training.module import EmotionModule
 from mmemo.training.processes import LocalProcesses
 from mmemo.training.slurm_processes import SlurmProcesses, slurm_rank
+from mmemo.training.stop_signals import stopped_at_once
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 

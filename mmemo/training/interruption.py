@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,62 +17,10 @@ from torch import Tensor, distributed
 from torchmetrics import Metric, MetricCollection
 
 from mmemo.errors import InputError
+from mmemo.training.stop_signals import Stopped, stop_signals, stopped_at_once
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 STATE = "mid_epoch"
 """Where a checkpoint that was written inside an epoch keeps what Lightning does not."""
-
-Handler = Callable[[int, FrameType | None], None]
-
-
-class Stopped(SystemExit):
-    """A signal ended the process; its exit status is 128 and the signal's number.
-
-    Args:
-        signum: The signal.
-        place: Where training stood, for the message.
-    """
-
-    def __init__(self, signum: int, place: str = "") -> None:
-        super().__init__(128 + signum)
-        self.message = " ".join(filter(None, (signal.Signals(signum).name, place)))
-
-    def __str__(self) -> str:
-        """The signal's name and where training stood."""
-        return self.message
-
-
-@contextmanager
-def stop_signals(act: Handler) -> Iterator[None]:
-    """Let ``act`` answer SIGINT, SIGTERM and SIGUSR1, in this process and not in its children.
-
-    A loader's workers get the terminal's Ctrl-C too and have to live until the step is done.
-    """
-    pid = os.getpid()
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        if os.getpid() == pid:
-            act(signum, frame)
-
-    # Only the main thread may set handlers; elsewhere whoever set them answers.
-    is_main = threading.current_thread() is threading.main_thread()
-    former = {number: signal.signal(number, handle) for number in STOP_SIGNALS if is_main}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def stopped_at_once() -> Iterator[None]:
-    """Turn a stop signal into ``Stopped``: no traceback, and everything is cleaned up."""
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise Stopped(signum)
-
-    with stop_signals(stop):
-        yield
 
 
 class Interruption(callbacks.Callback):
@@ -158,6 +103,18 @@ class Interruption(callbacks.Callback):
     ) -> None:
         """Stop before evaluation where the signal came in the last epoch."""
         self._stop(trainer, self._agreed(trainer)[0])
+        self._handlers.close()
+
+    def on_predict_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Stop at once while predicting; Lightning would first call the other processes."""
+        self._handlers.enter_context(stopped_at_once())
+
+    def on_predict_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Leave the signals as they were."""
         self._handlers.close()
 
     def on_exception(

@@ -76,7 +76,10 @@ class SlurmProcesses:
 
 
 def announced_run() -> Path | None:
-    """Wait for the first process; the run folder, or None where it has given up."""
+    """Wait for the first process; the run folder, or None where there is nothing to train.
+
+    It may have failed, and tells why itself, or only had to evaluate.
+    """
     try:
         path = _store(is_first=False).get(RUN_KEY).decode()
     except (distributed.DistNetworkError, distributed.DistStoreError):

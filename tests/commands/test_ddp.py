@@ -19,8 +19,7 @@ from mmemo.evaluation.runs import RunFolder
 from mmemo.training.slurm_processes import SlurmProcesses, announced_run
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import FailureAt, SignalAt, befalls
-from tests.commands.test_interruption import LAST, assert_same_run, position
-from tests.commands.test_train import weights
+from tests.commands.test_interruption import assert_same_run, position
 
 NO_DROPOUT = ["classifier.dropout=0", "audio_encoder.dropout=0", "text_encoder.dropout=0"]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -137,7 +136,8 @@ def test_processes_that_slurm_starts_train_one_run(
     cli("train", *steps, "data.batch_size=8", "name=one")
     run = only_run(tmp_path, "slurm")
     assert_equal_run(run, only_run(tmp_path, "one"))
-    assert weights(run, LAST)
+    cli("evaluate", f"run={run.path}")
+    assert_equal_run(run, only_run(tmp_path, "one"))
 
 
 def test_slurms_processes_learn_that_the_first_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:

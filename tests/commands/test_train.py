@@ -186,7 +186,7 @@ def test_pretrained_encoders_end_to_end(
             "~labels.colours +labels.colours={{fear:a,disgust:b}}",
             "found none of fear, disgust (emotion there: anger, joy",
         ),
-        ("trainer.num_nodes=2", "trainer.num_nodes: expected 1 where Slurm does not start"),
+        ("trainer=slurm", "trainer.num_nodes: expected 1 where Slurm does not start"),
     ],
 )
 def test_a_fault_shows_before_any_clip_is_decoded(

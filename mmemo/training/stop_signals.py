@@ -1,0 +1,64 @@
+"""The signals that ask a run to stop, and what a process that obeys ends with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Stopped(SystemExit):
+    """A signal ended the process; its exit status is 128 and the signal's number.
+
+    Args:
+        signum: The signal.
+        place: Where training stood, for the message.
+    """
+
+    def __init__(self, signum: int, place: str = "") -> None:
+        super().__init__(128 + signum)
+        self.message = " ".join(filter(None, (signal.Signals(signum).name, place)))
+
+    def __str__(self) -> str:
+        """The signal's name and where training stood."""
+        return self.message
+
+
+@contextmanager
+def stop_signals(act: Handler) -> Iterator[None]:
+    """Let ``act`` answer SIGINT, SIGTERM and SIGUSR1, in this process and not in its children.
+
+    A loader's workers get the terminal's Ctrl-C too and have to live until the step is done.
+    """
+    pid = os.getpid()
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        if os.getpid() == pid:
+            act(signum, frame)
+
+    # Only the main thread may set handlers; elsewhere whoever set them answers.
+    is_main = threading.current_thread() is threading.main_thread()
+    former = {number: signal.signal(number, handle) for number in STOP_SIGNALS if is_main}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[None]:
+    """Turn a stop signal into ``Stopped``: no traceback, and everything is cleaned up."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise Stopped(signum)
+
+    with stop_signals(stop):
+        yield
