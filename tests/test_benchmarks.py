@@ -17,3 +17,21 @@ def test_preparing_is_measured_from_stages_to_a_second_run(tmp_path: Path) -> No
         assert any(line.startswith(name) for line in lines), name
     assert "nothing to do: " in lines[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_training_is_measured_against_the_recipe_and_the_unpadded_reference(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, str(BENCHMARKS / "training.py"), "--small", "--no-memory"]
+    done = subprocess.run(
+        [*command, "--steps", "2"], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    title, _, *rows = done.stdout.splitlines()
+    assert title == "2 steps of 8 utterances, one thread"
+    table = {row[:14].strip(): [float(value) for value in row[14:].split()] for row in rows}
+    assert table["recipe"][1] == 1.0
+    assert table["float32"][2] < 1e-4, "the loss is that of every utterance alone"
+    assert table["bfloat16"][2] < 2e-2
+    assert table["cached"][1] > table["float32"][1]
+    assert list(tmp_path.iterdir()) == []
