@@ -3,7 +3,7 @@
     python benchmarks/training.py
 
 Base-size models with random weights (WavLM-base and RoBERTa-base) and no dropout take the same
-training steps on the same batches of eight utterances in several ways, in turns:
+training steps on the same batches of eight utterances in several ways:
 
 - reference: every utterance alone, without padding, in float32; what the others are compared with;
 - recipe: as in the paper: 8 s and 64 tokens, transformers' own attention, unfused AdamW, float32;
@@ -13,7 +13,8 @@ training steps on the same batches of eight utterances in several ways, in turns
 
 Lengths are MELD's own, cut at 8 s (``--facts`` names a list of real ones, else the recorded
 distribution); the batches are drawn evenly from all lengths. Time is CPU time on one thread,
-which is steady on a shared machine. Memory is that of a process that takes two steps on the batch
+which is steady on a shared machine; two ways at a time take turns, because more models and their
+optimizers do not fit into the memory of a small machine. Memory is that of a process that takes two steps on the batch
 of middle length, and on the longest: all of it, weights and optimizer included.
 """
 
@@ -45,6 +46,7 @@ BUCKET_UTTERANCES = 100 * BATCH_SIZE
 # MELD's transcripts have 40.8 characters and its clips 3.03 s in the mean; RoBERTa's tokens have
 # about 4 characters, and two more are special.
 TOKENS_PER_S, SPECIAL_TOKENS = 13.4 / 4, 2
+IN_TURNS = (("reference",), ("recipe", "float32"), ("bfloat16", "front frozen"), ("cached",))
 VARIANTS = ("recipe", "float32", "bfloat16", "front frozen", "cached")
 REAL_LENGTHS: dict[str, list[str]] = {
     "reference": [],
@@ -71,15 +73,22 @@ NARROW = f"conv_dim:[{','.join(['16'] * 7)}]"
 
 
 @dataclass
+class Result:
+    """What was measured of one way to train: loss and CPU seconds of each step."""
+
+    losses: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+
+
+@dataclass
 class Trainee:
-    """One way to train: a model, its optimizer, and what it has measured."""
+    """One way to train: a model and its optimizer; ``kept`` are features of frozen encoders."""
 
     name: str
     module: EmotionModule
     optimizer: torch.optim.Optimizer
     kept: dict[str, Tensor] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
-    cpu_s: list[float] = field(default_factory=list)
+    result: Result = field(default_factory=Result)
 
 
 def build(name: str, small: bool) -> Trainee:
@@ -185,8 +194,22 @@ def step(trainee: Trainee, examples: list[Example]) -> None:
     )
     trainee.optimizer.step()
     trainee.optimizer.zero_grad()
-    trainee.cpu_s.append(time.process_time() - start)
-    trainee.losses.append(total)
+    trainee.result.cpu_s.append(time.process_time() - start)
+    trainee.result.losses.append(total)
+
+
+def take_turns(
+    names: tuple[str, ...], batches: list[list[Example]], small: bool
+) -> dict[str, Result]:
+    """Train in some of the ways, step by step in turns."""
+    trainees = [build(name, small) for name in names]
+    for trainee in trainees:
+        if trainee.name == "cached":
+            keep_features(trainee, batches)
+    for examples in batches:
+        for trainee in trainees:
+            step(trainee, examples)
+    return {trainee.name: trainee.result for trainee in trainees}
 
 
 def peak_memory_gib(name: str, place: int, small: bool, facts: Path | None) -> float:
@@ -223,14 +246,13 @@ def main() -> None:
     if options.memory:
         measure_memory(options.memory, options.place, options.small, options.facts)
         return
-    trainees = {name: build(name, options.small) for name in ("reference", *VARIANTS)}
     batches = draw_batches(options.steps, options.facts)
-    keep_features(trainees["cached"], batches)
-    for examples in batches:
-        for trainee in trainees.values():
-            step(trainee, examples)
-    print_table(trainees, len(batches))
-    del trainees
+    results = {
+        name: result
+        for names in IN_TURNS
+        for name, result in take_turns(names, batches, options.small).items()
+    }
+    print_table(results, len(batches))
     if options.no_memory:
         return
     print("\npeak memory of a process, GiB: batch of middle length, longest batch")
@@ -242,17 +264,17 @@ def main() -> None:
         print(f"{name:14} {peaks[0]:5.2f} {peaks[1]:5.2f}")
 
 
-def print_table(trainees: dict[str, Trainee], num_steps: int) -> None:
+def print_table(results: dict[str, Result], num_steps: int) -> None:
     """Samples for each CPU second, ratio to the recipe, and loss against the reference."""
     print(f"{num_steps} steps of {BATCH_SIZE} utterances, one thread")
     print(f"{'':14} samples/CPU s  x recipe  largest difference of the loss to the reference")
-    reference = np.array(trainees["reference"].losses)
-    recipe_s = sum(trainees["recipe"].cpu_s)
-    for name, trainee in trainees.items():
-        cpu_s = sum(trainee.cpu_s)
+    reference = np.array(results["reference"].losses)
+    recipe_s = sum(results["recipe"].cpu_s)
+    for name, result in results.items():
+        cpu_s = sum(result.cpu_s)
         rate = num_steps * BATCH_SIZE / cpu_s
-        gap = np.abs(np.array(trainee.losses) - reference).max()
-        print(f"{name:14} {rate:13.2f} {recipe_s / cpu_s:9.1f}  {gap:.1e}")
+        gap = np.abs(np.array(result.losses) - reference).max()
+        print(f"{name:14} {rate:13.2f} {recipe_s / cpu_s:9.1f}  {gap:.1e}", flush=True)
 
 
 if __name__ == "__main__":
