@@ -14,8 +14,9 @@ training steps on the same batches of eight utterances in several ways:
 Lengths are MELD's own, cut at 8 s (``--facts`` names a list of real ones, else the recorded
 distribution); the batches are drawn evenly from all lengths. Time is CPU time on one thread,
 which is steady on a shared machine; two ways at a time take turns, because more models and their
-optimizers do not fit into the memory of a small machine. Memory is that of a process that takes two steps on the batch
-of middle length, and on the longest: all of it, weights and optimizer included.
+optimizers do not fit into the memory of a small machine. Memory is that of a process that takes
+two steps on the batch of middle length, and on the longest: all of it, weights and optimizer
+included.
 """
 
 from __future__ import annotations
