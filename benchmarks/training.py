@@ -262,7 +262,7 @@ def main() -> None:
             peak_memory_gib(name, place, options.small, options.facts)
             for place in (NUM_PLACES // 2, NUM_PLACES - 1)
         ]
-        print(f"{name:14} {peaks[0]:5.2f} {peaks[1]:5.2f}")
+        print(f"{name:14} {peaks[0]:5.2f} {peaks[1]:5.2f}", flush=True)
 
 
 def print_table(results: dict[str, Result], num_steps: int) -> None:
