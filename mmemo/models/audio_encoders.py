@@ -92,7 +92,9 @@ class PretrainedAudioEncoder(nn.Module):
             model.gradient_checkpointing_enable({"use_reentrant": False})
         self.frozen = set_trainable(model, trainable, OPTION, lora_rank)
         self.all_layers = layers == "weighted"
-        num_layers = len(transformer_layers(model)) + 1 if self.all_layers else 1
+        num_layers = (
+            len(transformer_layers(model, f"{OPTION}.layers")) + 1 if self.all_layers else 1
+        )
         if self.all_layers and hasattr(model, "encoder") and hasattr(model.encoder, "upsample"):
             # SEW's layers are heard before it.
             model.encoder.upsample.requires_grad_(False)
@@ -103,6 +105,12 @@ class PretrainedAudioEncoder(nn.Module):
         self.sample_rate = sample_rate
         self.min_samples = self.backbone.min_samples
         self.fixed_samples = self.backbone.fixed_samples
+
+    @property
+    def model(self) -> nn.Module:
+        """Transformers' model, without what the encoder adds around it."""
+        model: nn.Module = self.backbone.model
+        return model
 
     def train(self, mode: bool = True) -> PretrainedAudioEncoder:
         """Switch dropout and masking, which a frozen model never has."""

@@ -9,6 +9,9 @@ from torch import nn
 
 from mmemo.errors import InputError
 
+STACK_NAMES = ("layer", "layers")
+"""What transformers and torch call the list of a model's transformer layers."""
+
 CHOICES = "all, none, no_feature_encoder, top_N or lora"
 
 
@@ -42,18 +45,33 @@ def set_trainable(model: Any, trainable: str, option: str, lora_rank: int) -> bo
     return False
 
 
-def transformer_layers(model: nn.Module) -> nn.ModuleList:
-    """The transformer's layers, bottom first: the longest list of like modules."""
-    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m)]
-    alike = [m for m in lists if len({type(layer) for layer in m}) == 1]
-    attending = [m for m in alike if any("attention" in n.lower() for n in _class_names(m[0]))]
-    if not attending:
-        raise InputError(f"expected a transformer, found no layers in {type(model).__name__}")
-    return max(attending, key=len)
+def transformer_layers(model: nn.Module, option: str) -> nn.ModuleList:
+    """A model's layers, bottom first: of the lists of that name, the largest with attention.
+
+    Args:
+        model: Any model.
+        option: The setting that needs them, for the message.
+
+    Raises:
+        InputError: If it has no list of layers.
+    """
+    stacks = [
+        module
+        for path, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and path.rpartition(".")[2] in STACK_NAMES
+    ]
+    if not stacks:
+        raise InputError(
+            f"{option}: expected a model with a list of layers, found none in "
+            f"{type(model).__name__}; choose another value"
+        )
+    return max(
+        stacks, key=lambda stack: (_attends(stack), sum(p.numel() for p in stack.parameters()))
+    )
 
 
-def _class_names(layer: nn.Module) -> list[str]:
-    return [type(module).__name__ for module in layer.modules()]
+def _attends(stack: nn.ModuleList) -> bool:
+    return any("attention" in type(module).__name__.lower() for module in stack.modules())
 
 
 def _convolutions(model: nn.Module, option: str) -> nn.Module:
@@ -67,7 +85,7 @@ def _convolutions(model: nn.Module, option: str) -> nn.Module:
 
 
 def _train_top(model: nn.Module, num_layers: int, option: str) -> None:
-    layers = transformer_layers(model)
+    layers = transformer_layers(model, f"{option}.trainable")
     if not 0 < num_layers <= len(layers):
         raise InputError(
             f"{option}.trainable: expected top_1 to top_{len(layers)} of {type(model).__name__}, "

@@ -9,10 +9,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mmemo.errors import InputError
+from mmemo.models.trainable import transformer_layers
 
 ENCODERS = ("audio_encoder", "text_encoder")
-STACK_NAMES = ("layer", "layers")
-"""What transformers and torch call the list of a model's transformer layers."""
 
 
 def build_optimizer(
@@ -86,7 +85,7 @@ def _encoder_places(
     if not by_layer:
         yield from ((id(p), (name, 0)) for p in model.parameters())
         return
-    layers = _layers(name, model)
+    layers = transformer_layers(model, f"module.layer_decay ({name})")
     in_layers = {id(p): index for index, layer in enumerate(layers) for p in layer.parameters()}
     embedded = {
         id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
@@ -101,24 +100,3 @@ def _encoder_places(
             yield id(parameter), (f"{name}.below_layers", len(layers))
         else:
             yield id(parameter), (f"{name}.above_layers", 0)
-
-
-def _layers(name: str, model: nn.Module) -> nn.ModuleList:
-    """The model's transformer layers: of the lists of that name, the largest with attention."""
-    stacks = [
-        module
-        for path, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and path.rpartition(".")[2] in STACK_NAMES
-    ]
-    if not stacks:
-        raise InputError(
-            f"module.layer_decay: expected a list of layers in {name}, found none in "
-            f"{type(model).__name__}; set module.layer_decay=1"
-        )
-    return max(
-        stacks, key=lambda stack: (_attends(stack), sum(p.numel() for p in stack.parameters()))
-    )
-
-
-def _attends(stack: nn.ModuleList) -> bool:
-    return any("attention" in type(module).__name__.lower() for module in stack.modules())

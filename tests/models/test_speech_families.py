@@ -1,6 +1,7 @@
 """Every family of speech models, from tiny random checkpoints, by the path that a user takes."""
 
 import math
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from mmemo.errors import InputError
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.layer_weights import SHARPNESS, LayerWeights
 from mmemo.models.trainable import transformer_layers
+from mmemo.training.parameter_groups import build_optimizer
 from tests.conftest import TINY_SPEECH
 from tests.test_configs import composed
 
@@ -253,7 +255,7 @@ def test_gradient_checkpointing_computes_twice_the_same(
             name, checkpoints, *options, f"gradient_checkpointing={checkpointing}"
         ).train()
         calls: list[int] = []
-        layer = transformer_layers(encoder.backbone.model)[0]
+        layer = transformer_layers(encoder.backbone.model, "test")[0]
         part = next(m for n, m in layer.named_modules() if n.endswith("v_proj"))
         part.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         encoder(collate(encoder, LENGTHS)).pooled.square().sum().backward()
@@ -358,3 +360,13 @@ def test_layers_are_weighed_by_a_softmax() -> None:
     # 3/4 of the first and 1/4 of the second.
     torch.testing.assert_close(weights(layers), torch.tensor([[2.0, 2.5]]))
     assert list(LayerWeights(1).parameters()) == []
+
+
+def test_a_weighting_learns_at_the_rate_of_the_head(checkpoints: dict[str, Path]) -> None:
+    encoder = build("hubert", checkpoints, "layers=weighted", "layerdrop=0")
+    classifier = torch.nn.Module()
+    classifier.audio_encoder, classifier.text_encoder = encoder, None
+    optimizer = build_optimizer(partial(torch.optim.AdamW, lr=0.1), classifier, 0.001)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates[id(encoder.layer_weights.logits)] == 0.1
+    assert {rates[id(p)] for p in encoder.model.parameters() if p.requires_grad} == {0.001}

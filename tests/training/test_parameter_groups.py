@@ -147,7 +147,9 @@ def test_biases_and_norms_are_not_decayed() -> None:
 
 def test_what_cannot_be_is_an_error() -> None:
     classifier = Classifier(Encoder(nn.Linear(3, 3)), None)
-    with pytest.raises(InputError, match="expected a list of layers in audio_encoder"):
+    with pytest.raises(
+        InputError, match=r"layer_decay \(audio_encoder\): expected a model with a list of layers"
+    ):
         build_optimizer(ADAMW, classifier, layer_decay=0.9)
     with pytest.raises(InputError, match=r"layer_decay: expected more than 0 and at most 1, got 2"):
         build_optimizer(ADAMW, classifier, layer_decay=2)
