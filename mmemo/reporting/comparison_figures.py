@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from mmemo.corpora.leaks import LEAKY
 from mmemo.reporting.comparison_contrasts import GAIN_NAMES
-from mmemo.reporting.comparison_numbers import metric_name, p_value, percent, plain
+from mmemo.reporting.comparison_numbers import metric_name, p_value, percent, plain, score
 from mmemo.reporting.svg_axes import (
     AXIS_HEIGHT,
     MARKERS,
@@ -18,7 +18,6 @@ from mmemo.reporting.svg_axes import (
     line,
     marker,
     picture,
-    shortened,
     text,
 )
 from mmemo.reporting.svg_rows import NAME_WIDTH, ROW_HEIGHT, Row, Series, rows_figure
@@ -72,9 +71,10 @@ def difference_forest(document: dict[str, Any], table: dict[str, Any]) -> Markup
     shown = table["differences"][:MAX_DIFFERENCES]
     if not shown:
         return None
+    ranks = {group["name"]: rank for rank, group in enumerate(table["groups"], 1)}
     rows = [
         Row(
-            pair["a"] if pair["b"] == table["baseline"] else f"{pair['a']} − {pair['b']}",
+            _pair_name(pair["a"], pair["b"], ranks),
             [Series(pair["difference"], COLOURS[0], "square", (), pair["interval"])],
             f"p {p_value(pair['bootstrap_p'])} (Holm {p_value(pair['holm']['bootstrap_p'])})",
         )
@@ -87,11 +87,18 @@ def difference_forest(document: dict[str, Any], table: dict[str, Any]) -> Markup
     return rows_figure(rows, name, label, leaky_mark(table), has_zero=True)
 
 
+def _pair_name(a: str, b: str, ranks: dict[str, int]) -> str:
+    """The ranks first: long names are cut, and the ranks stand beside them in the results."""
+    return f"{ranks[a]} − {ranks[b]}  {a} − {b}"
+
+
 def gain_figures(table: dict[str, Any]) -> list[Markup]:
     """Gain of the fused model over each unimodal one, a figure for each breakdown."""
     gain = table["modality_gain"]
     figures = []
     for kind, lines in (gain["by"] if gain else {}).items():
+        if not lines:
+            continue
         rows = []
         for entry in lines:
             series = [
@@ -108,7 +115,7 @@ def gain_figures(table: dict[str, Any]) -> list[Markup]:
         label = f"Gain of the fused model over audio alone and over text alone, by {name}"
         axis = f"{measure} by {name} (blue circles: over audio, orange squares: over text)"
         figures.append(rows_figure(rows, axis, label, leaky_mark(table), has_zero=True))
-    return [figure for figure in figures if figure]
+    return figures
 
 
 def agreement_figure(table: dict[str, Any]) -> Markup | None:
@@ -119,22 +126,25 @@ def agreement_figure(table: dict[str, Any]) -> Markup | None:
     axes = Axes((NAME_WIDTH, 24, WIDTH - NAME_WIDTH - 20, 3 * ROW_HEIGHT), (0, 1), (0, 1))
     parts = axes.x_axis("share of the test utterances")
     left = 0.0
-    for name, words, colour in (
-        ("both_right", "both right", BOTH_COLOUR),
-        ("only_audio_right", "only audio", AUDIO_COLOUR),
-        ("only_text_right", "only text", TEXT_COLOUR),
-        ("neither_right", "neither", NEITHER_COLOUR),
+    for index, (name, words, colour) in enumerate(
+        (
+            ("both_right", "both right", BOTH_COLOUR),
+            ("only_audio_right", "only audio", AUDIO_COLOUR),
+            ("only_text_right", "only text", TEXT_COLOUR),
+            ("neither_right", "neither", NEITHER_COLOUR),
+        )
     ):
         share = gain["agreement"][name]
         parts.append(_bar(axes, 0, left, share, colour))
-        width = axes.width * share
-        parts.append(text(axes.x(left) + 2, 19, shortened(words, width), "tick", words))
+        place = axes.left + index * axes.width / 4
+        parts.append(marker(place + 6, 11, "square", colour, 5))
+        parts.append(text(place + 16, 15, f"{words} {score(share)}", "tick"))
         left += share
     names = ["audio alone, text alone"]
     for name, words in (("oracle", "right by either (oracle)"), ("fused", "the fused model")):
         if gain[name]:
             parts.append(_bar(axes, len(names), 0, gain[name]["accuracy"], "#777"))
-            names.append(f"{words}: {gain[name]['accuracy']:.3f}")
+            names.append(f"{words}: {score(gain[name]['accuracy'])}")
     for index, words in enumerate(names):
         parts.append(text(NAME_WIDTH - 10, axes.top + (index + 0.65) * ROW_HEIGHT, words, "end"))
     label = "Which of the unimodal models is right, and the accuracy of an oracle and the fused one"

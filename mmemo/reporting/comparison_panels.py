@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from mmemo.reporting.comparison_figures import group_style, leaky_mark, shown_groups
 from mmemo.reporting.comparison_numbers import metric_name
-from mmemo.reporting.svg_axes import WIDTH, Axes, limits, line, marker, picture, shortened, text
+from mmemo.reporting.svg_axes import WIDTH, Axes, limits, line, marker, name_text, picture, text
 
 MAX_POINTS = 200
 DARK_PERCENT = 55
@@ -174,15 +174,15 @@ def _panels(
 ) -> Markup:
     """The panels of all shown groups, in rows; the axes are the same in all of them."""
     groups = shown_groups(table)
-    column, row = axes.width + 48, axes.height + 66
+    column, row = axes.width + 48, axes.height + 80
     num_columns = min(len(groups), int((WIDTH + 10) // column))
     parts = [Markup("<defs>{}</defs>").format(shared)] if shared else []
     frame = Markup("").join([*axes.x_axis(x_name, 4, x_name == "epoch"), *axes.y_axis()])
     for index, group in enumerate(groups):
         name = f"{index + 1}  {group['name']}"
-        heading = text(0, -7, shortened(name, axes.width), "strong", name)
+        heading = name_text(0, -16, name, axes.width, "strong")
         inside = Markup("").join([heading, frame, *draw(index, group)])
-        left, top = 38 + column * (index % num_columns), 20 + row * (index // num_columns)
+        left, top = 38 + column * (index % num_columns), 32 + row * (index // num_columns)
         parts.append(
             Markup('<g transform="translate({:.0f} {:.0f})">{}</g>').format(left, top, inside)
         )

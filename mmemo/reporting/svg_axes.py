@@ -7,13 +7,14 @@ of a comparison is to take less than five.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
 WIDTH = 940.0
 AXIS_HEIGHT = 38.0
-CHARACTER_WIDTH = 6.3
+CHARACTER_WIDTH = 6.6
 MARKERS = ("circle", "square", "triangle", "diamond")
 
 
@@ -40,12 +41,6 @@ def limits(values: Iterable[float | None], around: float = 0.06) -> tuple[float,
     return low - room, high + room
 
 
-def shortened(text: str, width: float) -> str:
-    """The text, cut to about so many pixels."""
-    most = max(4, int(width / CHARACTER_WIDTH))
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 def text(x: float, y: float, content: str, style: str = "", full: str | None = None) -> Markup:
     """Text at a place; its classes are those of the page's style.
 
@@ -54,11 +49,31 @@ def text(x: float, y: float, content: str, style: str = "", full: str | None = N
         y: Pixels from the top, of the base line.
         content: What is shown; escaped.
         style: Classes: ``end``, ``middle``, ``muted``, ``strong``.
-        full: What is shown where the pointer rests, for a text that was cut.
+        full: What is shown where the pointer rests, if it is more.
     """
     title = Markup("<title>{}</title>").format(full) if full and full != content else ""
     return Markup('<text x="{:.1f}" y="{:.1f}" class="{}">{}{}</text>').format(
         x, y, style, content, title
+    )
+
+
+def name_text(x: float, y: float, name: str, width: float, style: str = "") -> Markup:
+    """A name in at most two lines around a height; one that is cut is whole under the pointer.
+
+    Args:
+        x: Pixels from the left.
+        y: Pixels from the top, of the middle.
+        name: What is shown; it breaks between words.
+        width: Pixels that it has.
+        style: Classes, as for ``text``.
+    """
+    num_characters = max(8, int(width / CHARACTER_WIDTH))
+    lines = textwrap.wrap(
+        name, num_characters, max_lines=2, placeholder=" …", break_on_hyphens=False
+    ) or [""]
+    first = y + 4 - 6.5 * (len(lines) - 1)
+    return Markup("").join(
+        text(x, first + 13 * index, line, style, name) for index, line in enumerate(lines)
     )
 
 
@@ -99,10 +114,11 @@ def picture(
         parts: What is drawn, the last on top.
         mark: Warning across the figure; empty for none.
     """
-    x, y = width / 2, height / 2
-    warning = Markup('<text x="{0:.0f}" y="{1:.0f}" class="mark" {2}>{3}</text>').format(
-        x, y, Markup('transform="rotate(-15 {:.0f} {:.0f})"').format(x, y), mark
-    )
+    x, y, size = width / 2, height / 2, min(56.0, 0.4 * height)
+    warning = Markup(
+        '<text x="{0:.0f}" y="{1:.0f}" transform="rotate(-12 {0:.0f} {1:.0f})" class="mark" '
+        'font-size="{2:.0f}">{3}</text>'
+    ).format(x, y + size / 3, size, mark)
     return Markup(
         '<svg viewBox="0 0 {0:.0f} {1:.0f}" width="{0:.0f}" role="img" aria-label="{2}">'
         "{3}{4}</svg>"
@@ -153,14 +169,20 @@ class Axes:
         values = ticks(*self.x_limits, num)
         values = [value for value in values if not is_whole or value == int(value)]
         parts = [line(self.x(v), self.top, self.x(v), self.bottom, "grid") for v in values]
-        parts += [text(self.x(v), self.bottom + 14, f"{v:g}", "middle tick") for v in values]
+        parts += [
+            text(self.x(v), self.bottom + 14, f"{v:g}".replace("-", "−"), "middle tick")
+            for v in values
+        ]
         return [*parts, text(self.left + self.width / 2, self.bottom + 29, name, "middle tick")]
 
     def y_axis(self, num: int = 4) -> list[Markup]:
         """Grid and numbers of the vertical scale."""
         values = ticks(*self.y_limits, num)
         parts = [line(self.left, self.y(v), self.right, self.y(v), "grid") for v in values]
-        parts += [text(self.left - 5, self.y(v) + 3.5, f"{v:g}", "end tick") for v in values]
+        parts += [
+            text(self.left - 5, self.y(v) + 3.5, f"{v:g}".replace("-", "−"), "end tick")
+            for v in values
+        ]
         return parts
 
     def curve(

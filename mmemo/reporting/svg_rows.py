@@ -14,14 +14,14 @@ from mmemo.reporting.svg_axes import (
     limits,
     line,
     marker,
+    name_text,
     picture,
-    shortened,
     text,
 )
 
 NAME_WIDTH = 300.0
 REMARK_WIDTH = 130.0
-ROW_HEIGHT = 26.0
+ROW_HEIGHT = 30.0
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,7 @@ def rows_figure(
         parts.append(line(axes.x(0), axes.top, axes.x(0), axes.bottom, "zero"))
     for index, row in enumerate(rows):
         middle = axes.top + (index + 0.5) * ROW_HEIGHT
-        name = shortened(row.name, NAME_WIDTH - 14)
-        parts.append(text(NAME_WIDTH - 10, middle + 4, name, "end", row.name))
+        parts.append(name_text(NAME_WIDTH - 10, middle, row.name, NAME_WIDTH - 14, "end"))
         for place, series in enumerate(row.series):
             y = middle + 8 * (place - (len(row.series) - 1) / 2)
             parts += _series_marks(axes, series, y)

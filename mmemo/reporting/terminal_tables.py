@@ -10,7 +10,7 @@ from rich.text import Text
 from mmemo.reporting.text_table import TextTable
 
 NUM_COLUMNS = 120
-MIN_NAME_WIDTH = 12
+MIN_NAME_WIDTH = 20
 COLUMN_GAP = 2
 
 
