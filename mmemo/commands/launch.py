@@ -55,6 +55,8 @@ def launch(command: str, overrides: list[str]) -> None:
     overrides.sort(key=lambda argument: argument not in ("-m", "--multirun"))
     folder, name = config_dir(), command
     try:
+        if command == "compare":
+            overrides = _named_folders(overrides)
         if command == "train":
             _join_slurms_first(overrides)
             folder, name, overrides = _resumed(folder, name, overrides)
@@ -76,6 +78,15 @@ def launch(command: str, overrides: list[str]) -> None:
             _fail(problem)
 
     run()
+
+
+def _named_folders(arguments: list[str]) -> list[str]:
+    """Folders that were given without a name, as one setting."""
+    is_folder = [not a.startswith("-") and ("=" not in a or Path(a).is_dir()) for a in arguments]
+    folders = [a for a, found in zip(arguments, is_folder, strict=True) if found]
+    others = [a for a, found in zip(arguments, is_folder, strict=True) if not found]
+    quoted = [f"'{Path(folder).expanduser().absolute()}'" for folder in folders]
+    return [*others, f"folders=[{','.join(quoted)}]"] if folders else others
 
 
 def _join_slurms_first(overrides: list[str]) -> None:
