@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 
 from mmemo import __version__
 from mmemo.errors import InputError
+
+
+LOCK_PATIENCE_S = 1.0
+"""Longer than another process needs to look whether the folder is held."""
+
+
+class RunHeld(InputError):
+    """Another process works in the run folder."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class RunFolder:
             that modality withheld; None for the run's own.
     """
 
+    INFO_NAME: ClassVar[str] = "run.json"
+
     path: Path
     missing: str | None = None
 
@@ -43,12 +56,17 @@ class RunFolder:
     @property
     def info_file(self) -> Path:
         """What happened: status, times, versions, the chosen checkpoint."""
-        return self.path / "run.json"
+        return self.path / self.INFO_NAME
 
     @property
     def config_file(self) -> Path:
         """The resolved config."""
         return self.path / "config.yaml"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked while a process works in the folder."""
+        return self.path / ".lock"
 
     @property
     def composed_config_file(self) -> Path:
@@ -121,13 +139,16 @@ class RunFolder:
                 f"that one with {run.command('train', 'resume')} or name another folder with "
                 "hydra.run.dir=DIR"
             ) from error
-        run.write_info(
+        run._begin()
+        return run
+
+    def _begin(self) -> None:
+        self.write_info(
             status="running",
             started=_now(),
             mmemo_version=__version__,
             **_source_state(),
         )
-        return run
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -167,17 +188,12 @@ class RunFolder:
         """Hold the folder while a process trains in it; note how that ended.
 
         Raises:
-            InputError: If another process holds it.
+            RunHeld: If another process holds it.
         """
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(
-                f"{self.path}: expected a run that nothing works on, another process trains in "
-                "it; wait for that one to end"
-            ) from error
-        self.write_info(status="running", error=None)
+        lock = self._locked()
+        self.write_info(
+            status="running", error=None, process={"host": socket.gethostname(), "pid": os.getpid()}
+        )
         try:
             yield
         except BaseException as error:
@@ -191,6 +207,44 @@ class RunFolder:
             self._end("finished", None)
         finally:
             lock.release()
+
+    def _locked(self) -> FileLock:
+        lock = FileLock(self.lock_file)
+        try:
+            lock.acquire(timeout=LOCK_PATIENCE_S)
+        except Timeout as error:
+            raise RunHeld(
+                f"{self.path}: expected a run that nothing works on, another process trains in "
+                "it; wait for that one to end"
+            ) from error
+        return lock
+
+    def is_held(self) -> bool:
+        """Whether a process works in the folder at the moment."""
+        try:
+            with FileLock(self.lock_file, timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def restart(self, keep: Collection[str]) -> None:
+        """Remove what was written by a run that is begun anew.
+
+        Args:
+            keep: Names of files and folders that stay.
+
+        Raises:
+            RunHeld: If another process holds the folder.
+        """
+        with self._locked():
+            for path in self.path.iterdir():
+                if path.name in keep or path == self.lock_file:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            self._begin()
 
     def fail(self, problem: str) -> None:
         """Note that the run has failed."""

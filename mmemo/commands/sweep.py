@@ -1,0 +1,307 @@
+"""A sweep of ``mmemo train``, as the process sees it that launches the cells."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from unittest import mock
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from mmemo.commands.cell import best_score, forget_stop
+from mmemo.commands.input_errors import fail, input_error
+from mmemo.commands.sweep_screen import SweepScreen
+from mmemo.commands.user_paths import make_paths_absolute
+from mmemo.errors import InputError
+from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.sweep_cells import (
+    DONE,
+    Cell,
+    CellState,
+    cell_name,
+    cell_state,
+    config_digest,
+    named_folder,
+)
+from mmemo.reporting.sweep_view import SweepView
+from mmemo.training.stop_signals import Stopped, stop_signals
+
+WAIT_S = 0.2
+OWN_PLACES = {"run_dir": "/", "output_dir": "/", "cache_dir": "/", "logger": None, "resume": None}
+"""Set alike before a digest is taken: they are told by Hydra's job alone, or do not count."""
+
+
+class Sweep:
+    """Runs the cells of one command that are not done, and tells how they went.
+
+    Args:
+        arguments: What was typed after ``mmemo train``.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.command = shlex.join(["mmemo", "train", *arguments])
+        self.cells: dict[str, Cell] = {}
+        self.screen: SweepScreen | None = None
+        self._is_stopping = False
+
+    @contextmanager
+    def around_plugins(self) -> Iterator[None]:
+        """Put this sweep around the sweeper and the launcher that the config chooses.
+
+        Hydra instantiates plugins from its own packages alone, so that no config can name ours.
+        """
+        make_sweeper, make_launcher = Plugins.instantiate_sweeper, Plugins.instantiate_launcher
+
+        def sweeper(plugins: Plugins, **parts: Any) -> _WatchedSweeper:  # noqa: ANN401
+            return _WatchedSweeper(self, make_sweeper(plugins, **parts), parts["config"])
+
+        def launcher(plugins: Plugins, **parts: Any) -> _CellLauncher:  # noqa: ANN401
+            return _CellLauncher(
+                self, make_launcher(plugins, **parts), parts["hydra_context"], parts["config"]
+            )
+
+        with (
+            mock.patch.object(Plugins, "instantiate_sweeper", sweeper),
+            mock.patch.object(Plugins, "instantiate_launcher", launcher),
+        ):
+            yield
+
+    def stop(self, signum: int, frame: FrameType | None) -> None:
+        """Let the cells that run in other processes of this machine save their state, then stop.
+
+        Between two cells of this process there is nothing to wait for; inside one, the run itself
+        answers the signal.
+        """
+        if self._is_stopping:
+            raise Stopped(signum)
+        self._is_stopping = True
+        # A terminal sends Ctrl-C to all of them, and a second signal stops without saving.
+        if signum != signal.SIGINT:
+            for pid in self._processes_here():
+                os.kill(pid, signum)
+        while self._processes_here():
+            time.sleep(WAIT_S)
+        raise Stopped(signum)
+
+    def _processes_here(self) -> list[int]:
+        pids = []
+        for cell in self.cells.values():
+            if cell_state(cell.folder) is CellState.RUNNING:
+                process = cell.folder.read_info().get("process") or {}
+                if process.get("host") == socket.gethostname() and process["pid"] != os.getpid():
+                    pids.append(process["pid"])
+        return pids
+
+    def end(self, is_stopped: bool) -> bool:
+        """Print how the cells went; returns whether all went well that were to be run."""
+        states = {name: cell_state(cell.folder) for name, cell in self.cells.items()}
+        failed = [self.cells[n] for n, state in states.items() if state is CellState.FAILED]
+        left = [n for n, s in states.items() if s in (CellState.INTERRUPTED, CellState.WAITING)]
+        for cell in failed:
+            error = str(cell.folder.read_info().get("error")).strip()
+            print(f"failed: {cell.name}: {error}\n  {cell.log_file}", file=sys.stderr)
+        if not is_stopped:
+            for name in left:
+                print(f"ended before its time: {name}", file=sys.stderr)
+        if failed or left:
+            print(f"not finished; to continue: {self.command}", file=sys.stderr)
+        return not failed and not left
+
+
+class _WatchedSweeper:
+    """Hydra's sweeper, with the screen around it and its errors shown.
+
+    Args:
+        sweep: The sweep.
+        inner: The sweeper, set up.
+        config: The sweep's config.
+    """
+
+    def __init__(self, sweep: Sweep, inner: Any, config: DictConfig) -> None:  # noqa: ANN401
+        self.sweep_of_cells = sweep
+        self.inner = inner
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run all cells; ends the process where one failed."""
+        folder = Path(self.config.hydra.sweep.dir).absolute()
+        sweep = self.sweep_of_cells
+        # The launcher composes every cell itself before the first one is run.
+        self.inner.validate_batch_is_legal = lambda batch: None
+        forget_stop()
+        problem: Exception | None = None
+        stopped: Stopped | None = None
+        view = SweepView(f"sweep {folder}")
+        with stop_signals(sweep.stop), SweepScreen(view) as sweep.screen:
+            try:
+                self._check()
+                self.inner.sweep(arguments)
+            except Stopped as error:
+                stopped = error
+            except Exception as error:
+                problem = error
+        print("\n".join([view.counts(), *view.best(), f"sweep folder: {folder}"]))
+        is_well = sweep.end(is_stopped=stopped is not None)
+        if stopped is not None:
+            raise stopped
+        if problem is not None:
+            _show(problem)
+        if not is_well:
+            sys.exit(1)
+
+    def _check(self) -> None:
+        if any(o.startswith("hydra.sweep.subdir=") for o in self.config.hydra.overrides.hydra):
+            raise InputError(
+                "hydra.sweep.subdir: expected no name for the cells' folders, by which finished "
+                "cells are recognised; name the sweep's folder instead, with hydra.sweep.dir=DIR"
+            )
+
+
+def _show(problem: Exception) -> None:
+    told = input_error(problem)
+    if told is not None:
+        fail(told)
+    if isinstance(problem, HydraException | OmegaConfBaseException):
+        cause = f"\n{problem.__cause__}" if problem.__cause__ else ""
+        fail(InputError(f"{problem}{cause}"))
+    fail(InputError(f"the sweep has ended: {type(problem).__name__}: {problem}"))
+
+
+class _CellLauncher(Launcher):
+    """Hydra's launcher, given the cells alone that are to be run.
+
+    Args:
+        sweep: The sweep.
+        inner: The launcher, set up.
+        context: What Hydra composes with.
+        config: The sweep's config.
+    """
+
+    def __init__(
+        self, sweep: Sweep, inner: Launcher, context: HydraContext, config: DictConfig
+    ) -> None:
+        self.sweep = sweep
+        self.inner = inner
+        self.context = context
+        self.config = config
+        self.folder = Path(config.hydra.sweep.dir).absolute()
+        self.axes = _axes(config)
+
+    def setup(self, **parts: Any) -> None:  # noqa: ANN401
+        """Nothing: the inner one was set up."""
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run what is not done; every job returns its score, or None where it has none.
+
+        Returns:
+            One for each job. None has failed as Hydra sees it: a failure would end the sweep.
+        """
+        cells = [self._cell(list(overrides)) for overrides in job_overrides]
+        to_run: dict[str, list[str]] = {}
+        for cell, overrides in zip(cells, job_overrides, strict=True):
+            if self._is_to_run(cell):
+                place = {"hydra.sweep.dir": str(self.folder), "hydra.sweep.subdir": cell.name}
+                quoted = [
+                    f"{k}='{v.replace(chr(39), chr(92) + chr(39))}'" for k, v in place.items()
+                ]
+                to_run[cell.name] = [*overrides, *quoted]
+        if to_run:
+            self._launch(list(to_run.values()), initial_job_idx)
+        return [self._returned(c, o) for c, o in zip(cells, job_overrides, strict=True)]
+
+    def _is_to_run(self, cell: Cell) -> bool:
+        if cell.name in self.sweep.cells:
+            # An optimizing sweeper may ask for one twice.
+            return cell_state(cell.folder) not in (*DONE, CellState.RUNNING)
+        state = cell_state(cell.folder)
+        is_launched = state not in (*DONE, CellState.RUNNING)
+        self.sweep.cells[cell.name] = cell
+        assert self.sweep.screen is not None
+        self.sweep.screen.add(cell, state, is_launched)
+        return is_launched
+
+    def _launch(self, job_overrides: list[list[str]], initial_job_idx: int) -> None:
+        try:
+            self.inner.launch(job_overrides, initial_job_idx)
+        except Exception as error:
+            # A worker was killed, say. The folders tell which cells that has cost; those that
+            # other processes still work on are waited for.
+            print(f"mmemo: {type(error).__name__}: {error}", file=sys.stderr)
+            while any(
+                cell_state(cell.folder) is CellState.RUNNING for cell in self.sweep.cells.values()
+            ):
+                time.sleep(WAIT_S)
+
+    def _returned(self, cell: Cell, overrides: Sequence[str]) -> JobReturn:
+        done = JobReturn(overrides=list(overrides), working_dir=os.getcwd())
+        done.status = JobStatus.COMPLETED
+        is_done = cell_state(cell.folder) in DONE
+        done.return_value = best_score(cell.folder) if is_done else None
+        return done
+
+    def _cell(self, overrides: list[str]) -> Cell:
+        config = self.context.config_loader.load_sweep_config(self.config, overrides)
+        settings = _settings(config)
+        given = dict(o.lstrip("+").partition("=")[::2] for o in overrides)
+        varied = {key: given[key] for key in self.axes if key in given}
+        digest = config_digest(settings)
+        mark = settings.get("run_mark") or ""
+        name = cell_name(varied, settings["seed"], digest, mark)
+        checkpoint = settings.get("callbacks", {}).get("checkpoint", {})
+        return Cell(
+            folder=RunFolder(named_folder(self.folder, digest, name)),
+            max_epochs=settings.get("trainer", {}).get("max_epochs"),
+            monitor=checkpoint.get("monitor", "val/loss"),
+            is_maximised=checkpoint.get("mode") == "max",
+        )
+
+
+def _axes(config: DictConfig) -> list[str]:
+    """Keys of what the sweep varies: the sweeper's own and those typed with several values."""
+    typed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    keys = [*(OmegaConf.select(config, "hydra.sweeper.params") or {})]
+    keys += [o.get_key_element() for o in typed if o.is_sweep_override()]
+    return list(dict.fromkeys(key.lstrip("+") for key in keys))
+
+
+def _settings(config: DictConfig) -> dict[str, Any]:
+    """The resolved config of a cell, without what depends on where it runs.
+
+    Raises:
+        MissingMandatoryValue: If a value is missing that has to be given.
+    """
+    cfg = copy.deepcopy(config)
+    OmegaConf.set_readonly(cfg, False)
+    former = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    try:
+        with open_dict(cfg):
+            cfg.pop("hydra")
+        for key, value in OWN_PLACES.items():
+            OmegaConf.update(cfg, key, value)
+        make_paths_absolute(cfg)
+        settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    finally:
+        HydraConfig.instance().cfg = former
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
