@@ -14,7 +14,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands.input_errors import input_error
-from mmemo.evaluation.runs import RunFolder, RunHeld
+from mmemo.evaluation.runs import RunFolder, RunTakenError
 from mmemo.evaluation.sweep_cells import DONE, LOG_FILE, CellState, cell_state
 from mmemo.training.stop_signals import Stopped
 
@@ -51,7 +51,7 @@ def run_cell(cfg: DictConfig, work: Callable[[DictConfig], float]) -> float | No
             _take_up(folder, state, cfg)
             _without_bar(cfg)
             return work(cfg)
-        except RunHeld as error:
+        except RunTakenError as error:
             print(error, file=sys.stderr)
         except Stopped as stop:
             _stopped.append(stop)
@@ -86,7 +86,7 @@ def _take_up(folder: RunFolder, state: CellState, cfg: DictConfig) -> None:
     if has_state and (state is CellState.INTERRUPTED or is_trained):
         cfg.resume = str(folder.path)
     else:
-        folder.restart(keep=(LOG_FILE, HYDRA_FOLDER))
+        folder.clear(keep=(LOG_FILE, HYDRA_FOLDER))
 
 
 def _without_bar(cfg: DictConfig) -> None:

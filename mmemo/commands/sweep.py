@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import shlex
 import signal
@@ -16,37 +15,29 @@ from types import FrameType
 from typing import Any
 from unittest import mock
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from mmemo.commands.cell import best_score, forget_stop
+from mmemo.commands.cell_composer import CellComposer
 from mmemo.commands.input_errors import fail, input_error
 from mmemo.commands.sweep_screen import SweepScreen
-from mmemo.commands.user_paths import make_paths_absolute
 from mmemo.errors import InputError
-from mmemo.evaluation.runs import RunFolder
 from mmemo.evaluation.sweep_cells import (
     DONE,
     Cell,
     CellState,
-    cell_name,
     cell_state,
-    config_digest,
-    named_folder,
 )
 from mmemo.reporting.sweep_view import SweepView
 from mmemo.training.stop_signals import Stopped, stop_signals
 
 WAIT_S = 0.2
-OWN_PLACES = {"run_dir": "/", "output_dir": "/", "cache_dir": "/", "logger": None, "resume": None}
-"""Set alike before a digest is taken: they are told by Hydra's job alone, or do not count."""
 
 
 class Sweep:
@@ -116,7 +107,7 @@ class Sweep:
         failed = [self.cells[n] for n, state in states.items() if state is CellState.FAILED]
         left = [n for n, s in states.items() if s in (CellState.INTERRUPTED, CellState.WAITING)]
         for cell in failed:
-            error = str(cell.folder.read_info().get("error")).strip()
+            error = str(cell.folder.read_info().get("error")).strip().splitlines()[0]
             print(f"failed: {cell.name}: {error}\n  {cell.log_file}", file=sys.stderr)
         if not is_stopped:
             for name in left:
@@ -200,10 +191,7 @@ class _CellLauncher(Launcher):
     ) -> None:
         self.sweep = sweep
         self.inner = inner
-        self.context = context
-        self.config = config
-        self.folder = Path(config.hydra.sweep.dir).absolute()
-        self.axes = _axes(config)
+        self.composer = CellComposer(context.config_loader, config)
 
     def setup(self, **parts: Any) -> None:  # noqa: ANN401
         """Nothing: the inner one was set up."""
@@ -216,15 +204,11 @@ class _CellLauncher(Launcher):
         Returns:
             One for each job. None has failed as Hydra sees it: a failure would end the sweep.
         """
-        cells = [self._cell(list(overrides)) for overrides in job_overrides]
+        cells = [self.composer.cell(list(overrides)) for overrides in job_overrides]
         to_run: dict[str, list[str]] = {}
         for cell, overrides in zip(cells, job_overrides, strict=True):
             if self._is_to_run(cell):
-                place = {"hydra.sweep.dir": str(self.folder), "hydra.sweep.subdir": cell.name}
-                quoted = [
-                    f"{k}='{v.replace(chr(39), chr(92) + chr(39))}'" for k, v in place.items()
-                ]
-                to_run[cell.name] = [*overrides, *quoted]
+                to_run[cell.name] = self.composer.placed(cell, overrides)
         if to_run:
             self._launch(list(to_run.values()), initial_job_idx)
         return [self._returned(c, o) for c, o in zip(cells, job_overrides, strict=True)]
@@ -253,55 +237,8 @@ class _CellLauncher(Launcher):
                 time.sleep(WAIT_S)
 
     def _returned(self, cell: Cell, overrides: Sequence[str]) -> JobReturn:
-        done = JobReturn(overrides=list(overrides), working_dir=os.getcwd())
+        done = JobReturn(overrides=list(overrides), working_dir=str(Path.cwd()))
         done.status = JobStatus.COMPLETED
         is_done = cell_state(cell.folder) in DONE
         done.return_value = best_score(cell.folder) if is_done else None
         return done
-
-    def _cell(self, overrides: list[str]) -> Cell:
-        config = self.context.config_loader.load_sweep_config(self.config, overrides)
-        settings = _settings(config)
-        given = dict(o.lstrip("+").partition("=")[::2] for o in overrides)
-        varied = {key: given[key] for key in self.axes if key in given}
-        digest = config_digest(settings)
-        mark = settings.get("run_mark") or ""
-        name = cell_name(varied, settings["seed"], digest, mark)
-        checkpoint = settings.get("callbacks", {}).get("checkpoint", {})
-        return Cell(
-            folder=RunFolder(named_folder(self.folder, digest, name)),
-            max_epochs=settings.get("trainer", {}).get("max_epochs"),
-            monitor=checkpoint.get("monitor", "val/loss"),
-            is_maximised=checkpoint.get("mode") == "max",
-        )
-
-
-def _axes(config: DictConfig) -> list[str]:
-    """Keys of what the sweep varies: the sweeper's own and those typed with several values."""
-    typed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
-    keys = [*(OmegaConf.select(config, "hydra.sweeper.params") or {})]
-    keys += [o.get_key_element() for o in typed if o.is_sweep_override()]
-    return list(dict.fromkeys(key.lstrip("+") for key in keys))
-
-
-def _settings(config: DictConfig) -> dict[str, Any]:
-    """The resolved config of a cell, without what depends on where it runs.
-
-    Raises:
-        MissingMandatoryValue: If a value is missing that has to be given.
-    """
-    cfg = copy.deepcopy(config)
-    OmegaConf.set_readonly(cfg, False)
-    former = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(config)
-    try:
-        with open_dict(cfg):
-            cfg.pop("hydra")
-        for key, value in OWN_PLACES.items():
-            OmegaConf.update(cfg, key, value)
-        make_paths_absolute(cfg)
-        settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    finally:
-        HydraConfig.instance().cfg = former
-    assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items()}

@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import socket
-import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ from filelock import FileLock, Timeout
 
 from mmemo import __version__
 from mmemo.errors import InputError
-
+from mmemo.evaluation.source_state import source_state
 
 LOCK_PATIENCE_S = 1.0
 """Longer than another process needs to look whether the folder is held."""
 
 
-class RunHeld(InputError):
-    """Another process works in the run folder."""
+class RunTakenError(InputError):
+    """The folder is that of another run, or another process works in it."""
 
 
 @dataclass(frozen=True)
@@ -127,28 +126,25 @@ class RunFolder:
         """A new run in a folder that Hydra has made; of two processes, one gets it.
 
         Raises:
-            InputError: If another run is in it.
+            RunTakenError: If another run is in it.
         """
         run = cls(path.absolute())
         try:
             with run.info_file.open("x", encoding="utf-8") as file:
                 file.write("{}")
         except FileExistsError as error:
-            raise InputError(
+            raise RunTakenError(
                 f"{run.path}: expected a folder without a run, it already holds one; continue "
                 f"that one with {run.command('train', 'resume')} or name another folder with "
                 "hydra.run.dir=DIR"
             ) from error
-        run._begin()
-        return run
-
-    def _begin(self) -> None:
-        self.write_info(
+        run.write_info(
             status="running",
             started=_now(),
             mmemo_version=__version__,
-            **_source_state(),
+            **source_state(),
         )
+        return run
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -188,7 +184,7 @@ class RunFolder:
         """Hold the folder while a process trains in it; note how that ended.
 
         Raises:
-            RunHeld: If another process holds it.
+            RunTakenError: If another process holds it.
         """
         lock = self._locked()
         self.write_info(
@@ -213,7 +209,7 @@ class RunFolder:
         try:
             lock.acquire(timeout=LOCK_PATIENCE_S)
         except Timeout as error:
-            raise RunHeld(
+            raise RunTakenError(
                 f"{self.path}: expected a run that nothing works on, another process trains in "
                 "it; wait for that one to end"
             ) from error
@@ -227,14 +223,14 @@ class RunFolder:
         except Timeout:
             return True
 
-    def restart(self, keep: Collection[str]) -> None:
-        """Remove what was written by a run that is begun anew.
+    def clear(self, keep: Collection[str]) -> None:
+        """Remove what a run has written, so that it can be begun anew.
 
         Args:
             keep: Names of files and folders that stay.
 
         Raises:
-            RunHeld: If another process holds the folder.
+            RunTakenError: If another process holds the folder.
         """
         with self._locked():
             for path in self.path.iterdir():
@@ -244,7 +240,6 @@ class RunFolder:
                     shutil.rmtree(path)
                 else:
                     path.unlink()
-            self._begin()
 
     def fail(self, problem: str) -> None:
         """Note that the run has failed."""
@@ -256,22 +251,3 @@ class RunFolder:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _source_state() -> dict[str, Any]:
-    """Commit of the source and whether it was changed since, where it is a git checkout."""
-    source = Path(__file__).resolve().parents[2]
-
-    def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(source), *arguments]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD") if (source / ".git").exists() else None
-    return {
-        "git_commit": commit,
-        "git_dirty": bool(git("status", "--porcelain")) if commit else None,
-    }
