@@ -149,7 +149,8 @@ class _WatchedSweeper:
                 stopped = error
             except Exception as error:
                 problem = error
-        print("\n".join([view.counts(), *view.best(), f"sweep folder: {folder}"]))
+        if sweep.cells:
+            print("\n".join([view.counts(), *view.best(), f"sweep folder: {folder}"]))
         is_well = sweep.end(is_stopped=stopped is not None)
         if stopped is not None:
             raise stopped
@@ -230,7 +231,8 @@ class _CellLauncher(Launcher):
         except Exception as error:
             # A worker was killed, say. The folders tell which cells that has cost; those that
             # other processes still work on are waited for.
-            print(f"mmemo: {type(error).__name__}: {error}", file=sys.stderr)
+            what = str(error).splitlines()[:1]
+            print(f"mmemo: {type(error).__name__}: {''.join(what)}", file=sys.stderr)
             while any(
                 cell_state(cell.folder) is CellState.RUNNING for cell in self.sweep.cells.values()
             ):

@@ -96,4 +96,5 @@ class SweepScreen:
         self._ended.set()
         self._thread.join()
         self._refresh()
+        self.view.settle()
         self._resources.close()

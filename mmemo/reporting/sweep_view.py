@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from mmemo.evaluation.sweep_cells import DONE, Cell, CellState
+from mmemo.evaluation.sweep_cells import DONE, Cell, CellState, cell_state
 
 MAX_ERROR_LENGTH = 200
 
@@ -146,6 +146,13 @@ class SweepView:
                 lines.append(self._line(watched))
         return lines
 
+    def settle(self) -> None:
+        """When nothing is launched any more: what still claims to run, and does not, was killed."""
+        for watched in self._watched.values():
+            if watched.progress.state is CellState.RUNNING:
+                state = cell_state(watched.cell.folder)
+                watched.progress = replace(watched.progress, state=state)
+
     def _line(self, watched: _Watched) -> str:
         progress = watched.progress
         line = f"{progress.state.value}: {watched.cell.name}"
@@ -205,9 +212,13 @@ class SweepView:
                 if watched.progress.state is CellState.RUNNING:
                     rows.add_row(*self._row(watched))
             ended = self._count(*DONE, CellState.FAILED)
-            bar = ProgressBar(total=max(1, len(self._watched)), completed=ended, width=40)
-            lines = [self.counts(), *self.best(), *filter(None, [self.left()])]
-        return Group(self.title, bar, *lines, rows)
+            bar = Table.grid(padding=(0, 2))
+            bar.add_row(
+                ProgressBar(total=max(1, len(self._watched)), completed=ended, width=30),
+                " · ".join(filter(None, [self.counts(), self.left()])),
+            )
+            best = self.best()
+        return Group(self.title, bar, *best, rows)
 
     def _row(self, watched: _Watched) -> tuple[str, str, str]:
         progress, cell = watched.progress, watched.cell
