@@ -132,7 +132,7 @@ def cell_name(varied: Mapping[str, str], seed: int, digest: str, mark: str = "")
 
 
 def _safe(label: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("_.")
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", label).strip("_.")
 
 
 def sweep_name(overrides: Iterable[str]) -> str:
