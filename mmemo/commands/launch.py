@@ -86,7 +86,8 @@ def _join_slurms_first(overrides: list[str]) -> None:
     from mmemo.training.slurm_processes import announced_run, slurm_rank
 
     rank = slurm_rank()
-    if rank is not None and {"-m", "--multirun"} & set(overrides):
+    is_sweep = any(o in ("-m", "--multirun") or o.startswith("+sweep=") for o in overrides)
+    if rank is not None and is_sweep:
         if rank > 0:
             sys.exit(1)
         raise InputError(
