@@ -1,17 +1,22 @@
 """Sweeps: what is run, continued, skipped, and how it is told."""
 
 import json
+import pickle
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands import train
+from mmemo.commands.sweep import Sweep
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.sweep_cells import Cell
 from mmemo.training.stop_signals import Stopped
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import FailureOnce, KillOnce, befalls
@@ -151,6 +156,56 @@ def test_a_cell_that_another_process_works_on_is_passed_over(
     assert f"passed over: {run.path.name}: another process works on it" in printed.stdout
     assert "3 cells: 2 finished, 1 running" in printed.stdout
     assert len(training.began) == 3
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.sweep_cells import Cell
+from mmemo.training.stop_signals import stopped_at_once
+run = RunFolder.create(Path(sys.argv[1]))
+with stopped_at_once(), run.working():
+    print("working", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_cells_in_other_processes_end_before_the_sweep_does(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    sweep = Sweep(["-m", "seed=1,2"])
+    sweep.cells["cell"] = Cell(run, 1, "val/loss", is_maximised=False)
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(Stopped, match="SIGTERM"):
+            sweep.stop(signal.SIGTERM, None)
+        assert run.read_info()["status"] == "interrupted"
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_who_stopped_is_told_from_process_to_process() -> None:
+    stop = Stopped(signal.SIGTERM, "at epoch 1, batch 2")
+    copy = pickle.loads(pickle.dumps(stop))
+    assert (copy.code, str(copy)) == (143, "SIGTERM at epoch 1, batch 2")
+
+
+def test_an_optimizing_sweeper_gets_the_scores_and_outlives_a_failure(
+    cli: Cli, training: FakeTraining, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna")
+    optuna = ["-m", "experiment=demo", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2"]
+    optuna += ["hydra/sweeper/sampler=grid", "seed=1", "fusion.bottleneck_dim=choice(8,16)"]
+    training.at["8/1"] = fail(RuntimeError("out of memory"))
+    printed = cli("train", *optuna, expect=1)
+    assert sorted(training.began) == ["16/1", "8/1"]
+    assert "2 cells: 1 finished, 1 failed" in printed.stdout
+    results = tmp_path / "outputs/demo/sweep/optimization_results.yaml"
+    assert OmegaConf.load(results).best_value == 116.0
+    cli("train", *optuna)
+    assert OmegaConf.load(results).best_value == 108.0, "the finished one is told of too"
+    assert sorted(training.began) == ["16/1", "8/1", "8/1"]
 
 
 def test_a_leaky_cell_says_so(cli: Cli, training: FakeTraining, tmp_path: Path) -> None:
