@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -67,7 +68,8 @@ def print_tracking(folder: RunFolder) -> None:
     if card.get("uploaded"):
         print(f"{'W&B':>17}: {card['url']}")
     elif card.get("files"):
-        print(f"{'W&B':>17}: wandb sync {folder.path / card['files']}")
+        command = f"wandb sync {shlex.quote(str(folder.path / card['files']))}"
+        print(f"{'W&B':>17}: not uploaded yet; to do that: {command}")
 
 
 def _card(folder: RunFolder, cfg: DictConfig, logger: TolerantWandbLogger) -> dict[str, Any]:

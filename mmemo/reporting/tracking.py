@@ -80,7 +80,7 @@ def _charts(
     )
     scores = metrics_table({split: dict(metrics)}, stamp)
     by_class = scores[scores["row"].isin(classes)].rename(columns={"row": "class"})
-    columns = ["class", "precision", "recall", "f1", "auroc", "support"]
+    columns: list[str | int] = ["class", "precision", "recall", "f1", "auroc", "support"]
     data = by_class[columns].astype(object).where(by_class[columns].notna(), None)
     table = wandb.Table(columns=columns, data=data.to_numpy().tolist())
     return {

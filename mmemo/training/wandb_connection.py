@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wandb import Run
 
-INIT_TIMEOUT_S = 30.0
-"""How long a server that answers may take to open a run."""
-
 MAX_LABEL_LENGTH = 128
 """Of a name, group or job type; W&B names a project with no more."""
 
@@ -53,11 +50,11 @@ class Opened:
 
     Args:
         run: What to log to; None where W&B is disabled.
-        reason: Why it is offline; None where it is not, or where that was asked for.
+        problem: Why it is offline although the user is logged in; None for no such reason.
     """
 
     run: Run | None
-    reason: str | None = None
+    problem: str | None = None
 
 
 def open_run(
@@ -79,7 +76,7 @@ def open_run(
         identity: Of the run.
         labels: Of the run.
         config: Settings of the run.
-        connect_timeout_s: Longest wait for the server to answer.
+        connect_timeout_s: Longest wait for the server to answer, and then to open the run.
         finish_timeout_s: Longest wait, when the run is closed, for the rest to be uploaded.
     """
     import wandb
@@ -87,9 +84,9 @@ def open_run(
     settings = wandb.setup(wandb.Settings(silent=True)).settings
     if settings.mode == "disabled":
         return Opened(None)
-    is_online, reason = settings.mode not in ("offline", "dryrun"), None
-    if is_online:
-        reason = _obstacle(settings.base_url, connect_timeout_s)
+    is_online, problem = False, None
+    if settings.mode not in ("offline", "dryrun"):
+        is_online, problem = _can_be_online(settings.base_url, connect_timeout_s)
     options: dict[str, Any] = {
         "dir": str(folder),
         "id": identity.id,
@@ -109,36 +106,36 @@ def open_run(
             save_code=False,
             # It would name the repository of the working directory; run.json has the commit.
             disable_git=True,
-            init_timeout=INIT_TIMEOUT_S,
+            init_timeout=connect_timeout_s,
             finish_timeout=finish_timeout_s,
             finish_timeout_raises=True,
         ),
     }
-    if is_online and reason is None:
+    if is_online:
         try:
             return Opened(wandb.init(mode="online", **options))
         except Exception as error:
-            reason = f"{settings.base_url} opened no run ({_first_line(error)})"
+            problem = f"{settings.base_url} opened no run ({first_line(error)})"
             # W&B's own process holds the id of the run that was not opened.
             with suppress(Exception):
                 wandb.teardown()
             wandb.setup(wandb.Settings(silent=True))
-    return Opened(wandb.init(mode="offline", **options), reason)
+    return Opened(wandb.init(mode="offline", **options), problem)
 
 
-def _obstacle(base_url: str, timeout_s: float) -> str | None:
-    """Why a run cannot be online; None where it can."""
+def _can_be_online(base_url: str, timeout_s: float) -> tuple[bool, str | None]:
+    """Whether a run can be online, and why not if the user is logged in."""
     import wandb
 
     try:
         is_logged_in = wandb.login(prompt=False, verify=False)
     except Exception as error:
-        return f"the key cannot be used ({_first_line(error)})"
+        return False, f"the key cannot be used ({first_line(error)})"
     if not is_logged_in:
-        return "not logged in, see `wandb login`"
+        return False, None
     if not _answers(base_url, timeout_s):
-        return f"{base_url} does not answer within {timeout_s:g} s"
-    return None
+        return False, f"no answer from {base_url}"
+    return True, None
 
 
 def _answers(url: str, timeout_s: float) -> bool:
@@ -162,5 +159,6 @@ def _answers(url: str, timeout_s: float) -> bool:
     return answered.is_set()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
     return (str(error).splitlines() or [type(error).__name__])[0]

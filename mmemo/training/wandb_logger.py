@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers.logger import Logger
 
-from mmemo.training.wandb_connection import WandbIdentity, WandbLabels, open_run
+from mmemo.training.wandb_connection import WandbIdentity, WandbLabels, first_line, open_run
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -31,7 +31,8 @@ class TolerantWandbLogger(Logger):
         entity: User or team on W&B; None for the user's default.
         num_examples: Validation utterances in the table of predictions; 0 for no table.
         log_checkpoint: Upload the chosen checkpoint, and what has to be read with it.
-        connect_timeout_s: Longest wait for the server before the run is offline.
+        connect_timeout_s: Longest wait for the server to answer, and then to open the run,
+            before it is offline.
         finish_timeout_s: Longest wait for the last uploads.
     """
 
@@ -106,8 +107,8 @@ class TolerantWandbLogger(Logger):
                 self.finish_timeout_s,
             )
             self.run = opened.run
-            if opened.reason:
-                print(f"W&B: offline: {opened.reason}", file=sys.stderr)
+            if opened.problem:
+                print(f"W&B: offline, {opened.problem}", file=sys.stderr)
             if opened.run is None:
                 return
             opened.run.define_metric("epoch", hidden=True)
@@ -142,9 +143,8 @@ class TolerantWandbLogger(Logger):
         try:
             yield
         except Exception as error:
-            reason = (str(error).splitlines() or [""])[0]
             print(
-                f"W&B: nothing more is logged ({type(error).__name__}: {reason}); the run goes on",
+                f"W&B: nothing more is logged ({first_line(error)}); the run goes on",
                 file=sys.stderr,
             )
             self._give_up()

@@ -46,6 +46,7 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
 ) -> None:
     # 14, 15 and 15 utterances: the two have unequal shares of a batch.
     two = [*small, *NO_DROPOUT, "trainer=ddp_cpu", "data.batch_size=2", "data.eval_batch_size=4"]
+    two.append("logger=wandb")
     printed = cli("train", "-m", *two, "name=two", "seed=7,8").stdout
     assert printed.count("run folder:") == printed.count("Test split") == 2
     infos = sorted((tmp_path / "outputs" / "two").glob("*/*/run.json"))
@@ -53,6 +54,8 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
     runs = [RunFolder.open(path.parent) for path in infos]
     assert [run.read_info()["num_processes"] for run in runs] == [2, 2]
     assert [run.read_info()["status"] for run in runs] == ["finished"] * 2
+    opened = [len(list(run.path.glob("wandb/offline-run-*"))) for run in runs]
+    assert opened == [1, 1], "the first of the processes alone logs"
 
     cli("train", *small, *NO_DROPOUT, "data.batch_size=4", "data.eval_batch_size=8", "name=one")
     assert_equal_run(runs[0], only_run(tmp_path, "one"))
