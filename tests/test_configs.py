@@ -111,6 +111,7 @@ ROOMS = {
     "classifier": "models",
     "scheduler": "training",
     "loss": "training",
+    "logger": "training",
 }
 
 

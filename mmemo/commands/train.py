@@ -38,6 +38,7 @@ from mmemo.commands.evaluate import (
     print_results,
 )
 from mmemo.commands.source import Source, build_source
+from mmemo.commands.tracked import print_tracking, tracked
 from mmemo.corpora.leaks import protocol_stamp
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
@@ -128,13 +129,15 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         for name, encoder in model.encoders.named().items():
             encoder.save_assets(folder.assets(name))
         trainer = model.trainer
-        if "checkpoint" not in folder.read_info():
-            processes.start(trainer)
-            _fit(folder, model, datamodule)
-        elif trainer.world_size > 1:
-            trainer = one_process_trainer(cfg)
-        evaluate(folder, cfg, model.module, datamodule, trainer)
+        with tracked(folder, cfg, trainer):
+            if "checkpoint" not in folder.read_info():
+                processes.start(trainer)
+                _fit(folder, model, datamodule)
+            elif trainer.world_size > 1:
+                trainer = one_process_trainer(cfg)
+            evaluate(folder, cfg, model.module, datamodule, trainer)
     print_results(folder)
+    print_tracking(folder)
     return float(folder.read_info()["best_score"])
 
 

@@ -46,7 +46,7 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
 ) -> None:
     # 14, 15 and 15 utterances: the two have unequal shares of a batch.
     two = [*small, *NO_DROPOUT, "trainer=ddp_cpu", "data.batch_size=2", "data.eval_batch_size=4"]
-    cli("train", "-m", *two, "name=two", "seed=7,8")
+    cli("train", "-m", *two, "logger=wandb", "name=two", "seed=7,8")
     infos = sorted((tmp_path / "outputs" / "two").glob("*/*/run.json"))
     assert len(infos) == 2, "each run has one folder"
     runs = [RunFolder.open(path.parent) for path in infos]
@@ -55,6 +55,8 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
         assert log.count("run folder:") == log.count("Test split") == 1
     assert [run.read_info()["num_processes"] for run in runs] == [2, 2]
     assert [run.read_info()["status"] for run in runs] == ["finished"] * 2
+    opened = [len(list(run.path.glob("wandb/offline-run-*"))) for run in runs]
+    assert opened == [1, 1], "the first of the processes alone logs"
 
     cli("train", *small, *NO_DROPOUT, "data.batch_size=4", "data.eval_batch_size=8", "name=one")
     assert_equal_run(runs[0], only_run(tmp_path, "one"))

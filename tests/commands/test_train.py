@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from sklearn.metrics import f1_score
 
 from mmemo.evaluation.runs import RunFolder
-from tests.commands.conftest import HOSTILE, Cli, only_run
+from tests.commands.conftest import HOSTILE, LEAST_LOGGER, Cli, only_run
 
 
 def weights(run: RunFolder, name: str | None = None) -> dict[str, torch.Tensor]:
@@ -29,8 +29,11 @@ def assert_same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) 
 
 
 def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path: Path) -> None:
+    small.remove(LEAST_LOGGER)
     printed = fresh_cli("train", *small).stdout
     run = only_run(tmp_path)
+    (tracked,) = run.path.glob("wandb/offline-run-*")
+    assert printed.endswith(f"W&B: not uploaded yet; to do that: wandb sync {tracked}\n")
     for path in (run.table_file, run.confusion_file, run.curves_file, run.report_file):
         assert path.is_file()
         assert str(path) in printed
