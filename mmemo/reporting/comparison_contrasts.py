@@ -42,7 +42,7 @@ def differences_table(document: dict[str, Any], table: dict[str, Any]) -> TextTa
     header += ["Wilcoxon p\n(least)", "sign test p\n(least)"]
     against = f", each minus {baseline}" if baseline else ""
     note = (
-        "Bootstrap and approximate randomisation swap or draw whole dialogues; (Holm) is adjusted "
+        "Bootstrap draws and approximate randomisation swaps whole dialogues; (Holm) is adjusted "
         f"for all {len(rows)} comparisons of this table. Wilcoxon and sign test are over seeds; "
         "(least) is the smallest p that this number of seeds can reach. # gives ranks in the "
         "results."
