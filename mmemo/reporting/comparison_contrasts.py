@@ -113,7 +113,9 @@ def published_tables(document: dict[str, Any], table: dict[str, Any]) -> list[Te
         ),
     )
     return [
-        TextTable(name, title, header, "llllllrl", [_published_row(entry) for entry in entries])
+        TextTable(
+            name, title, header, "llllllrl", [_published_row(entry, table) for entry in entries]
+        )
         for name, title, entries in lists
     ]
 
@@ -124,15 +126,16 @@ def stands_beside(entry: dict[str, Any], document: dict[str, Any], table: dict[s
     return (entry["metric"], entry["classes"], entry["split"]) == ours
 
 
-def _published_row(entry: dict[str, Any]) -> list[Cell]:
+def _published_row(entry: dict[str, Any], table: dict[str, Any]) -> list[Cell]:
     classes = entry["classes"]
+    is_same = classes == table["protocol"]["classes"]
     value = mean_sd({"mean": entry["value"], "sd": entry.get("sd")})
     runs = f" ({entry['num_runs']} runs)" if entry.get("num_runs") else ""
     return [
         named(entry["system"]),
         *(named(plain(entry[name])) for name in ("modalities", "context")),
         named(metric_name(entry["metric"])),
-        named(f"{len(classes)}: {plain(classes)}" if isinstance(classes, list) else plain(classes)),
+        named(f"the same {len(classes)}" if is_same else f"{len(classes)}: {plain(classes)}"),
         named(plain(entry["split"])),
         Cell(value + runs, entry["value"]),
         named(plain(entry["source"])),

@@ -132,10 +132,11 @@ def test_published_results_of_another_kind_stand_apart(document: dict[str, Any])
     ]
     beside, apart = published_tables(document, table)
     assert [[cell.text for cell in row] for row in beside.rows] == [
-        ["same", "audio+text", "none", "weighted F1", "3: anger, joy, neutral", "official"]
+        ["same", "audio+text", "none", "weighted F1", "the same 3", "official"]
         + ["0.637 ± 0.009 (5 runs)", "Doe 2020"]
     ]
     assert [row[0].text for row in apart.rows] == ["other classes", "other split", "other metric"]
+    assert [row[4].text for row in apart.rows] == ["3: joy, anger, fear", *["the same 3"] * 2]
     assert "no ranking" in apart.title
     leaky = document["tables"][1] | {"published": [published("official")]}
     assert not published_tables(document, leaky)[0].rows
