@@ -26,29 +26,39 @@ GAIN_NAMES = {
 }
 
 
+def ranks_of(table: dict[str, Any]) -> dict[str, int]:
+    """The rank on validation of each group's name."""
+    return {group["name"]: rank for rank, group in enumerate(table["groups"], 1)}
+
+
 def differences_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
     """Differences between groups with all tests."""
     differences, baseline = table["differences"], table["baseline"]
-    rows = [_difference_row(difference, baseline) for difference in differences]
-    header = ["group" if baseline else "a − b", "difference"]
+    ranks = ranks_of(table)
+    rows = [_difference_row(difference, baseline, ranks) for difference in differences]
+    header = ["#", "group" if baseline else "a − b", "difference"]
     header += [f"{percent(document['confidence'])} interval"]
     header += ["bootstrap p\n(Holm)", "random. p\n(Holm)", "McNemar\np, each\nseed"]
     header += ["Wilcoxon p\n(least)", "sign test p\n(least)"]
     against = f", each minus {baseline}" if baseline else ""
     note = (
-        "Bootstrap and approximate randomisation swap or draw whole dialogues; (Holm) is adjusted "
+        "Bootstrap draws and approximate randomisation swaps whole dialogues; (Holm) is adjusted "
         f"for all {len(rows)} comparisons of this table. Wilcoxon and sign test are over seeds; "
-        "(least) is the smallest p that this number of seeds can reach."
+        "(least) is the smallest p that this number of seeds can reach. # gives ranks in the "
+        "results."
     )
     title = f"Differences in {metric_name(document['metric'])}, test{against}"
-    return TextTable("differences", title, header, "lrrrrrrr", rows, note)
+    return TextTable("differences", title, header, "llrrrrrrr", rows, note)
 
 
-def _difference_row(difference: dict[str, Any], baseline: str | None) -> list[Cell]:
+def _difference_row(
+    difference: dict[str, Any], baseline: str | None, ranks: dict[str, int]
+) -> list[Cell]:
     a, b, holm = difference["a"], difference["b"], difference["holm"]
     mcnemar = [seed["p"] for seed in difference["mcnemar"]]
     cells = [
-        named(a if b == baseline else f"{a}\n− {b}"),
+        Cell(f"{ranks[a]} − {ranks[b]}", f"{ranks[a]:4d}{ranks[b]:4d}"),
+        named(a if b == baseline else f"{a}\n−\u00a0{b}"),
         Cell(signed(difference["difference"]), difference["difference"]),
         Cell(interval(difference["interval"], with_sign=True), difference["difference"]),
     ]
@@ -103,7 +113,9 @@ def published_tables(document: dict[str, Any], table: dict[str, Any]) -> list[Te
         ),
     )
     return [
-        TextTable(name, title, header, "llllllrl", [_published_row(entry) for entry in entries])
+        TextTable(
+            name, title, header, "llllllrl", [_published_row(entry, table) for entry in entries]
+        )
         for name, title, entries in lists
     ]
 
@@ -114,15 +126,16 @@ def stands_beside(entry: dict[str, Any], document: dict[str, Any], table: dict[s
     return (entry["metric"], entry["classes"], entry["split"]) == ours
 
 
-def _published_row(entry: dict[str, Any]) -> list[Cell]:
+def _published_row(entry: dict[str, Any], table: dict[str, Any]) -> list[Cell]:
     classes = entry["classes"]
+    is_same = classes == table["protocol"]["classes"]
     value = mean_sd({"mean": entry["value"], "sd": entry.get("sd")})
     runs = f" ({entry['num_runs']} runs)" if entry.get("num_runs") else ""
     return [
         named(entry["system"]),
         *(named(plain(entry[name])) for name in ("modalities", "context")),
         named(metric_name(entry["metric"])),
-        named(f"{len(classes)}: {plain(classes)}" if isinstance(classes, list) else plain(classes)),
+        named(f"the same {len(classes)}" if is_same else f"{len(classes)}: {plain(classes)}"),
         named(plain(entry["split"])),
         Cell(value + runs, entry["value"]),
         named(plain(entry["source"])),

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mmemo.corpora.leaks import LEAKY
-from mmemo.reporting.comparison_contrasts import GAIN_NAMES
+from mmemo.reporting.comparison_contrasts import GAIN_NAMES, ranks_of
 from mmemo.reporting.comparison_numbers import metric_name, p_value, percent, plain, score
 from mmemo.reporting.svg_axes import (
     AXIS_HEIGHT,
@@ -71,7 +71,7 @@ def difference_forest(document: dict[str, Any], table: dict[str, Any]) -> Markup
     shown = table["differences"][:MAX_DIFFERENCES]
     if not shown:
         return None
-    ranks = {group["name"]: rank for rank, group in enumerate(table["groups"], 1)}
+    ranks = ranks_of(table)
     rows = [
         Row(
             _pair_name(pair["a"], pair["b"], ranks),
@@ -89,7 +89,7 @@ def difference_forest(document: dict[str, Any], table: dict[str, Any]) -> Markup
 
 def _pair_name(a: str, b: str, ranks: dict[str, int]) -> str:
     """The ranks first: long names are cut, and the ranks stand beside them in the results."""
-    return f"{ranks[a]} − {ranks[b]}  {a} − {b}"
+    return f"{ranks[a]}  {a}\n− {ranks[b]}  {b}"
 
 
 def gain_figures(table: dict[str, Any]) -> list[Markup]:

@@ -110,7 +110,8 @@ def calibration_table(document: dict[str, Any], table: dict[str, Any]) -> TextTa
     ]
     header = ["group", "temperature", "ECE", "ECE,\nscaled", "Brier", "Brier,\nscaled"]
     note = (
-        f"Scaled: probabilities divided by the temperature fitted on {document['selected_on']}. "
-        "ECE: expected calibration error of the top class, in equal bins. Lower is better."
+        "Scaled: logarithms of the probabilities divided by the temperature fitted on "
+        f"{document['selected_on']}. ECE: expected calibration error of the top class, in equal "
+        "bins. Of ECE and Brier score, lower is better."
     )
     return TextTable("calibration", "Calibration, test", header, "lrrrrr", rows, note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -60,8 +61,10 @@ def terminal_text(document: dict[str, Any]) -> str:
             console.print(Text(sentence))
         for part in table_parts(document, table):
             if part.name in TERMINAL_TABLES:
-                limit = MAX_TERMINAL_DIFFERENCES if part.name == "differences" else None
-                print_table(console, part, limit)
+                if part.name == "differences":
+                    print_table(console, _without_names(part), MAX_TERMINAL_DIFFERENCES)
+                else:
+                    print_table(console, part)
         if apart := contrasts.published_tables(document, table)[1].rows:
             console.print(
                 Text(f"Published otherwise, not to be ranked: {len(apart)}, in the page.")
@@ -73,6 +76,17 @@ def terminal_text(document: dict[str, Any]) -> str:
         for line in left_out:
             console.print(Text(f"  {line}"))
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n"
+
+
+def _without_names(differences: TextTable) -> TextTable:
+    """The ranks alone: two names and eight numbers do not fit into a line."""
+    header, align = differences.header, differences.align
+    return replace(
+        differences,
+        header=[header[0], *header[2:]],
+        align=align[0] + align[2:],
+        rows=[[row[0], *row[2:]] for row in differences.rows],
+    )
 
 
 def markdown(document: dict[str, Any]) -> str:

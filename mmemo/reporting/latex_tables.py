@@ -31,6 +31,7 @@ CHARACTERS = {
     "≤": r"$\leq$",
     "…": r"\ldots{}",
     "’": "'",
+    "\u00a0": "~",
     "\n": " ",
 }
 PATTERN = re.compile("|".join(map(re.escape, CHARACTERS)))

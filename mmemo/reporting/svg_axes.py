@@ -25,7 +25,7 @@ def ticks(low: float, high: float, num: int = 5) -> list[float]:
         return [low]
     rough = span / num
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.75 * rough)
     digits = max(0, -math.floor(math.log10(step)))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, digits) for index in range(first, last + 1)]
@@ -63,14 +63,15 @@ def name_text(x: float, y: float, name: str, width: float, style: str = "") -> M
     Args:
         x: Pixels from the left.
         y: Pixels from the top, of the middle.
-        name: What is shown; it breaks between words.
+        name: What is shown; it breaks between words, or where it has a line break.
         width: Pixels that it has.
         style: Classes, as for ``text``.
     """
-    num_characters = max(8, int(width / CHARACTER_WIDTH))
-    lines = textwrap.wrap(
-        name, num_characters, max_lines=2, placeholder=" …", break_on_hyphens=False
-    ) or [""]
+    most = max(8, int(width / CHARACTER_WIDTH))
+    if "\n" in name:
+        lines = [part if len(part) <= most else f"{part[: most - 1]}…" for part in name.split("\n")]
+    else:
+        lines = textwrap.wrap(name, most, max_lines=2, placeholder=" …", break_on_hyphens=False)
     first = y + 4 - 6.5 * (len(lines) - 1)
     return Markup("").join(
         text(x, first + 13 * index, line, style, name) for index, line in enumerate(lines)

@@ -12,12 +12,13 @@ HOSTILE = "<script>alert('x')</script> & 50%_$#{}~^\\"
 
 def spread(mean: float, step: float = 0.01, **more: object) -> dict[str, Any]:
     """Three seeds whose mean and standard deviation are exactly the arguments."""
-    values = [round(mean - step, 6), mean, round(mean + step, 6)]
-    return {"mean": mean, "sd": step, "values": values, **more}
+    values = [round(value, 6) for value in (mean - step, mean, mean + step)]
+    return {"mean": values[1], "sd": step, "values": values, **more}
 
 
 def single(value: float, **more: object) -> dict[str, Any]:
-    return {"mean": value, "sd": None, "values": [value], **more}
+    rounded = round(value, 6)
+    return {"mean": rounded, "sd": None, "values": [rounded], **more}
 
 
 def scores(
@@ -75,7 +76,7 @@ def group(
         "seeds": seeds,
         "runs": [f"outputs/{name.replace(', ', '_')}/seed{seed}" for seed in seeds],
         "val": scores(mean, of),
-        "test": scores(mean - 0.05, of, interval=[mean - 0.1, mean]),
+        "test": scores(mean - 0.05, of, interval=[round(mean - 0.1, 6), mean]),
         "per_class_f1": {c: of(mean - 0.1 * i) for i, c in enumerate(CLASSES)},
         "confusion": [[90, 6, 12], [10, 70, 10], [5, 25, 120]],
         "num_parameters": 1_234_567,
