@@ -215,9 +215,6 @@ class _CellLauncher(Launcher):
         return [self._returned(c, o) for c, o in zip(cells, job_overrides, strict=True)]
 
     def _is_to_run(self, cell: Cell) -> bool:
-        if cell.name in self.sweep.cells:
-            # An optimizing sweeper may ask for one twice.
-            return cell_state(cell.folder) not in (*DONE, CellState.RUNNING)
         state = cell_state(cell.folder)
         is_launched = state not in (*DONE, CellState.RUNNING)
         self.sweep.cells[cell.name] = cell
