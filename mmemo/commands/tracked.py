@@ -85,8 +85,11 @@ def _card(folder: RunFolder, cfg: DictConfig, logger: TolerantWandbLogger) -> di
 
 
 def _history(folder: RunFolder) -> list[dict[str, float]]:
-    """The epochs before an interruption, by the names of the curves."""
-    if not folder.history_file.is_file():
+    """The epochs before an interruption, by the names of the curves.
+
+    Those of a run that begins again, without a state to continue from, do not count.
+    """
+    if not (folder.last_checkpoint.is_file() and folder.history_file.is_file()):
         return []
     rows = pd.read_csv(folder.history_file).drop(columns="split_protocol").to_dict("records")
     return [
