@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands.launch import config_dir
 
-# Hydra's own, and results that are read as data.
-NOT_COMPOSED = {"hydra", "published"}
+# Hydra's own, results that are read as data, and what W&B reads.
+NOT_COMPOSED = {"hydra", "published", "wandb"}
 # Given as +sweep=…
 APPENDED = {"sweep"}
 
