@@ -54,6 +54,7 @@ class NoiseWaveform:
     num_draws: int = 2
 
     def __post_init__(self) -> None:
+        """Check the settings."""
         if self.num_draws < 1:
             raise InputError(
                 f"waveform_baseline.num_draws: expected at least 1, got {self.num_draws}"
