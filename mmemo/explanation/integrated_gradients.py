@@ -136,8 +136,8 @@ class IntegratedGradients:
             )
         if self.precision == "bfloat16" and dtype != torch.bfloat16:
             notes.append(
-                "integrated_gradients.precision: bfloat16 was not used, the eager attention of "
-                "WavLM does not gain by it; train with audio_encoder.attention=sdpa"
+                "integrated_gradients.precision: bfloat16 was not used, with which WavLM's eager "
+                "attention is slower; audio_encoder.attention=sdpa gains by it"
             )
         audio, text = sums.get("audio"), sums.get("text")
         return Gradients(
