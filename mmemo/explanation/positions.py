@@ -41,7 +41,7 @@ def sums_between(values: Floats, edges: Floats, bounds: Floats) -> Floats:
 
 
 def shares_by_tenth(values: Floats, edges: Floats) -> Floats | None:
-    """Share (10,) of the size of an attribution in each tenth of the real sound; None if it is 0."""
+    """Share (10,) of an attribution's size in each tenth of the real sound; None if it is 0."""
     bounds = np.linspace(edges[0], edges[-1], NUM_TENTHS + 1)
     return _shares(sums_between(np.abs(values), edges, bounds))
 

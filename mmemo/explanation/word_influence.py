@@ -21,8 +21,9 @@ def plain_word(text: str) -> str:
 
 
 def is_function_word(word: str) -> bool:
-    """Whether a plain word is on scikit-learn's English stop list, or contracts one ("it's")."""
-    return word in ENGLISH_STOP_WORDS or word.split("'")[0] in ENGLISH_STOP_WORDS
+    """Whether a plain word is on scikit-learn's English stop list, or contracts one ("don't")."""
+    whole = word.removesuffix("n't").split("'")[0]
+    return word in ENGLISH_STOP_WORDS or whole in ENGLISH_STOP_WORDS
 
 
 def attributed_words(member: SetMember, method: str) -> Iterator[tuple[str, float]]:
