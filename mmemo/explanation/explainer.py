@@ -15,7 +15,7 @@ from mmemo.explanation.explained_output import get_output
 from mmemo.explanation.explained_utterance import ExplainedUtterance, ready_for_explanation
 from mmemo.explanation.explanation import MAX_RELATIVE_DELTA, Convergence, Explanation
 from mmemo.explanation.inputs import GivenInput
-from mmemo.explanation.integrated_gradients import IntegratedGradients, summed
+from mmemo.explanation.integrated_gradients import Gradients, IntegratedGradients, summed
 from mmemo.explanation.occlusion import Occlusion
 from mmemo.explanation.passes import Passes
 from mmemo.explanation.shapley import modality_shapley
@@ -52,6 +52,7 @@ class Explainer:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        """Check the name of the output."""
         get_output(self.output)
 
     def explained(
@@ -95,15 +96,8 @@ class Explainer:
             ExplanationError: Also if an attribution is not finite or memory does not suffice.
         """
         utterance = self.explained(classifier, given, target, progress)
-        given, methods = utterance.given, self.integrated_gradients
-        notes: list[str] = []
-        gradients = methods.attribute(utterance) if methods is not None else None
-        if methods is not None:
-            notes += [
-                f"no Integrated Gradients of {n}: {r}" for n, r in utterance.no_gradient.items()
-            ]
-        if gradients is not None:
-            notes += [*gradients.notes, *convergence_notes(gradients.convergence)]
+        given = utterance.given
+        gradients, notes = self._gradients(utterance)
         occlusion = self.occlusion.attribute(utterance) if self.occlusion is not None else None
         shapley = modality_shapley(utterance) if self.shapley else None
         done = utterance.passes.done
@@ -119,8 +113,8 @@ class Explainer:
             sample_rate=given.sample_rate,
             transcript=given.transcript,
             words=given.words,
-            integrated_gradients=gradients and summed(gradients, utterance),
-            convergence=gradients and gradients.convergence,
+            integrated_gradients=None if gradients is None else summed(gradients, utterance),
+            convergence=None if gradients is None else gradients.convergence,
             occlusion=occlusion,
             shapley=shapley,
             forward_passes=done.forward,
@@ -129,6 +123,17 @@ class Explainer:
             seed=self.seed,
             notes=tuple(notes),
         )
+
+    def _gradients(self, utterance: ExplainedUtterance) -> tuple[Gradients | None, list[str]]:
+        """Integrated Gradients, if wanted and possible, and what is to be said of them."""
+        if self.integrated_gradients is None:
+            return None, []
+        reasons = utterance.no_gradient.items()
+        notes = [f"no Integrated Gradients of {name}: {reason}" for name, reason in reasons]
+        gradients = self.integrated_gradients.attribute(utterance)
+        if gradients is not None:
+            notes += [*gradients.notes, *convergence_notes(gradients.convergence)]
+        return gradients, notes
 
     def cost(self, given: GivenInput, with_gradient: Collection[str] = MODALITIES) -> Passes:
         """Passes that the explanation of an utterance takes.

@@ -161,7 +161,7 @@ class Explanation:
         arrays = self._arrays()
         temporary = folder / f"{ARRAYS_FILE}.tmp"
         with temporary.open("wb") as file:
-            np.savez(file, **{name: array for name, array in arrays.items() if array is not None})  # type: ignore[arg-type]
+            np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
         temporary.replace(folder / ARRAYS_FILE)
         temporary = folder / f"{RECORD_FILE}.tmp"
         text = json.dumps(self._record(), indent=2, ensure_ascii=False)
@@ -175,8 +175,8 @@ class Explanation:
             "probabilities": self.probabilities,
         }
         for name, found in methods.items():
-            arrays[f"{name}_frames"] = found and found.frames
-            arrays[f"{name}_words"] = found and found.words
+            if found is not None:
+                arrays |= {f"{name}_frames": found.frames, f"{name}_words": found.words}
         return arrays
 
     def _record(self) -> dict[str, Any]:
@@ -223,12 +223,11 @@ class Explanation:
 
     @classmethod
     def _from_files(cls, record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Explanation:
-        methods = {
-            name: Attribution(arrays.get(f"{name}_frames"), arrays.get(f"{name}_words"))
-            if name in record["methods"]
-            else None
-            for name in ("integrated_gradients", "occlusion")
-        }
+        def attribution(name: str) -> Attribution | None:
+            if name not in record["methods"]:
+                return None
+            return Attribution(arrays.get(f"{name}_frames"), arrays.get(f"{name}_words"))
+
         found, shapley = record["convergence"], record["shapley"]
         names = (
             "key predicted true target output sample_rate transcript forward_passes "
@@ -236,7 +235,8 @@ class Explanation:
         )
         return cls(
             **{name: record[name] for name in names.split()},
-            **methods,
+            integrated_gradients=attribution("integrated_gradients"),
+            occlusion=attribution("occlusion"),
             classes=tuple(record["classes"]),
             notes=tuple(record["notes"]),
             probabilities=arrays["probabilities"],

@@ -43,7 +43,7 @@ class Gradients:
 
 @dataclass(frozen=True)
 class IntegratedGradients:
-    """Gradients of F along the straight path from the baseline to the input, both modalities at once.
+    """Gradients of F on the straight path from the baseline to the input, both modalities at once.
 
     Source: Sundararajan, Taly and Yan 2017, "Axiomatic Attribution for Deep Networks", equation
     1, by captum with Gauss-Legendre quadrature. A modality whose encoder has no gradient stays as
@@ -65,6 +65,7 @@ class IntegratedGradients:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
+        """Check the settings."""
         for name in ("n_steps", "internal_batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(
@@ -135,8 +136,8 @@ class IntegratedGradients:
             )
         if self.precision == "bfloat16" and dtype != torch.bfloat16:
             notes.append(
-                "integrated_gradients.precision: bfloat16 was not used, the eager attention of "
-                "WavLM does not gain by it; train with audio_encoder.attention=sdpa"
+                "integrated_gradients.precision: bfloat16 was not used, with which WavLM's eager "
+                "attention is slower; audio_encoder.attention=sdpa gains by it"
             )
         audio, text = sums.get("audio"), sums.get("text")
         return Gradients(
@@ -167,7 +168,7 @@ class _Path:
         with torch.autocast(points[0].device.type, dtype=torch.bfloat16, enabled=enabled):
             output = self.utterance.output(replaced.get("audio"), replaced.get("text"))
         if output.requires_grad:
-            output.register_hook(self._count)
+            output.register_hook(self._count)  # type: ignore[no-untyped-call]
         return output
 
     def _count(self, gradient: Tensor) -> None:
@@ -191,13 +192,13 @@ def _baseline_ends(utterance: ExplainedUtterance, names: list[str]) -> list[tupl
 def summed(gradients: Gradients, utterance: ExplainedUtterance) -> Attribution:
     """Samples summed to frames of 20 ms and subwords to words, with their signs."""
     given = utterance.given
-    frames = words = None
+    frames: Floats | None = None
+    words: Floats | None = None
     if gradients.samples is not None:
         frames = frame_sums(gradients.samples, given.sample_rate)
     if gradients.tokens is not None:
         token_words = given.token_words.cpu().numpy()
         is_word = token_words != FIXED_TOKEN
-        words = np.bincount(
-            token_words[is_word], gradients.tokens[is_word], minlength=len(given.words)
-        )
+        words = np.zeros(len(given.words))
+        np.add.at(words, token_words[is_word], gradients.tokens[is_word])
     return Attribution(frames, words)

@@ -42,6 +42,7 @@ class Occlusion:
     batch_size: int = 16
 
     def __post_init__(self) -> None:
+        """Check the settings."""
         if not 0 < self.stride_ms <= self.window_ms:
             raise InputError(
                 "occlusion.stride_ms: expected more than 0 and at most occlusion.window_ms "
