@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ MIN_LOUDNESS = 0.05
 """Quieter frames, as a share of the loudest one's root mean square, count as silence."""
 
 
-def voiced_frames(sound: NDArray[np.floating], sample_rate: int) -> NDArray[np.bool_]:
+def voiced_frames(sound: NDArray[np.floating[Any]], sample_rate: int) -> NDArray[np.bool_]:
     """Which frames (F,) of a sound (T,) are voiced: periodic at a pitch of speech, and not silent.
 
     Source: the autocorrelation method (Rabiner 1977), on two periods of the lowest pitch around
@@ -43,7 +44,7 @@ def voiced_frames(sound: NDArray[np.floating], sample_rate: int) -> NDArray[np.b
 
 
 def estimated_word_times(
-    words: Sequence[Word], sound: NDArray[np.floating], sample_rate: int
+    words: Sequence[Word], sound: NDArray[np.floating[Any]], sample_rate: int
 ) -> list[tuple[float, float]]:
     """Start and end of each word in s, as if each letter took as long as any other.
 
