@@ -10,6 +10,7 @@ COMMANDS = {
     "prepare": "decode, denoise and resample a corpus once, for all runs",
     "audit": "count and check a corpus: annotations, overlaps between splits, clips",
     "evaluate": "evaluate a run again at its chosen checkpoint: run=DIR",
+    "compare": "compare runs: seeds, intervals, tests, figures, LaTeX: FOLDER ...",
 }
 
 USAGE = f"""\
@@ -25,6 +26,7 @@ examples:
   mmemo train experiment=paper corpus.root=/data/MELD.Raw seed=42
   mmemo prepare corpus=meld corpus.root=/data/MELD.Raw
   mmemo audit corpus=meld corpus.annotations=/data/MELD.Raw
+  mmemo compare outputs/paper
 
 `mmemo <command> --help` shows the options and settings of a command.\
 """

@@ -16,6 +16,7 @@ from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.corpora.utterance import LabelSet
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["WANDB_MODE"] = "offline"
 # Tensors this small are slower on several threads, the more so on a busy machine.
 torch.set_num_threads(1)
 

@@ -11,10 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands.launch import config_dir
 
+# Hydra's own, results that are read as data, and what W&B reads.
+NOT_COMPOSED = {"hydra", "published", "wandb"}
 # Given as +GROUP=…: no training has them by itself.
-APPENDED = {"waveform_baseline", "text_baseline"}
+APPENDED = {"sweep", "waveform_baseline", "text_baseline"}
 
-GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name != "hydra")
+FOLDERS = {path.name for path in config_dir().iterdir() if path.is_dir()}
+GROUPS = sorted(FOLDERS - NOT_COMPOSED)
 OPTIONS = [(g, path.stem) for g in GROUPS for path in sorted((config_dir() / g).glob("*.yaml"))]
 
 # What the commands add when they build an object.
@@ -117,6 +120,7 @@ ROOMS = {
     "loss": "training",
     "waveform_baseline": "explanation",
     "text_baseline": "explanation",
+    "logger": "training",
 }
 
 

@@ -11,7 +11,8 @@ import time
 import traceback
 from pathlib import Path
 
-from mmemo.commands.launch import input_error, quiet_warnings
+from mmemo.commands.input_errors import input_error
+from mmemo.commands.launch import quiet_warnings
 from mmemo.commands.train import follow
 from mmemo.evaluation.runs import RunFolder
 from mmemo.training.processes import end_with_parent

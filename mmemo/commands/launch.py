@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import warnings
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
 
+from mmemo.commands.cell import run_cell
+from mmemo.commands.input_errors import fail, input_error
+from mmemo.commands.sweep import Sweep
+from mmemo.commands.user_paths import make_paths_absolute, readable_by_hydra
 from mmemo.errors import InputError
+from mmemo.evaluation.sweep_cells import sweep_name
 from mmemo.folders import writable_folder
 
 RESUMABLE_PREFIXES = ("trainer.", "hydra.")
 
-PATH_KEYS = (
-    "cache_dir",
-    "output_dir",
-    "prepared",
-    "corpus.root",
-    "corpus.annotations",
-    "corpus.csv",
-    "corpus.folder",
-    "denoiser.checkpoint_dir",
-    "preparer.folder",
-    "feature_cache.folder",
-)
-CHECKPOINT_KEYS = ("audio_encoder.checkpoint", "text_encoder.checkpoint")
+OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
 
 
 def config_dir() -> Path:
@@ -50,32 +43,51 @@ def launch(command: str, overrides: list[str]) -> None:
     An error of the user's is printed as one message, with exit status 1; in a sweep the other
     jobs run first.
     """
-    overrides = [_readable_by_hydra(override) for override in overrides]
+    sweep = Sweep(overrides)
+    overrides = [readable_by_hydra(override) for override in overrides]
     # Hydra reads no override behind a flag that stands behind another override.
     overrides.sort(key=lambda argument: argument not in ("-m", "--multirun"))
     folder, name = config_dir(), command
     try:
+        if command == "compare":
+            overrides = _named_folders(overrides)
         if command == "train":
             _join_slurms_first(overrides)
             folder, name, overrides = _resumed(folder, name, overrides)
     except InputError as error:
-        _fail(error)
+        fail(error)
     sys.argv = [sys.argv[0], *overrides]
-    quiet_warnings()
+
+    def work(cfg: DictConfig) -> Any:  # noqa: ANN401
+        quiet_warnings()
+        _check_torch_pair()
+        make_paths_absolute(cfg)
+        return importlib.import_module(f"mmemo.commands.{command}").run(cfg)
 
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401
+        is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+        if is_sweep and command == "train":
+            return run_cell(cfg, work)
         try:
-            _check_torch_pair()
-            _make_paths_absolute(cfg)
-            return importlib.import_module(f"mmemo.commands.{command}").run(cfg)
+            return work(cfg)
         except Exception as error:
             problem = input_error(error)
-            if problem is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+            if problem is None or is_sweep:
                 raise
-            _fail(problem)
+            fail(problem)
 
-    run()
+    with sweep.around_plugins() if command == "train" else nullcontext():
+        run()
+
+
+def _named_folders(arguments: list[str]) -> list[str]:
+    """Folders that were given without a name, as one setting."""
+    is_folder = [not a.startswith("-") and ("=" not in a or Path(a).is_dir()) for a in arguments]
+    folders = [a for a, found in zip(arguments, is_folder, strict=True) if found]
+    others = [a for a, found in zip(arguments, is_folder, strict=True) if not found]
+    quoted = [f"'{Path(folder).expanduser().absolute()}'" for folder in folders]
+    return [*others, f"folders=[{','.join(quoted)}]"] if folders else others
 
 
 def _join_slurms_first(overrides: list[str]) -> None:
@@ -85,7 +97,8 @@ def _join_slurms_first(overrides: list[str]) -> None:
     from mmemo.training.slurm_processes import announced_run, slurm_rank
 
     rank = slurm_rank()
-    if rank is not None and {"-m", "--multirun"} & set(overrides):
+    is_sweep = any(o in ("-m", "--multirun") or o.startswith("+sweep=") for o in overrides)
+    if rank is not None and is_sweep:
         if rank > 0:
             sys.exit(1)
         raise InputError(
@@ -130,30 +143,6 @@ def _check_torch_pair() -> None:
         )
 
 
-def _readable_by_hydra(override: str) -> str:
-    """Quote what Hydra's grammar would not read as a path: a run folder, a path in ``~``."""
-    key, equals, value = override.partition("=")
-    if not equals or value[:1] in ("'", '"'):
-        return override
-    if value.startswith("~"):
-        return f"{key}='{Path(value).expanduser()}'"
-    is_run = key in ("run", "resume", "prepared") and value
-    is_path = key in PATH_KEYS and Path(value).exists()
-    return f"{key}='{value}'" if is_run or is_path else override
-
-
-def _make_paths_absolute(cfg: DictConfig) -> None:
-    """A run must mean the same from whatever folder it is evaluated or resumed later."""
-    for key in PATH_KEYS:
-        value = OmegaConf.select(cfg, key)
-        if isinstance(value, str):
-            OmegaConf.update(cfg, key, str(Path(value).expanduser().absolute()))
-    for key in CHECKPOINT_KEYS:
-        value = OmegaConf.select(cfg, key)
-        if isinstance(value, str) and Path(value).expanduser().is_dir():
-            OmegaConf.update(cfg, key, str(Path(value).expanduser().absolute()))
-
-
 def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, list[str]]:
     """Where ``resume=RUN`` is given: the config of that run, in that run's folder."""
     runs = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith("resume=")]
@@ -190,22 +179,4 @@ class WritableFolders(Callback):
             for key in ("output_dir", folder_key):
                 writable_folder(OmegaConf.select(config, key), key)
         except InputError as error:
-            _fail(error)
-
-
-def input_error(error: BaseException) -> InputError | None:
-    """The user's error behind an exception; Hydra wraps what a constructor raises."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MissingMandatoryValue):
-            key = cause.full_key or str(cause)
-            return InputError(f"{key}: expected a value, got none; give it with {key}=…")
-        if isinstance(cause, InputError):
-            return cause
-        cause = cause.__cause__
-    return None
-
-
-def _fail(error: InputError) -> None:
-    print(f"mmemo: error: {error}", file=sys.stderr)
-    sys.exit(1)
+            fail(error)

@@ -38,6 +38,7 @@ from mmemo.commands.evaluate import (
     print_results,
 )
 from mmemo.commands.source import Source, build_source
+from mmemo.commands.tracked import print_tracking, tracked
 from mmemo.corpora.leaks import protocol_stamp
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
@@ -45,6 +46,7 @@ from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 from mmemo.training.module import EmotionModule
 from mmemo.training.processes import LocalProcesses
+from mmemo.training.pruning import PrunedError, check_pruned
 from mmemo.training.slurm_processes import SlurmProcesses, slurm_rank
 from mmemo.training.stop_signals import stopped_at_once
 
@@ -59,6 +61,10 @@ def run(cfg: DictConfig) -> float:
         with folder.working():
             try:
                 return _train(folder, cfg)
+            except PrunedError as reason:
+                folder.prune(str(reason))
+                print(f"pruned: {reason}")
+                return float(folder.read_info()["best_score"])
             except BaseException as error:
                 hint = folder.command("train", "resume")
                 if folder.composed_config_file.is_file():
@@ -128,13 +134,15 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         for name, encoder in model.encoders.named().items():
             encoder.save_assets(folder.assets(name))
         trainer = model.trainer
-        if "checkpoint" not in folder.read_info():
-            processes.start(trainer)
-            _fit(folder, model, datamodule)
-        elif trainer.world_size > 1:
-            trainer = one_process_trainer(cfg)
-        evaluate(folder, cfg, model.module, datamodule, trainer)
+        with tracked(folder, cfg, trainer):
+            if "checkpoint" not in folder.read_info():
+                processes.start(trainer)
+                _fit(folder, model, datamodule)
+            elif trainer.world_size > 1:
+                trainer = one_process_trainer(cfg)
+            evaluate(folder, cfg, model.module, datamodule, trainer)
     print_results(folder)
+    print_tracking(folder)
     return float(folder.read_info()["best_score"])
 
 
@@ -233,3 +241,4 @@ def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> Non
         num_parameters=sum(p.numel() for p in model.module.classifier.parameters()),
         fit_s=round(time.monotonic() - start, 1),
     )
+    check_pruned(trainer)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from torch import Tensor
 
 from mmemo.errors import InputError
+
+if TYPE_CHECKING:
+    # Tables are read where nothing else needs torch, which takes seconds to import.
+    from torch import Tensor
 
 PROBABILITY_PREFIX = "prob_"
 COLUMNS = (

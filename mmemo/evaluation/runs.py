@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
-import subprocess
-from collections.abc import Iterator
+import shutil
+import socket
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 
 from mmemo import __version__
 from mmemo.errors import InputError
+from mmemo.evaluation.source_state import source_state
+
+LOCK_PATIENCE_S = 1.0
+"""Longer than another process needs to look whether the folder is held."""
+
+
+class RunTakenError(InputError):
+    """The folder is that of another run, or another process works in it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class RunFolder:
             that modality withheld; None for the run's own.
     """
 
+    INFO_NAME: ClassVar[str] = "run.json"
+
     path: Path
     missing: str | None = None
 
@@ -43,12 +55,17 @@ class RunFolder:
     @property
     def info_file(self) -> Path:
         """What happened: status, times, versions, the chosen checkpoint."""
-        return self.path / "run.json"
+        return self.path / self.INFO_NAME
 
     @property
     def config_file(self) -> Path:
         """The resolved config."""
         return self.path / "config.yaml"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked while a process works in the folder."""
+        return self.path / ".lock"
 
     @property
     def composed_config_file(self) -> Path:
@@ -109,14 +126,14 @@ class RunFolder:
         """A new run in a folder that Hydra has made; of two processes, one gets it.
 
         Raises:
-            InputError: If another run is in it.
+            RunTakenError: If another run is in it.
         """
         run = cls(path.absolute())
         try:
             with run.info_file.open("x", encoding="utf-8") as file:
                 file.write("{}")
         except FileExistsError as error:
-            raise InputError(
+            raise RunTakenError(
                 f"{run.path}: expected a folder without a run, it already holds one; continue "
                 f"that one with {run.command('train', 'resume')} or name another folder with "
                 "hydra.run.dir=DIR"
@@ -125,7 +142,7 @@ class RunFolder:
             status="running",
             started=_now(),
             mmemo_version=__version__,
-            **_source_state(),
+            **source_state(),
         )
         return run
 
@@ -167,17 +184,12 @@ class RunFolder:
         """Hold the folder while a process trains in it; note how that ended.
 
         Raises:
-            InputError: If another process holds it.
+            RunTakenError: If another process holds it.
         """
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(
-                f"{self.path}: expected a run that nothing works on, another process trains in "
-                "it; wait for that one to end"
-            ) from error
-        self.write_info(status="running", error=None)
+        lock = self._locked()
+        self.write_info(
+            status="running", error=None, process={"host": socket.gethostname(), "pid": os.getpid()}
+        )
         try:
             yield
         except BaseException as error:
@@ -188,13 +200,55 @@ class RunFolder:
                 self._end(status, f"{type(error).__name__}: {error}")
             raise
         else:
-            self._end("finished", None)
+            if self.read_info()["status"] == "running":
+                self._end("finished", None)
         finally:
             lock.release()
+
+    def _locked(self) -> FileLock:
+        lock = FileLock(self.lock_file)
+        try:
+            lock.acquire(timeout=LOCK_PATIENCE_S)
+        except Timeout as error:
+            raise RunTakenError(
+                f"{self.path}: expected a run that nothing works on, another process trains in "
+                "it; wait for that one to end"
+            ) from error
+        return lock
+
+    def is_held(self) -> bool:
+        """Whether a process works in the folder at the moment."""
+        try:
+            with FileLock(self.lock_file, timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def clear(self, keep: Collection[str]) -> None:
+        """Remove what a run has written, so that it can be begun anew.
+
+        Args:
+            keep: Names of files and folders that stay.
+
+        Raises:
+            RunTakenError: If another process holds the folder.
+        """
+        with self._locked():
+            for path in self.path.iterdir():
+                if path.name in keep or path == self.lock_file:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     def fail(self, problem: str) -> None:
         """Note that the run has failed."""
         self._end("failed", problem)
+
+    def prune(self, reason: str) -> None:
+        """Note that the run was given up on purpose."""
+        self._end("pruned", reason)
 
     def _end(self, status: str, problem: str | None) -> None:
         self.write_info(status=status, ended=_now(), error=problem)
@@ -202,22 +256,3 @@ class RunFolder:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _source_state() -> dict[str, Any]:
-    """Commit of the source and whether it was changed since, where it is a git checkout."""
-    source = Path(__file__).resolve().parents[2]
-
-    def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(source), *arguments]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD") if (source / ".git").exists() else None
-    return {
-        "git_commit": commit,
-        "git_dirty": bool(git("status", "--porcelain")) if commit else None,
-    }

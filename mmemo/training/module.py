@@ -59,6 +59,7 @@ class EmotionModule(lightning.LightningModule):
         self.encoder_learning_rate = encoder_learning_rate
         self.layer_decay = layer_decay
         self.watched: WatchedLoss | None = None
+        self.batch_loss = torch.tensor(math.nan)
         # Checking their arguments would make a GPU wait for every batch.
         metrics = MetricCollection(
             {
@@ -96,6 +97,7 @@ class EmotionModule(lightning.LightningModule):
             num_processes = distributed.get_world_size()
             distributed.all_reduce(sums)
         self.watched = WatchedLoss(batch.keys, losses, total)
+        self.batch_loss = total / weight
         loss: Tensor = losses.sum() * num_processes / weight
         return loss
 

@@ -24,7 +24,12 @@ class Stopped(SystemExit):
 
     def __init__(self, signum: int, place: str = "") -> None:
         super().__init__(128 + signum)
+        self.signum = signum
         self.message = " ".join(filter(None, (signal.Signals(signum).name, place)))
+
+    def __reduce__(self) -> tuple[type[Stopped], tuple[int, str]]:
+        """As it is built, for a process that hears of it from another."""
+        return type(self), (self.signum, self.message.partition(" ")[2])
 
     def __str__(self) -> str:
         """The signal's name and where training stood."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from pathlib import Path
 
 import lightning
 from lightning.pytorch import callbacks
@@ -41,6 +43,36 @@ class FailureAt(_At):
     """A process fails before a batch is trained."""
 
     def befall(self) -> None:
+        raise RuntimeError("out of memory, say")
+
+
+class _Once(_At):
+    """Befalls one process, whichever comes to the place first."""
+
+    def __init__(self, epoch: int, batch: int, marker: str) -> None:
+        super().__init__(epoch, batch)
+        self.marker = Path(marker)
+
+    def befall(self) -> None:
+        if not self.marker.exists():
+            self.marker.touch()
+            self.befall_once()
+
+    def befall_once(self) -> None:
+        raise NotImplementedError
+
+
+class KillOnce(_Once):
+    """The process is killed without warning."""
+
+    def befall_once(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class FailureOnce(_Once):
+    """The process fails."""
+
+    def befall_once(self) -> None:
         raise RuntimeError("out of memory, say")
 
 

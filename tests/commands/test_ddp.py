@@ -46,13 +46,17 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
 ) -> None:
     # 14, 15 and 15 utterances: the two have unequal shares of a batch.
     two = [*small, *NO_DROPOUT, "trainer=ddp_cpu", "data.batch_size=2", "data.eval_batch_size=4"]
-    printed = cli("train", "-m", *two, "name=two", "seed=7,8").stdout
-    assert printed.count("run folder:") == printed.count("Test split") == 2
+    cli("train", "-m", *two, "logger=wandb", "name=two", "seed=7,8")
     infos = sorted((tmp_path / "outputs" / "two").glob("*/*/run.json"))
     assert len(infos) == 2, "each run has one folder"
     runs = [RunFolder.open(path.parent) for path in infos]
+    for run in runs:
+        log = (run.path / "train.log").read_text()
+        assert log.count("run folder:") == log.count("Test split") == 1
     assert [run.read_info()["num_processes"] for run in runs] == [2, 2]
     assert [run.read_info()["status"] for run in runs] == ["finished"] * 2
+    opened = [len(list(run.path.glob("wandb/offline-run-*"))) for run in runs]
+    assert opened == [1, 1], "the first of the processes alone logs"
 
     cli("train", *small, *NO_DROPOUT, "data.batch_size=4", "data.eval_batch_size=8", "name=one")
     assert_equal_run(runs[0], only_run(tmp_path, "one"))
@@ -155,10 +159,13 @@ def test_slurms_processes_learn_that_the_first_has_failed(monkeypatch: pytest.Mo
         assert told.result(timeout=30) is None
 
 
-def test_no_sweep_in_a_slurm_step(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sweep", [["-m", "seed=1,2"], ["+sweep=seeds"]])
+def test_no_sweep_in_a_slurm_step(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, sweep: list[str]
+) -> None:
     for name, value in step(rank=0).items():
         monkeypatch.setenv(name, value)
-    said = cli("train", "-m", "seed=1,2", expect=1).stderr
+    said = cli("train", *sweep, expect=1).stderr
     assert "expected one run in a step of several processes, got a sweep" in said
 
 

@@ -4,7 +4,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmemo.commands import launch
-from mmemo.commands.launch import _make_paths_absolute, _readable_by_hydra, input_error
+from mmemo.commands.input_errors import input_error
+from mmemo.commands.user_paths import make_paths_absolute, readable_by_hydra
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 
@@ -21,7 +22,7 @@ from mmemo.folders import writable_folder
     ],
 )
 def test_paths_are_quoted_for_hydra(typed: str, given: str) -> None:
-    assert _readable_by_hydra(typed) == given
+    assert readable_by_hydra(typed) == given
 
 
 def test_paths_become_absolute_and_names_stay(
@@ -39,7 +40,7 @@ def test_paths_become_absolute_and_names_stay(
             "text_encoder": {"checkpoint": "roberta-base"},
         }
     )
-    _make_paths_absolute(cfg)
+    make_paths_absolute(cfg)
     assert cfg.cache_dir == str(tmp_path / "cache")
     assert cfg.preparer.folder == str(tmp_path / "cache" / "prepared")
     assert cfg.corpus.root == str(Path.home() / "MELD.Raw")

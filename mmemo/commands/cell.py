@@ -1,0 +1,140 @@
+"""One cell of a sweep, in whatever process the launcher runs it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from mmemo.commands.input_errors import input_error
+from mmemo.evaluation.runs import RunFolder, RunTakenError
+from mmemo.evaluation.sweep_cells import DONE, LOG_FILE, CellState, cell_state
+from mmemo.training.stop_signals import Stopped
+
+HYDRA_FOLDER = ".hydra"
+
+_stopped: list[Stopped] = []
+"""The signal that this process has obeyed: a launcher's worker would begin the next cell."""
+
+
+def run_cell(cfg: DictConfig, work: Callable[[DictConfig], float]) -> float | None:
+    """Run, continue or skip a cell; what it prints goes into a file in its folder.
+
+    A failing cell does not raise, so that the others go on: its folder tells.
+
+    Args:
+        cfg: The cell's config; its folder has been made.
+        work: Trains in the folder ``cfg.run_dir``, or continues the run ``cfg.resume``.
+
+    Returns:
+        The best validation score; None where there is none: the cell failed, or another process
+        works on it.
+
+    Raises:
+        Stopped: If a signal ended it.
+    """
+    if _stopped:
+        raise _stopped[0]
+    folder = RunFolder(Path(cfg.run_dir))
+    state = cell_state(folder)
+    if state in DONE or state is CellState.RUNNING:
+        return best_score(folder)
+    with _output_to(folder.path / LOG_FILE):
+        try:
+            _take_up(folder, state, cfg)
+            _without_bar(cfg)
+            return work(cfg)
+        except RunTakenError as error:
+            print(error, file=sys.stderr)
+        except Stopped as stop:
+            _stopped.append(stop)
+            raise
+        except Exception as error:
+            _note_failure(folder, error)
+        finally:
+            _free_memory()
+    return None
+
+
+def forget_stop() -> None:
+    """Before a new sweep in a process that has stopped one."""
+    _stopped.clear()
+
+
+def best_score(folder: RunFolder) -> float | None:
+    """The best validation score that the folder tells of, if any."""
+    score = folder.read_info().get("best_score")
+    return None if score is None else float(score)
+
+
+def _take_up(folder: RunFolder, state: CellState, cfg: DictConfig) -> None:
+    """Go on from the last checkpoint, or begin again in the same folder.
+
+    A run that failed while it trained begins again: its last state may be what failed it.
+    """
+    if state is CellState.WAITING:
+        return
+    is_trained = "checkpoint" in folder.read_info()
+    has_state = folder.last_checkpoint.is_file() and folder.composed_config_file.is_file()
+    if has_state and (state is CellState.INTERRUPTED or is_trained):
+        cfg.resume = str(folder.path)
+    else:
+        folder.clear(keep=(LOG_FILE, HYDRA_FOLDER))
+
+
+def _without_bar(cfg: DictConfig) -> None:
+    """The log would have a line for every batch."""
+    callbacks = (cfg.get("callbacks") or {}).values()
+    if "trainer" in cfg and not any("ProgressBar" in str(c) for c in callbacks):
+        show = cfg.trainer.get("enable_progress_bar", False)
+        OmegaConf.update(cfg, "trainer.enable_progress_bar", show, force_add=True)
+
+
+def _note_failure(folder: RunFolder, error: Exception) -> None:
+    problem = input_error(error)
+    if problem is None:
+        traceback.print_exception(error)
+    else:
+        print(f"mmemo: error: {problem}", file=sys.stderr)
+    if not folder.info_file.is_file():
+        RunFolder.create(folder.path)
+    folder.fail(str(problem) if problem else f"{type(error).__name__}: {error}")
+
+
+def _free_memory() -> None:
+    """What a failed cell leaves on the GPU is not there for the next one."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Send what this process and those that it starts print to the end of a file."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        # Hydra's, which would write the lines of its other handler into the same file again.
+        if isinstance(handler, logging.FileHandler):
+            root.removeHandler(handler)
+            handler.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = {number: os.dup(number) for number in (1, 2)}
+    with path.open("a", buffering=1, encoding="utf-8", errors="replace") as file:
+        for number in kept:
+            os.dup2(file.fileno(), number)
+        try:
+            with redirect_stdout(file), redirect_stderr(file):
+                yield
+        finally:
+            for number, copy in kept.items():
+                os.dup2(copy, number)
+                os.close(copy)

@@ -1,0 +1,57 @@
+"""``mmemo compare``: run folders side by side, without a model."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mmemo.commands.launch import config_dir
+from mmemo.evaluation.published import published_for, read_published
+from mmemo.evaluation.run_results import find_runs, read_runs
+from mmemo.folders import writable_folder
+from mmemo.reporting.comparison_page import write_comparison_page
+from mmemo.reporting.comparison_tables import frame, latex, markdown, terminal_text
+
+if TYPE_CHECKING:
+    from mmemo.evaluation.comparison import Comparison
+
+
+def run(cfg: DictConfig) -> None:
+    """Compare the runs in some folders; print the tables, write them and the page."""
+    folders = [Path(folder).expanduser().absolute() for folder in cfg.folders]
+    comparison: Comparison = instantiate(cfg.comparison, _convert_="all")
+    document = comparison.compare(*read_runs(find_runs(folders)))
+    published = read_published(config_dir() / "published")
+    for table in document["tables"]:
+        beside = published_for(published, table["protocol"])
+        table["published"] = [result.document() for result in beside]
+    output = writable_folder(cfg.output or _beside(folders), "output")
+    print(terminal_text(document))
+    for label, path in _write(document, output).items():
+        print(f"{label:>17}: {path}")
+
+
+def _beside(folders: list[Path]) -> Path:
+    return Path(os.path.commonpath(folders)) / "comparison"
+
+
+def _write(document: dict[str, Any], output: Path) -> dict[str, Path]:
+    files = {
+        "comparison": output / "comparison.json",
+        "table": output / "comparison.csv",
+        "Markdown": output / "comparison.md",
+        "LaTeX": output / "comparison.tex",
+        "page": output / "comparison.html",
+    }
+    text = json.dumps(document, indent=1, allow_nan=False)
+    files["comparison"].write_text(text, encoding="utf-8")
+    frame(document).to_csv(files["table"], index=False)
+    files["Markdown"].write_text(markdown(document), encoding="utf-8")
+    files["LaTeX"].write_text(latex(document), encoding="utf-8")
+    write_comparison_page(document, files["page"])
+    return files

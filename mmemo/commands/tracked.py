@@ -1,0 +1,106 @@
+"""A training whose run folder is followed on Weights & Biases."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from mmemo.evaluation.runs import RunFolder
+from mmemo.reporting.tracking import log_results, run_config
+from mmemo.training.pruning import PrunedError
+from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
+from mmemo.training.wandb_logger import TolerantWandbLogger
+
+SEED_AND_DIGEST = re.compile(r"-?seed\d+(-[0-9a-f]{8})?")
+FAILED, KILLED = 1, 255
+"""Exit codes that W&B shows as these states."""
+
+
+@contextmanager
+def tracked(folder: RunFolder, cfg: DictConfig, trainer: lightning.Trainer) -> Iterator[None]:
+    """Open the run on W&B, let it be trained and evaluated, log its results and close it.
+
+    Its id stays in ``run.json``: a run that is continued is the same one on W&B. Where the
+    trainer has another logger, nothing is done.
+    """
+    found = [logger for logger in trainer.loggers if isinstance(logger, TolerantWandbLogger)]
+    if not found:
+        yield
+        return
+    logger = found[0]
+    card = _card(folder, cfg, logger)
+    # Before it is opened: the id survives a kill at any moment.
+    folder.write_info(wandb=card)
+    labels = WandbLabels(
+        folder.path.name,
+        card["group"],
+        SEED_AND_DIGEST.sub("", folder.path.name) if card["group"] else cfg.name,
+        (folder.read_info()["split_protocol"], cfg.labels.name),
+    )
+    identity = WandbIdentity(card["id"], card["project"], card["entity"])
+    logger.begin(identity, labels, run_config(folder), _history(folder))
+    card |= logger.where()
+    folder.write_info(wandb=card)
+    try:
+        yield
+    except PrunedError:
+        logger.end(0)
+        raise
+    except BaseException as error:
+        logger.end(KILLED if isinstance(error, KeyboardInterrupt | SystemExit) else FAILED)
+        raise
+    if logger.run is not None:
+        with logger.tolerated():
+            log_results(logger.run, folder, logger.num_examples, logger.log_checkpoint)
+    folder.write_info(wandb={**card, "uploaded": logger.end(0)})
+
+
+def print_tracking(folder: RunFolder) -> None:
+    """Print where the run is on W&B, or what uploads it."""
+    card = folder.read_info().get("wandb", {})
+    if card.get("uploaded"):
+        print(f"{'W&B':>17}: {card['url']}")
+    elif card.get("files"):
+        command = f"wandb sync {shlex.quote(str(folder.path / card['files']))}"
+        print(f"{'W&B':>17}: not uploaded yet; to do that: {command}")
+
+
+def _card(folder: RunFolder, cfg: DictConfig, logger: TolerantWandbLogger) -> dict[str, Any]:
+    """What ``run.json`` says of the run on W&B; of a run that begins, what it will."""
+    stored = folder.read_info().get("wandb")
+    if stored is not None:
+        return {key: stored[key] for key in ("id", "project", "entity", "group")}
+    group = None
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        sweep, outputs = folder.path.parent, Path(cfg.output_dir)
+        group = str(sweep.relative_to(outputs) if outputs in sweep.parents else sweep.name)
+    return {**asdict(logger.new_identity()), "group": group}
+
+
+def _history(folder: RunFolder) -> list[dict[str, float]]:
+    """The epochs before an interruption, by the names of the curves.
+
+    Those of a run that begins again, without a state to continue from, do not count.
+    """
+    if not (folder.last_checkpoint.is_file() and folder.history_file.is_file()):
+        return []
+    rows = pd.read_csv(folder.history_file).drop(columns="split_protocol").to_dict("records")
+    return [
+        {
+            f"step/{name}" if str(name).startswith("learning_rate") else str(name): value
+            for name, value in row.items()
+            if pd.notna(value)
+        }
+        for row in rows
+    ]

@@ -1,0 +1,130 @@
+"""Differences between groups of runs, each with its tests, adjusted for their number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mmemo.evaluation.confusion_scores import METRICS, Floats
+from mmemo.evaluation.intervals import DialogueCounts, interval
+from mmemo.evaluation.significance import (
+    bootstrap_p,
+    holm,
+    mcnemar_test,
+    randomisation_p,
+    seeds_note,
+    sign_test_over_seeds,
+    wilcoxon_over_seeds,
+)
+
+ADJUSTED = ("bootstrap_p", "randomisation_p")
+"""p values that Holm's method adjusts over all pairs of a table."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One group's answers on the test split.
+
+    Args:
+        name: The group's.
+        seeds: S seeds.
+        counts: Confusion counts (S, G, C, C) by dialogue.
+        right: (S, N), who was right, in the order of the utterances' keys.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    counts: DialogueCounts
+    right: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, name: str, seeds: Sequence[int], tables: Sequence[pd.DataFrame], classes: Sequence[str]
+    ) -> Scored:
+        """From the prediction tables of the seeds."""
+        ordered = [table.sort_values("key") for table in tables]
+        right = np.stack([(table["pred"] == table["target"]).to_numpy() for table in ordered])
+        return cls(name, tuple(seeds), DialogueCounts.of(tables, classes), right)
+
+    def only(self, seeds: Sequence[int]) -> Scored:
+        """The same for some of its seeds."""
+        places = [self.seeds.index(seed) for seed in seeds]
+        counts = DialogueCounts(self.counts.counts[places])
+        return Scored(self.name, tuple(seeds), counts, self.right[places])
+
+
+@dataclass(frozen=True)
+class DifferenceTests:
+    """Tests the differences between groups on the same utterances.
+
+    Bootstrap and its interval are of the groups' means over all of their seeds; every other test
+    is of the seeds that both have.
+
+    Args:
+        metric: Name of the tested metric.
+        confidence: Of the interval of a difference.
+        num_resamples: Of the randomisation.
+        seed: Of the randomisation.
+    """
+
+    metric: str
+    confidence: float
+    num_resamples: int
+    seed: int
+
+    def run(
+        self, groups: Sequence[Scored], distribution: Floats, pairs: Sequence[tuple[int, int]]
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Test pairs of groups.
+
+        Args:
+            groups: K groups.
+            distribution: (K, R), each group's score in each resample of dialogues.
+            pairs: Places of the two groups of each pair.
+
+        Returns:
+            A document for each pair, and notes for the reader.
+        """
+        tested = [
+            self._pair(groups[a], groups[b], distribution[a] - distribution[b]) for a, b in pairs
+        ]
+        for name in ADJUSTED:
+            known = [pair for pair in tested if pair[name] is not None]
+            for pair, p in zip(known, holm([pair[name] for pair in known]), strict=True):
+                pair["holm"][name] = p
+        if not tested:
+            return [], []
+        note = seeds_note(min(pair["wilcoxon"]["num_pairs"] for pair in tested))
+        return tested, [note] if note else []
+
+    def _pair(self, a: Scored, b: Scored, distribution: Floats) -> dict[str, Any]:
+        metric = METRICS[self.metric]
+        seeds = [seed for seed in a.seeds if seed in b.seeds]
+        first, second = a.only(seeds), b.only(seeds)
+        scores = [list(side.counts.scores(metric)) for side in (first, second)]
+        randomised = (
+            randomisation_p(first.counts, second.counts, metric, self.num_resamples, self.seed)
+            if seeds
+            else None
+        )
+        difference = a.counts.scores(metric).mean() - b.counts.scores(metric).mean()
+        return {
+            "a": a.name,
+            "b": b.name,
+            "difference": float(difference),
+            "interval": interval(distribution, self.confidence),
+            "bootstrap_p": bootstrap_p(distribution),
+            "randomisation_p": randomised,
+            "mcnemar": [
+                {"seed": seed, **asdict(mcnemar_test(right_a, right_b))}
+                for seed, right_a, right_b in zip(seeds, first.right, second.right, strict=True)
+            ],
+            "wilcoxon": asdict(wilcoxon_over_seeds(*scores)),
+            "sign_test": asdict(sign_test_over_seeds(*scores)),
+            "holm": dict.fromkeys(ADJUSTED),
+        }

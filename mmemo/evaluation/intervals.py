@@ -1,0 +1,110 @@
+"""How far scores would vary with other dialogues: the bootstrap over dialogues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
+
+from mmemo.evaluation.confusion_scores import Floats, confusion_counts
+
+
+@dataclass(frozen=True)
+class DialogueCounts:
+    """Confusion counts of the same utterances by several seeds, dialogue by dialogue.
+
+    Utterances of one dialogue resemble each other: it is dialogues that are drawn, not utterances.
+
+    Args:
+        counts: (S, G, C, C), of S seeds and G dialogues; rows target, columns prediction.
+    """
+
+    counts: Floats
+
+    @classmethod
+    def of(cls, tables: Sequence[pd.DataFrame], classes: Sequence[str]) -> DialogueCounts:
+        """Count the prediction tables of one split, one for each seed.
+
+        A dialogue is named by the corpus' own split and its id, which restarts in each split.
+        """
+        counts = []
+        for table in tables:
+            number, names = dialogue_numbers(table)
+            counts.append(confusion_counts(table, classes, number, names))
+        return cls(np.stack(counts))
+
+    def scores(self, metric: Callable[[Floats], Floats]) -> Floats:
+        """The metric of each seed (S,) over all dialogues."""
+        return metric(self.counts.sum(axis=1))
+
+    def weighted_scores(self, metric: Callable[[Floats], Floats], weights: Floats) -> Floats:
+        """The mean over seeds (R,) where dialogues count as often as weights (R, G) say."""
+        seeds, dialogues, classes, _ = self.counts.shape
+        flat = self.counts.transpose(1, 0, 2, 3).reshape(dialogues, -1)
+        resampled = (weights @ flat).reshape(-1, seeds, classes, classes)
+        mean: Floats = metric(resampled).mean(axis=1)
+        return mean
+
+
+def dialogue_numbers(table: pd.DataFrame) -> tuple[NDArray[np.int64], int]:
+    """Which dialogue (N,) each row belongs to, sorted by name, and how many there are."""
+    name = pd.MultiIndex.from_frame(table[["corpus_split", "dialogue_id"]])
+    number, names = pd.factorize(name, sort=True)
+    return number.astype(np.int64), len(names)
+
+
+def resampled_scores(
+    groups: Sequence[DialogueCounts],
+    metric: Callable[[Floats], Floats],
+    num_resamples: int,
+    seed: int,
+) -> Floats:
+    """The mean over seeds of each group's score in each resample: (K, R).
+
+    All groups are scored on the same resamples of dialogues, so that differences between them are
+    paired (Efron and Tibshirani 1993; Koehn 2004 for the pairing).
+
+    Args:
+        groups: K groups on the same dialogues.
+        metric: From confusion matrices (..., C, C) to scores.
+        num_resamples: R.
+        seed: Of the resamples.
+    """
+    num_dialogues = groups[0].counts.shape[1]
+
+    def scores(chosen: NDArray[np.int64], axis: int) -> Floats:  # (..., G) to (K, ...)
+        weights = _how_often(np.atleast_2d(chosen), num_dialogues)
+        values = np.stack([group.weighted_scores(metric, weights) for group in groups])
+        return values if chosen.ndim > 1 else values[:, 0]
+
+    result = bootstrap(
+        (np.arange(num_dialogues),),
+        scores,
+        n_resamples=num_resamples,
+        vectorized=True,
+        axis=-1,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    )
+    distribution: Floats = result.bootstrap_distribution
+    return distribution
+
+
+def interval(distribution: Floats, confidence: float) -> tuple[float, float] | None:
+    """The percentile interval of a resampled score (R,); None where nothing varies."""
+    if not np.isfinite(distribution).all():
+        return None
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(distribution, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _how_often(chosen: NDArray[np.int64], num_dialogues: int) -> Floats:
+    """Drawn numbers (R, G) to counts (R, G)."""
+    offset = num_dialogues * np.arange(len(chosen))[:, None]
+    counts = np.bincount((chosen + offset).ravel(), minlength=num_dialogues * len(chosen))
+    return counts.reshape(len(chosen), num_dialogues).astype(np.float64)

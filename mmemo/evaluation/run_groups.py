@@ -1,0 +1,199 @@
+"""Runs put together: the seeds of one setting, the folds of one cross-validation."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import pandas as pd
+
+from mmemo.evaluation.run_results import LeftOut, RunResults
+
+WITHOUT_EFFECT = ("seed", "name", "resume", "run_dir", "output_dir", "cache_dir", "run_mark")
+"""Settings that do not tell one group of runs from another."""
+
+SECTIONS_WITHOUT_EFFECT = ("logger", "hydra", "sweep")
+PLACES = ("folder", "root", "annotations", "csv", "checkpoint_dir", "dirpath", "path", "save_dir")
+"""Last parts of keys that say where something lies."""
+
+FOLD = "split.test_fold"
+NUM_FOLDS = "split.num_test_folds"
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One seed of a group: one run, or the runs of a cross-validation taken together."""
+
+    seed: int
+    runs: tuple[RunResults, ...]
+
+    @property
+    def val(self) -> pd.DataFrame:
+        """Predictions of validation, of all folds."""
+        return _joined([run.val for run in self.runs])
+
+    @property
+    def test(self) -> pd.DataFrame:
+        """Predictions of test, of all folds."""
+        return _joined([run.test for run in self.runs])
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """Runs that differ in seed, and fold, alone.
+
+    Args:
+        settings: All that has an effect.
+        replicates: By seed.
+    """
+
+    settings: Mapping[str, Any]
+    replicates: tuple[Replicate, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def first(self) -> RunResults:
+        """The first seed's first run."""
+        return self.replicates[0].runs[0]
+
+    @property
+    def modalities(self) -> str:
+        """``audio+text``, ``audio`` or ``text``: what the model could hear and read."""
+        protocol = self.first.protocol
+        heard = [
+            name
+            for name in ("audio", "text")
+            if protocol[f"{name}_encoder"] != "none" and protocol.get("missing") != name
+        ]
+        return "+".join(heard)
+
+
+def group_runs(results: Sequence[RunResults]) -> tuple[list[RunGroup], list[LeftOut]]:
+    """Group runs by their settings; of two with the same seed and fold the later one counts."""
+    by_settings: dict[str, dict[tuple[int, Any], RunResults]] = defaultdict(dict)
+    left_out = []
+    folds = {run.settings.get(FOLD) for run in results} - {None}
+    for run in sorted(results, key=lambda run: str(run.info.get("started", ""))):
+        settings = effective_settings(run, pool_folds=len(folds) > 1)
+        key = json.dumps(settings, sort_keys=True, default=str)
+        place = (run.seed, run.settings.get(FOLD))
+        earlier = by_settings[key].get(place)
+        if earlier is not None:
+            reason = f"has the settings and the seed of a later run, {run.name}"
+            left_out.append(LeftOut(earlier.name, reason))
+        by_settings[key][place] = run
+    groups = []
+    for runs in by_settings.values():
+        seeds: dict[int, list[RunResults]] = defaultdict(list)
+        for (seed, _), run in sorted(runs.items(), key=lambda item: (item[0][0], str(item[0][1]))):
+            seeds[seed].append(run)
+        replicates = tuple(Replicate(seed, tuple(runs)) for seed, runs in sorted(seeds.items()))
+        first = replicates[0].runs[0]
+        settings = effective_settings(first, pool_folds=len(folds) > 1)
+        groups.append(RunGroup(settings, replicates, _missing_folds(replicates, len(folds) > 1)))
+    return groups, left_out
+
+
+def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
+    """Settings that tell a group of runs from another."""
+    settings = {
+        key: value
+        for key, value in run.settings.items()
+        if key not in WITHOUT_EFFECT
+        and key.partition(".")[0] not in SECTIONS_WITHOUT_EFFECT
+        and key.rpartition(".")[2] not in PLACES
+        and key.rpartition(".")[2] != "num_workers"
+        and not (pool_folds and key == FOLD)
+    }
+    if run.protocol.get("missing"):
+        settings["missing"] = run.protocol["missing"]
+    return settings
+
+
+def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
+    """For each group the settings in which the groups differ.
+
+    Where a part of another kind was chosen (another encoder, fusion, loss), its name stands for
+    it, and of its own settings only those that differ between groups with that same part.
+    """
+    parts = _parts(groups)
+    shown: list[dict[str, Any]] = [{} for _ in groups]
+    for section, names in parts.items():
+        if len(set(names)) > 1:
+            for chosen, name in zip(shown, names, strict=True):
+                chosen[section] = name
+    for key in sorted({key for group in groups for key in group.settings}):
+        section = key.partition(".")[0]
+        if key == section and section in parts:
+            continue
+        names = parts.get(section, [""] * len(groups))
+        for name in set(names):
+            members = [place for place, other in enumerate(names) if other == name]
+            values = [groups[place].settings.get(key) for place in members]
+            if any(value != values[0] for value in values):
+                for place, value in zip(members, values, strict=True):
+                    shown[place][key] = value
+    return shown
+
+
+def group_names(groups: Sequence[RunGroup]) -> list[str]:
+    """A short name for each group, from what differs; different for different groups."""
+    shown = differing_settings(groups)
+    keys = {key for settings in shown for key in settings}
+    lasts = [key.rpartition(".")[2] for key in keys]
+    short = {
+        key: key if lasts.count(key.rpartition(".")[2]) > 1 else key.rpartition(".")[2]
+        for key in keys
+    }
+    return [
+        ", ".join(f"{short[key]}={_text(value)}" for key, value in settings.items())
+        or str(group.first.protocol["name"])
+        for group, settings in zip(groups, shown, strict=True)
+    ]
+
+
+def _parts(groups: Sequence[RunGroup]) -> dict[str, list[str]]:
+    """For each section that is built from a class, its name in each group."""
+    sections = {
+        key.partition(".")[0] for g in groups for key in g.settings if key.endswith("._target_")
+    }
+    return {
+        section: [_part_name(group.settings, section) for group in groups]
+        for section in sorted(sections)
+    }
+
+
+def _part_name(settings: Mapping[str, Any], section: str) -> str:
+    target = settings.get(f"{section}._target_")
+    if target is None:
+        return "none"
+    named = settings.get(f"{section}.checkpoint") or settings.get(f"{section}.name")
+    return PurePath(str(named or str(target).rpartition(".")[2])).name
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    return (
+        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
+
+
+def _missing_folds(replicates: Sequence[Replicate], pooled: bool) -> tuple[str, ...]:
+    if not pooled:
+        return ()
+    notes = []
+    for replicate in replicates:
+        settings = replicate.runs[0].settings
+        wanted = set(range(int(settings.get(NUM_FOLDS) or 0)))
+        missing = wanted - {run.settings.get(FOLD) for run in replicate.runs}
+        if missing:
+            folds = ", ".join(map(str, sorted(missing)))
+            notes.append(f"seed {replicate.seed} lacks the test folds {folds} of {len(wanted)}")
+    return tuple(notes)
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)

@@ -1,0 +1,146 @@
+"""Finished runs read back from their folders, without a model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from mmemo.errors import InputError
+from mmemo.evaluation.predictions import read_predictions
+from mmemo.evaluation.runs import RunFolder
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """What one run, or a run without a modality, has to show.
+
+    Args:
+        folder: Where it lies.
+        protocol: Of ``metrics.json``.
+        settings: The config as it was composed, flattened to dotted keys: what one setting is
+            derived from another is the same text in all runs.
+        info: Contents of ``run.json``.
+        prepared_digest: Of the sound that it was trained on.
+        history: Metrics by epoch.
+        val: Prediction table of the validation split.
+        test: That of the test split.
+    """
+
+    folder: RunFolder
+    protocol: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    info: Mapping[str, Any]
+    prepared_digest: str
+    history: pd.DataFrame
+    val: pd.DataFrame
+    test: pd.DataFrame
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.protocol["seed"])
+
+    @property
+    def name(self) -> str:
+        """Where the results lie, for people."""
+        return str(self.folder.results)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that is not compared, and why."""
+
+    run: str
+    reason: str
+
+
+def find_runs(folders: Iterable[Path]) -> list[RunFolder]:
+    """Run folders in these folders and below, each once; results without a modality too.
+
+    Raises:
+        InputError: If a folder does not exist or there is no run in it.
+    """
+    found: dict[Path, list[RunFolder]] = {}
+    for folder in folders:
+        runs_here = 0
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder}: expected a folder with runs, there is no such folder; name one that "
+                "`mmemo train` printed, or the folder of a sweep"
+            )
+        for path, inside, files in os.walk(folder.absolute()):
+            inside.sort()
+            if "run.json" not in files:
+                continue
+            runs_here += 1
+            run = RunFolder(Path(path))
+            withheld = [RunFolder(run.path, missing) for missing in ("audio", "text")]
+            found[run.path] = [run, *(w for w in withheld if w.metrics_file.is_file())]
+            inside.clear()
+        if not runs_here:
+            raise InputError(
+                f"{folder}: expected a run folder or a folder with some, found no run.json in it "
+                "or below; name one that `mmemo train` printed"
+            )
+    return [results for runs in found.values() for results in runs]
+
+
+def read_runs(folders: Sequence[RunFolder]) -> tuple[list[RunResults], list[LeftOut]]:
+    """Read runs; one that is not finished, or is damaged, is left out with the reason."""
+    results, left_out = [], []
+    for folder in folders:
+        try:
+            results.append(_read(folder))
+        except InputError as error:
+            left_out.append(LeftOut(str(folder.results), str(error)))
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            reason = f"its files cannot be read ({type(error).__name__}: {error})"
+            left_out.append(LeftOut(str(folder.results), reason))
+    return results, left_out
+
+
+def _read(folder: RunFolder) -> RunResults:
+    info = folder.read_info()
+    status = info.get("status")
+    if status != "finished":
+        reason = f": {info['error']}" if info.get("error") else ""
+        raise InputError(f"expected a finished run, its status is {status}{reason}")
+    document = json.loads(folder.metrics_file.read_text(encoding="utf-8"))
+    composed = folder.composed_config_file.read_text(encoding="utf-8")
+    table = read_predictions(folder.predictions_file)
+    splits = {str(split): rows for split, rows in table.groupby("split", sort=False)}
+    for split in ("val", "test"):
+        if split not in splits:
+            raise InputError(f"{folder.predictions_file}: expected rows of {split}, found none")
+    return RunResults(
+        folder=folder,
+        protocol=document["protocol"],
+        settings=flattened(yaml.load(composed, Loader)),  # noqa: S506
+        info=info,
+        prepared_digest=str(
+            json.loads(folder.data_file.read_text(encoding="utf-8"))["prepared"]["digest"]
+        ),
+        history=pd.read_csv(folder.history_file),
+        val=splits["val"].reset_index(drop=True),
+        test=splits["test"].reset_index(drop=True),
+    )
+
+
+def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted keys; lists stay whole."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,146 @@
+"""The tables of a comparison that set groups against each other and against published results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmemo.reporting.comparison_numbers import (
+    UNDEFINED,
+    interval,
+    mean_sd,
+    metric_name,
+    p_value,
+    percent,
+    plain,
+    score,
+    signed,
+    signed_mean_sd,
+)
+from mmemo.reporting.text_table import Cell, TextTable, mean_of, named
+
+GAIN_NAMES = {
+    "class": "class",
+    "duration_s": "duration",
+    "num_words": "words",
+    "speaker": "speaker",
+}
+
+
+def ranks_of(table: dict[str, Any]) -> dict[str, int]:
+    """The rank on validation of each group's name."""
+    return {group["name"]: rank for rank, group in enumerate(table["groups"], 1)}
+
+
+def differences_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
+    """Differences between groups with all tests."""
+    differences, baseline = table["differences"], table["baseline"]
+    ranks = ranks_of(table)
+    rows = [_difference_row(difference, baseline, ranks) for difference in differences]
+    header = ["#", "group" if baseline else "a − b", "difference"]
+    header += [f"{percent(document['confidence'])} interval"]
+    header += ["bootstrap p\n(Holm)", "random. p\n(Holm)", "McNemar\np, each\nseed"]
+    header += ["Wilcoxon p\n(least)", "sign test p\n(least)"]
+    against = f", each minus {baseline}" if baseline else ""
+    note = (
+        "Bootstrap draws and approximate randomisation swaps whole dialogues; (Holm) is adjusted "
+        f"for all {len(rows)} comparisons of this table. Wilcoxon and sign test are over seeds; "
+        "(least) is the smallest p that this number of seeds can reach. # gives ranks in the "
+        "results."
+    )
+    title = f"Differences in {metric_name(document['metric'])}, test{against}"
+    return TextTable("differences", title, header, "llrrrrrrr", rows, note)
+
+
+def _difference_row(
+    difference: dict[str, Any], baseline: str | None, ranks: dict[str, int]
+) -> list[Cell]:
+    a, b, holm = difference["a"], difference["b"], difference["holm"]
+    mcnemar = [seed["p"] for seed in difference["mcnemar"]]
+    cells = [
+        Cell(f"{ranks[a]} − {ranks[b]}", f"{ranks[a]:4d}{ranks[b]:4d}"),
+        named(a if b == baseline else f"{a}\n−\u00a0{b}"),
+        Cell(signed(difference["difference"]), difference["difference"]),
+        Cell(interval(difference["interval"], with_sign=True), difference["difference"]),
+    ]
+    for name in ("bootstrap_p", "randomisation_p"):
+        p = difference[name]
+        cells.append(Cell(f"{p_value(p)} ({p_value(holm[name])})", p))
+    defined = [p for p in mcnemar if p is not None]
+    least = min(defined) if defined else None
+    cells.append(Cell("\n".join(map(p_value, mcnemar)) or UNDEFINED, least))
+    for name in ("wilcoxon", "sign_test"):
+        test = difference[name]
+        cells.append(Cell(f"{p_value(test['p'])} ({p_value(test['smallest_p'])})", test["p"]))
+    return cells
+
+
+def gain_tables(table: dict[str, Any]) -> list[TextTable]:
+    """Where the fused model gains over the unimodal ones, a table for each breakdown."""
+    gain = table["modality_gain"]
+    if not gain:
+        return []
+    tables = []
+    for name, lines in gain["by"].items():
+        rows = [
+            [
+                named(plain(line["value"])),
+                Cell(str(line["num"]), line["num"]),
+                *(Cell(score(line[kind]), line[kind]) for kind in ("both", "audio", "text")),
+                *(_gain_cell(line[f"gain_over_{kind}"]) for kind in ("audio", "text")),
+            ]
+            for line in lines
+        ]
+        label = GAIN_NAMES.get(name, name)
+        header = [label, "N", "both", "audio\nalone", "text\nalone"]
+        header += ["gain over\naudio", "gain over\ntext"]
+        tables.append(
+            TextTable(f"gain by {name}", f"Gain by {label}, test", header, "lrrrrrr", rows)
+        )
+    return tables
+
+
+def published_tables(document: dict[str, Any], table: dict[str, Any]) -> list[TextTable]:
+    """Published results that can stand beside these, and those that cannot."""
+    beside = [entry for entry in table["published"] if stands_beside(entry, document, table)]
+    others = [entry for entry in table["published"] if entry not in beside]
+    header = ["system", "modalities", "context", "metric", "classes", "split", "value", "source"]
+    lists = (
+        ("published", "Published, of the same metric, classes and split", beside),
+        (
+            "published otherwise",
+            "Published on another metric, classes or split: no ranking",
+            others,
+        ),
+    )
+    return [
+        TextTable(
+            name, title, header, "llllllrl", [_published_row(entry, table) for entry in entries]
+        )
+        for name, title, entries in lists
+    ]
+
+
+def stands_beside(entry: dict[str, Any], document: dict[str, Any], table: dict[str, Any]) -> bool:
+    """Whether a published result has the metric, the classes and the split of a table."""
+    ours = (document["metric"], table["protocol"]["classes"], table["stamp"])
+    return (entry["metric"], entry["classes"], entry["split"]) == ours
+
+
+def _published_row(entry: dict[str, Any], table: dict[str, Any]) -> list[Cell]:
+    classes = entry["classes"]
+    is_same = classes == table["protocol"]["classes"]
+    value = mean_sd({"mean": entry["value"], "sd": entry.get("sd")})
+    runs = f" ({entry['num_runs']} runs)" if entry.get("num_runs") else ""
+    return [
+        named(entry["system"]),
+        *(named(plain(entry[name])) for name in ("modalities", "context")),
+        named(metric_name(entry["metric"])),
+        named(f"the same {len(classes)}" if is_same else f"{len(classes)}: {plain(classes)}"),
+        named(plain(entry["split"])),
+        Cell(value + runs, entry["value"]),
+        named(plain(entry["source"])),
+    ]
+
+
+def _gain_cell(summary: dict[str, Any] | None) -> Cell:
+    return Cell(signed_mean_sd(summary), mean_of(summary))

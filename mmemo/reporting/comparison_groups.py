@@ -1,0 +1,117 @@
+"""The tables of a comparison that have a row for each group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmemo.reporting.comparison_numbers import (
+    UNDEFINED,
+    duration,
+    interval,
+    mean_sd,
+    metric_name,
+    parameters,
+    percent,
+    score,
+)
+from mmemo.reporting.text_table import Cell, TextTable, mean_cell, mean_of, named
+
+
+def best_groups(document: dict[str, Any], table: dict[str, Any]) -> list[bool]:
+    """For each group whether its mean on validation is the highest; the test is not asked."""
+    means = [group["val"][document["metric"]]["mean"] for group in table["groups"]]
+    return [mean is not None and mean == means[0] for mean in means]
+
+
+def results_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
+    """Validation and test of each group, best on validation first."""
+    metric, sizes = document["metric"], table["protocol"]["num_utterances"]
+    others = [name for name in table["groups"][0]["test"] if name != metric]
+    rows = []
+    best = best_groups(document, table)
+    for rank, (group, is_best) in enumerate(zip(table["groups"], best, strict=True), 1):
+        test = group["test"]
+        bounds = test[metric]["interval"]
+        rows.append(
+            [
+                Cell(str(rank), rank),
+                named(group["name"]),
+                Cell(str(len(group["seeds"])), len(group["seeds"])),
+                mean_cell(group["val"][metric]),
+                mean_cell(test[metric], is_best),
+                Cell(interval(bounds), bounds[0] if bounds else None),
+                *(mean_cell(test[name]) for name in others),
+            ]
+        )
+    name = metric_name(metric)
+    header = ["#", "group", "seeds", f"{name},\nval\n(N = {sizes['val']})"]
+    header += [f"{name},\ntest\n(N = {sizes['test']})"]
+    header += [f"{percent(document['confidence'])} interval,\ntest"]
+    header += [f"{metric_name(other)},\ntest" for other in others]
+    return TextTable("results", "Results", header, "rl" + "r" * (len(header) - 2), rows)
+
+
+def seeds_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
+    """Each seed's validation and test score."""
+    metric = document["metric"]
+    seeds = sorted({seed for group in table["groups"] for seed in group["seeds"]})
+    rows = []
+    for group in table["groups"]:
+        values = zip(group["val"][metric]["values"], group["test"][metric]["values"], strict=True)
+        by_seed = dict(zip(group["seeds"], values, strict=True))
+        cells = [
+            Cell(f"{score(by_seed[seed][0])} / {score(by_seed[seed][1])}", by_seed[seed][0])
+            if seed in by_seed
+            else Cell(UNDEFINED)
+            for seed in seeds
+        ]
+        rows.append([named(group["name"]), *cells])
+    title = f"Each seed's {metric_name(metric)}, validation / test"
+    header = ["group", *(f"seed {seed}" for seed in seeds)]
+    return TextTable("seeds", title, header, "l" + "r" * len(seeds), rows)
+
+
+def class_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
+    """F1 of each class on test."""
+    classes = table["protocol"]["classes"]
+    rows = [
+        [
+            named(group["name"]),
+            *(mean_cell(group["per_class_f1"][c], is_best) for c in classes),
+        ]
+        for group, is_best in zip(table["groups"], best_groups(document, table), strict=True)
+    ]
+    align = "l" + "r" * len(classes)
+    return TextTable("classes", "F1 of each class, test", ["group", *classes], align, rows)
+
+
+def cost_table(table: dict[str, Any]) -> TextTable:
+    """Parameters, training time and speed."""
+    rows = [
+        [
+            named(group["name"]),
+            Cell(parameters(group["num_parameters"]), group["num_parameters"]),
+            Cell(duration(group["fit_s"]), mean_of(group["fit_s"])),
+            Cell(mean_sd(group["samples_per_s"], 0), mean_of(group["samples_per_s"])),
+        ]
+        for group in table["groups"]
+    ]
+    header = ["group", "parameters", "training time", "samples per second"]
+    return TextTable("cost", "Cost", header, "lrrr", rows)
+
+
+def calibration_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
+    """Calibration errors before and after the temperature that validation gives."""
+    names = ("temperature", "ece", "ece_scaled", "brier", "brier_scaled")
+    rows = [
+        [named(group["name"]), *(mean_cell(group["calibration"][name]) for name in names)]
+        for group in table["groups"]
+        if group["calibration"]
+    ]
+    header = ["group", "temperature", "ECE", "ECE,\nscaled", "Brier", "Brier,\nscaled"]
+    note = (
+        "Scaled: logarithms of the probabilities divided by the temperature fitted on "
+        f"{document['selected_on']}. ECE: expected calibration error of the top class, in equal "
+        "bins. Of ECE and Brier score, lower is better."
+    )
+    return TextTable("calibration", "Calibration, test", header, "lrrrrr", rows, note)

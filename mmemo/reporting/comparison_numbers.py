@@ -1,0 +1,99 @@
+"""How a comparison's numbers are written, in every format alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+UNDEFINED = "–"
+SMALLEST_P = 0.001
+METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+
+
+def metric_name(metric: str) -> str:
+    """``weighted F1`` for ``weighted_f1``; a metric without a name of its own is its own name."""
+    return METRIC_NAMES.get(metric, metric)
+
+
+def score(value: float | None, digits: int = 3) -> str:
+    """A score with three decimals, a dash where it is undefined."""
+    return UNDEFINED if value is None else f"{value:.{digits}f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference of scores with its sign; the minus is a real one, as wide as the plus."""
+    return UNDEFINED if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def mean_sd(summary: Mapping[str, Any] | None, digits: int = 3) -> str:
+    """``0.812 ± 0.012``; the mean alone where one seed gives no standard deviation."""
+    if summary is None or summary["mean"] is None:
+        return UNDEFINED
+    mean = score(summary["mean"], digits)
+    return mean if summary["sd"] is None else f"{mean} ± {score(summary['sd'], digits)}"
+
+
+def signed_mean_sd(summary: Mapping[str, Any] | None) -> str:
+    """``+0.012 ± 0.004``, for a gain over seeds."""
+    if summary is None or summary["mean"] is None:
+        return UNDEFINED
+    mean = signed(summary["mean"])
+    return mean if summary["sd"] is None else f"{mean} ± {score(summary['sd'])}"
+
+
+def interval(bounds: Sequence[float | None] | None, with_sign: bool = False) -> str:
+    """``[0.761, 0.852]``."""
+    if bounds is None or any(bound is None for bound in bounds):
+        return UNDEFINED
+    write = signed if with_sign else score
+    return f"[{', '.join(write(bound) for bound in bounds)}]"
+
+
+def p_value(value: float | None) -> str:
+    """Three decimals; below what they can show, ``<0.001``."""
+    if value is not None and value < SMALLEST_P:
+        return f"<{SMALLEST_P}"
+    return score(value)
+
+
+def percent(share: float) -> str:
+    """``95 %`` for 0.95."""
+    return f"{100 * share:g} %"
+
+
+def parameters(count: int | None) -> str:
+    """``94.6 M``, ``812 k``, ``640``."""
+    if count is None:
+        return UNDEFINED
+    if count >= 1_000_000:
+        return f"{count / 1e6:.1f} M"
+    return f"{count / 1e3:.0f} k" if count >= 1_000 else str(count)
+
+
+def duration(summary_s: Mapping[str, Any] | None) -> str:
+    """Mean and deviation of seconds, both in the unit that suits the mean: s, min or h."""
+    if summary_s is None or summary_s["mean"] is None:
+        return UNDEFINED
+    unit, seconds = "s", 1.0
+    if summary_s["mean"] >= 7200:
+        unit, seconds = "h", 3600.0
+    elif summary_s["mean"] >= 120:
+        unit, seconds = "min", 60.0
+    scaled = {
+        name: None if summary_s[name] is None else summary_s[name] / seconds
+        for name in ("mean", "sd")
+    }
+    return f"{mean_sd(scaled, 1)} {unit}"
+
+
+def plain(value: object) -> str:
+    """A value of a protocol in words: lists with commas, mappings as ``name value``."""
+    if value is None or (isinstance(value, list | dict) and not value):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plain(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(part) for part in value)
+    return str(value)

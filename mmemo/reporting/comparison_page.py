@@ -1,0 +1,67 @@
+"""The page of a comparison: one file that needs nothing but itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmemo.reporting import comparison_sentences as sentences
+from mmemo.reporting.comparison_figures import (
+    MAX_DIFFERENCES,
+    agreement_figure,
+    difference_forest,
+    gain_figures,
+    seed_scatter,
+    seed_strip,
+    shown_groups,
+)
+from mmemo.reporting.comparison_panels import confusions, loss_curves, metric_curves, reliability
+from mmemo.reporting.comparison_tables import table_parts
+from mmemo.reporting.self_contained import render_page
+
+
+def write_comparison_page(document: dict[str, Any], path: Path) -> None:
+    """Write the comparison as ``comparison.html``, figures inside, text escaped.
+
+    Args:
+        document: What ``comparison.json`` holds.
+        path: The page to write.
+    """
+    sections = [
+        _section(document, table, number) for number, table in enumerate(document["tables"], 1)
+    ]
+    page = render_page(
+        "comparison.html.j2",
+        title=sentences.title(document),
+        reading=sentences.reading(document),
+        sections=sections,
+        left_out=sentences.left_out(document),
+        max_differences=MAX_DIFFERENCES,
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _section(document: dict[str, Any], table: dict[str, Any], number: int) -> dict[str, Any]:
+    parts = table_parts(document, table)
+    gains = [part for part in parts if part.name.startswith("gain by ")]
+    return {
+        "heading": sentences.heading(table, number),
+        "leak_warning": table["leak_warning"],
+        "not_ranked": sentences.not_ranked(table, number),
+        "classes": sentences.classes(table),
+        "notes": table["notes"],
+        "protocol": table["protocol"],
+        "tables": {part.name: part for part in parts if part not in gains},
+        "num_groups": len(table["groups"]),
+        "num_shown": len(shown_groups(table)),
+        "strip": seed_strip(document, table),
+        "scatter": seed_scatter(document, table),
+        "metric_curves": metric_curves(document, table, number),
+        "loss_curves": loss_curves(table),
+        "confusions": confusions(table),
+        "reliability": reliability(table),
+        "forest": difference_forest(document, table),
+        "gains": list(zip(gains, gain_figures(table), strict=True)),
+        "gain_summary": sentences.gain_summary(table),
+        "agreement": agreement_figure(table),
+    }

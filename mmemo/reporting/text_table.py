@@ -1,0 +1,59 @@
+"""A table of texts that every format is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from mmemo.reporting.comparison_numbers import mean_sd
+
+
+class Cell(NamedTuple):
+    """One cell.
+
+    Args:
+        text: What is read.
+        key: What it is sorted by; None where it is undefined.
+        is_best: Whether it belongs to a group that validation selects.
+    """
+
+    text: str
+    key: float | str | None = None
+    is_best: bool = False
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table of a comparison.
+
+    Args:
+        name: What it holds, for choosing among tables.
+        title: Above it.
+        header: One text for each column; a line break stands where a narrow column breaks.
+        align: One letter for each column: ``l`` for names, ``r`` for numbers.
+        rows: Of as many cells as the header.
+        note: What must be known to read it.
+    """
+
+    name: str
+    title: str
+    header: Sequence[str]
+    align: str
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+
+def named(text: str) -> Cell:
+    """A cell that is sorted as it reads."""
+    return Cell(text, text)
+
+
+def mean_of(summary: Mapping[str, Any] | None) -> float | None:
+    """The mean of a ``{"mean", "sd", "values"}``, None where there is none."""
+    return summary["mean"] if summary else None
+
+
+def mean_cell(summary: Mapping[str, Any] | None, is_best: bool = False) -> Cell:
+    """Mean and standard deviation, sorted by the mean."""
+    return Cell(mean_sd(summary), mean_of(summary), is_best)

@@ -1,0 +1,174 @@
+"""Curves on Weights & Biases, which never cost a run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.loggers.logger import Logger
+
+from mmemo.training.wandb_connection import WandbIdentity, WandbLabels, first_line, open_run
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+
+class TolerantWandbLogger(Logger):
+    """Logs to a run on W&B from when it is opened until it is closed.
+
+    Lightning's own opens the run when it is first used, waits for an answer, and lets the
+    training fail where W&B does. Here any failure of W&B ends what is logged, with one warning,
+    and nothing else. Only the first of several processes opens the run.
+
+    Args:
+        save_dir: The run folder, in which W&B gets its folder.
+        project: On W&B.
+        entity: User or team on W&B; None for the user's default.
+        num_examples: Validation utterances in the table of predictions; 0 for no table.
+        log_checkpoint: Upload the chosen checkpoint, and what has to be read with it.
+        connect_timeout_s: Longest wait for the server to answer, and then to open the run,
+            before it is offline.
+        finish_timeout_s: Longest wait for the last uploads.
+    """
+
+    def __init__(
+        self,
+        save_dir: str | Path,
+        project: str,
+        entity: str | None,
+        num_examples: int,
+        log_checkpoint: bool,
+        connect_timeout_s: float,
+        finish_timeout_s: float,
+    ) -> None:
+        super().__init__()
+        self.folder = Path(save_dir)
+        self.project = project
+        self.entity = entity
+        self.num_examples = num_examples
+        self.log_checkpoint = log_checkpoint
+        self.connect_timeout_s = connect_timeout_s
+        self.finish_timeout_s = finish_timeout_s
+        self.run: Run | None = None
+        self._data_dir: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The project."""
+        return self.project
+
+    @property
+    def version(self) -> str | None:
+        """The run's id while it is open."""
+        return self.run.id if self.run else None
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self.folder)
+
+    def new_identity(self) -> WandbIdentity:
+        """Identity of a run that begins; an agent of a W&B sweep has chosen the id."""
+        is_agents = "WANDB_SWEEP_ID" in os.environ
+        chosen = os.environ.get("WANDB_RUN_ID") if is_agents else None
+        return WandbIdentity(chosen or secrets.token_hex(4), self.project, self.entity)
+
+    def begin(
+        self,
+        identity: WandbIdentity,
+        labels: WandbLabels,
+        config: Mapping[str, Any],
+        history: Sequence[Mapping[str, float]],
+    ) -> None:
+        """Open the run, or continue it.
+
+        Args:
+            identity: Of the run.
+            labels: Of the run.
+            config: Settings of the run.
+            history: The epochs before an interruption, each with ``step``, the optimizer's steps
+                until its end. Those that W&B lacks are logged: an offline run begins a new file.
+        """
+        # Tables wait for their upload there, the sound in them too.
+        self._data_dir = os.environ.get("WANDB_DATA_DIR")
+        os.environ["WANDB_DATA_DIR"] = str(self.folder / "wandb" / "data")
+        with self.tolerated():
+            opened = open_run(
+                self.folder,
+                identity,
+                labels,
+                config,
+                self.connect_timeout_s,
+                self.finish_timeout_s,
+            )
+            self.run = opened.run
+            if opened.problem:
+                print(f"W&B: offline, {opened.problem}", file=sys.stderr)
+            if opened.run is None:
+                return
+            opened.run.define_metric("epoch", hidden=True)
+            for split in ("train", "val"):
+                opened.run.define_metric(f"{split}/*", step_metric="epoch")
+            for row in history:
+                # Lightning counts from 0 the steps that it logs.
+                step = int(row["step"]) - 1
+                if step >= opened.run.starting_step:
+                    values = {key: value for key, value in row.items() if key != "step"}
+                    opened.run.log(values, step=step)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Nothing: the config is given when the run is opened."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log values at a step; those at a step before the last one are W&B's already."""
+        if self.run is not None:
+            with self.tolerated():
+                self.run.log(dict(metrics), step=step)
+
+    def where(self) -> dict[str, str | None]:
+        """Address of the open run; its folder in the run folder, which can be uploaded later."""
+        if self.run is None:
+            return {}
+        files = Path(self.run.settings.sync_dir).relative_to(self.folder)
+        return {"url": self.run.url, "files": str(files)}
+
+    @contextmanager
+    def tolerated(self) -> Iterator[None]:
+        """What is done inside may fail: it is told once, and no more is logged."""
+        try:
+            yield
+        except Exception as error:
+            print(
+                f"W&B: nothing more is logged ({first_line(error)}); the run goes on",
+                file=sys.stderr,
+            )
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.run = None
+        import wandb
+
+        with suppress(Exception):
+            wandb.teardown()
+
+    def end(self, exit_code: int) -> bool:
+        """Close the run; whether all of it is on the server.
+
+        Args:
+            exit_code: 0 where the run is complete.
+        """
+        run, self.run = self.run, None
+        is_uploaded = False
+        if run is not None:
+            with self.tolerated(), suppress(TimeoutError):
+                run.finish(exit_code=exit_code)
+                is_uploaded = not run.offline
+        os.environ.pop("WANDB_DATA_DIR", None)
+        if self._data_dir is not None:
+            os.environ["WANDB_DATA_DIR"] = self._data_dir
+        return is_uploaded

@@ -1,0 +1,279 @@
+"""Sweeps: what is run, continued, skipped, and how it is told."""
+
+import json
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from mmemo.commands import train
+from mmemo.commands.sweep import Sweep
+from mmemo.errors import InputError
+from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.sweep_cells import Cell
+from mmemo.training.stop_signals import Stopped
+from tests.commands.conftest import Cli, only_run
+from tests.commands.interruptions import FailureOnce, KillOnce, befalls
+
+ARGUMENTS = ["-m", "experiment=demo", "fusion.bottleneck_dim=8,16", "seed=1,2"]
+SEEDS = ["-m", "experiment=demo", "fusion.bottleneck_dim=8", "seed=1,2,3"]
+
+
+class FakeTraining:
+    """Stands for training: notes the cells, and does what it is told to in one of them."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.resumed: list[str] = []
+        self.at: dict[str, Callable[[RunFolder], float]] = {}
+
+    def __call__(self, cfg: DictConfig) -> float:
+        place = f"{cfg.fusion.bottleneck_dim}/{cfg.seed}"
+        run = RunFolder.open(cfg.resume) if cfg.resume else RunFolder.create(Path(cfg.run_dir))
+        (self.resumed if cfg.resume else self.began).append(place)
+        with run.working():
+            print(f"training {place}")
+            run.composed_config_file.write_text("")
+            ordinary = 100.0 * cfg.seed + cfg.fusion.bottleneck_dim
+            act = self.at.pop("first", None) or self.at.pop(place, None)
+            score = act(run) if act else ordinary
+            run.write_info(best_score=score)
+        return score
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> FakeTraining:
+    fake = FakeTraining()
+    monkeypatch.setattr(train, "run", fake)
+    return fake
+
+
+def fail(error: Exception) -> Callable[[RunFolder], float]:
+    def at(run: RunFolder) -> float:
+        raise error
+
+    return at
+
+
+def cells(tmp_path: Path, sweep: str = "sweep", name: str = "demo") -> dict[str, RunFolder]:
+    """The cells by their names without the digest."""
+    folders = (tmp_path / "outputs" / name / sweep).glob("*/run.json")
+    return {file.parent.name.rpartition("-")[0]: RunFolder(file.parent) for file in folders}
+
+
+def stamps(run: RunFolder) -> dict[str, int]:
+    return {str(p): p.stat().st_mtime_ns for p in [run.path, *run.path.rglob("*")]}
+
+
+def test_a_sweep_goes_on_where_it_is_launched_again(
+    cli: Cli, training: FakeTraining, tmp_path: Path
+) -> None:
+    training.at["16/1"] = fail(RuntimeError("out of memory"))
+    training.at["8/2"] = fail(InputError("corpus.root: expected a folder, found none"))
+    printed = cli("train", *ARGUMENTS, expect=1)
+    assert training.began == ["8/1", "8/2", "16/1", "16/2"]
+    found = cells(tmp_path)
+    assert sorted(found) == [f"bottleneck_dim_{d}-seed{s}" for d in (16, 8) for s in (1, 2)]
+    assert "4 cells: 2 finished, 2 failed" in printed.stdout
+    assert "best on validation: val/loss 108.0000, bottleneck_dim_8-seed1" in printed.stdout
+    assert "training" not in printed.stdout + printed.stderr
+    failed = found["bottleneck_dim_16-seed1"]
+    log = failed.path / "train.log"
+    assert f"{failed.path.name}: RuntimeError: out of memory\n  {log}\n" in printed.stderr
+    assert "corpus.root: expected a folder" in printed.stderr
+    assert "not finished; to continue: mmemo train -m experiment=demo" in printed.stderr
+    assert "Traceback" not in printed.stdout + printed.stderr
+    assert "Traceback" in log.read_text()
+    assert log.read_text().startswith("training 16/1")
+    (failed.path / "half.bin").write_text("")
+    finished = {name: stamps(found[name]) for name in found if found[name] != failed}
+
+    training.began.clear()
+    printed = cli("train", *ARGUMENTS, "cache_dir=elsewhere", "data.num_workers=1")
+    assert (training.began, training.resumed) == (["8/2", "16/1"], [])
+    assert "4 cells: 4 finished" in printed.stdout
+    assert not (failed.path / "half.bin").exists()
+    assert log.read_text().count("training 16/1") == 2
+    same = ("bottleneck_dim_8-seed1", "bottleneck_dim_16-seed2")
+    assert all(stamps(found[name]) == finished[name] for name in same)
+
+    training.began.clear()
+    cli("train", "-m", "experiment=demo", "fusion.bottleneck_dim=16", "seed=2,3")
+    assert training.began == ["16/3"], "the other one is known by another name"
+    training.began.clear()
+    cli("train", *ARGUMENTS, "optimizer.lr=0.1")
+    assert len(training.began) == 4
+
+
+def test_an_interrupted_cell_resumes_and_the_whole_sweep_stops(
+    cli: Cli, training: FakeTraining, tmp_path: Path
+) -> None:
+    def stop(run: RunFolder) -> float:
+        run.last_checkpoint.parent.mkdir()
+        run.last_checkpoint.write_text("")
+        raise Stopped(signal.SIGTERM)
+
+    training.at["8/2"] = stop
+    printed = cli("train", *SEEDS, expect=128 + signal.SIGTERM)
+    assert training.began == ["8/1", "8/2"]
+    assert "3 cells: 1 finished, 1 interrupted, 1 waiting" in printed.stdout
+    assert "not finished; to continue: mmemo train -m" in printed.stderr
+    training.began.clear()
+    cli("train", *SEEDS)
+    assert (training.resumed, training.began) == (["8/2"], ["8/3"])
+
+
+def test_what_failed_after_its_training_is_only_evaluated(
+    cli: Cli, training: FakeTraining, tmp_path: Path
+) -> None:
+    def fail_in_evaluation(run: RunFolder) -> float:
+        run.last_checkpoint.parent.mkdir()
+        run.last_checkpoint.write_text("")
+        run.write_info(checkpoint="checkpoints/best-00.ckpt")
+        raise RuntimeError("no more room")
+
+    training.at["8/2"] = fail_in_evaluation
+    cli("train", *SEEDS, expect=1)
+    training.began.clear()
+    cli("train", *SEEDS)
+    assert (training.resumed, training.began) == (["8/2"], [])
+
+
+def test_a_cell_that_another_process_works_on_is_passed_over(
+    cli: Cli, training: FakeTraining, tmp_path: Path
+) -> None:
+    training.at["8/2"] = fail(RuntimeError("once"))
+    cli("train", *SEEDS, expect=1)
+    run = cells(tmp_path)["seed2"]
+    with run.working():
+        printed = cli("train", *SEEDS)
+    assert f"passed over: {run.path.name}: another process works on it" in printed.stdout
+    assert "3 cells: 2 finished, 1 running" in printed.stdout
+    assert len(training.began) == 3
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.sweep_cells import Cell
+from mmemo.training.stop_signals import stopped_at_once
+run = RunFolder.create(Path(sys.argv[1]))
+with stopped_at_once(), run.working():
+    print("working", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_cells_in_other_processes_end_before_the_sweep_does(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    sweep = Sweep(["-m", "seed=1,2"])
+    sweep.cells["cell"] = Cell(run, 1, "val/loss", is_maximised=False)
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(Stopped, match="SIGTERM"):
+            sweep.stop(signal.SIGTERM, None)
+        assert run.read_info()["status"] == "interrupted"
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_who_stopped_is_told_from_process_to_process() -> None:
+    stop = Stopped(signal.SIGTERM, "at epoch 1, batch 2")
+    copy = pickle.loads(pickle.dumps(stop))
+    assert (copy.code, str(copy)) == (143, "SIGTERM at epoch 1, batch 2")
+
+
+def test_an_optimizing_sweeper_gets_the_scores_and_outlives_a_failure(
+    cli: Cli, training: FakeTraining, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna")
+    optuna = ["-m", "experiment=demo", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3"]
+    # Random draws, as long as there are few: the same where the command is launched again.
+    optuna += ["hydra.sweeper.sampler.seed=1", "seed=1", "fusion.bottleneck_dim=interval(8,9999)"]
+    training.at["first"] = fail(RuntimeError("out of memory"))
+    printed = cli("train", *optuna, expect=1)
+    assert "3 cells: 2 finished, 1 failed" in printed.stdout
+    drawn = [float(place.partition("/")[0]) for place in training.began]
+    results = tmp_path / "outputs/demo/sweep/optimization_results.yaml"
+    assert OmegaConf.load(results).best_value == 100 + min(drawn[1:])
+    cli("train", *optuna)
+    assert training.began[3:] == training.began[:1], "the finished ones are told of all the same"
+    assert OmegaConf.load(results).best_value == 100 + min(drawn)
+
+
+def test_a_leaky_cell_says_so(cli: Cli, training: FakeTraining, tmp_path: Path) -> None:
+    cli("train", "-m", "experiment=demo", "split=oversampled_before_split", "seed=1,2")
+    names = [p.parent.name for p in (tmp_path / "outputs/demo/sweep").glob("*/run.json")]
+    assert all(name.endswith("-LEAKY") for name in names)
+    assert len(names) == 2
+    training.began.clear()
+    cli("train", "-m", "experiment=demo", "split=oversampled_before_split,official", "seed=1,2")
+    assert len(training.began) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fusion.no_such=1,2"], "Could not override 'fusion.no_such'"),
+        (["fusion=bottleneck,no_such"], "In 'train': Could not find 'fusion/no_such'"),
+        (["corpus=demo,table"], "corpus.csv: expected a value, got none"),
+        (["seed=1,2", "hydra.sweep.subdir=x"], "hydra.sweep.subdir: expected no name"),
+    ],
+)
+def test_what_does_not_compose_ends_before_any_cell(
+    cli: Cli, training: FakeTraining, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    printed = cli("train", "-m", "experiment=demo", *arguments, expect=1)
+    assert f"mmemo: error: {message}" in printed.stderr
+    assert "Traceback" not in printed.stderr
+    assert not list((tmp_path / "outputs").rglob("run.json"))
+    assert training.began == []
+
+
+def test_a_killed_sweep_ends_as_if_it_had_not_been(
+    cli: Cli, fresh_cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    settings = [*small, "data.batch_size=4", "logger=none"]
+    sweep = ["-m", *settings, "classifier.hidden_dim=8,4"]
+    once = f"+callbacks.{{}}.marker={tmp_path}/{{}}"
+    killed = befalls(KillOnce, epoch=1, batch=1)
+    failing = [o.replace("befalls", "fails") for o in befalls(FailureOnce, epoch=0, batch=3)]
+    sweep += [*killed, once.format("befalls", "killed")]
+    sweep += [*failing, once.format("fails", "failed")]
+    # The first cell fails; the second is killed, and with it the process.
+    fresh_cli("train", *sweep, expect=-signal.SIGKILL)
+    first, second = (cells(tmp_path, name="train")[f"hidden_dim_{dim}-seed7"] for dim in (8, 4))
+    assert (first.read_info()["status"], second.read_info()["status"]) == ("failed", "running")
+    assert second.last_checkpoint.is_file()
+
+    printed = cli("train", *sweep)
+    assert "2 cells: 2 finished" in printed.stdout
+    before = stamps(first)
+    assert "passed over" in cli("train", *sweep).stdout
+    assert stamps(first) == before
+    cli("train", *settings, "classifier.hidden_dim=4", "name=whole")
+    whole = only_run(tmp_path, "whole")
+    assert second.history_file.read_bytes() == whole.history_file.read_bytes()
+    assert second.predictions_file.read_bytes() == whole.predictions_file.read_bytes()
+    assert second.read_info()["best_score"] == whole.read_info()["best_score"]
+
+
+def test_cells_on_a_cluster_launcher(fresh_cli: Cli, small: list[str], tmp_path: Path) -> None:
+    sweep = ["-m", *small, "logger=none", "trainer.max_epochs=1", "audio_encoder.width=8,eight"]
+    printed = fresh_cli("train", *sweep, "hydra/launcher=submitit_local", expect=1)
+    assert "2 cells: 1 finished, 1 failed" in printed.stdout
+    assert "failed: width_eight-seed7" in printed.stderr
+    assert "Traceback" not in printed.stderr
+    found: dict[str, Any] = {
+        name: json.loads(run.info_file.read_text())["status"]
+        for name, run in cells(tmp_path, name="train").items()
+    }
+    assert found == {"width_8-seed7": "finished", "width_eight-seed7": "failed"}
