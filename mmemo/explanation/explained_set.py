@@ -15,6 +15,12 @@ from mmemo.explanation.voicing import voiced_frames
 
 Floats = NDArray[np.float64]
 
+CHECKS_FILE = "checks.json"
+"""Beside an explanation: what tells how far it can be believed."""
+
+SUMMARY_FILE = "summary.json"
+"""In the folder of a set: its numbers."""
+
 METHODS = {"integrated_gradients": "Integrated Gradients", "occlusion": "Occlusion"}
 
 

@@ -14,7 +14,9 @@ import pandas as pd
 from mmemo.errors import InputError
 from mmemo.explanation.checks import checks_summary, mean_interval
 from mmemo.explanation.explained_set import (
+    CHECKS_FILE,
     METHODS,
+    SUMMARY_FILE,
     SetMember,
     explained_classes,
     explanation_folders,
@@ -30,8 +32,6 @@ from mmemo.explanation.positions import (
 )
 from mmemo.explanation.word_influence import influential_words
 
-CHECKS_FILE = "checks.json"
-SUMMARY_FILE = "summary.json"
 TABLES = ("modalities", "tenths", "zones", "words", "claims", "checks")
 ALL_CLASSES = "all"
 
