@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.tracking import log_results, run_config
+from mmemo.training.pruning import PrunedError
 from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
 from mmemo.training.wandb_logger import TolerantWandbLogger
 
@@ -53,6 +54,9 @@ def tracked(folder: RunFolder, cfg: DictConfig, trainer: lightning.Trainer) -> I
     folder.write_info(wandb=card)
     try:
         yield
+    except PrunedError:
+        logger.end(0)
+        raise
     except BaseException as error:
         logger.end(KILLED if isinstance(error, KeyboardInterrupt | SystemExit) else FAILED)
         raise

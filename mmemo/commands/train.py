@@ -46,6 +46,7 @@ from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 from mmemo.training.module import EmotionModule
 from mmemo.training.processes import LocalProcesses
+from mmemo.training.pruning import PrunedError, check_pruned
 from mmemo.training.slurm_processes import SlurmProcesses, slurm_rank
 from mmemo.training.stop_signals import stopped_at_once
 
@@ -60,6 +61,10 @@ def run(cfg: DictConfig) -> float:
         with folder.working():
             try:
                 return _train(folder, cfg)
+            except PrunedError as reason:
+                folder.prune(str(reason))
+                print(f"pruned: {reason}")
+                return float(folder.read_info()["best_score"])
             except BaseException as error:
                 hint = folder.command("train", "resume")
                 if folder.composed_config_file.is_file():
@@ -236,3 +241,4 @@ def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> Non
         num_parameters=sum(p.numel() for p in model.module.classifier.parameters()),
         fit_s=round(time.monotonic() - start, 1),
     )
+    check_pruned(trainer)

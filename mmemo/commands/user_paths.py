@@ -22,15 +22,15 @@ CHECKPOINT_KEYS = ("audio_encoder.checkpoint", "text_encoder.checkpoint")
 
 
 def readable_by_hydra(override: str) -> str:
-    """Quote what Hydra's grammar would not read as a path: a run folder, a path in ``~``."""
+    """Quote what Hydra's grammar would not read: a run folder, a path in ``~``, a group's name."""
     key, equals, value = override.partition("=")
     if not equals or value[:1] in ("'", '"'):
         return override
     if value.startswith("~"):
         return f"{key}='{Path(value).expanduser()}'"
-    is_run = key in ("run", "resume", "prepared") and value
+    is_name = key in ("run", "resume", "prepared", "baseline") and value not in ("", "null")
     is_path = key in PATH_KEYS and Path(value).exists()
-    return f"{key}='{value}'" if is_run or is_path else override
+    return f"{key}='{value}'" if is_name or is_path else override
 
 
 def make_paths_absolute(cfg: DictConfig) -> None:

@@ -200,7 +200,8 @@ class RunFolder:
                 self._end(status, f"{type(error).__name__}: {error}")
             raise
         else:
-            self._end("finished", None)
+            if self.read_info()["status"] == "running":
+                self._end("finished", None)
         finally:
             lock.release()
 
@@ -244,6 +245,10 @@ class RunFolder:
     def fail(self, problem: str) -> None:
         """Note that the run has failed."""
         self._end("failed", problem)
+
+    def prune(self, reason: str) -> None:
+        """Note that the run was given up on purpose."""
+        self._end("pruned", reason)
 
     def _end(self, status: str, problem: str | None) -> None:
         self.write_info(status=status, ended=_now(), error=problem)

@@ -32,6 +32,7 @@ NOT_IN_DIGEST = (
     "trainer.enable_progress_bar",
     "trainer.enable_model_summary",
     "callbacks.interruption",
+    "callbacks.step_curves",
     # How fast data arrives.
     "preparer.num_workers",
     "data.num_workers",

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+
+from mmemo.errors import InputError
+from mmemo.evaluation.comparison import ALL_PAIRS_UP_TO, Comparison
+from mmemo.evaluation.run_results import find_runs, read_runs
+from tests.evaluation.run_folders import CLASSES, predictions, write_run
+
+TARGETS = "ajnajnajnajn"
+DIALOGUES = "000111222333"
+GOOD = ("ajnajnajnajj", "ajnajnajaajn")
+BAD = ("ajnaaaajnjjj", "aaaajnaaaajn")
+LEAKY = {
+    "split": "oversampled_before_split",
+    "leaky": True,
+    "leak_shares": {"val": 0.5, "test": 0.9},
+}
+
+
+def table(preds: str, split: str = "test") -> pd.DataFrame:
+    return predictions(split, TARGETS, preds, DIALOGUES)
+
+
+def compared(folder: Path, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+    document = Comparison(**options).compare(*read_runs(find_runs([folder])))
+    json.dumps(document, allow_nan=False)
+    return document
+
+
+@pytest.fixture
+def two_groups(tmp_path: Path) -> Path:
+    """64 is better on validation, 32 on test."""
+    for seed, (good, bad) in enumerate(zip(GOOD, BAD, strict=True), start=1):
+        for dim, test, val in ((32, good, bad), (64, bad, good)):
+            write_run(
+                tmp_path / f"{dim}-{seed}",
+                table(test),
+                table(val, "val"),
+                seed,
+                settings={"fusion.bottleneck_dim": dim},
+            )
+    return tmp_path
+
+
+def test_validation_ranks_and_test_is_reported(two_groups: Path) -> None:
+    (result,) = compared(two_groups, metric="macro_f1")["tables"]
+    assert [group["name"] for group in result["groups"]] == [
+        "bottleneck_dim=64",
+        "bottleneck_dim=32",
+    ]
+    worse = result["groups"][1]
+    tests = [table(preds) for preds in GOOD]
+    scores = [f1_score(t["target"], t["pred"], labels=CLASSES, average="macro") for t in tests]
+    assert worse["test"]["macro_f1"]["values"] == pytest.approx(scores)
+    assert worse["test"]["macro_f1"]["mean"] == pytest.approx(np.mean(scores))
+    assert worse["test"]["macro_f1"]["sd"] == pytest.approx(np.std(scores, ddof=1))
+    accuracies = [accuracy_score(t["target"], t["pred"]) for t in tests]
+    assert worse["test"]["accuracy"]["values"] == pytest.approx(accuracies)
+    low, high = worse["test"]["macro_f1"]["interval"]
+    assert low < np.mean(scores) < high or high == 1.0
+    joy = [
+        f1_score(t["target"], t["pred"], labels=CLASSES, average=None)[CLASSES.index("joy")]
+        for t in tests
+    ]
+    assert worse["per_class_f1"]["joy"]["values"] == pytest.approx(joy)
+    both = sum(confusion_matrix(t["target"], t["pred"], labels=CLASSES) for t in tests)
+    assert worse["confusion"] == both.tolist()
+    assert worse["seeds"] == [1, 2]
+    # 50 utterances, two epochs, 10 s.
+    assert worse["samples_per_s"]["values"] == [10.0, 10.0]
+    assert worse["num_parameters"] == 1000
+    assert worse["curves"][0]["val/loss"] == [1.0, 0.5]
+    assert worse["curves"][0]["train/loss"] == [1.1, None]
+
+
+def test_differences_are_paired_and_told_with_what_they_can_reach(two_groups: Path) -> None:
+    (result,) = compared(two_groups, metric="accuracy")["tables"]
+    (pair,) = result["differences"]
+    assert (pair["a"], pair["b"]) == ("bottleneck_dim=64", "bottleneck_dim=32")
+    good = [accuracy_score(list(TARGETS), list(preds)) for preds in GOOD]
+    bad = [accuracy_score(list(TARGETS), list(preds)) for preds in BAD]
+    assert pair["difference"] == pytest.approx(np.mean(bad) - np.mean(good))
+    assert pair["interval"][0] <= pair["difference"] <= pair["interval"][1]
+    only_good = sum(g == t != b for g, b, t in zip(GOOD[0], BAD[0], TARGETS, strict=True))
+    assert pair["mcnemar"][0]["only_b_right"] == only_good
+    assert pair["wilcoxon"] == {"p": 0.5, "smallest_p": 0.5, "num_pairs": 2}
+    assert pair["holm"]["randomisation_p"] == pair["randomisation_p"]
+    assert any("With 2 seeds no two-sided p below 0.05" in note for note in result["notes"])
+
+
+def test_a_baseline_is_compared_with_all_others(two_groups: Path) -> None:
+    write_run(two_groups / "third", table(GOOD[0]), settings={"fusion.bottleneck_dim": 128})
+    (result,) = compared(two_groups, baseline="bottleneck_dim=32")["tables"]
+    assert result["baseline"] == "bottleneck_dim=32"
+    assert {pair["b"] for pair in result["differences"]} == {"bottleneck_dim=32"}
+    assert len(result["differences"]) == 2
+    assert any("different seeds" in note for note in result["notes"])
+    with pytest.raises(InputError, match=r"baseline: expected the name of a group, one of .*; got"):
+        compared(two_groups, baseline="another")
+    assert compared(two_groups, differences=False)["tables"][0]["differences"] == []
+
+
+def test_many_groups_are_each_compared_with_the_best(tmp_path: Path) -> None:
+    for dim in range(ALL_PAIRS_UP_TO + 1):
+        preds = GOOD[0] if dim == 3 else BAD[0]
+        write_run(tmp_path / str(dim), table(preds), settings={"fusion.bottleneck_dim": dim})
+    (result,) = compared(tmp_path, num_resamples=50)["tables"]
+    assert {pair["a"] for pair in result["differences"]} == {"bottleneck_dim=3"}
+    assert len(result["differences"]) == ALL_PAIRS_UP_TO
+    adjusted = [pair["holm"]["bootstrap_p"] for pair in result["differences"]]
+    plain = [pair["bootstrap_p"] for pair in result["differences"]]
+    assert all(h >= p for h, p in zip(adjusted, plain, strict=True))
+
+
+def test_protocols_that_differ_are_not_ranked_together(two_groups: Path) -> None:
+    copied = {"split._target_": "mmemo.corpora.oversampled_split.OversampledBeforeSplit"}
+    write_run(two_groups / "leaky", table(GOOD[0]), settings=copied, protocol=LEAKY)
+    long_ones = {"min_duration_s": 2.0}
+    write_run(two_groups / "short", table(GOOD[0]).iloc[:6], settings=long_ones)
+    official, short, leaky = compared(two_groups)["tables"]
+    assert official["differs"] == {}
+    assert official["stamp"] == "official"
+    assert short["differs"]["num_utterances"] == [
+        {"val": 12, "test": 12},
+        {"val": 6, "test": 6},
+    ]
+    assert leaky["stamp"] == "oversampled_before_split (LEAKY)"
+    assert leaky["differs"]["leaky"] == [False, True]
+    assert "90.0 % of the 12 rows of test" in leaky["leak_warning"]
+    assert len(official["groups"]) == 2
+
+
+def test_the_same_number_of_other_utterances_is_another_protocol(two_groups: Path) -> None:
+    others = table(GOOD[0]).assign(key=[f"other/{n}" for n in range(12)])
+    write_run(two_groups / "others", others, settings={"split.seed": 3})
+    first, second = compared(two_groups)["tables"]
+    assert list(second["differs"]) == ["test_utterances"]
+    assert len(first["groups"]) == 2
+
+
+def test_where_audio_helps_is_told_of_the_best_of_each_kind(two_groups: Path) -> None:
+    alone = {"audio": {"text_encoder": None}, "text": {"audio_encoder": None}}
+    for name, settings in alone.items():
+        missing = {"text": "audio_encoder", "audio": "text_encoder"}[name]
+        write_run(two_groups / name, table(BAD[0]), settings=settings, protocol={missing: "none"})
+    (result,) = compared(two_groups)["tables"]
+    assert {group["modalities"] for group in result["groups"]} == {"audio+text", "audio", "text"}
+    gain = result["modality_gain"]
+    assert gain["seeds"] == [1]
+    assert gain["num_utterances"] == 12
+
+
+def test_nothing_finished_is_an_error(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", table(GOOD[0]), info={"status": "running"})
+    with pytest.raises(InputError, match="expected at least one finished run, found none"):
+        compared(tmp_path)
+    with pytest.raises(InputError, match="metric: expected one of accuracy"):
+        Comparison(metric="f1")

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mmemo.errors import InputError
+from mmemo.evaluation.run_groups import group_names, group_runs
+from mmemo.evaluation.run_results import find_runs, read_runs
+from tests.evaluation.run_folders import predictions, write_run
+
+TEST = predictions("test", "ajn", "ajn")
+
+
+def names(folder: Path) -> dict[str, list[int]]:
+    results, left_out = read_runs(find_runs([folder]))
+    assert not left_out
+    groups, _ = group_runs(results)
+    seeds = [[replicate.seed for replicate in group.replicates] for group in groups]
+    return dict(zip(group_names(groups), seeds, strict=True))
+
+
+def test_seeds_are_one_group_and_settings_another(tmp_path: Path) -> None:
+    for dim in (32, 64):
+        for seed in (1, 2):
+            settings = {"fusion.bottleneck_dim": dim, "output_dir": f"/somewhere/{seed}"}
+            write_run(tmp_path / f"{dim}-{seed}", TEST, seed=seed, settings=settings)
+    assert names(tmp_path) == {"bottleneck_dim=32": [1, 2], "bottleneck_dim=64": [1, 2]}
+
+
+def test_one_group_has_the_runs_name(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", TEST)
+    assert names(tmp_path) == {"demo": [1]}
+
+
+def test_another_part_is_named_and_not_listed_by_its_settings(tmp_path: Path) -> None:
+    hubert = {"audio_encoder._target_": "x.Pretrained", "audio_encoder.checkpoint": "fb/hubert"}
+    write_run(tmp_path / "a", TEST)
+    write_run(tmp_path / "b", TEST, settings=hubert | {"audio_encoder.pooling": "mean"})
+    write_run(tmp_path / "c", TEST, settings=hubert | {"audio_encoder.pooling": "first"})
+    write_run(tmp_path / "d", TEST, settings={"audio_encoder": None})
+    assert set(names(tmp_path)) == {
+        "audio_encoder=LogMelEncoder",
+        "audio_encoder=hubert, pooling=mean",
+        "audio_encoder=hubert, pooling=first",
+        "audio_encoder=none",
+    }
+
+
+def test_keys_of_one_last_part_are_told_apart(tmp_path: Path) -> None:
+    for number, dropout in enumerate([(0.1, 0.1), (0.1, 0.2), (0.2, 0.1)]):
+        settings = {"classifier.dropout": dropout[0], "fusion.dropout": dropout[1]}
+        write_run(tmp_path / str(number), TEST, settings=settings)
+    assert set(names(tmp_path)) == {
+        "classifier.dropout=0.1, fusion.dropout=0.1",
+        "classifier.dropout=0.1, fusion.dropout=0.2",
+        "classifier.dropout=0.2, fusion.dropout=0.1",
+    }
+
+
+def test_the_later_run_of_a_seed_counts(tmp_path: Path) -> None:
+    write_run(tmp_path / "old", TEST, info={"started": "2026-01-01"})
+    write_run(tmp_path / "new", TEST, info={"started": "2026-01-02"})
+    groups, left_out = group_runs(read_runs(find_runs([tmp_path]))[0])
+    (group,) = groups
+    assert group.first.name.endswith("new")
+    (left,) = left_out
+    assert left.run.endswith("old")
+    assert left.reason.startswith("has the settings and the seed of a later run")
+
+
+def test_folds_are_taken_together_and_a_missing_one_is_told(tmp_path: Path) -> None:
+    for fold in (0, 2):
+        rows = TEST.assign(key=[f"{fold}/{n}" for n in range(3)])
+        settings = {"split.test_fold": fold, "split.num_test_folds": 3}
+        write_run(tmp_path / str(fold), rows, settings=settings)
+    (group,), _ = group_runs(read_runs(find_runs([tmp_path]))[0])
+    (replicate,) = group.replicates
+    assert replicate.test["key"].tolist() == ["0/0", "0/1", "0/2", "2/0", "2/1", "2/2"]
+    assert group.notes == ("seed 1 lacks the test folds 1 of 3",)
+
+
+def test_a_run_without_a_modality_is_a_group_of_its_own(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", TEST)
+    inside = write_run(tmp_path / "other", TEST, protocol={"missing": "audio"})
+    (run / "missing_audio").mkdir()
+    for name in ("metrics.json", "predictions.parquet"):
+        (inside / name).rename(run / "missing_audio" / name)
+    for path in inside.iterdir():
+        path.unlink()
+    inside.rmdir()
+    results, _ = read_runs(find_runs([tmp_path]))
+    groups, _ = group_runs(results)
+    assert sorted(group_names(groups)) == ["missing=audio", "missing=none"]
+    assert sorted(group.modalities for group in groups) == ["audio+text", "text"]
+
+
+def test_what_cannot_be_compared_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    write_run(tmp_path / "good", TEST)
+    write_run(tmp_path / "stopped", TEST, info={"status": "failed", "error": "no room"})
+    broken = write_run(tmp_path / "broken", TEST)
+    (broken / "metrics.json").write_text("{")
+    empty = write_run(tmp_path / "no table", TEST)
+    (empty / "predictions.parquet").unlink()
+    val = TEST.assign(split="val")
+    one_split = write_run(tmp_path / "one split", TEST)
+    val.to_parquet(one_split / "predictions.parquet")
+    results, left_out = read_runs(find_runs([tmp_path]))
+    assert [Path(run.name).name for run in results] == ["good"]
+    reasons = {Path(run.run).name: run.reason for run in left_out}
+    assert reasons["stopped"] == "expected a finished run, its status is failed: no room"
+    assert reasons["broken"].startswith("its files cannot be read (JSONDecodeError")
+    assert "expected a table of predictions, found none" in reasons["no table"]
+    assert "expected rows of test, found none" in reasons["one split"]
+
+
+def test_folders_without_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found no run.json"):
+        find_runs([tmp_path])
+    with pytest.raises(InputError, match="there is no such folder"):
+        find_runs([tmp_path / "absent"])
+
+
+def test_a_run_named_twice_is_read_once(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", TEST)
+    assert len(find_runs([tmp_path, run])) == 1
+
+
+def test_the_history_is_read(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", TEST)
+    (result,), _ = read_runs(find_runs([tmp_path]))
+    assert isinstance(result.history, pd.DataFrame)
+    assert result.history["val/loss"].tolist() == [1.0, 0.5]
