@@ -136,7 +136,9 @@ def write_runs(folder: Path, num_groups: int, share: float) -> int:
 
 def main() -> None:
     """Write the runs and time the command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--groups", type=int, default=33, help="groups of three seeds, at most 33")
     parser.add_argument("--share", type=float, default=1.0, help="share of MELD's utterances")
     parser.add_argument("--repeats", type=int, default=3, help="times that the command is run")

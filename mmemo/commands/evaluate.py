@@ -27,7 +27,7 @@ from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.gathering import Outputs, gathered
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
-from mmemo.evaluation.predictions import build_table
+from mmemo.evaluation.predictions import DURATION, build_table
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.pages import write_report
@@ -81,6 +81,9 @@ def evaluate(
     tables = []
     for split in EVALUATED_SPLITS:
         rows = datamodule.datasets[split].rows
+        if datamodule.prepared.has_sound:
+            seconds = rows["num_samples"] / datamodule.prepared.sample_rate
+            rows = rows.assign(**{DURATION: seconds})
         tables.append(build_table(outputs[split], rows, labels.classes, labels.column))
     table = pd.concat(tables, ignore_index=True)
     table.to_parquet(folder.predictions_file, index=False)

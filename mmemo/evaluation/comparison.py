@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,12 @@ from mmemo.errors import InputError
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.confusion_scores import METRICS, f1_by_class
 from mmemo.evaluation.differences import DifferenceTests, Scored
-from mmemo.evaluation.intervals import DialogueCounts, interval, resampled_scores
+from mmemo.evaluation.intervals import (
+    DialogueCounts,
+    dialogue_numbers,
+    interval,
+    resampled_scores,
+)
 from mmemo.evaluation.modality_gain import modality_gain
 from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.run_groups import (
@@ -97,25 +103,23 @@ class Comparison:
     def _table(
         self, protocol: dict[str, Any], first: dict[str, Any], groups: list[RunGroup]
     ) -> dict[str, Any]:
-        classes = protocol["classes"]
-        shown = differing_settings(groups)
-        names = group_names(groups)
-        rows = []
-        for group, settings, name in zip(groups, shown, names, strict=True):
-            rows.append(_GroupRow(name, settings, group, classes))
+        utterances = _Utterances(groups[0], protocol["classes"])
+        shown, names = differing_settings(groups), group_names(groups)
+        rows = [
+            _GroupRow(name, settings, group, utterances)
+            for group, settings, name in zip(groups, shown, names, strict=True)
+        ]
         rows.sort(key=lambda row: -float(np.mean(row.val.scores(METRICS[self.metric]))))
-        intervals = {
-            metric: resampled_scores([r.test for r in rows], score, self.num_resamples, self.seed)
-            for metric, score in METRICS.items()
-        }
+        tests = [row.test for row in rows]
+        intervals = resampled_scores(tests, METRICS, self.num_resamples, self.seed)
         documents = []
         for place, row in enumerate(rows):
             bounds = {name: interval(d[place], self.confidence) for name, d in intervals.items()}
             documents.append(row.document(bounds))
         names = [row.name for row in rows]
         pairs = self._pairs(names) if self.differences else []
-        tests = DifferenceTests(self.metric, self.confidence, self.num_resamples, self.seed)
-        tested, notes = tests.run([row.scored for row in rows], intervals[self.metric], pairs)
+        tester = DifferenceTests(self.metric, self.confidence, self.num_resamples, self.seed)
+        tested, notes = tester.run([row.scored for row in rows], intervals[self.metric], pairs)
         leaky_protocol = rows[0].group.first.protocol
         return {
             "protocol": protocol,
@@ -148,22 +152,46 @@ class Comparison:
             )
 
 
+class _Utterances:
+    """What all groups of a table were asked, in one order."""
+
+    def __init__(self, group: RunGroup, classes: Sequence[str]) -> None:
+        self.classes = classes
+        first = group.replicates[0]
+        self.keys = {"val": first.val["key"], "test": first.test["key"]}
+        self.dialogues = {
+            "val": dialogue_numbers(first.val),
+            "test": dialogue_numbers(first.test),
+        }
+
+    def in_order(self, table: pd.DataFrame, split: str) -> pd.DataFrame:
+        keys = self.keys[split]
+        if table["key"].equals(keys):
+            return table
+        return table.set_index("key", drop=False).loc[keys].reset_index(drop=True)
+
+    def counts(self, tables: Sequence[pd.DataFrame], split: str) -> DialogueCounts:
+        return DialogueCounts.of(tables, self.classes, self.dialogues[split])
+
+
 class _GroupRow:
-    """A group with its counts."""
+    """A group with its tables, in one order, and its counts."""
 
     def __init__(
-        self, name: str, settings: dict[str, Any], group: RunGroup, classes: Sequence[str]
+        self, name: str, settings: dict[str, Any], group: RunGroup, utterances: _Utterances
     ) -> None:
         self.name = name
         self.settings = settings
         self.group = group
-        self.classes = classes
-        self.val_tables = [replicate.val for replicate in group.replicates]
-        self.test_tables = [replicate.test for replicate in group.replicates]
-        self.val = DialogueCounts.of(self.val_tables, classes)
-        seeds = [replicate.seed for replicate in group.replicates]
-        self.scored = Scored.of(name, seeds, self.test_tables, classes)
-        self.test = self.scored.counts
+        self.classes = utterances.classes
+        replicates = group.replicates
+        self.val_tables = [utterances.in_order(part.val, "val") for part in replicates]
+        self.test_tables = [utterances.in_order(part.test, "test") for part in replicates]
+        self.val = utterances.counts(self.val_tables, "val")
+        self.test = utterances.counts(self.test_tables, "test")
+        right = [(table["pred"] == table["target"]).to_numpy() for table in self.test_tables]
+        seeds = tuple(replicate.seed for replicate in replicates)
+        self.scored = Scored(name, seeds, self.test, np.stack(right))
 
     def document(self, intervals: Mapping[str, tuple[float, float] | None]) -> dict[str, Any]:
         test = {
@@ -215,7 +243,6 @@ def _by_protocol(group: RunGroup) -> list[tuple[RunGroup, dict[str, Any]]]:
 
 def _protocol(given: Mapping[str, Any], val: pd.DataFrame, test: pd.DataFrame) -> dict[str, Any]:
     """What must be equal for two scores to be ranked."""
-    utterances = hashlib.sha256("\n".join(sorted(test["key"] + "\t" + test["target"])).encode())
     protocol = {field: given[field] for field in PROTOCOL_FIELDS}
     protocol["split_settings"] = {
         key: value for key, value in given["split_settings"].items() if key != "test_fold"
@@ -223,8 +250,15 @@ def _protocol(given: Mapping[str, Any], val: pd.DataFrame, test: pd.DataFrame) -
     return protocol | {
         "leaky": given["leaky"],
         "num_utterances": {"val": len(val), "test": len(test)},
-        "test_utterances": utterances.hexdigest()[:12],
+        "val_utterances": _digest(val),
+        "test_utterances": _digest(test),
     }
+
+
+def _digest(table: pd.DataFrame) -> str:
+    """Of which utterances there are, and what is right for each, in any order."""
+    hashes = pd.util.hash_pandas_object(table[["key", "target"]], index=False).to_numpy()
+    return hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()[:12]
 
 
 def _size(groups: Sequence[RunGroup]) -> int:
@@ -262,12 +296,14 @@ def _modality_gain(rows: Sequence[_GroupRow]) -> dict[str, Any] | None:
 def _curves(run: RunResults) -> dict[str, Any]:
     history = run.history
     columns = [c for c in history.columns if c.startswith(("train/", "val/"))]
-    values = history[columns].astype(object).where(history[columns].notna(), None)
     return {
         "seed": run.seed,
         "chosen_epoch": run.protocol["checkpoint_epoch"],
         "epoch": history["epoch"].tolist(),
-        **{str(column): values[column].tolist() for column in columns},
+        **{
+            str(column): [None if math.isnan(v) else v for v in history[column].tolist()]
+            for column in columns
+        },
     }
 
 

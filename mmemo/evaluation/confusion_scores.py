@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+Metric = Callable[[Floats], Floats]
+"""From confusion matrices (..., C, C) to scores (...)."""
+
 
 def confusion_counts(
     table: pd.DataFrame, classes: Sequence[str], unit: NDArray[np.int64], num_units: int
@@ -54,7 +57,7 @@ def weighted_f1(confusion: Floats) -> Floats:
     return _share((f1_by_class(confusion) * support).sum(axis=-1), support.sum(axis=-1))
 
 
-METRICS: dict[str, Callable[[Floats], Floats]] = {
+METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,
     "weighted_f1": weighted_f1,

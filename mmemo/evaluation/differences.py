@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mmemo.evaluation.confusion_scores import METRICS, Floats
@@ -34,22 +33,13 @@ class Scored:
         name: The group's.
         seeds: S seeds.
         counts: Confusion counts (S, G, C, C) by dialogue.
-        right: (S, N), who was right, in the order of the utterances' keys.
+        right: (S, N), who was right; utterances in the same order for all groups.
     """
 
     name: str
     seeds: tuple[int, ...]
     counts: DialogueCounts
     right: NDArray[np.bool_]
-
-    @classmethod
-    def of(
-        cls, name: str, seeds: Sequence[int], tables: Sequence[pd.DataFrame], classes: Sequence[str]
-    ) -> Scored:
-        """From the prediction tables of the seeds."""
-        ordered = [table.sort_values("key") for table in tables]
-        right = np.stack([(table["pred"] == table["target"]).to_numpy() for table in ordered])
-        return cls(name, tuple(seeds), DialogueCounts.of(tables, classes), right)
 
     def only(self, seeds: Sequence[int]) -> Scored:
         """The same for some of its seeds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-from mmemo.evaluation.confusion_scores import Floats, confusion_counts
+from mmemo.evaluation.confusion_scores import Floats, Metric, confusion_counts
 
 
 @dataclass(frozen=True)
@@ -26,32 +26,38 @@ class DialogueCounts:
     counts: Floats
 
     @classmethod
-    def of(cls, tables: Sequence[pd.DataFrame], classes: Sequence[str]) -> DialogueCounts:
+    def of(
+        cls,
+        tables: Sequence[pd.DataFrame],
+        classes: Sequence[str],
+        dialogues: tuple[NDArray[np.int64], int],
+    ) -> DialogueCounts:
         """Count the prediction tables of one split, one for each seed.
 
-        A dialogue is named by the corpus' own split and its id, which restarts in each split.
+        Args:
+            tables: Of the same utterances in the same order.
+            classes: Names of the classes.
+            dialogues: What ``dialogue_numbers`` says of them.
         """
-        counts = []
-        for table in tables:
-            number, names = dialogue_numbers(table)
-            counts.append(confusion_counts(table, classes, number, names))
+        counts = [confusion_counts(table, classes, *dialogues) for table in tables]
         return cls(np.stack(counts))
 
-    def scores(self, metric: Callable[[Floats], Floats]) -> Floats:
+    def scores(self, metric: Metric) -> Floats:
         """The metric of each seed (S,) over all dialogues."""
         return metric(self.counts.sum(axis=1))
 
-    def weighted_scores(self, metric: Callable[[Floats], Floats], weights: Floats) -> Floats:
-        """The mean over seeds (R,) where dialogues count as often as weights (R, G) say."""
+    def weighted(self, weights: Floats) -> Floats:
+        """Confusion (R, S, C, C) where dialogues count as often as weights (R, G) say."""
         seeds, dialogues, classes, _ = self.counts.shape
         flat = self.counts.transpose(1, 0, 2, 3).reshape(dialogues, -1)
-        resampled = (weights @ flat).reshape(-1, seeds, classes, classes)
-        mean: Floats = metric(resampled).mean(axis=1)
-        return mean
+        return (weights @ flat).reshape(-1, seeds, classes, classes)
 
 
 def dialogue_numbers(table: pd.DataFrame) -> tuple[NDArray[np.int64], int]:
-    """Which dialogue (N,) each row belongs to, sorted by name, and how many there are."""
+    """Which dialogue (N,) each row belongs to, and how many there are.
+
+    A dialogue is named by the corpus' own split and its id, which restarts in each split.
+    """
     name = pd.MultiIndex.from_frame(table[["corpus_split", "dialogue_id"]])
     number, names = pd.factorize(name, sort=True)
     return number.astype(np.int64), len(names)
@@ -59,27 +65,27 @@ def dialogue_numbers(table: pd.DataFrame) -> tuple[NDArray[np.int64], int]:
 
 def resampled_scores(
     groups: Sequence[DialogueCounts],
-    metric: Callable[[Floats], Floats],
+    metrics: Mapping[str, Metric],
     num_resamples: int,
     seed: int,
-) -> Floats:
-    """The mean over seeds of each group's score in each resample: (K, R).
+) -> dict[str, Floats]:
+    """The mean over seeds of each group's scores in each resample, by metric: (K, R).
 
     All groups are scored on the same resamples of dialogues, so that differences between them are
     paired (Efron and Tibshirani 1993; Koehn 2004 for the pairing).
 
     Args:
         groups: K groups on the same dialogues.
-        metric: From confusion matrices (..., C, C) to scores.
+        metrics: By name, from confusion matrices (..., C, C) to scores.
         num_resamples: R.
         seed: Of the resamples.
     """
     num_dialogues = groups[0].counts.shape[1]
 
-    def scores(chosen: NDArray[np.int64], axis: int) -> Floats:  # (..., G) to (K, ...)
+    def scores(chosen: NDArray[np.int64], axis: int) -> Floats:  # (..., G) to (M, K, ...)
         weights = _how_often(np.atleast_2d(chosen), num_dialogues)
-        values = np.stack([group.weighted_scores(metric, weights) for group in groups])
-        return values if chosen.ndim > 1 else values[:, 0]
+        values = np.stack([_means(group.weighted(weights), metrics) for group in groups], axis=1)
+        return values if chosen.ndim > 1 else values[..., 0]
 
     result = bootstrap(
         (np.arange(num_dialogues),),
@@ -90,17 +96,21 @@ def resampled_scores(
         method="percentile",
         random_state=np.random.default_rng(seed),
     )
-    distribution: Floats = result.bootstrap_distribution
-    return distribution
+    return dict(zip(metrics, result.bootstrap_distribution, strict=True))
 
 
 def interval(distribution: Floats, confidence: float) -> tuple[float, float] | None:
-    """The percentile interval of a resampled score (R,); None where nothing varies."""
+    """The percentile interval of a resampled score (R,); None where a score is not defined."""
     if not np.isfinite(distribution).all():
         return None
     tail = 100 * (1 - confidence) / 2
     low, high = np.percentile(distribution, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def _means(confusion: Floats, metrics: Mapping[str, Metric]) -> Floats:
+    """Means over seeds of (R, S, C, C): (M, R)."""
+    return np.stack([metric(confusion).mean(axis=1) for metric in metrics.values()])
 
 
 def _how_often(chosen: NDArray[np.int64], num_dialogues: int) -> Floats:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import cohen_kappa_score, f1_score
 
-from mmemo.evaluation.predictions import classes_of
+from mmemo.evaluation.predictions import DURATION, classes_of
 
 MELD_LEADS = ("Chandler", "Joey", "Monica", "Phoebe", "Rachel", "Ross")
 """The series' six leads; each speaks more of MELD than any other speaker."""
@@ -75,8 +75,8 @@ def _kinds(table: pd.DataFrame) -> dict[str, Parts]:
         "speaker": _speakers(table["speaker"]),
     }
     # Tables written before the column was: that kind is left out.
-    if "duration_s" in table:
-        kinds["duration_s"] = _ranges(table["duration_s"].to_numpy(), DURATION_EDGES_S, "s")
+    if DURATION in table:
+        kinds[DURATION] = _ranges(table[DURATION].to_numpy(), DURATION_EDGES_S, "s")
     return {
         kind: [(value, members) for value, members in parts if members.any()]
         for kind, parts in kinds.items()

@@ -27,6 +27,8 @@ COLUMNS = (
     "target",
     "pred",
 )
+DURATION = "duration_s"
+"""Column with the length of the prepared clip; tables of older runs lack it."""
 
 
 def build_table(
@@ -41,7 +43,7 @@ def build_table(
         outputs: For each batch its keys and its class probabilities (B, C).
         rows: The utterances that had to be predicted: key, split, corpus_split (where the corpus
             itself has it: a dialogue is named by that and its id), split_protocol, dialogue_id,
-            utterance_id, speaker, transcript, the label.
+            utterance_id, speaker, transcript, the label, and duration_s where there is sound.
         classes: Names of the C classes, in the order of the probabilities.
         label_column: Column of the label.
 
@@ -65,7 +67,8 @@ def build_table(
             f"predictions of {len(set(found))} utterances"
         )
     utterances = rows.rename(columns={label_column: "target"})
-    table = utterances[[c for c in COLUMNS if c != "pred"]].merge(pd.DataFrame(predicted), on="key")
+    columns = [c for c in (*COLUMNS, DURATION) if c != "pred" and c in utterances]
+    table = utterances[columns].merge(pd.DataFrame(predicted), on="key")
     return table.astype({"dialogue_id": "int64", "utterance_id": "int64"})
 
 

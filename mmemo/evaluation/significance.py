@@ -5,7 +5,7 @@ The tests are scipy's and statsmodels'; this file lays out what they are asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.stats import binomtest, permutation_test, wilcoxon
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from mmemo.evaluation.confusion_scores import Floats
+from mmemo.evaluation.confusion_scores import Floats, Metric
 from mmemo.evaluation.intervals import DialogueCounts
 
 SEEDS_FOR_SIGNIFICANCE = 6
@@ -67,25 +67,26 @@ def bootstrap_p(differences: Floats) -> float:
 def randomisation_p(
     a: DialogueCounts,
     b: DialogueCounts,
-    metric: Callable[[Floats], Floats],
+    metric: Metric,
     num_resamples: int,
     seed: int,
 ) -> float:
     """Two-sided p of approximate randomisation: each dialogue's answers change sides or do not.
 
-    Source: Noreen 1989; Yeh 2000. The statistic is the difference of the means over seeds.
+    Source: Noreen 1989; Yeh 2000. The statistic is the difference of the means over seeds, of which
+    both sides have as many.
     """
     num_dialogues = a.counts.shape[1]
-    both = _side_by_side(a, b)
     places = np.arange(num_dialogues)
+    both = DialogueCounts(np.concatenate([a.counts, b.counts], axis=1))
+    total = both.counts.sum(axis=1)
 
     def difference(x: NDArray[np.int64], y: NDArray[np.int64], axis: int) -> Floats:
         # x (..., G) holds g where dialogue g is answered by its own side, and G + g by the other.
         stays = (np.atleast_2d(x) < num_dialogues).astype(np.float64)
-        moves = 1.0 - stays
-        first = both.weighted_scores(metric, np.concatenate([stays, moves], axis=-1))
-        second = both.weighted_scores(metric, np.concatenate([moves, stays], axis=-1))
-        return (first - second).reshape(np.shape(x)[:-1])
+        first = both.weighted(np.concatenate([stays, 1.0 - stays], axis=-1))
+        means: Floats = metric(first).mean(axis=1) - metric(total - first).mean(axis=1)
+        return means.reshape(np.shape(x)[:-1])
 
     result = permutation_test(
         (places, places + num_dialogues),
@@ -146,12 +147,3 @@ def seeds_note(num_seeds: int) -> str | None:
         f"reached over seeds, whatever the scores (the smallest is {smallest:.3g}); "
         f"{SEEDS_FOR_SIGNIFICANCE} are needed at least."
     )
-
-
-def _side_by_side(a: DialogueCounts, b: DialogueCounts) -> DialogueCounts:
-    """The dialogues of both groups (S, 2 G, C, C)."""
-    if a.counts.shape[0] != b.counts.shape[0]:
-        raise ValueError(
-            f"expected as many seeds on both sides, got {a.counts.shape[0]} and {b.counts.shape[0]}"
-        )
-    return DialogueCounts(np.concatenate([a.counts, b.counts], axis=1))

@@ -49,7 +49,9 @@ def write_run(
 ) -> Path:
     """A finished run; settings are dotted keys of the composed config."""
     path.mkdir(parents=True)
-    val = test.assign(split="val", corpus_split="val") if val is None else val
+    if val is None:
+        keys = [f"val/{key}" for key in test["key"]]
+        val = test.assign(split="val", corpus_split="val", key=keys)
     given = {
         "name": "demo",
         "seed": seed,

@@ -97,7 +97,8 @@ def test_differences_are_paired_and_told_with_what_they_can_reach(two_groups: Pa
 
 
 def test_a_baseline_is_compared_with_all_others(two_groups: Path) -> None:
-    write_run(two_groups / "third", table(GOOD[0]), settings={"fusion.bottleneck_dim": 128})
+    settings = {"fusion.bottleneck_dim": 128}
+    write_run(two_groups / "third", table(GOOD[0]), table(GOOD[0], "val"), settings=settings)
     (result,) = compared(two_groups, baseline="bottleneck_dim=32")["tables"]
     assert result["baseline"] == "bottleneck_dim=32"
     assert {pair["b"] for pair in result["differences"]} == {"bottleneck_dim=32"}
@@ -142,7 +143,7 @@ def test_the_same_number_of_other_utterances_is_another_protocol(two_groups: Pat
     others = table(GOOD[0]).assign(key=[f"other/{n}" for n in range(12)])
     write_run(two_groups / "others", others, settings={"split.seed": 3})
     first, second = compared(two_groups)["tables"]
-    assert list(second["differs"]) == ["test_utterances"]
+    assert list(second["differs"]) == ["val_utterances", "test_utterances"]
     assert len(first["groups"]) == 2
 
 
@@ -150,7 +151,13 @@ def test_where_audio_helps_is_told_of_the_best_of_each_kind(two_groups: Path) ->
     alone = {"audio": {"text_encoder": None}, "text": {"audio_encoder": None}}
     for name, settings in alone.items():
         missing = {"text": "audio_encoder", "audio": "text_encoder"}[name]
-        write_run(two_groups / name, table(BAD[0]), settings=settings, protocol={missing: "none"})
+        write_run(
+            two_groups / name,
+            table(BAD[0]),
+            table(BAD[0], "val"),
+            settings=settings,
+            protocol={missing: "none"},
+        )
     (result,) = compared(two_groups)["tables"]
     assert {group["modalities"] for group in result["groups"]} == {"audio+text", "audio", "text"}
     gain = result["modality_gain"]

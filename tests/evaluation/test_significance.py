@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from mmemo.evaluation.confusion_scores import METRICS
-from mmemo.evaluation.intervals import DialogueCounts
+from mmemo.evaluation.intervals import DialogueCounts, dialogue_numbers
 from mmemo.evaluation.significance import (
     bootstrap_p,
     holm,
@@ -21,7 +21,8 @@ from tests.evaluation.run_folders import CLASSES, predictions
 
 
 def counts(preds: str) -> DialogueCounts:
-    return DialogueCounts.of([predictions("test", "ajnajnaj", preds, "01234567")], CLASSES)
+    table = predictions("test", "ajnajnaj", preds, "01234567")
+    return DialogueCounts.of([table], CLASSES, dialogue_numbers(table))
 
 
 def test_randomisation_is_exact_where_all_swaps_can_be_tried() -> None:
