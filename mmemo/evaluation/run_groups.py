@@ -20,6 +20,8 @@ SECTIONS_WITHOUT_EFFECT = ("logger", "hydra", "sweep")
 PLACES = ("folder", "root", "annotations", "csv", "checkpoint_dir", "dirpath", "path", "save_dir")
 """Last parts of keys that say where something lies."""
 
+ENCODERS = ("audio_encoder", "text_encoder")
+
 FOLD = "split.test_fold"
 NUM_FOLDS = "split.num_test_folds"
 
@@ -141,19 +143,34 @@ def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
 
 
 def group_names(groups: Sequence[RunGroup]) -> list[str]:
-    """A short name for each group, from what differs; different for different groups."""
+    """A short name for each group, from what differs; different for different groups.
+
+    Encoders that are only there or not are told by the modalities: ``audio+text``, ``text``.
+    """
     shown = differing_settings(groups)
+    by_modality = _only_left_out(shown)
     keys = {key for settings in shown for key in settings}
     lasts = [key.rpartition(".")[2] for key in keys]
     short = {
         key: key if lasts.count(key.rpartition(".")[2]) > 1 else key.rpartition(".")[2]
         for key in keys
     }
-    return [
-        ", ".join(f"{short[key]}={_text(value)}" for key, value in settings.items())
-        or str(group.first.protocol["name"])
-        for group, settings in zip(groups, shown, strict=True)
-    ]
+    names = []
+    for group, settings in zip(groups, shown, strict=True):
+        labels = [group.modalities] if by_modality else []
+        labels += [
+            f"{short[key]}={_text(value)}"
+            for key, value in settings.items()
+            if not (by_modality and key in ENCODERS)
+        ]
+        names.append(", ".join(labels) or str(group.first.protocol["name"]))
+    return names
+
+
+def _only_left_out(shown: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the groups' encoders differ, in nothing but whether they are there."""
+    there = [{s[name] for s in shown if name in s} - {"none"} for name in ENCODERS]
+    return any(there) and all(len(names) <= 1 for names in there)
 
 
 def _parts(groups: Sequence[RunGroup]) -> dict[str, list[str]]:

@@ -48,6 +48,21 @@ def test_another_part_is_named_and_not_listed_by_its_settings(tmp_path: Path) ->
     }
 
 
+def test_encoders_that_are_only_left_out_are_told_by_the_modalities(tmp_path: Path) -> None:
+    for dim in (32, 64):
+        size = {"fusion.bottleneck_dim": dim}
+        write_run(tmp_path / f"both{dim}", TEST, settings=size)
+        audio = {"settings": size | {"text_encoder": None}, "protocol": {"text_encoder": "none"}}
+        text = {"settings": size | {"audio_encoder": None}, "protocol": {"audio_encoder": "none"}}
+        write_run(tmp_path / f"audio{dim}", TEST, **audio)  # type: ignore[arg-type]
+        write_run(tmp_path / f"text{dim}", TEST, **text)  # type: ignore[arg-type]
+    assert set(names(tmp_path)) == {
+        f"{modality}, bottleneck_dim={dim}"
+        for modality in ("audio+text", "audio", "text")
+        for dim in (32, 64)
+    }
+
+
 def test_keys_of_one_last_part_are_told_apart(tmp_path: Path) -> None:
     for number, dropout in enumerate([(0.1, 0.1), (0.1, 0.2), (0.2, 0.1)]):
         settings = {"classifier.dropout": dropout[0], "fusion.dropout": dropout[1]}
