@@ -12,6 +12,9 @@ from scipy.stats import bootstrap
 
 from mmemo.evaluation.confusion_scores import Floats, Metric, confusion_counts
 
+MIN_DIALOGUES = 2
+"""One dialogue says nothing of others."""
+
 
 @dataclass(frozen=True)
 class DialogueCounts:
@@ -81,6 +84,8 @@ def resampled_scores(
         seed: Of the resamples.
     """
     num_dialogues = groups[0].counts.shape[1]
+    if num_dialogues < MIN_DIALOGUES:
+        return {name: np.full((len(groups), num_resamples), np.nan) for name in metrics}
 
     def scores(chosen: NDArray[np.int64], axis: int) -> Floats:  # (..., G) to (M, K, ...)
         weights = _how_often(np.atleast_2d(chosen), num_dialogues)
