@@ -53,7 +53,9 @@ class DialogueCounts:
         """Confusion (R, S, C, C) where dialogues count as often as weights (R, G) say."""
         seeds, dialogues, classes, _ = self.counts.shape
         flat = self.counts.transpose(1, 0, 2, 3).reshape(dialogues, -1)
-        return (weights @ flat).reshape(-1, seeds, classes, classes)
+        # Sums of whole numbers below 2**24 are exact in float32, which is twice as fast.
+        product = weights.astype(np.float32) @ flat.astype(np.float32)
+        return product.astype(np.float64).reshape(-1, seeds, classes, classes)
 
 
 def dialogue_numbers(table: pd.DataFrame) -> tuple[NDArray[np.int64], int]:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import cohen_kappa_score, f1_score
+from statsmodels.stats.inter_rater import cohens_kappa
 
+from mmemo.evaluation.confusion_scores import Floats, confusion_counts, macro_f1
 from mmemo.evaluation.predictions import DURATION, classes_of
 
 MELD_LEADS = ("Chandler", "Joey", "Monica", "Phoebe", "Rachel", "Ross")
@@ -114,15 +115,20 @@ def _row(
 
 def _agreement(
     tables: Mapping[str, list[pd.DataFrame]], right: Mapping[str, NDArray[np.bool_]]
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     audio, text = right["audio"], right["text"]
-    pairs = zip(tables["audio"], tables["text"], strict=True)
+    classes = classes_of(tables["audio"][0])
+    kappas = [
+        _kappa(_confusion(heard["pred"], read["pred"], classes))
+        for heard, read in zip(tables["audio"], tables["text"], strict=True)
+    ]
+    known = [kappa for kappa in kappas if kappa is not None]
     return {
         "both_right": float((audio & text).mean()),
         "only_audio_right": float((audio & ~text).mean()),
         "only_text_right": float((~audio & text).mean()),
         "neither_right": float((~audio & ~text).mean()),
-        "kappa": float(np.mean([cohen_kappa_score(a["pred"], b["pred"]) for a, b in pairs])),
+        "kappa": float(np.mean(known)) if known else None,
     }
 
 
@@ -141,13 +147,24 @@ def _oracle(
 
 def _scores(utterances: pd.DataFrame, preds: Sequence[pd.Series[str]]) -> dict[str, float]:
     target, classes = utterances["target"], classes_of(utterances)
-    macro = [
-        f1_score(target, pred, labels=classes, average="macro", zero_division=0) for pred in preds
-    ]
+    macro = [macro_f1(_confusion(target, pred, classes)) for pred in preds]
     return {
         "accuracy": float(np.mean([(target == pred).mean() for pred in preds])),
         "macro_f1": float(np.mean(macro)),
     }
+
+
+def _confusion(target: pd.Series[str], pred: pd.Series[str], classes: Sequence[str]) -> Floats:
+    table = pd.DataFrame({"target": target, "pred": pred})
+    confusion: Floats = confusion_counts(table, classes, np.zeros(len(table), np.int64), 1)[0]
+    return confusion
+
+
+def _kappa(confusion: Floats) -> float | None:
+    """Cohen's kappa; None where both give every utterance the same one class."""
+    if np.count_nonzero(confusion) == 1 and np.trace(confusion) > 0:
+        return None
+    return float(cohens_kappa(confusion, return_results=False))
 
 
 def _summary(values: NDArray[np.float64]) -> dict[str, Any]:
