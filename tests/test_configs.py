@@ -11,7 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands.launch import config_dir
 
-GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name != "hydra")
+# Hydra's own settings, and data that no config is composed of: its reader's tests read it.
+NO_OPTIONS = {"hydra", "published"}
+FOLDERS = {path.name for path in config_dir().iterdir() if path.is_dir()}
+GROUPS = sorted(FOLDERS - NO_OPTIONS)
 OPTIONS = [(g, path.stem) for g in GROUPS for path in sorted((config_dir() / g).glob("*.yaml"))]
 
 # What the commands add when they build an object.

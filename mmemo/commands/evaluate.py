@@ -25,6 +25,7 @@ from mmemo.corpora.leaks import EVALUATED_SPLITS, leak_shares
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
+from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.gathering import Outputs, gathered
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
 from mmemo.evaluation.predictions import build_table
@@ -78,11 +79,18 @@ def evaluate(
     epoch = load_checkpoint(folder.path / folder.read_info()["checkpoint"], module)
     labels = datamodule.labels
     outputs = predict(module, datamodule, trainer)
-    tables = []
-    for split in EVALUATED_SPLITS:
-        rows = datamodule.datasets[split].rows
-        tables.append(build_table(outputs[split], rows, labels.classes, labels.column))
-    table = pd.concat(tables, ignore_index=True)
+    tables = [
+        build_table(
+            outputs[split],
+            datamodule.datasets[split].rows,
+            labels.classes,
+            labels.column,
+            datamodule.prepared.sample_rate,
+        )
+        for split in EVALUATED_SPLITS
+    ]
+    val, test = tables
+    table = pd.concat([val, test], ignore_index=True)
     table.to_parquet(folder.predictions_file, index=False)
     majority = str(datamodule.datasets["train"].rows[labels.column].mode()[0])
     metrics = {
@@ -90,7 +98,8 @@ def evaluate(
         for split, rows in table.groupby("split", sort=False)
     }
     protocol = _protocol(cfg, datamodule, epoch) | {"missing": folder.missing}
-    document = {"protocol": protocol, "splits": metrics}
+    calibration = calibration_summary([(val, test)])
+    document = {"protocol": protocol, "splits": metrics, "calibration": calibration}
     folder.metrics_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
     metrics_table(metrics, split_stamp(protocol)).to_csv(folder.table_file, index=False)
     write_report(folder)
@@ -201,6 +210,7 @@ def print_results(folder: RunFolder) -> None:
         ("predictions", folder.predictions_file),
         ("confusion matrix", folder.confusion_file),
         ("curves", folder.curves_file),
+        ("reliability", folder.reliability_file),
         ("report", folder.report_file),
     ):
         print(f"{label:>17}: {path}")
