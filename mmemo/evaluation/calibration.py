@@ -85,6 +85,9 @@ def fit_temperature(probabilities: Floats, target: NDArray[np.int64]) -> float:
     """
     logits = _logits(probabilities)
     mean_right = float(logits[np.arange(len(target)), target].mean())
+    if mean_right == 0:
+        # Every answer is right: the colder the likelier, until all sums are 1 in 64 bits.
+        return float(np.exp(-MAX_LOG_TEMPERATURE))
 
     def negative_log_likelihood(log_temperature: float) -> float:
         inverse = float(np.exp(-log_temperature))
@@ -114,9 +117,9 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> list[dict[str, 
         confidence: (N,), the top class' probability.
         right: (N,), whether it was the right class.
     """
-    # As torchmetrics: a bin holds its lower edge, and probabilities of exactly 1 are a bin alone.
-    edges = np.linspace(0, 1, NUM_BINS + 1)
-    bins = np.searchsorted(edges, confidence, side="right") - 1
+    # As torchmetrics: in 32 bits, a bin holds its lower edge, and exactly 1 is a bin of its own.
+    edges = np.linspace(0, 1, NUM_BINS + 1, dtype=np.float32)
+    bins = np.searchsorted(edges, confidence.astype(np.float32), side="right") - 1
     count = np.bincount(bins, minlength=len(edges))
     confidences = np.bincount(bins, weights=confidence, minlength=len(edges))
     rights = np.bincount(bins, weights=right, minlength=len(edges))
