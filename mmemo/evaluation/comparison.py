@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mmemo.errors import InputError
-from mmemo.evaluation.calibration import calibration_summary
+from mmemo.evaluation.calibration import calibration_summary, is_at_bound
 from mmemo.evaluation.confusion_scores import METRICS, f1_by_class
 from mmemo.evaluation.differences import DifferenceTests, Scored
 from mmemo.evaluation.intervals import (
@@ -32,6 +32,7 @@ from mmemo.evaluation.run_groups import (
     group_runs,
 )
 from mmemo.evaluation.run_results import LeftOut, RunResults
+from mmemo.evaluation.seed_summary import seed_summary
 
 PROTOCOL_FIELDS = ("corpus", "corpus_split", "labels", "classes", "split", "split_settings")
 """Fields of the protocol that must be equal for two scores to be ranked; and see ``_protocol``."""
@@ -124,6 +125,7 @@ class Comparison:
         pairs = self._pairs(names) if self.differences else []
         tester = DifferenceTests(self.metric, self.confidence, self.num_resamples, self.seed)
         tested, notes = tester.run([row.scored for row in rows], intervals[self.metric], pairs)
+        gain = _modality_gain(rows)
         leaky_protocol = rows[0].group.first.protocol
         return {
             "protocol": protocol,
@@ -133,8 +135,13 @@ class Comparison:
             "groups": documents,
             "baseline": self.baseline if self.baseline in names else None,
             "differences": tested,
-            "notes": [*notes, *_notes(rows)],
-            "modality_gain": _modality_gain(rows),
+            "notes": [
+                *notes,
+                *_notes(rows),
+                *(gain["notes"] if gain else []),
+                *_temperature_notes(documents),
+            ],
+            "modality_gain": gain,
             "published": [],
         }
 
@@ -199,7 +206,7 @@ class _GroupRow:
 
     def document(self, intervals: Mapping[str, tuple[float, float] | None]) -> dict[str, Any]:
         test = {
-            name: {**summary(self.test.scores(metric)), "interval": intervals[name]}
+            name: {**seed_summary(self.test.scores(metric)), "interval": intervals[name]}
             for name, metric in METRICS.items()
         }
         by_class = f1_by_class(self.test.counts.sum(axis=1))
@@ -210,10 +217,12 @@ class _GroupRow:
             "modalities": self.group.modalities,
             "seeds": list(self.scored.seeds),
             "runs": [run.name for fold_runs in runs for run in fold_runs],
-            "val": {name: summary(self.val.scores(metric)) for name, metric in METRICS.items()},
+            "val": {
+                name: seed_summary(self.val.scores(metric)) for name, metric in METRICS.items()
+            },
             "test": test,
             "per_class_f1": {
-                name: summary(by_class[:, place]) for place, name in enumerate(self.classes)
+                name: seed_summary(by_class[:, place]) for place, name in enumerate(self.classes)
             },
             "confusion": self.test.counts.sum(axis=(0, 1)).astype(int).tolist(),
             "num_parameters": self.group.first.info.get("num_parameters"),
@@ -224,13 +233,6 @@ class _GroupRow:
                 list(zip(self.val_tables, self.test_tables, strict=True))
             ),
         }
-
-
-def summary(values: Sequence[float] | Any) -> dict[str, Any]:  # noqa: ANN401
-    """Mean, standard deviation (of the sample; None for one value) and the values, by seed."""
-    given = [float(value) for value in values]
-    sd = float(np.std(given, ddof=1)) if len(given) > 1 else None
-    return {"mean": float(np.mean(given)), "sd": sd, "values": given}
 
 
 def _by_protocol(group: RunGroup) -> list[tuple[RunGroup, dict[str, Any]]]:
@@ -291,15 +293,30 @@ def _notes(rows: Sequence[_GroupRow]) -> list[str]:
     return notes
 
 
+def _temperature_notes(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = [
+        group["name"]
+        for group in groups
+        if any(map(is_at_bound, group["calibration"]["temperature"]["values"]))
+    ]
+    return [
+        f"Validation decides no temperature, an end of the range stands: {name}." for name in names
+    ]
+
+
 def _modality_gain(rows: Sequence[_GroupRow]) -> dict[str, Any] | None:
     """Of the best group, by validation, of each kind."""
-    best: dict[str, dict[int, pd.DataFrame]] = {}
+    best: dict[str, _GroupRow] = {}
     for row in rows:
-        tables = dict(zip(row.scored.seeds, row.test_tables, strict=True))
-        best.setdefault(row.group.modalities, tables)
+        best.setdefault(row.group.modalities, row)
     if "audio+text" not in best or len(best) < 2:
         return None
-    return modality_gain(best["audio+text"], best.get("audio"), best.get("text"))
+    tables = {
+        kind: dict(zip(row.scored.seeds, row.test_tables, strict=True))
+        for kind, row in best.items()
+    }
+    gain = modality_gain(tables["audio+text"], tables.get("audio"), tables.get("text"))
+    return {"models": {kind: row.name for kind, row in best.items()}, **gain}
 
 
 def _curves(run: RunResults) -> dict[str, Any]:
@@ -337,4 +354,4 @@ def _rate(runs: Sequence[RunResults]) -> float | None:
 
 def _summary_or_none(values: Sequence[float | None]) -> dict[str, Any] | None:
     known = [value for value in values if value is not None]
-    return summary(known) if len(known) == len(values) else None
+    return seed_summary(known) if len(known) == len(values) else None
