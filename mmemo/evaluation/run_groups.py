@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
@@ -25,6 +26,9 @@ ENCODERS = ("audio_encoder", "text_encoder")
 
 FOLD = "split.test_fold"
 NUM_FOLDS = "split.num_test_folds"
+
+MAX_KEYS = 4096
+"""Keys are the same in most runs: of as many it is remembered whether they have an effect."""
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
@@ -129,7 +133,7 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
     settings = {}
     for key, value in run.settings.items():
         source = derived_from(value)
-        if source in run.settings:
+        if source is not None and source in run.settings:
             value = None if _is_without_effect(source) else run.settings[source]
         if value is None or _is_without_effect(key) or (pool_folds and key == FOLD):
             continue
@@ -145,6 +149,7 @@ def derived_from(value: Any) -> str | None:  # noqa: ANN401
     return found[1] if found else None
 
 
+@lru_cache(maxsize=MAX_KEYS)
 def _is_without_effect(key: str) -> bool:
     return key.rpartition(".")[2] in PLACES or any(
         key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT

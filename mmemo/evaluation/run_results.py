@@ -45,7 +45,8 @@ class RunResults:
         info: Contents of ``run.json``.
         prepared_digest: Of the sound that it was trained on.
         history: Metrics by epoch.
-        val: Prediction table of the validation split.
+        val: Prediction table of the validation split; target and pred are categories in the
+            classes' order.
         test: That of the test split.
     """
 
@@ -165,15 +166,16 @@ def _read_splits(document: Mapping[str, Any], folder: RunFolder) -> dict[str, pd
     protocol, path = document["protocol"], folder.predictions_file
     again = f"write it again with {folder.command('evaluate', 'run')}"
     table = read_predictions(path)
-    classes = set(protocol["classes"])
-    found = set(classes_of(table))
-    unknown = (set(table["target"]) | set(table["pred"])) - classes
-    if found != classes or unknown:
+    classes = protocol["classes"]
+    found = {*classes_of(table), *table["target"].unique(), *table["pred"].unique()}
+    if found != set(classes) or len(classes_of(table)) != len(classes):
         raise InputError(
             f"{path}: expected predictions of {', '.join(sorted(classes))}, got "
-            f"{', '.join(sorted(map(str, found | unknown)))}; {again}"
+            f"{', '.join(sorted(map(str, found)))}; {again}"
         )
-    probabilities = table[[PROBABILITY_PREFIX + name for name in sorted(classes)]]
+    # Numbered once, for all that is counted.
+    table = table.astype(dict.fromkeys(("target", "pred"), pd.CategoricalDtype(classes)))
+    probabilities = table[[PROBABILITY_PREFIX + name for name in classes]]
     if not np.isfinite(probabilities.to_numpy(dtype=np.float64)).all():
         raise InputError(f"{path}: expected probabilities, some are not finite; {again}")
     splits = {str(split): rows for split, rows in table.groupby("split", sort=False)}
