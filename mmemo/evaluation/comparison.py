@@ -26,8 +26,10 @@ from mmemo.evaluation.intervals import (
 from mmemo.evaluation.modality_gain import modality_gain
 from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.run_groups import (
+    Replicate,
     RunGroup,
     differing_settings,
+    effective_settings,
     group_names,
     group_runs,
 )
@@ -54,6 +56,7 @@ class Comparison:
         confidence: Of the intervals.
         num_resamples: Of bootstrap and randomisation.
         seed: Of both.
+        all_pairs: Whether all pairs are compared where no baseline is named, however many.
         baseline: Name of the group that all others are compared with; None for all pairs, or, of
             many groups, for the best on validation.
         differences: False to leave the tests out.
@@ -63,6 +66,7 @@ class Comparison:
     confidence: float = 0.95
     num_resamples: int = 1000
     seed: int = 0
+    all_pairs: bool = False
     baseline: str | None = None
     differences: bool = True
 
@@ -150,7 +154,7 @@ class Comparison:
         if self.baseline in names:
             base = names.index(str(self.baseline))
             return [(place, base) for place in places if place != base]
-        if len(names) <= ALL_PAIRS_UP_TO:
+        if self.all_pairs or len(names) <= ALL_PAIRS_UP_TO:
             return [(a, b) for a in places for b in places if a < b]
         return [(0, place) for place in places if place]
 
@@ -179,7 +183,12 @@ class _Utterances:
         keys = self.keys[split]
         if table["key"].equals(keys):
             return table
-        return table.set_index("key", drop=False).loc[keys].reset_index(drop=True)
+        # A key may stand more than once: validation of several folds.
+        places = np.empty(len(keys), np.int64)
+        places[np.argsort(keys.to_numpy(), kind="stable")] = np.argsort(
+            table["key"].to_numpy(), kind="stable"
+        )
+        return table.iloc[places].reset_index(drop=True)
 
     def counts(self, tables: Sequence[pd.DataFrame], split: str) -> DialogueCounts:
         return DialogueCounts.of(tables, self.classes, self.dialogues[split])
@@ -239,22 +248,27 @@ def _by_protocol(group: RunGroup) -> list[tuple[RunGroup, dict[str, Any]]]:
     """A group's seeds, apart where their utterances differ."""
     parts: dict[str, tuple[list[Any], dict[str, Any]]] = {}
     for replicate in group.replicates:
-        protocol = _protocol(replicate.runs[0].protocol, replicate.val, replicate.test)
+        protocol = _protocol(replicate)
         parts.setdefault(repr(protocol), ([], protocol))[0].append(replicate)
     return [
-        (RunGroup(group.settings, tuple(replicates), group.notes), protocol)
+        (RunGroup(group.settings, tuple(replicates)), protocol)
         for replicates, protocol in parts.values()
     ]
 
 
-def _protocol(given: Mapping[str, Any], val: pd.DataFrame, test: pd.DataFrame) -> dict[str, Any]:
+def _protocol(replicate: Replicate) -> dict[str, Any]:
     """What must be equal for two scores to be ranked."""
+    given, val, test = replicate.runs[0].protocol, replicate.val, replicate.test
     protocol = {field: given[field] for field in PROTOCOL_FIELDS}
+    is_pooled = len(replicate.runs) > 1
     protocol["split_settings"] = {
-        key: value for key, value in given["split_settings"].items() if key != "test_fold"
+        key: value
+        for key, value in given["split_settings"].items()
+        if not (is_pooled and key == "test_fold")
     }
     return protocol | {
         "leaky": given["leaky"],
+        "missing": given.get("missing"),
         "num_utterances": {"val": len(val), "test": len(test)},
         "val_utterances": _digest(val),
         "test_utterances": _digest(test),
@@ -286,11 +300,24 @@ def _notes(rows: Sequence[_GroupRow]) -> list[str]:
         )
     if any(run.info.get("git_dirty") for run in runs):
         notes.append("Some runs are of a source with changes that were not committed.")
-    if len({run.prepared_digest for run in runs}) > 1:
-        notes.append("The runs were trained on sound that was not prepared alike.")
+    prepared = defaultdict(set)
+    for run in runs:
+        prepared[_preparation(run)].add(run.prepared_digest)
+    if any(len(digests) > 1 for digests in prepared.values()):
+        notes.append(
+            "Runs with the same settings of corpus and preparation were trained on sound that was "
+            "not prepared alike (prepared.digest in data.json)."
+        )
     if len({row.scored.seeds for row in rows}) > 1:
         notes.append("The groups have different seeds: their means are of different numbers.")
     return notes
+
+
+def _preparation(run: RunResults) -> str:
+    """The settings that prepared sound is made by."""
+    sections = ("corpus", "denoiser", "preparer")
+    settings = effective_settings(run, pool_folds=True)
+    return repr({k: v for k, v in settings.items() if k.partition(".")[0] in sections})
 
 
 def _temperature_notes(groups: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -321,13 +348,14 @@ def _modality_gain(rows: Sequence[_GroupRow]) -> dict[str, Any] | None:
 
 def _curves(run: RunResults) -> dict[str, Any]:
     history = run.history
-    columns = [c for c in history.columns if c.startswith(("train/", "val/"))]
+    numbers = history.select_dtypes("number").columns
+    columns = [c for c in numbers if str(c).startswith(("train/", "val/"))]
     return {
         "seed": run.seed,
         "chosen_epoch": run.protocol["checkpoint_epoch"],
         "epoch": history["epoch"].tolist(),
         **{
-            str(column): [None if math.isnan(v) else v for v in history[column].tolist()]
+            str(column): [v if math.isfinite(v) else None for v in history[column].tolist()]
             for column in columns
         },
     }

@@ -102,8 +102,8 @@ class DifferenceTests:
                 pair["holm"][name] = p
         if not tested:
             return [], []
-        note = seeds_note(min(pair["wilcoxon"]["num_pairs"] for pair in tested))
-        return tested, [note] if note else []
+        notes = {seeds_note(pair["wilcoxon"]["num_pairs"]) for pair in tested}
+        return tested, sorted(note for note in notes if note)
 
     def _pair(self, a: Scored, b: Scored, distribution: Floats) -> dict[str, Any]:
         metric = METRICS[self.metric]

@@ -165,7 +165,7 @@ def seeds_note(num_seeds: int) -> str | None:
     if num_seeds >= SEEDS_FOR_SIGNIFICANCE:
         return None
     if num_seeds == 0:
-        return "No seed is common to all groups: nothing is tested over seeds."
+        return "Groups without a common seed are compared by bootstrap alone."
     smallest = float(binomtest(0, num_seeds).pvalue)
     return (
         f"With {num_seeds} seed{'s' if num_seeds > 1 else ''} no two-sided p below 0.05 can be "

@@ -108,4 +108,4 @@ def test_few_seeds_are_told() -> None:
     assert note is not None and "the smallest is 0.25" in note
     assert "0.0625" in (seeds_note(5) or "")
     assert seeds_note(6) is None
-    assert "No seed is common" in (seeds_note(0) or "")
+    assert "without a common seed" in (seeds_note(0) or "")
