@@ -11,10 +11,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from filelock import FileLock
-
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
+from mmemo.locks import exclusive
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ def find_checkpoint(checkpoint_dir: Path | None, cache_dir: Path) -> Path:
             return cached
     writable_folder(target.parent, "cache_dir")
     failures = []
-    with FileLock(f"{target}.lock"):
+    with exclusive(target, f"fetching {MODEL}"):
         if _problem(target, official=True) is None:
             return target
         for source, fetch in (

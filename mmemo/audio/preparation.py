@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from mmemo.audio import prepared
 from mmemo.audio.denoisers import Denoiser
@@ -23,9 +18,8 @@ from mmemo.corpora.clips import Done, is_done
 from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
+from mmemo.locks import exclusive
 from mmemo.progress import progress_bar
-
-log = logging.getLogger(__name__)
 
 WHOLE = Shard()
 ARCHIVES_SUFFIX = ".archives.json"
@@ -109,7 +103,7 @@ class Preparer:
         target = self.folder / self.corpus_id(annotations, denoiser)
         own = [u for i, u in enumerate(annotations.utterances) if shard.takes(i)]
         try:
-            with _exclusive(Path(f"{target}.{shard.name}.lock")):
+            with exclusive(f"{target}.{shard.name}", f"preparing {target.name}"):
                 has_worked = not _is_current(target, annotations, shard, own, read_done(target))
                 if has_worked:
                     self._work(target, annotations, denoiser, shard, own)
@@ -183,7 +177,7 @@ class Preparer:
 
     def _finish(self, target: Path, annotations: Annotations, has_worked: bool) -> Progress:
         num_utterances = len(annotations.utterances)
-        with _exclusive(Path(f"{target}.manifest.lock")):
+        with exclusive(f"{target}.manifest", f"writing the manifest of {target.name}"):
             # A manifest that another shard wrote meanwhile lacks what this one has done.
             if (target / prepared.MANIFEST_FILE).is_file() and not has_worked:
                 return Progress(target, num_utterances, num_utterances, True)
@@ -215,20 +209,6 @@ def open_prepared(folder: Path) -> PreparedCorpus:
             f"{len(corpus.manifest)} rows were skipped; the file tells why"
         )
     return corpus
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.warning("another process prepares %s; waiting for it", path.stem)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _is_current(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from filelock import FileLock
-
 from mmemo.audio import prepared
 from mmemo.audio.journal import Record
 from mmemo.audio.manifest import write_manifest
@@ -15,6 +13,7 @@ from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import MISSING
 from mmemo.errors import InputError
+from mmemo.locks import exclusive
 
 
 def prepare_transcripts(
@@ -44,7 +43,7 @@ def prepare_transcripts(
         "max_duration_s": max_duration_s,
     }
     try:
-        with FileLock(Path(f"{target}.lock")):
+        with exclusive(target, f"writing {target.name}"):
             if not (target / prepared.MANIFEST_FILE).is_file():
                 target.mkdir(exist_ok=True)
                 text = json.dumps(meta, indent=2)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands.input_errors import input_error
 from mmemo.evaluation.runs import RunFolder, RunTakenError
 from mmemo.evaluation.sweep_cells import DONE, LOG_FILE, CellState, cell_state
-from mmemo.training.stop_signals import Stopped
+from mmemo.training.stop_signals import Stopped, hand_on
 
 HYDRA_FOLDER = ".hydra"
 
@@ -46,20 +47,29 @@ def run_cell(cfg: DictConfig, work: Callable[[DictConfig], float]) -> float | No
     state = cell_state(folder)
     if state in DONE or state is CellState.RUNNING:
         return best_score(folder)
-    with _output_to(folder.path / LOG_FILE):
-        try:
-            _take_up(folder, state, cfg)
-            _without_bar(cfg)
-            return work(cfg)
-        except RunTakenError as error:
-            print(error, file=sys.stderr)
-        except Stopped as stop:
-            _stopped.append(stop)
-            raise
-        except Exception as error:
-            _note_failure(folder, error)
-        finally:
-            _free_memory()
+    try:
+        with _output_to(folder.path / LOG_FILE):
+            return _work_on(folder, state, cfg, work)
+    except Stopped as stop:
+        _stopped.append(stop)
+        hand_on(stop)
+        raise
+
+
+def _work_on(
+    folder: RunFolder, state: CellState, cfg: DictConfig, work: Callable[[DictConfig], float]
+) -> float | None:
+    try:
+        _take_up(folder, state, cfg)
+        _without_bar(cfg)
+        _share_cores(cfg)
+        return work(cfg)
+    except RunTakenError as error:
+        print(error, file=sys.stderr)
+    except Exception as error:
+        _note_failure(folder, error)
+    finally:
+        _free_memory()
     return None
 
 
@@ -95,6 +105,22 @@ def _without_bar(cfg: DictConfig) -> None:
     if "trainer" in cfg and not any("ProgressBar" in str(c) for c in callbacks):
         show = cfg.trainer.get("enable_progress_bar", False)
         OmegaConf.update(cfg, "trainer.enable_progress_bar", show, force_add=True)
+
+
+def _share_cores(cfg: DictConfig) -> None:
+    """Let preparation take this cell's share of the cores where several run on one machine.
+
+    The threads of torch are shared by the launcher itself, before torch is there.
+    """
+    num_cells = HydraConfig.get().launcher.get("n_jobs", 1)
+    num_cores = len(os.sched_getaffinity(0))
+    if num_cells < 0:
+        # As joblib counts: -1 for all cores.
+        num_cells = max(num_cores + 1 + num_cells, 1)
+    share = max(num_cores // num_cells, 1)
+    for part in ("preparer", "corpus"):
+        if num_cells > 1 and part in cfg and cfg[part].get("num_workers", 0) is None:
+            cfg[part].num_workers = share
 
 
 def _note_failure(folder: RunFolder, error: Exception) -> None:

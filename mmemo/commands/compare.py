@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo.commands.launch import config_dir
-from mmemo.evaluation.published import published_for, read_published
+from mmemo.evaluation.published import comparable, read_published
 from mmemo.evaluation.run_results import find_runs, read_runs
 from mmemo.folders import writable_folder
 from mmemo.reporting.comparison_page import write_comparison_page
@@ -28,8 +28,10 @@ def run(cfg: DictConfig) -> None:
     document = comparison.compare(*read_runs(find_runs(folders)))
     published = read_published(config_dir() / "published")
     for table in document["tables"]:
-        beside = published_for(published, table["protocol"])
-        table["published"] = [result.document() for result in beside]
+        protocol = table["protocol"]
+        table["published"] = comparable(
+            published, protocol["corpus"], protocol["classes"], table["stamp"], document["metric"]
+        )
     output = writable_folder(cfg.output or _beside(folders), "output")
     print(terminal_text(document))
     for label, path in _write(document, output).items():

@@ -25,9 +25,10 @@ from mmemo.corpora.leaks import EVALUATED_SPLITS, leak_shares
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
+from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.gathering import Outputs, gathered
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
-from mmemo.evaluation.predictions import DURATION, build_table
+from mmemo.evaluation.predictions import build_table
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.pages import write_report
@@ -78,14 +79,18 @@ def evaluate(
     epoch = load_checkpoint(folder.path / folder.read_info()["checkpoint"], module)
     labels = datamodule.labels
     outputs = predict(module, datamodule, trainer)
-    tables = []
-    for split in EVALUATED_SPLITS:
-        rows = datamodule.datasets[split].rows
-        if datamodule.prepared.has_sound:
-            seconds = rows["num_samples"] / datamodule.prepared.sample_rate
-            rows = rows.assign(**{DURATION: seconds})
-        tables.append(build_table(outputs[split], rows, labels.classes, labels.column))
-    table = pd.concat(tables, ignore_index=True)
+    tables = [
+        build_table(
+            outputs[split],
+            datamodule.datasets[split].rows,
+            labels.classes,
+            labels.column,
+            datamodule.prepared.sample_rate,
+        )
+        for split in EVALUATED_SPLITS
+    ]
+    val, test = tables
+    table = pd.concat([val, test], ignore_index=True)
     table.to_parquet(folder.predictions_file, index=False)
     majority = str(datamodule.datasets["train"].rows[labels.column].mode()[0])
     metrics = {
@@ -93,7 +98,8 @@ def evaluate(
         for split, rows in table.groupby("split", sort=False)
     }
     protocol = _protocol(cfg, datamodule, epoch) | {"missing": folder.missing}
-    document = {"protocol": protocol, "splits": metrics}
+    calibration = calibration_summary([(val, test)])
+    document = {"protocol": protocol, "splits": metrics, "calibration": calibration}
     folder.metrics_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
     metrics_table(metrics, split_stamp(protocol)).to_csv(folder.table_file, index=False)
     write_report(folder)
@@ -204,6 +210,7 @@ def print_results(folder: RunFolder) -> None:
         ("predictions", folder.predictions_file),
         ("confusion matrix", folder.confusion_file),
         ("curves", folder.curves_file),
+        ("reliability", folder.reliability_file),
         ("report", folder.report_file),
     ):
         print(f"{label:>17}: {path}")

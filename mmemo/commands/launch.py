@@ -82,12 +82,22 @@ def launch(command: str, overrides: list[str]) -> None:
 
 
 def _named_folders(arguments: list[str]) -> list[str]:
-    """Folders that were given without a name, as one setting."""
+    """Folders that were given without a name, as one setting; patterns are expanded."""
     is_folder = [not a.startswith("-") and ("=" not in a or Path(a).is_dir()) for a in arguments]
-    folders = [a for a, found in zip(arguments, is_folder, strict=True) if found]
+    named = [a for a, found in zip(arguments, is_folder, strict=True) if found]
     others = [a for a, found in zip(arguments, is_folder, strict=True) if not found]
-    quoted = [f"'{Path(folder).expanduser().absolute()}'" for folder in folders]
+    folders = [str(Path(name).expanduser().absolute()) for name in named]
+    found_folders = [match for folder in folders for match in _matches(folder)]
+    quoted = ["'" + folder.replace("'", "\\'") + "'" for folder in found_folders]
     return [*others, f"folders=[{','.join(quoted)}]"] if folders else others
+
+
+def _matches(folder: str) -> list[str]:
+    """A folder that is there, or those that a pattern finds where the shell has not looked."""
+    path = Path(folder)
+    pattern = str(path.relative_to(path.anchor))
+    found = [] if path.exists() else sorted(Path(path.anchor).glob(pattern))
+    return [str(match) for match in found if match.is_dir()] or [folder]
 
 
 def _join_slurms_first(overrides: list[str]) -> None:

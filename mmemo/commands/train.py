@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -84,8 +85,9 @@ def follow(folder: RunFolder) -> None:
     model = _build_model(folder, cfg)
     prepared = PreparedCorpus(Path(read_data_card(folder)["prepared"]["folder"]))
     datamodule = _build_data(cfg, prepared, model)
-    _fit(folder, model, datamodule)
-    predict(model.module, datamodule, model.trainer)
+    with suppress(PrunedError):
+        _fit(folder, model, datamodule)
+        predict(model.module, datamodule, model.trainer)
 
 
 def _open_folder(cfg: DictConfig) -> RunFolder:
@@ -227,6 +229,7 @@ def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> Non
         weights_only=True,
     )
     if not trainer.is_global_zero:
+        check_pruned(trainer)
         return
     best = trainer.checkpoint_callback
     if not isinstance(best, ModelCheckpoint) or best.best_model_score is None:

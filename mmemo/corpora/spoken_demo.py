@@ -15,7 +15,6 @@ from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from mmemo.corpora import demo_clips, demo_script, demo_sound
 from mmemo.corpora.annotations import Annotations
@@ -25,6 +24,7 @@ from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.corpora.utterance import SPLITS
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
+from mmemo.locks import exclusive
 from mmemo.progress import progress_bar
 
 MIN_UTTERANCES = 30
@@ -70,7 +70,7 @@ class SpokenDemoCorpus:
     def read(self) -> Annotations:
         """Read the annotations, after making the corpus where it does not exist yet."""
         writable_folder(self.root.parent, "corpus.folder")
-        with FileLock(f"{self.root}.lock"):
+        with exclusive(self.root, f"making the corpus {self.root.name}"):
             if not self.root.is_dir():
                 self._make()
         return MeldCorpus(self.root, name=self.name).read()

@@ -9,18 +9,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of
+from mmemo.evaluation.seed_summary import seed_summary
 
 Floats = NDArray[np.float64]
 
 NUM_BINS = 15
-SMALLEST_PROBABILITY = 1e-12
-"""Probabilities of 0 are raised to it: their logarithm is asked for."""
+"""Of equal width between 0 and 1."""
 
-MAX_LOG_TEMPERATURE = 5.0
-"""Temperatures between exp(-5) and exp(5) are tried; a model that is always right has none."""
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+"""Stands for a probability of 0, which is one too small for the model's 32 bits."""
+
+MAX_LOG_TEMPERATURE = 3.0
+"""Temperatures between exp(-3) and exp(3) are tried: a validation split that is all right, or
+no better than chance, has no best one, and gets the nearest of these two."""
 
 
 def calibration_summary(
@@ -46,10 +49,9 @@ def calibration_summary(
     }
     confidences: list[tuple[Floats, Floats, NDArray[np.bool_]]] = []
     for val, test in runs:
-        temperature = fit_temperature(*_log_probabilities(val))
-        log_probabilities, target = _log_probabilities(test)
-        before = np.exp(log_probabilities)
-        after = np.exp(log_softmax(log_probabilities / temperature, axis=1))
+        temperature = fit_temperature(*_answers(val))
+        before, target = _answers(test)
+        after = scaled(before, temperature)
         right = before.argmax(axis=1) == target
         confidences.append((before.max(axis=1), after.max(axis=1), right))
         values["temperature"].append(temperature)
@@ -61,29 +63,51 @@ def calibration_summary(
         np.concatenate(part) for part in zip(*confidences, strict=True)
     )
     return {
-        **{name: _summary(numbers) for name, numbers in values.items()},
+        **{name: seed_summary(numbers) for name, numbers in values.items()},
         "num_bins": NUM_BINS,
         "reliability": reliability(before_all, right_all),
         "reliability_scaled": reliability(after_all, right_all),
     }
 
 
-def fit_temperature(log_probabilities: Floats, target: NDArray[np.int64]) -> float:
-    """The temperature T of softmax(log p / T) with the highest likelihood.
+def fit_temperature(probabilities: Floats, target: NDArray[np.int64]) -> float:
+    """The temperature T of softmax(log p / T) with the highest likelihood (Guo et al. 2017).
+
+    A probability of 0 counts as the smallest that 32 bits hold at full precision: a right answer
+    that was given none would make every temperature infinitely bad.
 
     Args:
-        log_probabilities: (N, C).
+        probabilities: (N, C).
         target: (N,), class indices.
+
+    Returns:
+        T between exp(-3) and exp(3).
     """
-    rows = np.arange(len(target))
+    logits = _logits(probabilities)
+    mean_right = float(logits[np.arange(len(target)), target].mean())
+    if mean_right == 0:
+        # Every answer is right: the colder the likelier, until all sums are 1 in 64 bits.
+        return float(np.exp(-MAX_LOG_TEMPERATURE))
 
     def negative_log_likelihood(log_temperature: float) -> float:
-        scaled = log_softmax(log_probabilities / np.exp(log_temperature), axis=1)
-        return -float(scaled[rows, target].mean())
+        inverse = float(np.exp(-log_temperature))
+        return float(_log_sums(logits * inverse).mean()) - mean_right * inverse
 
     bounds = (-MAX_LOG_TEMPERATURE, MAX_LOG_TEMPERATURE)
     best = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded")
     return float(np.exp(best.x))
+
+
+def is_at_bound(temperature: float) -> bool:
+    """Whether a fitted temperature is an end of the range that was tried, and so no optimum."""
+    return bool(abs(np.log(temperature)) > MAX_LOG_TEMPERATURE - 0.01)
+
+
+def scaled(probabilities: Floats, temperature: float) -> Floats:
+    """softmax(log p / T): (N, C) to (N, C)."""
+    logits = _logits(probabilities) / temperature
+    after: Floats = np.exp(logits - _log_sums(logits)[:, None])
+    return after
 
 
 def reliability(confidence: Floats, right: NDArray[np.bool_]) -> list[dict[str, float]]:
@@ -93,11 +117,12 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> list[dict[str, 
         confidence: (N,), the top class' probability.
         right: (N,), whether it was the right class.
     """
-    # A bin holds its lower edge, and the last one 1, as in torchmetrics.
-    bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
-    count = np.bincount(bins, minlength=NUM_BINS)
-    confidences = np.bincount(bins, weights=confidence, minlength=NUM_BINS)
-    rights = np.bincount(bins, weights=right, minlength=NUM_BINS)
+    # As torchmetrics: in 32 bits, a bin holds its lower edge, and exactly 1 is a bin of its own.
+    edges = np.linspace(0, 1, NUM_BINS + 1, dtype=np.float32)
+    bins = np.searchsorted(edges, confidence.astype(np.float32), side="right") - 1
+    count = np.bincount(bins, minlength=len(edges))
+    confidences = np.bincount(bins, weights=confidence, minlength=len(edges))
+    rights = np.bincount(bins, weights=right, minlength=len(edges))
     return [
         {
             "confidence": float(confidences[place] / count[place]),
@@ -120,14 +145,22 @@ def brier_score(probabilities: Floats, target: NDArray[np.int64]) -> float:
     return float(((probabilities - one_hot) ** 2).sum(axis=1).mean())
 
 
-def _log_probabilities(table: pd.DataFrame) -> tuple[Floats, NDArray[np.int64]]:
+def _answers(table: pd.DataFrame) -> tuple[Floats, NDArray[np.int64]]:
+    """Probabilities (N, C) and target indices (N,)."""
     classes = classes_of(table)
     columns = [PROBABILITY_PREFIX + name for name in classes]
-    probabilities = table[columns].to_numpy(dtype=np.float64)
     target = pd.Index(classes).get_indexer(pd.Index(table["target"]))
-    return np.log(np.maximum(probabilities, SMALLEST_PROBABILITY)), target.astype(np.int64)
+    return table[columns].to_numpy(dtype=np.float64), target.astype(np.int64)
 
 
-def _summary(values: Sequence[float]) -> dict[str, Any]:
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "sd": sd, "values": list(values)}
+def _logits(probabilities: Floats) -> Floats:
+    """Logarithms (N, C) less each row's highest: none is above 0, so that no power overflows."""
+    logarithms = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
+    logits: Floats = logarithms - logarithms.max(axis=1, keepdims=True)
+    return logits
+
+
+def _log_sums(logits: Floats) -> Floats:
+    """Log of the sum of exp over the classes: (N, C) to (N,)."""
+    sums: Floats = np.log(np.exp(logits).sum(axis=1))
+    return sums

@@ -7,13 +7,14 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mmemo.errors import InputError
-from mmemo.evaluation.calibration import calibration_summary
+from mmemo.evaluation.calibration import calibration_summary, is_at_bound
 from mmemo.evaluation.confusion_scores import METRICS, f1_by_class
 from mmemo.evaluation.differences import DifferenceTests, Scored
 from mmemo.evaluation.intervals import (
@@ -25,18 +26,24 @@ from mmemo.evaluation.intervals import (
 from mmemo.evaluation.modality_gain import modality_gain
 from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.run_groups import (
+    Replicate,
     RunGroup,
     differing_settings,
+    effective_settings,
     group_names,
     group_runs,
 )
 from mmemo.evaluation.run_results import LeftOut, RunResults
+from mmemo.evaluation.seed_summary import seed_summary
 
 PROTOCOL_FIELDS = ("corpus", "corpus_split", "labels", "classes", "split", "split_settings")
 """Fields of the protocol that must be equal for two scores to be ranked; and see ``_protocol``."""
 
 ALL_PAIRS_UP_TO = 6
 """Groups of a table up to which all pairs are compared by default; of more, each with the best."""
+
+MAX_ORDERS = 64
+"""Runs of one protocol hold the same rows: as many orders of rows are remembered."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class Comparison:
         confidence: Of the intervals.
         num_resamples: Of bootstrap and randomisation.
         seed: Of both.
+        all_pairs: Whether all pairs are compared where no baseline is named, however many.
         baseline: Name of the group that all others are compared with; None for all pairs, or, of
             many groups, for the best on validation.
         differences: False to leave the tests out.
@@ -58,6 +66,7 @@ class Comparison:
     confidence: float = 0.95
     num_resamples: int = 1000
     seed: int = 0
+    all_pairs: bool = False
     baseline: str | None = None
     differences: bool = True
 
@@ -120,6 +129,7 @@ class Comparison:
         pairs = self._pairs(names) if self.differences else []
         tester = DifferenceTests(self.metric, self.confidence, self.num_resamples, self.seed)
         tested, notes = tester.run([row.scored for row in rows], intervals[self.metric], pairs)
+        gain = _modality_gain(rows)
         leaky_protocol = rows[0].group.first.protocol
         return {
             "protocol": protocol,
@@ -129,8 +139,13 @@ class Comparison:
             "groups": documents,
             "baseline": self.baseline if self.baseline in names else None,
             "differences": tested,
-            "notes": [*notes, *_notes(rows)],
-            "modality_gain": _modality_gain(rows),
+            "notes": [
+                *notes,
+                *_notes(rows),
+                *(gain["notes"] if gain else []),
+                *_temperature_notes(documents),
+            ],
+            "modality_gain": gain,
             "published": [],
         }
 
@@ -139,7 +154,7 @@ class Comparison:
         if self.baseline in names:
             base = names.index(str(self.baseline))
             return [(place, base) for place in places if place != base]
-        if len(names) <= ALL_PAIRS_UP_TO:
+        if self.all_pairs or len(names) <= ALL_PAIRS_UP_TO:
             return [(a, b) for a in places for b in places if a < b]
         return [(0, place) for place in places if place]
 
@@ -168,7 +183,12 @@ class _Utterances:
         keys = self.keys[split]
         if table["key"].equals(keys):
             return table
-        return table.set_index("key", drop=False).loc[keys].reset_index(drop=True)
+        # A key may stand more than once: validation of several folds.
+        places = np.empty(len(keys), np.int64)
+        places[np.argsort(keys.to_numpy(), kind="stable")] = np.argsort(
+            table["key"].to_numpy(), kind="stable"
+        )
+        return table.iloc[places].reset_index(drop=True)
 
     def counts(self, tables: Sequence[pd.DataFrame], split: str) -> DialogueCounts:
         return DialogueCounts.of(tables, self.classes, self.dialogues[split])
@@ -195,7 +215,7 @@ class _GroupRow:
 
     def document(self, intervals: Mapping[str, tuple[float, float] | None]) -> dict[str, Any]:
         test = {
-            name: {**summary(self.test.scores(metric)), "interval": intervals[name]}
+            name: {**seed_summary(self.test.scores(metric)), "interval": intervals[name]}
             for name, metric in METRICS.items()
         }
         by_class = f1_by_class(self.test.counts.sum(axis=1))
@@ -206,10 +226,12 @@ class _GroupRow:
             "modalities": self.group.modalities,
             "seeds": list(self.scored.seeds),
             "runs": [run.name for fold_runs in runs for run in fold_runs],
-            "val": {name: summary(self.val.scores(metric)) for name, metric in METRICS.items()},
+            "val": {
+                name: seed_summary(self.val.scores(metric)) for name, metric in METRICS.items()
+            },
             "test": test,
             "per_class_f1": {
-                name: summary(by_class[:, place]) for place, name in enumerate(self.classes)
+                name: seed_summary(by_class[:, place]) for place, name in enumerate(self.classes)
             },
             "confusion": self.test.counts.sum(axis=(0, 1)).astype(int).tolist(),
             "num_parameters": self.group.first.info.get("num_parameters"),
@@ -222,33 +244,31 @@ class _GroupRow:
         }
 
 
-def summary(values: Sequence[float] | Any) -> dict[str, Any]:  # noqa: ANN401
-    """Mean, standard deviation (of the sample; None for one value) and the values, by seed."""
-    given = [float(value) for value in values]
-    sd = float(np.std(given, ddof=1)) if len(given) > 1 else None
-    return {"mean": float(np.mean(given)), "sd": sd, "values": given}
-
-
 def _by_protocol(group: RunGroup) -> list[tuple[RunGroup, dict[str, Any]]]:
     """A group's seeds, apart where their utterances differ."""
     parts: dict[str, tuple[list[Any], dict[str, Any]]] = {}
     for replicate in group.replicates:
-        protocol = _protocol(replicate.runs[0].protocol, replicate.val, replicate.test)
+        protocol = _protocol(replicate)
         parts.setdefault(repr(protocol), ([], protocol))[0].append(replicate)
     return [
-        (RunGroup(group.settings, tuple(replicates), group.notes), protocol)
+        (RunGroup(group.settings, tuple(replicates)), protocol)
         for replicates, protocol in parts.values()
     ]
 
 
-def _protocol(given: Mapping[str, Any], val: pd.DataFrame, test: pd.DataFrame) -> dict[str, Any]:
+def _protocol(replicate: Replicate) -> dict[str, Any]:
     """What must be equal for two scores to be ranked."""
+    given, val, test = replicate.runs[0].protocol, replicate.val, replicate.test
     protocol = {field: given[field] for field in PROTOCOL_FIELDS}
+    is_pooled = len(replicate.runs) > 1
     protocol["split_settings"] = {
-        key: value for key, value in given["split_settings"].items() if key != "test_fold"
+        key: value
+        for key, value in given["split_settings"].items()
+        if not (is_pooled and key == "test_fold")
     }
     return protocol | {
         "leaky": given["leaky"],
+        "missing": given.get("missing"),
         "num_utterances": {"val": len(val), "test": len(test)},
         "val_utterances": _digest(val),
         "test_utterances": _digest(test),
@@ -257,8 +277,13 @@ def _protocol(given: Mapping[str, Any], val: pd.DataFrame, test: pd.DataFrame) -
 
 def _digest(table: pd.DataFrame) -> str:
     """Of which utterances there are, and what is right for each, in any order."""
-    hashes = pd.util.hash_pandas_object(table[["key", "target"]], index=False).to_numpy()
-    return hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()[:12]
+    return _sorted_digest("\n".join(table["key"].tolist()), "\n".join(table["target"].tolist()))
+
+
+@lru_cache(maxsize=MAX_ORDERS)
+def _sorted_digest(keys: str, targets: str) -> str:
+    rows = sorted(zip(keys.split("\n"), targets.split("\n"), strict=True))
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
 
 
 def _size(groups: Sequence[RunGroup]) -> int:
@@ -275,33 +300,62 @@ def _notes(rows: Sequence[_GroupRow]) -> list[str]:
         )
     if any(run.info.get("git_dirty") for run in runs):
         notes.append("Some runs are of a source with changes that were not committed.")
-    if len({run.prepared_digest for run in runs}) > 1:
-        notes.append("The runs were trained on sound that was not prepared alike.")
+    prepared = defaultdict(set)
+    for run in runs:
+        prepared[_preparation(run)].add(run.prepared_digest)
+    if any(len(digests) > 1 for digests in prepared.values()):
+        notes.append(
+            "Runs with the same settings of corpus and preparation were trained on sound that was "
+            "not prepared alike (prepared.digest in data.json)."
+        )
     if len({row.scored.seeds for row in rows}) > 1:
         notes.append("The groups have different seeds: their means are of different numbers.")
     return notes
 
 
+def _preparation(run: RunResults) -> str:
+    """The settings that prepared sound is made by."""
+    sections = ("corpus", "denoiser", "preparer")
+    settings = effective_settings(run, pool_folds=True)
+    return repr({k: v for k, v in settings.items() if k.partition(".")[0] in sections})
+
+
+def _temperature_notes(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = [
+        group["name"]
+        for group in groups
+        if any(map(is_at_bound, group["calibration"]["temperature"]["values"]))
+    ]
+    return [
+        f"Validation decides no temperature, an end of the range stands: {name}." for name in names
+    ]
+
+
 def _modality_gain(rows: Sequence[_GroupRow]) -> dict[str, Any] | None:
     """Of the best group, by validation, of each kind."""
-    best: dict[str, dict[int, pd.DataFrame]] = {}
+    best: dict[str, _GroupRow] = {}
     for row in rows:
-        tables = dict(zip(row.scored.seeds, row.test_tables, strict=True))
-        best.setdefault(row.group.modalities, tables)
+        best.setdefault(row.group.modalities, row)
     if "audio+text" not in best or len(best) < 2:
         return None
-    return modality_gain(best["audio+text"], best.get("audio"), best.get("text"))
+    tables = {
+        kind: dict(zip(row.scored.seeds, row.test_tables, strict=True))
+        for kind, row in best.items()
+    }
+    gain = modality_gain(tables["audio+text"], tables.get("audio"), tables.get("text"))
+    return {"models": {kind: row.name for kind, row in best.items()}, **gain}
 
 
 def _curves(run: RunResults) -> dict[str, Any]:
     history = run.history
-    columns = [c for c in history.columns if c.startswith(("train/", "val/"))]
+    numbers = history.select_dtypes("number").columns
+    columns = [c for c in numbers if str(c).startswith(("train/", "val/"))]
     return {
         "seed": run.seed,
         "chosen_epoch": run.protocol["checkpoint_epoch"],
         "epoch": history["epoch"].tolist(),
         **{
-            str(column): [None if math.isnan(v) else v for v in history[column].tolist()]
+            str(column): [v if math.isfinite(v) else None for v in history[column].tolist()]
             for column in columns
         },
     }
@@ -328,4 +382,4 @@ def _rate(runs: Sequence[RunResults]) -> float | None:
 
 def _summary_or_none(values: Sequence[float | None]) -> dict[str, Any] | None:
     known = [value for value in values if value is not None]
-    return summary(known) if len(known) == len(values) else None
+    return seed_summary(known) if len(known) == len(values) else None

@@ -43,6 +43,8 @@ class Scored:
 
     def only(self, seeds: Sequence[int]) -> Scored:
         """The same for some of its seeds."""
+        if tuple(seeds) == self.seeds:
+            return self
         places = [self.seeds.index(seed) for seed in seeds]
         counts = DialogueCounts(self.counts.counts[places])
         return Scored(self.name, tuple(seeds), counts, self.right[places])
@@ -80,28 +82,31 @@ class DifferenceTests:
         Returns:
             A document for each pair, and notes for the reader.
         """
-        tested = [
-            self._pair(groups[a], groups[b], distribution[a] - distribution[b]) for a, b in pairs
-        ]
+        common = [_with_common_seeds(groups[a], groups[b]) for a, b in pairs]
+        randomised = iter(
+            randomisation_p(
+                [(first.counts, second.counts) for first, second in common if first.seeds],
+                METRICS[self.metric],
+                self.num_resamples,
+                self.seed,
+            )
+        )
+        tested = []
+        for (a, b), (first, second) in zip(pairs, common, strict=True):
+            pair = self._pair(groups[a], groups[b], distribution[a] - distribution[b])
+            pair["randomisation_p"] = next(randomised) if first.seeds else None
+            tested.append(pair | self._over_seeds(first, second))
         for name in ADJUSTED:
             known = [pair for pair in tested if pair[name] is not None]
             for pair, p in zip(known, holm([pair[name] for pair in known]), strict=True):
                 pair["holm"][name] = p
         if not tested:
             return [], []
-        note = seeds_note(min(pair["wilcoxon"]["num_pairs"] for pair in tested))
-        return tested, [note] if note else []
+        notes = {seeds_note(pair["wilcoxon"]["num_pairs"]) for pair in tested}
+        return tested, sorted(note for note in notes if note)
 
     def _pair(self, a: Scored, b: Scored, distribution: Floats) -> dict[str, Any]:
         metric = METRICS[self.metric]
-        seeds = [seed for seed in a.seeds if seed in b.seeds]
-        first, second = a.only(seeds), b.only(seeds)
-        scores = [list(side.counts.scores(metric)) for side in (first, second)]
-        randomised = (
-            randomisation_p(first.counts, second.counts, metric, self.num_resamples, self.seed)
-            if seeds
-            else None
-        )
         difference = a.counts.scores(metric).mean() - b.counts.scores(metric).mean()
         return {
             "a": a.name,
@@ -109,12 +114,21 @@ class DifferenceTests:
             "difference": float(difference),
             "interval": interval(distribution, self.confidence),
             "bootstrap_p": bootstrap_p(distribution),
-            "randomisation_p": randomised,
+            "holm": dict.fromkeys(ADJUSTED),
+        }
+
+    def _over_seeds(self, a: Scored, b: Scored) -> dict[str, Any]:
+        scores = [list(side.counts.scores(METRICS[self.metric])) for side in (a, b)]
+        return {
             "mcnemar": [
                 {"seed": seed, **asdict(mcnemar_test(right_a, right_b))}
-                for seed, right_a, right_b in zip(seeds, first.right, second.right, strict=True)
+                for seed, right_a, right_b in zip(a.seeds, a.right, b.right, strict=True)
             ],
             "wilcoxon": asdict(wilcoxon_over_seeds(*scores)),
             "sign_test": asdict(sign_test_over_seeds(*scores)),
-            "holm": dict.fromkeys(ADJUSTED),
         }
+
+
+def _with_common_seeds(a: Scored, b: Scored) -> tuple[Scored, Scored]:
+    seeds = [seed for seed in a.seeds if seed in b.seeds]
+    return a.only(seeds), b.only(seeds)

@@ -18,9 +18,8 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
+from mmemo.evaluation.calibration import NUM_BINS
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of
-
-CALIBRATION_BINS = 15
 
 
 def compute_metrics(table: pd.DataFrame, majority_class: str) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def compute_metrics(table: pd.DataFrame, majority_class: str) -> dict[str, Any]:
     )
     auroc = [_auroc(probabilities[:, i], target == i) for i in range(len(classes))]
     defined = [value for value in auroc if value is not None]
-    ece = multiclass_calibration_error(probabilities, target, len(classes), CALIBRATION_BINS)
+    ece = multiclass_calibration_error(probabilities, target, len(classes), NUM_BINS)
     scores = _scores(pred, target, classes)
     for name, value in zip(classes, auroc, strict=True):
         scores["per_class"][name]["auroc"] = value

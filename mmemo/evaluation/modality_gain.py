@@ -8,18 +8,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import cohen_kappa_score, f1_score
+from statsmodels.stats.inter_rater import cohens_kappa
 
-from mmemo.evaluation.predictions import DURATION, classes_of
+from mmemo.evaluation.confusion_scores import (
+    Floats,
+    accuracy,
+    confusion_counts,
+    f1_by_class,
+    macro_f1,
+)
+from mmemo.evaluation.predictions import classes_of
+from mmemo.evaluation.seed_summary import seed_summary
 
 MELD_LEADS = ("Chandler", "Joey", "Monica", "Phoebe", "Rachel", "Ross")
 """The series' six leads; each speaks more of MELD than any other speaker."""
 
 NUM_LEADS = 6
-DURATION_EDGES_S = (0.0, 1.0, 2.0, 4.0, 8.0)
-WORD_EDGES = (0, 3, 6, 12, 24)
+DURATION_EDGES_S = (1.0, 2.0, 4.0, 8.0)
+WORD_EDGES = (3, 6, 12, 24)
+
+NO_DURATIONS = "No gain by duration: some of the predictions lack the sound's duration_s."
 
 Tables = Mapping[int, pd.DataFrame]
+Parts = list[tuple[str, NDArray[np.bool_]]]
 
 
 def modality_gain(both: Tables, audio: Tables | None, text: Tables | None) -> dict[str, Any]:
@@ -31,52 +42,74 @@ def modality_gain(both: Tables, audio: Tables | None, text: Tables | None) -> di
         text: Those of the model that only reads; None where there is none.
 
     Returns:
-        ``seeds`` (those that all have), ``num_utterances``, ``by`` kind of utterance the accuracy
-        of each and the gain of the fused one, ``agreement`` and ``oracle`` of the unimodal ones
-        (right where either is), and the scores of ``fused``. Shares and scores are means over
-        seeds; None where a model is missing.
+        ``seeds`` (those that all have); ``num_utterances``; ``by`` kind of utterance (``class``,
+        ``class_f1``, ``duration_s``, ``num_words``, ``speaker``) a row for each value with the
+        mean score of each model and the gain of the fused one; ``agreement`` of the unimodal
+        models (shares of utterances, Cohen's kappa of their predictions); the scores of their
+        ``oracle``, right where either is, and of ``fused``; and ``notes``. A score is the
+        accuracy, which within a class is its recall; by ``class_f1`` it is the class' F1. All are
+        means over seeds, and None where a model is missing or nothing is defined.
+
+    Raises:
+        ValueError: If the tables are not of the same utterances.
     """
     given = {"both": both, "audio": audio, "text": text}
     models = {name: tables for name, tables in given.items() if tables is not None}
     seeds = sorted(set.intersection(*(set(tables) for tables in models.values())))
-    if not seeds:
-        return {"seeds": [], "num_utterances": 0, "by": {}, "agreement": None, "oracle": None}
     ordered = {
-        name: [tables[seed].sort_values("key").reset_index(drop=True) for seed in seeds]
+        name: [tables[seed].sort_values("key", ignore_index=True) for seed in seeds]
         for name, tables in models.items()
     }
-    utterances = ordered["both"][0]
+    if not seeds:
+        return _nothing("No gain by modality: the models have no seed in common.")
+    utterances = _same_utterances(ordered)
     right = {
         name: np.stack([(table["pred"] == table["target"]).to_numpy() for table in tables])
         for name, tables in ordered.items()
     }
-    has_both = "audio" in right and "text" in right
+    has_durations = "duration_s" in utterances and bool(utterances["duration_s"].notna().any())
+    by = {
+        kind: [_row(value, members, _accuracies(members, right)) for value, members in parts]
+        for kind, parts in _kinds(utterances, has_durations).items()
+    }
+    has_unimodal = "audio" in right and "text" in right
     return {
         "seeds": seeds,
         "num_utterances": len(utterances),
-        "by": {
-            kind: [_row(value, members, right) for value, members in parts]
-            for kind, parts in _kinds(utterances).items()
-        },
-        "agreement": _agreement(ordered, right) if has_both else None,
-        "oracle": _oracle(ordered, right) if has_both else None,
-        "fused": _scores(utterances, [table["pred"] for table in ordered["both"]]),
+        "by": {"class": by.pop("class"), "class_f1": _class_rows(ordered), **by},
+        "agreement": _agreement(ordered, right) if has_unimodal else None,
+        "oracle": _oracle(ordered, right) if has_unimodal else None,
+        "fused": _scores(_confusions(ordered["both"])),
+        "notes": [] if has_durations else [NO_DURATIONS],
     }
 
 
-Parts = list[tuple[str, NDArray[np.bool_]]]
+def _nothing(note: str) -> dict[str, Any]:
+    parts = {"agreement": None, "oracle": None, "fused": None}
+    return {"seeds": [], "num_utterances": 0, "by": {}, **parts, "notes": [note]}
 
 
-def _kinds(table: pd.DataFrame) -> dict[str, Parts]:
+def _same_utterances(ordered: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
+    """The fused model's table of the first seed, whose columns tell of the utterances."""
+    first = ordered["both"][0]
+    for name, tables in ordered.items():
+        for table in tables:
+            if not table[["key", "target"]].equals(first[["key", "target"]]):
+                raise ValueError(
+                    f"expected all tables to be of the same {len(first)} utterances and targets, "
+                    f"got other ones, {len(table)} in number, of '{name}'"
+                )
+    return first
+
+
+def _kinds(table: pd.DataFrame, has_durations: bool) -> dict[str, Parts]:
     words = np.array([len(str(text).split()) for text in table["transcript"]])
-    kinds = {
-        "class": [(name, (table["target"] == name).to_numpy()) for name in classes_of(table)],
-        "num_words": _ranges(words, WORD_EDGES, "words"),
-        "speaker": _speakers(table["speaker"]),
-    }
-    # Tables written before the column was: that kind is left out.
-    if DURATION in table:
-        kinds[DURATION] = _ranges(table[DURATION].to_numpy(), DURATION_EDGES_S, "s")
+    kinds = {"class": [(name, (table["target"] == name).to_numpy()) for name in classes_of(table)]}
+    if has_durations:
+        durations_s = table["duration_s"].to_numpy(dtype=np.float64)
+        kinds["duration_s"] = _ranges(durations_s, DURATION_EDGES_S, "s")
+    kinds["num_words"] = _ranges(words, WORD_EDGES, "words")
+    kinds["speaker"] = _speakers(table["speaker"])
     return {
         kind: [(value, members) for value, members in parts if members.any()]
         for kind, parts in kinds.items()
@@ -84,72 +117,105 @@ def _kinds(table: pd.DataFrame) -> dict[str, Parts]:
 
 
 def _ranges(values: NDArray[Any], edges: Sequence[float], unit: str) -> Parts:
-    parts = []
-    for low, high in zip(edges, [*edges[1:], np.inf], strict=True):
-        name = f"{low:g} {unit} and more" if np.isinf(high) else f"{low:g} to under {high:g} {unit}"
-        parts.append((name, (values >= low) & (values < high)))
-    return parts
+    """Utterances between neighbouring edges, the lower one included; NaN is in no range."""
+    parts = [(f"under {edges[0]:g} {unit}", values < edges[0])]
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        parts.append((f"{low:g} to under {high:g} {unit}", (values >= low) & (values < high)))
+    return [*parts, (f"{edges[-1]:g} {unit} and more", values >= edges[-1])]
 
 
 def _speakers(speaker: pd.Series[str]) -> Parts:
     """The six leads where they speak, else the six who speak most; and the rest."""
-    found = set(speaker.dropna())
-    leads = MELD_LEADS if set(MELD_LEADS) <= found else speaker.value_counts().index[:NUM_LEADS]
+    counts = speaker.value_counts()
+    if set(MELD_LEADS) <= set(counts.index):
+        leads = list(MELD_LEADS)
+    else:
+        leads = sorted(counts.index, key=lambda name: (-counts[name], name))[:NUM_LEADS]
     parts = [(str(name), (speaker == name).to_numpy()) for name in leads]
-    return [*parts, ("the rest", ~speaker.isin(list(leads)).to_numpy())]
+    return [*parts, ("the rest", ~speaker.isin(leads).to_numpy())]
 
 
-def _row(
-    value: str, members: NDArray[np.bool_], right: Mapping[str, NDArray[np.bool_]]
-) -> dict[str, Any]:
-    shares = {name: seeds[:, members].mean(axis=1) for name, seeds in right.items()}
+def _accuracies(
+    members: NDArray[np.bool_], right: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, Floats]:
+    return {name: seeds[:, members].mean(axis=1) for name, seeds in right.items()}
+
+
+def _class_rows(ordered: Mapping[str, Sequence[pd.DataFrame]]) -> list[dict[str, Any]]:
+    utterances = ordered["both"][0]
+    scores = {name: f1_by_class(_confusions(tables)) for name, tables in ordered.items()}
+    return [
+        _row(value, members, {name: seeds[:, place] for name, seeds in scores.items()})
+        for place, value in enumerate(classes_of(utterances))
+        if (members := (utterances["target"] == value).to_numpy()).any()
+    ]
+
+
+def _row(value: str, members: NDArray[np.bool_], scores: Mapping[str, Floats]) -> dict[str, Any]:
+    """A row from the scores of each model, by seed."""
     row: dict[str, Any] = {"value": value, "num": int(members.sum())}
     for name in ("both", "audio", "text"):
-        row[name] = float(shares[name].mean()) if name in shares else None
+        row[name] = float(scores[name].mean()) if name in scores else None
     for name in ("audio", "text"):
-        gain = shares["both"] - shares[name] if name in shares else None
-        row[f"gain_over_{name}"] = None if gain is None else _summary(gain)
+        gain = seed_summary(scores["both"] - scores[name]) if name in scores else None
+        row[f"gain_over_{name}"] = gain
     return row
 
 
 def _agreement(
-    tables: Mapping[str, list[pd.DataFrame]], right: Mapping[str, NDArray[np.bool_]]
-) -> dict[str, float]:
+    ordered: Mapping[str, Sequence[pd.DataFrame]], right: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, float | None]:
     audio, text = right["audio"], right["text"]
-    pairs = zip(tables["audio"], tables["text"], strict=True)
+    pairs = zip(ordered["audio"], ordered["text"], strict=True)
     return {
         "both_right": float((audio & text).mean()),
         "only_audio_right": float((audio & ~text).mean()),
         "only_text_right": float((~audio & text).mean()),
         "neither_right": float((~audio & ~text).mean()),
-        "kappa": float(np.mean([cohen_kappa_score(a["pred"], b["pred"]) for a, b in pairs])),
+        "kappa": _mean_of_defined([_kappa(a["pred"], b["pred"]) for a, b in pairs]),
     }
+
+
+def _kappa(a: pd.Series[str], b: pd.Series[str]) -> float | None:
+    """Cohen's kappa (1960); None where both always answer one and the same class."""
+    answers = sorted(set(a) | set(b))
+    if len(answers) < 2:
+        return None
+    one = np.zeros(len(a), dtype=np.int64)
+    (table,) = confusion_counts(pd.DataFrame({"target": a, "pred": b}), answers, one, 1)
+    return float(cohens_kappa(table, return_results=False))
+
+
+def _mean_of_defined(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
 
 
 def _oracle(
-    tables: Mapping[str, list[pd.DataFrame]], right: Mapping[str, NDArray[np.bool_]]
+    ordered: Mapping[str, Sequence[pd.DataFrame]], right: Mapping[str, NDArray[np.bool_]]
 ) -> dict[str, float]:
-    """As if somebody knew for each utterance which of the unimodal models to trust."""
+    """As if somebody knew for each utterance which of the unimodal models to trust.
+
+    Where neither is right the text's answer stands: it counts against the F1 of that class.
+    """
     chosen = [
-        audio["pred"].where(audio_right, text["pred"])
+        text.assign(pred=audio["pred"].where(audio_right, text["pred"]))
         for audio, text, audio_right in zip(
-            tables["audio"], tables["text"], right["audio"], strict=True
+            ordered["audio"], ordered["text"], right["audio"], strict=True
         )
     ]
-    return _scores(tables["audio"][0], chosen)
+    return _scores(_confusions(chosen))
 
 
-def _scores(utterances: pd.DataFrame, preds: Sequence[pd.Series[str]]) -> dict[str, float]:
-    target, classes = utterances["target"], classes_of(utterances)
-    macro = [
-        f1_score(target, pred, labels=classes, average="macro", zero_division=0) for pred in preds
-    ]
+def _confusions(tables: Sequence[pd.DataFrame]) -> Floats:
+    """(S, C, C), one for each seed."""
+    one = np.zeros(len(tables[0]), dtype=np.int64)
+    return np.concatenate([confusion_counts(table, classes_of(table), one, 1) for table in tables])
+
+
+def _scores(confusions: Floats) -> dict[str, float]:
+    """Mean over the seeds."""
     return {
-        "accuracy": float(np.mean([(target == pred).mean() for pred in preds])),
-        "macro_f1": float(np.mean(macro)),
+        "accuracy": float(accuracy(confusions).mean()),
+        "macro_f1": float(macro_f1(confusions).mean()),
     }
-
-
-def _summary(values: NDArray[np.float64]) -> dict[str, Any]:
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "sd": sd, "values": [float(v) for v in values]}

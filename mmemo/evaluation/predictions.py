@@ -27,8 +27,6 @@ COLUMNS = (
     "target",
     "pred",
 )
-DURATION = "duration_s"
-"""Column with the length of the prepared clip; tables of older runs lack it."""
 
 
 def build_table(
@@ -36,6 +34,7 @@ def build_table(
     rows: pd.DataFrame,
     classes: Sequence[str],
     label_column: str,
+    sample_rate: int,
 ) -> pd.DataFrame:
     """Join predictions with the utterances they are of.
 
@@ -43,12 +42,14 @@ def build_table(
         outputs: For each batch its keys and its class probabilities (B, C).
         rows: The utterances that had to be predicted: key, split, corpus_split (where the corpus
             itself has it: a dialogue is named by that and its id), split_protocol, dialogue_id,
-            utterance_id, speaker, transcript, the label, and duration_s where there is sound.
+            utterance_id, speaker, transcript, the label, num_samples.
         classes: Names of the C classes, in the order of the probabilities.
         label_column: Column of the label.
+        sample_rate: Of ``num_samples``, in Hz.
 
     Returns:
-        Those columns (the label as ``target``), ``pred``, and one ``prob_`` column for each
+        Those columns (the label as ``target``), ``duration_s`` of the prepared sound (before a
+        model cuts it; NaN where there is none), ``pred``, and one ``prob_`` column for each
         class, in the order of ``rows``. Target and pred are class names.
 
     Raises:
@@ -66,9 +67,10 @@ def build_table(
             f"expected each of {len(rows)} utterances to be predicted once, got {len(found)} "
             f"predictions of {len(set(found))} utterances"
         )
-    utterances = rows.rename(columns={label_column: "target"})
-    columns = [c for c in (*COLUMNS, DURATION) if c != "pred" and c in utterances]
-    table = utterances[columns].merge(pd.DataFrame(predicted), on="key")
+    utterances = rows.rename(columns={label_column: "target"})[[c for c in COLUMNS if c != "pred"]]
+    num_samples = rows["num_samples"].astype("float64")
+    utterances["duration_s"] = num_samples.where(num_samples > 0) / sample_rate
+    table = utterances.merge(pd.DataFrame(predicted), on="key")
     return table.astype({"dialogue_id": "int64", "utterance_id": "int64"})
 
 
@@ -79,7 +81,7 @@ def classes_of(table: pd.DataFrame) -> list[str]:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Read a prediction table.
+    """Read a prediction table; one of an earlier mmemo has no ``duration_s``.
 
     Raises:
         InputError: If there is none or it is not one.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,6 @@ import yaml
 
 from mmemo.errors import InputError
 from mmemo.evaluation.confusion_scores import METRICS
-
-FIELDS = ("system", "modalities", "context", "metric", "classes", "split", "value", "source")
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,11 @@ class PublishedResult:
         modalities: Such as "audio+text".
         context: What beside the utterance the system reads.
         metric: "accuracy", "macro_f1" or "weighted_f1".
-        classes: Names of the classes.
-        split: The split protocol; "official" is the corpus' own.
+        classes: Names of the classes; none where they are not stated.
+        split: Stamp of the split protocol; "official" is the corpus' own.
         value: Between 0 and 1.
         source: Where it stands.
-        sd: Its standard deviation, where it is given.
+        sd: Its standard deviation over runs, where it is given.
         num_runs: Runs that it is the mean of, where that is given.
     """
 
@@ -45,6 +43,21 @@ class PublishedResult:
     sd: float | None = None
     num_runs: int | None = None
 
+    def differs(self, classes: Iterable[str], split: str, metric: str) -> list[str]:
+        """What keeps it from being ranked with scores of these: fields, none where it may be.
+
+        Args:
+            classes: Of the scores, in any order.
+            split: Stamp of their split protocol.
+            metric: Their name.
+        """
+        is_same = {
+            "metric": self.metric == metric,
+            "classes": set(self.classes) == set(classes),
+            "split": self.split == split,
+        }
+        return [name for name, same in is_same.items() if not same]
+
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""
         return asdict(self) | {"classes": list(self.classes)}
@@ -54,31 +67,62 @@ def read_published(folder: Path) -> list[PublishedResult]:
     """All results in the files of a folder, one file for each corpus.
 
     Raises:
-        InputError: If an entry lacks a field, or its metric or classes are unknown.
+        InputError: If a file or an entry lacks a field or has one that there is not, or if a
+            metric, classes or a value is not what it can be.
     """
     return [entry for path in sorted(folder.glob("*.yaml")) for entry in _read(path)]
 
 
-def published_for(
-    results: Sequence[PublishedResult], protocol: dict[str, Any]
-) -> list[PublishedResult]:
-    """Those on the corpus that a table of runs is of."""
-    return [result for result in results if result.corpus == protocol["corpus"]]
+def comparable(
+    results: Iterable[PublishedResult],
+    corpus: str,
+    classes: Iterable[str],
+    split: str,
+    metric: str,
+) -> list[dict[str, Any]]:
+    """The results on a corpus, each with what keeps it from being ranked with a table's scores.
+
+    Args:
+        results: Of any corpus.
+        corpus: Of the table, and so are the next.
+        classes: Their names.
+        split: Stamp of the split protocol.
+        metric: What groups are sorted by.
+
+    Returns:
+        The results as documents with ``differs``: names of fields, empty for a result that stands
+        beside the table's. Those come first; otherwise the order is kept.
+    """
+    documents = [
+        result.document() | {"differs": result.differs(classes, split, metric)}
+        for result in results
+        if result.corpus == corpus
+    ]
+    return sorted(documents, key=lambda document: bool(document["differs"]))
 
 
 def _read(path: Path) -> list[PublishedResult]:
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    label_sets: dict[str, list[str]] = document["classes"]
-    results = []
-    for entry in document["results"]:
-        missing = [name for name in FIELDS if name not in entry]
-        if missing or entry["metric"] not in METRICS or entry["classes"] not in label_sets:
-            raise InputError(
-                f"{path}: expected {', '.join(FIELDS)} with a metric of {', '.join(METRICS)} and "
-                f"classes of {', '.join(label_sets)}, got {entry}; correct that entry"
-            )
+    wanted = {"corpus", "classes", "results"}
+    if not isinstance(document, Mapping) or set(document) != wanted:
+        raise InputError(f"{path}: expected {', '.join(sorted(wanted))}; correct the file")
+    return [_result(path, document, entry) for entry in document["results"]]
+
+
+def _result(path: Path, document: Mapping[str, Any], entry: Mapping[str, Any]) -> PublishedResult:
+    label_sets: Mapping[str, list[str]] = document["classes"]
+    known = {field.name for field in fields(PublishedResult)} - {"corpus"}
+    needed = known - {"sd", "num_runs"}
+    if not needed <= set(entry) <= known:
+        problem = f"expected the fields {', '.join(sorted(needed))}; perhaps sd, num_runs"
+    elif entry["metric"] not in METRICS:
+        problem = f"expected a metric of {', '.join(METRICS)}"
+    elif entry["classes"] not in label_sets:
+        problem = f"expected classes of {', '.join(label_sets)}"
+    elif not isinstance(entry["value"], float) or not 0 <= entry["value"] <= 1:
+        problem = "expected a value between 0 and 1"
+    else:
         classes = tuple(label_sets[entry["classes"]])
-        results.append(
-            PublishedResult(**{**entry, "corpus": document["corpus"], "classes": classes})
-        )
-    return results
+        given = {**entry, "corpus": document["corpus"], "classes": classes}
+        return PublishedResult(**given)
+    raise InputError(f"{path}: {problem}; got {dict(entry)}; correct that entry")

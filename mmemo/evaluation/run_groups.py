@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
 
 from mmemo.evaluation.run_results import LeftOut, RunResults
+from mmemo.evaluation.sweep_cells import NOT_IN_DIGEST
 
-WITHOUT_EFFECT = ("seed", "name", "resume", "run_dir", "output_dir", "cache_dir", "run_mark")
-"""Settings that do not tell one group of runs from another."""
+WITHOUT_EFFECT = (*NOT_IN_DIGEST, "seed", "hydra", "sweep")
+"""Settings, and sections of them, that do not tell one group of runs from another."""
 
-SECTIONS_WITHOUT_EFFECT = ("logger", "hydra", "sweep")
 PLACES = ("folder", "root", "annotations", "csv", "checkpoint_dir", "dirpath", "path", "save_dir")
 """Last parts of keys that say where something lies."""
 
@@ -24,6 +26,11 @@ ENCODERS = ("audio_encoder", "text_encoder")
 
 FOLD = "split.test_fold"
 NUM_FOLDS = "split.num_test_folds"
+
+MAX_KEYS = 4096
+"""Keys are the same in most runs: of as many it is remembered whether they have an effect."""
+
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,12 @@ class Replicate:
         """Predictions of test, of all folds."""
         return _joined([run.test for run in self.runs])
 
+    @property
+    def missing_folds(self) -> set[int]:
+        """Folds of its cross-validation that no run of this seed has tested."""
+        wanted = range(int(self.runs[0].settings.get(NUM_FOLDS) or 0))
+        return set(wanted) - {run.settings.get(FOLD) for run in self.runs}
+
 
 @dataclass(frozen=True)
 class RunGroup:
@@ -55,12 +68,23 @@ class RunGroup:
 
     settings: Mapping[str, Any]
     replicates: tuple[Replicate, ...]
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def first(self) -> RunResults:
         """The first seed's first run."""
         return self.replicates[0].runs[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which folds of a cross-validation are missing."""
+        notes = []
+        for replicate in self.replicates:
+            missing = set() if FOLD in self.settings else replicate.missing_folds
+            if missing:
+                folds = ", ".join(map(str, sorted(missing)))
+                num_folds = replicate.runs[0].settings[NUM_FOLDS]
+                notes.append(f"seed {replicate.seed} lacks the test folds {folds} of {num_folds}")
+        return tuple(notes)
 
     @property
     def modalities(self) -> str:
@@ -96,24 +120,40 @@ def group_runs(results: Sequence[RunResults]) -> tuple[list[RunGroup], list[Left
         replicates = tuple(Replicate(seed, tuple(runs)) for seed, runs in sorted(seeds.items()))
         first = replicates[0].runs[0]
         settings = effective_settings(first, pool_folds=len(folds) > 1)
-        groups.append(RunGroup(settings, replicates, _missing_folds(replicates, len(folds) > 1)))
+        groups.append(RunGroup(settings, replicates))
     return groups, left_out
 
 
 def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
-    """Settings that tell a group of runs from another."""
-    settings = {
-        key: value
-        for key, value in run.settings.items()
-        if key not in WITHOUT_EFFECT
-        and key.partition(".")[0] not in SECTIONS_WITHOUT_EFFECT
-        and key.rpartition(".")[2] not in PLACES
-        and key.rpartition(".")[2] != "num_workers"
-        and not (pool_folds and key == FOLD)
-    }
+    """Settings that tell a group of runs from another.
+
+    One that is null is as one that the run's version did not have; one that takes its value from
+    another has that value, or none where the other has no effect.
+    """
+    settings = {}
+    for key, value in run.settings.items():
+        source = derived_from(value)
+        if source is not None and source in run.settings:
+            value = None if _is_without_effect(source) else run.settings[source]
+        if value is None or _is_without_effect(key) or (pool_folds and key == FOLD):
+            continue
+        settings[key] = value
     if run.protocol.get("missing"):
         settings["missing"] = run.protocol["missing"]
     return settings
+
+
+def derived_from(value: Any) -> str | None:  # noqa: ANN401
+    """The key that a setting takes its value from: of ``${seed}`` it is ``seed``."""
+    found = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return found[1] if found else None
+
+
+@lru_cache(maxsize=MAX_KEYS)
+def _is_without_effect(key: str) -> bool:
+    return key.rpartition(".")[2] in PLACES or any(
+        key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT
+    )
 
 
 def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
@@ -130,15 +170,15 @@ def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
                 chosen[section] = name
     for key in sorted({key for group in groups for key in group.settings}):
         section = key.partition(".")[0]
-        if key == section and section in parts:
+        if all(derived_from(group.first.settings.get(key)) for group in groups):
             continue
         names = parts.get(section, [""] * len(groups))
-        for name in set(names):
+        for name in sorted(set(names)):
             members = [place for place, other in enumerate(names) if other == name]
             values = [groups[place].settings.get(key) for place in members]
             if any(value != values[0] for value in values):
                 for place, value in zip(members, values, strict=True):
-                    shown[place][key] = value
+                    shown[place][key.removesuffix("._target_")] = _class_name(key, value)
     return shown
 
 
@@ -174,42 +214,45 @@ def _only_left_out(shown: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _parts(groups: Sequence[RunGroup]) -> dict[str, list[str]]:
-    """For each section that is built from a class, its name in each group."""
+    """For each section that is built from a class, its name in each group.
+
+    The name is short where that tells the groups' parts apart: the last part of a checkpoint.
+    """
     sections = {
-        key.partition(".")[0] for g in groups for key in g.settings if key.endswith("._target_")
+        key.removesuffix("._target_")
+        for group in groups
+        for key in group.settings
+        if key.count(".") == 1 and key.endswith("._target_")
     }
-    return {
-        section: [_part_name(group.settings, section) for group in groups]
-        for section in sorted(sections)
-    }
+    parts = {}
+    for section in sorted(sections):
+        full = [_part(group.settings, section) for group in groups]
+        short = [PurePath(name).name for _, name in full]
+        is_clear = len(set(short)) == len(set(full))
+        parts[section] = short if is_clear else [":".join(filter(None, part)) for part in full]
+    return parts
 
 
-def _part_name(settings: Mapping[str, Any], section: str) -> str:
+def _part(settings: Mapping[str, Any], section: str) -> tuple[str, str]:
+    """Class and name of a part."""
     target = settings.get(f"{section}._target_")
     if target is None:
-        return "none"
+        return "", "none"
     named = settings.get(f"{section}.checkpoint") or settings.get(f"{section}.name")
-    return PurePath(str(named or str(target).rpartition(".")[2])).name
+    kind = _class_name("_target_", target)
+    return kind, str(named or kind)
+
+
+def _class_name(key: str, value: Any) -> Any:  # noqa: ANN401
+    """Of a class its last name; of any other setting its value."""
+    is_class = key.endswith("_target_") and isinstance(value, str)
+    return value.rpartition(".")[2] if is_class else value
 
 
 def _text(value: Any) -> str:  # noqa: ANN401
     return (
         "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     )
-
-
-def _missing_folds(replicates: Sequence[Replicate], pooled: bool) -> tuple[str, ...]:
-    if not pooled:
-        return ()
-    notes = []
-    for replicate in replicates:
-        settings = replicate.runs[0].settings
-        wanted = set(range(int(settings.get(NUM_FOLDS) or 0)))
-        missing = wanted - {run.settings.get(FOLD) for run in replicate.runs}
-        if missing:
-            folds = ", ".join(map(str, sorted(missing)))
-            notes.append(f"seed {replicate.seed} lacks the test folds {folds} of {len(wanted)}")
-    return tuple(notes)
 
 
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -9,14 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from mmemo.errors import InputError
-from mmemo.evaluation.predictions import read_predictions
+from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of, read_predictions
 from mmemo.evaluation.runs import RunFolder
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+SPLITS = ("val", "test")
+
+PROTOCOL_KEYS = {
+    *("name", "seed", "corpus", "corpus_split", "split", "split_settings", "leaky", "leak_shares"),
+    *("labels", "classes", "num_utterances", "audio_encoder", "text_encoder", "checkpoint_epoch"),
+}
+
+SAME_ACCURACY = 1e-4
+"""metrics.json is of float32."""
+
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError)
+"""What reading a damaged file may raise."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,8 @@ class RunResults:
         info: Contents of ``run.json``.
         prepared_digest: Of the sound that it was trained on.
         history: Metrics by epoch.
-        val: Prediction table of the validation split.
+        val: Prediction table of the validation split; target and pred are categories in the
+            classes' order.
         test: That of the test split.
     """
 
@@ -84,7 +99,8 @@ def find_runs(folders: Iterable[Path]) -> list[RunFolder]:
             runs_here += 1
             run = RunFolder(Path(path))
             withheld = [RunFolder(run.path, missing) for missing in ("audio", "text")]
-            found[run.path] = [run, *(w for w in withheld if w.metrics_file.is_file())]
+            # One run may be reached in two ways: by a link, or by "..".
+            found[run.path.resolve()] = [run, *(w for w in withheld if w.metrics_file.is_file())]
             inside.clear()
         if not runs_here:
             raise InputError(
@@ -102,7 +118,7 @@ def read_runs(folders: Sequence[RunFolder]) -> tuple[list[RunResults], list[Left
             results.append(_read(folder))
         except InputError as error:
             left_out.append(LeftOut(str(folder.results), str(error)))
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        except UNREADABLE as error:
             reason = f"its files cannot be read ({type(error).__name__}: {error})"
             left_out.append(LeftOut(str(folder.results), reason))
     return results, left_out
@@ -116,23 +132,66 @@ def _read(folder: RunFolder) -> RunResults:
         raise InputError(f"expected a finished run, its status is {status}{reason}")
     document = json.loads(folder.metrics_file.read_text(encoding="utf-8"))
     composed = folder.composed_config_file.read_text(encoding="utf-8")
-    table = read_predictions(folder.predictions_file)
-    splits = {str(split): rows for split, rows in table.groupby("split", sort=False)}
-    for split in ("val", "test"):
-        if split not in splits:
-            raise InputError(f"{folder.predictions_file}: expected rows of {split}, found none")
+    protocol = document["protocol"]
+    _check_protocol(protocol, folder)
+    splits = _read_splits(document, folder)
+    history = pd.read_csv(folder.history_file)
+    if "epoch" not in history:
+        raise InputError(f"{folder.history_file}: expected the column epoch, it is missing")
     return RunResults(
         folder=folder,
-        protocol=document["protocol"],
+        protocol=protocol,
         settings=flattened(yaml.load(composed, Loader)),  # noqa: S506
         info=info,
         prepared_digest=str(
             json.loads(folder.data_file.read_text(encoding="utf-8"))["prepared"]["digest"]
         ),
-        history=pd.read_csv(folder.history_file),
-        val=splits["val"].reset_index(drop=True),
-        test=splits["test"].reset_index(drop=True),
+        history=history,
+        val=splits["val"],
+        test=splits["test"],
     )
+
+
+def _check_protocol(protocol: Mapping[str, Any], folder: RunFolder) -> None:
+    missing = sorted(PROTOCOL_KEYS - set(protocol))
+    if missing:
+        raise InputError(
+            f"{folder.metrics_file}: expected a protocol that tells {', '.join(missing)}; write it "
+            f"again with {folder.command('evaluate', 'run')}"
+        )
+
+
+def _read_splits(document: Mapping[str, Any], folder: RunFolder) -> dict[str, pd.DataFrame]:
+    """Predictions of validation and test, that agree with the protocol and the metrics."""
+    protocol, path = document["protocol"], folder.predictions_file
+    again = f"write it again with {folder.command('evaluate', 'run')}"
+    table = read_predictions(path)
+    classes = protocol["classes"]
+    found = {*classes_of(table), *table["target"].unique(), *table["pred"].unique()}
+    if found != set(classes) or len(classes_of(table)) != len(classes):
+        raise InputError(
+            f"{path}: expected predictions of {', '.join(sorted(classes))}, got "
+            f"{', '.join(sorted(map(str, found)))}; {again}"
+        )
+    # Numbered once, for all that is counted.
+    table = table.astype(dict.fromkeys(("target", "pred"), pd.CategoricalDtype(classes)))
+    probabilities = table[[PROBABILITY_PREFIX + name for name in classes]]
+    if not np.isfinite(probabilities.to_numpy(dtype=np.float64)).all():
+        raise InputError(f"{path}: expected probabilities, some are not finite; {again}")
+    splits = {str(split): rows for split, rows in table.groupby("split", sort=False)}
+    for split in SPLITS:
+        wanted, rows = protocol["num_utterances"][split], splits.get(split)
+        if rows is None or len(rows) != wanted:
+            number = "none" if rows is None else len(rows)
+            raise InputError(f"{path}: expected {wanted} rows of {split}, found {number}; {again}")
+        told = document["splits"].get(split, {}).get("accuracy")
+        accuracy = float((rows["pred"] == rows["target"]).mean())
+        if told is not None and abs(told - accuracy) > SAME_ACCURACY:
+            raise InputError(
+                f"{path}: expected the accuracy on {split} that metrics.json tells ({told:.4f}), "
+                f"got {accuracy:.4f}; {again}"
+            )
+    return {split: splits[split].reset_index(drop=True) for split in SPLITS}
 
 
 def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -113,6 +113,11 @@ class RunFolder:
         return self.results / "curves.png"
 
     @property
+    def reliability_file(self) -> Path:
+        """Accuracy by confidence of the test split."""
+        return self.results / "reliability.png"
+
+    @property
     def report_file(self) -> Path:
         """The page for people."""
         return self.results / "report.html"

@@ -35,6 +35,7 @@ NOT_IN_DIGEST = (
     "callbacks.step_curves",
     # How fast data arrives.
     "preparer.num_workers",
+    "corpus.num_workers",
     "data.num_workers",
     "data.pin_memory",
     # The callbacks once more, as a list.

@@ -11,7 +11,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
@@ -20,6 +19,7 @@ from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.frontends import Tokens
 from mmemo.data.utterances import UtteranceDataset
 from mmemo.folders import writable_folder
+from mmemo.locks import exclusive
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.progress import progress_bar
 
@@ -129,7 +129,7 @@ class FeatureCache:
         """What is kept, after what is missing was encoded and kept too."""
         folder = writable_folder(self.folder, "feature_cache.folder")
         folder /= _digest(model, made_of)
-        with FileLock(f"{folder}.lock"):
+        with exclusive(folder, "encoding with the same frozen encoder"):
             known = _read(folder)
             missing = [key for key in keys if key not in known]
             if missing:

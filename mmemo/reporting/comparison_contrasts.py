@@ -19,7 +19,8 @@ from mmemo.reporting.comparison_numbers import (
 from mmemo.reporting.text_table import Cell, TextTable, mean_of, named
 
 GAIN_NAMES = {
-    "class": "class",
+    "class": "class (recall)",
+    "class_f1": "class (F1)",
     "duration_s": "duration",
     "num_words": "words",
     "speaker": "speaker",
@@ -99,43 +100,39 @@ def gain_tables(table: dict[str, Any]) -> list[TextTable]:
     return tables
 
 
-def published_tables(document: dict[str, Any], table: dict[str, Any]) -> list[TextTable]:
-    """Published results that can stand beside these, and those that cannot."""
-    beside = [entry for entry in table["published"] if stands_beside(entry, document, table)]
-    others = [entry for entry in table["published"] if entry not in beside]
+def published_tables(table: dict[str, Any]) -> list[TextTable]:
+    """Published results that can stand beside these, and those that cannot, with the reason."""
+    beside = [entry for entry in table["published"] if not entry["differs"]]
+    others = [entry for entry in table["published"] if entry["differs"]]
     header = ["system", "modalities", "context", "metric", "classes", "split", "value", "source"]
-    lists = (
-        ("published", "Published, of the same metric, classes and split", beside),
-        (
-            "published otherwise",
-            "Published on another metric, classes or split: no ranking",
-            others,
-        ),
-    )
     return [
         TextTable(
-            name, title, header, "llllllrl", [_published_row(entry, table) for entry in entries]
-        )
-        for name, title, entries in lists
+            "published",
+            "Published, of the same metric, classes and split",
+            header,
+            "llllllrl",
+            [_published_row(entry) for entry in beside],
+        ),
+        TextTable(
+            "published otherwise",
+            "Published on another metric, classes or split: no ranking",
+            [*header, "differs in"],
+            "llllllrll",
+            [[*_published_row(entry), named(plain(entry["differs"]))] for entry in others],
+        ),
     ]
 
 
-def stands_beside(entry: dict[str, Any], document: dict[str, Any], table: dict[str, Any]) -> bool:
-    """Whether a published result has the metric, the classes and the split of a table."""
-    ours = (document["metric"], table["protocol"]["classes"], table["stamp"])
-    return (entry["metric"], entry["classes"], entry["split"]) == ours
-
-
-def _published_row(entry: dict[str, Any], table: dict[str, Any]) -> list[Cell]:
-    classes = entry["classes"]
-    is_same = classes == table["protocol"]["classes"]
+def _published_row(entry: dict[str, Any]) -> list[Cell]:
+    classes, count = entry["classes"], len(entry["classes"])
+    others = f"{count}: {plain(classes)}" if classes else "unstated"
     value = mean_sd({"mean": entry["value"], "sd": entry.get("sd")})
     runs = f" ({entry['num_runs']} runs)" if entry.get("num_runs") else ""
     return [
         named(entry["system"]),
         *(named(plain(entry[name])) for name in ("modalities", "context")),
         named(metric_name(entry["metric"])),
-        named(f"the same {len(classes)}" if is_same else f"{len(classes)}: {plain(classes)}"),
+        named(others if "classes" in entry["differs"] else f"the same {count}"),
         named(plain(entry["split"])),
         Cell(value + runs, entry["value"]),
         named(plain(entry["source"])),

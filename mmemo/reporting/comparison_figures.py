@@ -111,7 +111,7 @@ def gain_figures(table: dict[str, Any]) -> list[Markup]:
             ]
             rows.append(Row(f"{plain(entry['value'])} (N = {entry['num']})", series))
         name = GAIN_NAMES.get(kind, kind)
-        measure = "gain in recall" if kind == "class" else "gain in accuracy"
+        measure = "gain" if kind.startswith("class") else "gain in accuracy"
         label = f"Gain of the fused model over audio alone and over text alone, by {name}"
         axis = f"{measure} by {name} (blue circles: over audio, orange squares: over text)"
         figures.append(rows_figure(rows, axis, label, leaky_mark(table), has_zero=True))

@@ -65,9 +65,13 @@ def gain_summary(table: dict[str, Any]) -> str | None:
     gain = table["modality_gain"]
     if not gain:
         return None
+    models = "; ".join(
+        kind if name == kind else f"{kind} ({name})" for kind, name in gain["models"].items()
+    )
+    sentence = f"Compared by modality, the best of each on validation: {models}."
     agreement = gain["agreement"]
     if not agreement:
-        return None
+        return sentence
     shares = [
         f"{words} {score(agreement[name])}"
         for name, words in (
@@ -77,8 +81,8 @@ def gain_summary(table: dict[str, Any]) -> str | None:
             ("neither_right", "neither right"),
         )
     ]
-    sentence = (
-        f"Audio alone and text alone: {', '.join(shares)} (kappa {score(agreement['kappa'])})."
+    sentence += (
+        f" Audio alone and text alone: {', '.join(shares)} (kappa {score(agreement['kappa'])})."
     )
     for name, words in (("oracle", "An oracle between them"), ("fused", "The fused model")):
         if values := gain[name]:

@@ -35,7 +35,7 @@ def table_parts(document: dict[str, Any], table: dict[str, Any]) -> list[TextTab
         groups.calibration_table(document, table),
         contrasts.differences_table(document, table),
         *contrasts.gain_tables(table),
-        *contrasts.published_tables(document, table),
+        *contrasts.published_tables(table),
     ]
     return [part for part in parts if part.rows]
 
@@ -65,7 +65,7 @@ def terminal_text(document: dict[str, Any]) -> str:
                     print_table(console, _without_names(part), MAX_TERMINAL_DIFFERENCES)
                 else:
                     print_table(console, part)
-        if apart := contrasts.published_tables(document, table)[1].rows:
+        if apart := contrasts.published_tables(table)[1].rows:
             console.print(
                 Text(f"Published otherwise, not to be ranked: {len(apart)}, in the page.")
             )

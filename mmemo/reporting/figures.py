@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,6 +83,38 @@ def plot_curves(
         _plot_metric(axes, history, metric, chosen_epoch)
         _draw_mark(axes, mark)
     figure.suptitle(title)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def plot_reliability(
+    calibration: Mapping[str, Any], title: str, path: Path, mark: str = ""
+) -> None:
+    """Draw accuracy by mean confidence of each bin, before and after the temperature.
+
+    Args:
+        calibration: Of one run: ``reliability`` and ``reliability_scaled`` with ``confidence,
+            accuracy, count`` of each bin, and the expected calibration errors.
+        title: Above the figure.
+        path: PNG to write.
+        mark: Warning across the axes; empty for none.
+    """
+    figure = Figure(figsize=(5.2, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot((0, 1), (0, 1), color="0.6", linestyle=":", label="as sure as right")
+    for suffix, words, line in (("", "as it is", "--"), ("_scaled", "with the temperature", "-")):
+        bins = calibration[f"reliability{suffix}"]
+        confidence, accuracy, count = (
+            np.array([part[name] for part in bins]) for name in ("confidence", "accuracy", "count")
+        )
+        colour = SPLIT_COLOURS["test"] if suffix else "0.4"
+        error = calibration[f"ece{suffix}"]["mean"]
+        axes.plot(confidence, accuracy, line, color=colour, label=f"{words}: ECE {error:.3f}")
+        axes.scatter(confidence, accuracy, 12 + 150 * count / count.sum(), color=colour, alpha=0.7)
+    axes.set(xlabel="mean confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left")
+    _draw_mark(axes, mark)
+    figure.suptitle(title, fontsize="medium", wrap=True)
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 

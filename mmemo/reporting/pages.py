@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from mmemo.corpora.leaks import LEAKY
+from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
 from mmemo.evaluation.runs import RunFolder
-from mmemo.reporting.figures import plot_confusion_matrix, plot_curves
+from mmemo.reporting.figures import plot_confusion_matrix, plot_curves, plot_reliability
 from mmemo.reporting.self_contained import as_data_uri, render_page
 
 MAX_SHOWN = 200
@@ -38,6 +39,8 @@ def write_report(run: RunFolder) -> None:
     )
     history = pd.read_csv(run.history_file)
     plot_curves(history, protocol["checkpoint_epoch"], title, run.curves_file, mark)
+    calibration = metrics["calibration"]
+    plot_reliability(calibration, f"{title}: test, N = {len(test)}", run.reliability_file, mark)
     page = render_page(
         "report.html.j2",
         title=title,
@@ -53,6 +56,9 @@ def write_report(run: RunFolder) -> None:
         errors=_confident_errors(test),
         confusion=as_data_uri(run.confusion_file),
         curves=as_data_uri(run.curves_file),
+        reliability=as_data_uri(run.reliability_file),
+        calibration=calibration,
+        has_temperature=not is_at_bound(calibration["temperature"]["mean"]),
         config=run.config_file.read_text(encoding="utf-8"),
     )
     run.report_file.write_text(page, encoding="utf-8")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -38,7 +38,7 @@ class Stopped(SystemExit):
 
 @contextmanager
 def stop_signals(act: Handler) -> Iterator[None]:
-    """Let ``act`` answer SIGINT, SIGTERM and SIGUSR1, in this process and not in its children.
+    """Let ``act`` answer the stop signals, in this process and not in its children.
 
     A loader's workers get the terminal's Ctrl-C too and have to live until the step is done.
     """
@@ -56,6 +56,20 @@ def stop_signals(act: Handler) -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def hand_on(stop: Stopped) -> None:
+    """Let submitit answer a signal that this process has obeyed, where submitit started it.
+
+    Its answer to the signal before the end of a job's time (SIGUSR2, or what the environment
+    variable ``SUBMITIT_PREEMPT_SIGNAL`` names) is to put the job back in the queue and to end this
+    process. It comes when the state is saved and all is cleaned up, not in the middle of a step.
+    """
+    if "SUBMITIT_EXECUTOR" not in os.environ:
+        return
+    name = os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")
+    if stop.signum == getattr(signal, f"SIG{name}"):
+        signal.raise_signal(stop.signum)
 
 
 @contextmanager

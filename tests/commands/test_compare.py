@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Cli
-from tests.evaluation.run_folders import predictions, write_run
+from tests.evaluation.run_folders import CLASSES, predictions, write_run
 
 TEST = predictions("test", "ajnajn", "ajnaan", "001122")
 OTHER = predictions("test", "ajnajn", "ajjjaa", "001122")
@@ -62,6 +62,15 @@ def test_several_folders_and_a_place_for_the_results(cli: Cli, runs: Path, tmp_p
     assert [group["seeds"] for group in document["tables"][0]["groups"]] == [[1], [1]]
 
 
+def test_folders_may_be_a_pattern_that_the_shell_has_not_read(cli: Cli, runs: Path) -> None:
+    (runs / "a1").rename(runs / "it's, here")
+    cli("compare", "outputs/*/*s*", "comparison.all_pairs=true")
+    document = json.loads((runs / "comparison" / "comparison.json").read_text())
+    assert [run["run"] for run in document["left_out"]] == [str(runs / "stopped")]
+    (table,) = document["tables"]
+    assert table["groups"][0]["runs"] == [str(runs / "it's, here")]
+
+
 def test_mistakes_are_told(cli: Cli, runs: Path) -> None:
     nowhere = cli("compare", str(runs / "nowhere"), expect=1).stderr
     assert "nowhere: expected a folder with runs, there is no such folder" in nowhere
@@ -73,7 +82,7 @@ def test_mistakes_are_told(cli: Cli, runs: Path) -> None:
 
 def test_results_published_on_the_corpus_stand_beside(cli: Cli, tmp_path: Path) -> None:
     seven = ["anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise"]
-    test = TEST.assign(**{f"prob_{name}": 0.0 for name in ("disgust", "fear", "sadness")})
+    test = TEST.assign(**{f"prob_{name}": 0.0 for name in set(seven) - set(CLASSES)})
     protocol = {"corpus": "meld", "classes": seven, "labels": "seven"}
     write_run(tmp_path / "meld", test, protocol=protocol)
     printed = cli("compare", str(tmp_path / "meld")).stdout

@@ -34,7 +34,8 @@ def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path:
     run = only_run(tmp_path)
     (tracked,) = run.path.glob("wandb/offline-run-*")
     assert printed.endswith(f"W&B: not uploaded yet; to do that: wandb sync {tracked}\n")
-    for path in (run.table_file, run.confusion_file, run.curves_file, run.report_file):
+    figures = (run.confusion_file, run.curves_file, run.reliability_file)
+    for path in (run.table_file, *figures, run.report_file):
         assert path.is_file()
         assert str(path) in printed
     info = run.read_info()
@@ -56,6 +57,9 @@ def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path:
         part = table[table["split"] == split]
         expected = f1_score(part["target"], part["pred"], average="macro", zero_division=0)
         assert document["splits"][split]["macro"]["f1"] == pytest.approx(expected, abs=1e-6)
+    assert table["duration_s"].between(0.2, 30).all()
+    (error,) = document["calibration"]["ece"]["values"]
+    assert error == pytest.approx(document["splits"]["test"]["ece"], abs=1e-6)
     history = pd.read_csv(run.history_file)
     assert history["epoch"].tolist() == [0, 1]
     best = int(history["val/loss"].idxmin())

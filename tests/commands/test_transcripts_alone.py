@@ -44,6 +44,7 @@ def test_a_run_from_transcripts_alone(
     assert "No sound: transcripts alone." in run.report_file.read_text()
     before = pd.read_parquet(run.predictions_file)
     assert len(before) == 20
+    assert before["duration_s"].isna().all()
 
     cli("evaluate", f"run={run.path}")
     pd.testing.assert_frame_equal(pd.read_parquet(run.predictions_file), before)

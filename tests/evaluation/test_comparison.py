@@ -116,6 +116,8 @@ def test_many_groups_are_each_compared_with_the_best(tmp_path: Path) -> None:
     (result,) = compared(tmp_path, num_resamples=50)["tables"]
     assert {pair["a"] for pair in result["differences"]} == {"bottleneck_dim=3"}
     assert len(result["differences"]) == ALL_PAIRS_UP_TO
+    (every,) = compared(tmp_path, num_resamples=50, all_pairs=True)["tables"]
+    assert len(every["differences"]) == (ALL_PAIRS_UP_TO + 1) * ALL_PAIRS_UP_TO // 2
     adjusted = [pair["holm"]["bootstrap_p"] for pair in result["differences"]]
     plain = [pair["bootstrap_p"] for pair in result["differences"]]
     assert all(h >= p for h, p in zip(adjusted, plain, strict=True))
@@ -165,9 +167,95 @@ def test_where_audio_helps_is_told_of_the_best_of_each_kind(two_groups: Path) ->
     assert gain["num_utterances"] == 12
 
 
+def test_a_model_without_a_modality_answers_another_question(two_groups: Path) -> None:
+    run = two_groups / "64-1"
+    inside = write_run(two_groups / "x", table(BAD[0]), protocol={"missing": "audio"})
+    (run / "missing_audio").mkdir()
+    for name in ("metrics.json", "predictions.parquet"):
+        (inside / name).rename(run / "missing_audio" / name)
+    (inside / "run.json").unlink()
+    whole, withheld = compared(two_groups)["tables"]
+    assert len(whole["groups"]) == 2
+    assert withheld["differs"]["missing"] == [None, "audio"]
+    (group,) = withheld["groups"]
+    assert (group["modalities"], group["runs"]) == ("text", [str(run / "missing_audio")])
+    assert whole["modality_gain"] is None
+
+
+def test_folds_are_scored_once_and_need_not_be_in_one_order(tmp_path: Path) -> None:
+    val = table(BAD[0], "val")
+    for dim, order in ((32, 1), (64, -1)):
+        for fold in (0, 1):
+            rows = table(GOOD[0]).iloc[6 * fold : 6 * fold + 6]
+            write_run(
+                tmp_path / f"{dim}-{fold}",
+                rows.iloc[::order],
+                val.iloc[::order],
+                settings={
+                    "fusion.bottleneck_dim": dim,
+                    "split.test_fold": fold,
+                    "split.num_test_folds": 2,
+                },
+                protocol={"split_settings": {"num_test_folds": 2, "test_fold": fold}},
+            )
+    (result,) = compared(tmp_path)["tables"]
+    assert result["protocol"]["split_settings"] == {"num_test_folds": 2}
+    assert result["protocol"]["num_utterances"] == {"val": 24, "test": 12}
+    for group in result["groups"]:
+        # 11 of 12 right; the mean of the folds' scores would be another for F1.
+        assert group["test"]["accuracy"]["values"] == [pytest.approx(11 / 12)]
+        assert (
+            group["confusion"]
+            == confusion_matrix(list(TARGETS), list(GOOD[0]), labels=["a", "j", "n"]).tolist()
+        )
+    (pair,) = result["differences"]
+    assert (pair["difference"], pair["randomisation_p"], pair["bootstrap_p"]) == (0.0, 1.0, 1.0)
+    assert pair["mcnemar"][0]["only_a_right"] == 0
+
+
+def test_one_dialogue_has_scores_and_no_interval(tmp_path: Path) -> None:
+    for dim, preds in ((32, "ajn"), (64, "ajj")):
+        rows = predictions("test", "ajn", preds)
+        write_run(tmp_path / str(dim), rows, settings={"fusion.bottleneck_dim": dim})
+    (result,) = compared(tmp_path)["tables"]
+    assert [group["test"]["accuracy"]["interval"] for group in result["groups"]] == [None, None]
+    (pair,) = result["differences"]
+    assert (pair["interval"], pair["bootstrap_p"], pair["randomisation_p"]) == (None, None, None)
+    assert pair["holm"] == {"bootstrap_p": None, "randomisation_p": None}
+
+
+def test_sound_is_told_of_where_its_settings_are_the_same(two_groups: Path) -> None:
+    def notes() -> list[str]:
+        return [n for n in compared(two_groups)["tables"][0]["notes"] if "prepared" in n]
+
+    other = write_run(
+        two_groups / "denoised",
+        table(GOOD[0]),
+        table(BAD[0], "val"),
+        settings={"denoiser": {"_target_": "x.Denoiser"}},
+    )
+    (other / "data.json").write_text(json.dumps({"prepared": {"digest": "d2"}}))
+    assert notes() == []
+    (two_groups / "32-2" / "data.json").write_text(json.dumps({"prepared": {"digest": "d3"}}))
+    assert len(notes()) == 1
+
+
 def test_nothing_finished_is_an_error(tmp_path: Path) -> None:
     write_run(tmp_path / "a", table(GOOD[0]), info={"status": "running"})
     with pytest.raises(InputError, match="expected at least one finished run, found none"):
         compared(tmp_path)
     with pytest.raises(InputError, match="metric: expected one of accuracy"):
         Comparison(metric="f1")
+
+
+def test_a_validation_split_that_is_all_right_decides_no_temperature(tmp_path: Path) -> None:
+    write_run(tmp_path / "1", table(GOOD[0]), table(TARGETS, "val"))
+    write_run(tmp_path / "2", table(GOOD[0]), table(GOOD[0], "val"), settings={"x.y": 1})
+    (result,) = compared(tmp_path)["tables"]
+    first, second = result["groups"]
+    assert first["calibration"]["temperature"]["mean"] == pytest.approx(np.exp(-3))
+    (note,) = [note for note in result["notes"] if "temperature" in note]
+    assert note.endswith(f": {first['name']}.")
+    # 11 of 12 right at 0.8 : 0.1 : 0.1; scaled 11/12 to 1/24 each, 22 : 1 against 8 : 1.
+    expected = np.log(8) / np.log(22)
+    assert second["calibration"]["temperature"]["mean"] == pytest.approx(expected, abs=1e-4)

@@ -19,6 +19,7 @@ ROWS = pd.DataFrame(
         "transcript": ["Hi.", "No!", "Oh."],
         "emotion": ["joy", "anger", "joy"],
         "offset": [0, 5, 9],
+        "num_samples": [16000, 24000, 0],
     }
 )
 OUTPUTS = [
@@ -28,29 +29,33 @@ OUTPUTS = [
 
 
 def test_each_utterance_has_its_row_in_corpus_order() -> None:
-    table = build_table(OUTPUTS, ROWS, ["joy", "anger"], "emotion")
+    table = build_table(OUTPUTS, ROWS, ["joy", "anger"], "emotion", 16000)
     assert list(table.columns) == [
         *("key", "split", "corpus_split", "split_protocol", "dialogue_id", "utterance_id"),
         *("speaker", "transcript"),
-        *("target", "pred", "prob_joy", "prob_anger"),
+        *("target", "duration_s", "pred", "prob_joy", "prob_anger"),
     ]
     assert table["key"].tolist() == ROWS["key"].tolist()
     assert table["target"].tolist() == ["joy", "anger", "joy"]
     assert table["pred"].tolist() == ["anger", "anger", "joy"]
     assert table["prob_joy"].tolist() == pytest.approx([0.3, 0.2, 0.9])
+    assert table["duration_s"].tolist() == pytest.approx([1.0, 1.5, float("nan")], nan_ok=True)
     assert classes_of(table) == ["joy", "anger"]
 
 
 @pytest.mark.parametrize("outputs", [OUTPUTS[:1], [*OUTPUTS, OUTPUTS[0]]], ids=["lost", "twice"])
 def test_lost_and_repeated_predictions_are_errors(outputs: list[object]) -> None:
     with pytest.raises(RuntimeError, match="each of 3 utterances to be predicted once"):
-        build_table(outputs, ROWS, ["joy", "anger"], "emotion")  # type: ignore[arg-type]
+        build_table(outputs, ROWS, ["joy", "anger"], "emotion", 16000)  # type: ignore[arg-type]
 
 
 def test_table_survives_parquet(tmp_path: Path) -> None:
-    table = build_table(OUTPUTS, ROWS, ["joy", "anger"], "emotion")
+    table = build_table(OUTPUTS, ROWS, ["joy", "anger"], "emotion", 16000)
     table.to_parquet(tmp_path / "p.parquet", index=False)
     pd.testing.assert_frame_equal(read_predictions(tmp_path / "p.parquet"), table)
+    earlier = table.drop(columns="duration_s")
+    earlier.to_parquet(tmp_path / "p.parquet", index=False)
+    pd.testing.assert_frame_equal(read_predictions(tmp_path / "p.parquet"), earlier)
 
 
 def test_missing_and_foreign_tables_are_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -127,7 +128,70 @@ def test_what_cannot_be_compared_is_left_out_with_its_reason(tmp_path: Path) -> 
     assert reasons["stopped"] == "expected a finished run, its status is failed: no room"
     assert reasons["broken"].startswith("its files cannot be read (JSONDecodeError")
     assert "expected a table of predictions, found none" in reasons["no table"]
-    assert "expected rows of test, found none" in reasons["one split"]
+    assert "expected 3 rows of test, found none" in reasons["one split"]
+
+
+def test_results_that_contradict_themselves_are_left_out(tmp_path: Path) -> None:
+    write_run(tmp_path / "good", TEST)
+    write_run(tmp_path / "cut", TEST, protocol={"num_utterances": {"val": 3, "test": 4}})
+    write_run(tmp_path / "other classes", TEST.replace("anger", "fear"))
+    write_run(tmp_path / "no number", TEST.assign(prob_joy=float("nan")))
+    changed = write_run(tmp_path / "changed", TEST)
+    document = json.loads((changed / "metrics.json").read_text())
+    document["splits"] = {"test": {"accuracy": 0.5}}
+    (changed / "metrics.json").write_text(json.dumps(document))
+    old = write_run(tmp_path / "old", TEST)
+    del document["protocol"]["split_settings"]
+    (old / "metrics.json").write_text(json.dumps(document))
+    (write_run(tmp_path / "no record", TEST) / "run.json").write_text("[]")
+    (write_run(tmp_path / "no epochs", TEST) / "history.csv").write_text("a\n1\n")
+    results, left_out = read_runs(find_runs([tmp_path]))
+    assert [Path(run.name).name for run in results] == ["good"]
+    reasons = {Path(run.run).name: run.reason for run in left_out}
+    assert "expected 4 rows of test, found 3; write it again with mmemo" in reasons["cut"]
+    assert "expected predictions of anger, joy, neutral, got" in reasons["other classes"]
+    assert "some are not finite" in reasons["no number"]
+    assert "metrics.json tells (0.5000), got 1.0000" in reasons["changed"]
+    assert "expected a protocol that tells split_settings" in reasons["old"]
+    assert reasons["no record"].startswith("its files cannot be read (AttributeError")
+    assert "expected the column epoch" in reasons["no epochs"]
+
+
+def test_how_a_run_is_watched_and_stored_makes_no_group(tmp_path: Path) -> None:
+    watched = {
+        "callbacks.step_curves": {"_target_": "mmemo.training.step_curves.StepCurves"},
+        "trainer.enable_progress_bar": False,
+        "logger": {"_target_": "lightning.pytorch.loggers.CSVLogger"},
+        "data.pin_memory": True,
+        # What a version without the setting did.
+        "text_cleaning": None,
+        "trainer.max_epochs": "${epochs}",
+        "epochs": 3,
+    }
+    write_run(tmp_path / "a", TEST, settings={"trainer.max_epochs": 3, "epochs": 3})
+    write_run(tmp_path / "b", TEST, seed=2, settings=watched)
+    assert names(tmp_path) == {"demo": [1, 2]}
+
+
+def test_what_another_setting_decides_is_not_told_twice(tmp_path: Path) -> None:
+    for epochs in (3, 4):
+        settings = {"epochs": epochs, "trainer.max_epochs": "${epochs}", "data.seed": "${seed}"}
+        write_run(tmp_path / str(epochs), TEST, settings=settings)
+    assert names(tmp_path) == {"epochs=3": [1], "epochs=4": [1]}
+
+
+def test_checkpoints_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for place in ("old", "new"):
+        settings = {
+            "text_encoder._target_": "x.Pretrained",
+            "text_encoder.checkpoint": f"/{place}/roberta",
+            "callbacks.smoother._target_": f"x.{place.title()}",
+        }
+        write_run(tmp_path / place, TEST, settings=settings)
+    assert set(names(tmp_path)) == {
+        "text_encoder=Pretrained:/new/roberta, smoother=New",
+        "text_encoder=Pretrained:/old/roberta, smoother=Old",
+    }
 
 
 def test_folders_without_runs_are_refused(tmp_path: Path) -> None:
@@ -139,7 +203,8 @@ def test_folders_without_runs_are_refused(tmp_path: Path) -> None:
 
 def test_a_run_named_twice_is_read_once(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", TEST)
-    assert len(find_runs([tmp_path, run])) == 1
+    (tmp_path / "link").symlink_to(run)
+    assert len(find_runs([tmp_path, run, tmp_path / "link", tmp_path / "a" / ".." / "a"])) == 1
 
 
 def test_the_history_is_read(tmp_path: Path) -> None:

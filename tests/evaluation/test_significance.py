@@ -7,7 +7,12 @@ import pytest
 from scipy import stats
 
 from mmemo.evaluation.confusion_scores import METRICS
-from mmemo.evaluation.intervals import DialogueCounts, dialogue_numbers
+from mmemo.evaluation.intervals import (
+    DialogueCounts,
+    dialogue_numbers,
+    interval,
+    resampled_scores,
+)
 from mmemo.evaluation.significance import (
     bootstrap_p,
     holm,
@@ -39,12 +44,22 @@ def test_randomisation_is_exact_where_all_swaps_can_be_tried() -> None:
     observed = score((False,) * 8)
     # Twice the smaller tail, as scipy has it.
     tails = (all_of_them >= observed - 1e-12).mean(), (all_of_them <= observed + 1e-12).mean()
-    assert randomisation_p(a, b, metric, 1000, seed=0) == pytest.approx(min(1.0, 2 * min(tails)))
+    expected = pytest.approx(min(1.0, 2 * min(tails)))
+    # The other pairs of a table change nothing.
+    assert randomisation_p([(a, b), (a, a), (b, a)], metric, 1000, seed=0) == [
+        expected,
+        1.0,
+        expected,
+    ]
 
 
-def test_a_group_does_not_differ_from_itself() -> None:
-    a = counts("ajnajnja")
-    assert randomisation_p(a, a, METRICS["accuracy"], 100, seed=0) == 1.0
+def test_one_dialogue_tells_nothing_of_others() -> None:
+    table = predictions("test", "ajn", "ajj", "000")
+    alone = DialogueCounts.of([table], CLASSES, dialogue_numbers(table))
+    assert randomisation_p([(alone, alone)], METRICS["accuracy"], 100, seed=0) == [None]
+    scores = resampled_scores([alone], METRICS, 100, seed=0)["accuracy"][0]
+    assert interval(scores, 0.95) is None
+    assert bootstrap_p(scores) is None
 
 
 def test_bootstrap_p_is_twice_the_smaller_share_beyond_zero() -> None:
@@ -93,4 +108,4 @@ def test_few_seeds_are_told() -> None:
     assert note is not None and "the smallest is 0.25" in note
     assert "0.0625" in (seeds_note(5) or "")
     assert seeds_note(6) is None
-    assert "No seed is common" in (seeds_note(0) or "")
+    assert "without a common seed" in (seeds_note(0) or "")

@@ -118,6 +118,7 @@ def gain_row(value: str, num: int, over_audio: float) -> dict[str, Any]:
 
 def modality_gain() -> dict[str, Any]:
     return {
+        "models": {"audio+text": "both", "audio": "audio alone", "text": "text alone"},
         "seeds": SEEDS,
         "num_utterances": 116,
         "by": {
@@ -150,6 +151,7 @@ def published(system: str, **changes: object) -> dict[str, Any]:
         "sd": 0.009,
         "num_runs": 5,
         "source": "Doe 2020",
+        "differs": [],
     }
     return entry | changes
 
@@ -189,7 +191,9 @@ def comparison(first_name: str = "bottleneck_dim=128") -> dict[str, Any]:
         "modality_gain": modality_gain(),
         "published": [
             published("A published one"),
-            published("Another metric", metric="accuracy", sd=None, num_runs=None),
+            published(
+                "Another metric", metric="accuracy", sd=None, num_runs=None, differs=["metric"]
+            ),
         ],
     }
     leaky = {

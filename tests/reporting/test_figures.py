@@ -4,7 +4,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mmemo.reporting.figures import confusion_counts, plot_confusion_matrix, plot_curves
+from mmemo.reporting.figures import (
+    confusion_counts,
+    plot_confusion_matrix,
+    plot_curves,
+    plot_reliability,
+)
 
 TABLE = pd.DataFrame({"target": ["a", "a", "a", "b"], "pred": ["a", "b", "a", "a"]})
 
@@ -52,6 +57,30 @@ def test_curves_mark_the_chosen_epoch(tmp_path: Path, drawn: list[Figure]) -> No
         assert set(chosen.get_xdata()) == {1}
 
 
+CALIBRATION = {
+    "reliability": [
+        {"confidence": 0.65, "accuracy": 0.5, "count": 10},
+        {"confidence": 0.9, "accuracy": 0.7, "count": 30},
+    ],
+    "reliability_scaled": [{"confidence": 0.6, "accuracy": 0.65, "count": 40}],
+    "ece": {"mean": 0.1875},
+    "ece_scaled": {"mean": 0.05},
+}
+
+
+def test_reliability_before_and_after_the_temperature(tmp_path: Path, drawn: list[Figure]) -> None:
+    plot_reliability(CALIBRATION, "title", tmp_path / "r.png")
+    (axes,) = drawn[0].axes
+    _, before, after = axes.lines
+    assert before.get_xydata().tolist() == [[0.65, 0.5], [0.9, 0.7]]
+    assert after.get_xydata().tolist() == [[0.6, 0.65]]
+    assert [line.get_label() for line in (before, after)] == [
+        "as it is: ECE 0.188",
+        "with the temperature: ECE 0.050",
+    ]
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_mark_stands_over_the_figure(tmp_path: Path, drawn: list[Figure]) -> None:
     columns = [f"{split}/{metric}" for split in ("train", "val") for metric in ("loss", "accuracy")]
     history = pd.DataFrame([dict.fromkeys(columns, 0.5) | {"epoch": 0}])
@@ -59,6 +88,7 @@ def test_a_mark_stands_over_the_figure(tmp_path: Path, drawn: list[Figure]) -> N
     for mark in ("LEAKY", ""):
         plot_confusion_matrix(TABLE, colours, "title", tmp_path / "c.png", mark)
         plot_curves(history, 0, "title", tmp_path / "c.png", mark)
+        plot_reliability(CALIBRATION, "title", tmp_path / "c.png", mark)
     marked = [
         [
             ("LEAKY", "#c00000") in [(t.get_text(), t.get_color()) for t in axes.texts]
@@ -67,4 +97,7 @@ def test_a_mark_stands_over_the_figure(tmp_path: Path, drawn: list[Figure]) -> N
         for f in drawn
     ]
     # The second axes of a confusion matrix is its colour bar.
-    assert marked == [[True, False], [True, True], [False, False], [False, False]]
+    assert marked == [
+        *([True, False], [True, True], [True]),
+        *([False, False], [False, False], [False]),
+    ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.metrics import compute_metrics
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.pages import write_report
@@ -58,6 +59,7 @@ def write_page(path: Path, leaky: bool) -> str:
     splits = {
         split: compute_metrics(table[table["split"] == split], "joy") for split in ("val", "test")
     }
+    val, test = (table[table["split"] == split] for split in ("val", "test"))
     protocol = {
         "name": "by hand",
         "seed": 7,
@@ -68,7 +70,12 @@ def write_page(path: Path, leaky: bool) -> str:
         "classes": ["joy", "anger"],
         "checkpoint_epoch": 1,
     }
-    run.metrics_file.write_text(json.dumps({"protocol": protocol, "splits": splits}))
+    metrics = {
+        "protocol": protocol,
+        "splits": splits,
+        "calibration": calibration_summary([(val, test)]),
+    }
+    run.metrics_file.write_text(json.dumps(metrics))
     counts = {"rows": 3, "kept": 2, "class excluded": 0, "truncated": 1}
     data = {
         "prepared": {"folder": "/prepared/by-hand"},
@@ -89,6 +96,7 @@ def write_page(path: Path, leaky: bool) -> str:
     write_report(run)
     assert run.confusion_file.is_file()
     assert run.curves_file.is_file()
+    assert run.reliability_file.is_file()
     return run.report_file.read_text(encoding="utf-8")
 
 
@@ -101,7 +109,7 @@ def test_text_of_the_corpus_is_shown_and_never_run(page: str) -> None:
 
 
 def test_the_page_needs_nothing_but_itself(page: str) -> None:
-    assert page.count('src="data:image/png;base64,') == 2
+    assert page.count('src="data:image/png;base64,') == 3
     assert not re.search(r"""(?:src|href)=["'](?!data:)|@import|url\(""", page)
 
 
@@ -118,6 +126,11 @@ def test_numbers_stand_in_the_page(page: str) -> None:
     assert "LEAKY" not in text
     assert "test/dia0_utt1" in text
     assert "0.80" in text
+    # Confidences 0.9, right, and 0.8, wrong; 0.01 * 2 and 0.64 * 2. The only row of validation is
+    # right, so that any temperature below is likelier still.
+    assert "expected calibration error (15 bins) 0.450" in text
+    assert "Brier score (0 to 2) 0.650" in text
+    assert "Temperature 0.05, fitted on validation (an end of the range that was tried" in text
 
 
 def test_a_leaky_protocol_is_told_before_any_number(tmp_path: Path) -> None:
