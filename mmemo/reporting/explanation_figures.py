@@ -141,7 +141,7 @@ def _draw_line(axes: Axes, explanation: Explanation, values: Floats) -> None:
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.stairs(values, edges, color=WAVEFORM_COLOUR, linewidth=0.9)
     _mark_end(axes, explanation)
-    axes.set_ylim(-1.08, 1.08)
+    axes.set(xlim=(0, explanation.duration_s * 1.04), ylim=(-1.08, 1.08))
 
 
 def _draw_words(axes: Axes, explanation: Explanation, values: Floats) -> None:
@@ -170,6 +170,7 @@ def _draw_words(axes: Axes, explanation: Explanation, values: Floats) -> None:
     axes.set_ylim(-1.75, 1.75)
     if explanation.sound is not None:
         _mark_end(axes, explanation)
+        axes.set_xlim(0, explanation.duration_s * 1.04)
 
 
 def _edges_s(explanation: Explanation, num_frames: int) -> Floats:
