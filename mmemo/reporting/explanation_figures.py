@@ -116,7 +116,7 @@ def draw_waveform(axes: Axes, explanation: Explanation, values: Floats) -> None:
     if explanation.sound is None:
         raise ValueError(f"{explanation.key}: expected an explanation with sound, got none")
     edges = _edges_s(explanation, len(values))
-    peak = 1.05 * max(1e-9, float(np.abs(explanation.sound).max()))
+    peak = 1.4 * max(1e-9, float(np.abs(explanation.sound).max()))
     axes.pcolormesh(edges, [-peak, peak], values[None, :], cmap=SCALE, vmin=-1, vmax=1)
     times = np.arange(len(explanation.sound)) / explanation.sample_rate
     axes.plot(times, explanation.sound, color=WAVEFORM_COLOUR, linewidth=0.4, rasterized=True)

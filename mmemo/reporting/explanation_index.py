@@ -106,6 +106,7 @@ def write_explanation_index(
         links={entry.key: entry.link for entry in entries},
         entries=entries[:MAX_LISTED],
         num_entries=len(entries),
+        min_utterances=summary["min_utterances"],
         words=_words_by_class(summary["words"]),
     )
     page.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from mmemo.explanation.explained_set import METHODS
 from mmemo.reporting.attribution_scale import AGAINST_COLOUR, FOR_COLOUR
@@ -69,6 +69,9 @@ def positions_figure(document: Mapping[str, Any]) -> Figure:
         _plot_zones(zones, [row for row in document["zones"] if row["class"] == name])
         num = max(row["num"] for row in of_class)
         tenths.set_ylabel(f"{name}\nN = {num}", fontsize="small")
+    # Only here: a limit set earlier would keep the shared axes from growing with later classes.
+    for axes in grid[0]:
+        axes.set_ylim(bottom=0)
     grid[0, 0].legend(fontsize="x-small")
     grid[0, 1].legend(fontsize="x-small")
     grid[0, 0].set_title("share of |attribution| by tenth of the real sound", fontsize="small")
@@ -88,7 +91,6 @@ def _plot_tenths(axes: Axes, rows: Sequence[Row], index: int, label: str) -> Non
     axes.plot(places, values, mark, color=colour, markersize=3.5, linestyle="-", label=label)
     _draw_intervals(axes, places, rows, colour)
     axes.axhline(0.1, color="0.4", linestyle="--", linewidth=0.8)
-    axes.set_ylim(bottom=0)
     axes.set_xticks(range(1, 11))
 
 
@@ -105,12 +107,12 @@ def _plot_zones(axes: Axes, rows: Sequence[Row]) -> None:
         values = [row["mean"] for row in own]
         axes.plot(places, values, mark, color=colour, markersize=3.5, label=METHODS[name])
         _draw_intervals(axes, places, own, colour)
-    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MultipleLocator(40_000))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 
 def claims_figure(document: Mapping[str, Any]) -> Figure:
-    """Each claim of the paper: its mean and 95 % interval minus the reference.
+    """Each claim of the paper: how far its mean and 95 % interval lie on the claimed side.
 
     Units differ, so each row is in units of its own largest distance from the reference.
     """
@@ -119,7 +121,8 @@ def claims_figure(document: Mapping[str, Any]) -> Figure:
     axes = figure.subplots()
     for place, row in enumerate(rows):
         ends = [row[end] for end in ("mean", "low", "high") if row[end] is not None]
-        distances = np.array(ends) - row["reference"]
+        sign = 1 if row["claimed"] == "above" else -1
+        distances = sign * (np.array(ends) - row["reference"])
         size = np.abs(distances).max() or 1.0
         colour, mark = VERDICT_MARKS[row["verdict"]]
         axes.plot(distances[1:] / size, [place] * len(distances[1:]), color=colour, linewidth=2)
@@ -127,12 +130,12 @@ def claims_figure(document: Mapping[str, Any]) -> Figure:
     axes.axvline(0, color="0.3", linewidth=0.9)
     names = [f"{r['class_name'] or 'all'}: {r['sentence']} (N = {r['num']})" for r in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=8, parse_math=False)
-    axes.invert_yaxis()
-    axes.set(xlim=(-1.1, 1.1), xticks=[0])
-    axes.set_xticklabels(["reference"])
+    axes.set(xlim=(-1.1, 1.1), ylim=(len(rows) - 0.4, -0.6))
+    axes.set_xticks([-0.55, 0, 0.55], ["the opposite", "reference", "as claimed"])
+    axes.tick_params(axis="x", length=0)
     for verdict, (colour, mark) in VERDICT_MARKS.items():
         axes.plot([], [], mark, color=colour, label=verdict)
-    axes.legend(fontsize="x-small", ncols=4, loc="upper center", bbox_to_anchor=(0.3, 1.1))
+    figure.legend(fontsize="x-small", ncols=4, loc="outside upper center")
     return figure
 
 
