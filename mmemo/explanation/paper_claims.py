@@ -161,8 +161,8 @@ CLAIMS = (
     Claim(FIGURE_7, "joy", "words matter more than sound", SOUND_OVER_WORDS, BELOW),
     Claim(FIGURE_7, "neutral", "words matter more than sound", SOUND_OVER_WORDS, BELOW),
     Claim(FIGURE_8, None, "the methods agree on voiced regions", AGREEMENT_ON_VOICE, ABOVE),
-    Claim(FIGURE_8, None, "voiced regions matter", on_voiced_frames(GRADIENTS), ABOVE),
-    Claim(FIGURE_8, None, "voiced regions matter", on_voiced_frames(OCCLUSION), ABOVE),
+    Claim(FIGURE_8, None, "voiced regions matter (gradients)", on_voiced_frames(GRADIENTS), ABOVE),
+    Claim(FIGURE_8, None, "voiced regions matter (Occlusion)", on_voiced_frames(OCCLUSION), ABOVE),
 )
 
 
