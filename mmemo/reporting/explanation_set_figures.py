@@ -128,7 +128,10 @@ def claims_figure(document: Mapping[str, Any]) -> Figure:
         axes.plot(distances[1:] / size, [place] * len(distances[1:]), color=colour, linewidth=2)
         axes.plot(distances[0] / size, place, mark, color=colour)
     axes.axvline(0, color="0.3", linewidth=0.9)
-    names = [f"{r['class_name'] or 'all'}: {r['sentence']} (N = {r['num']})" for r in rows]
+    names = [
+        f"{row['figure']}, {row['class_name'] or 'all'}: {row['sentence']} (N = {row['num']})"
+        for row in rows
+    ]
     axes.set_yticks(range(len(rows)), names, fontsize=8, parse_math=False)
     axes.set(xlim=(-1.1, 1.1), ylim=(len(rows) - 0.4, -0.6))
     axes.set_xticks([-0.55, 0, 0.55], ["the opposite", "reference", "as claimed"])
