@@ -31,12 +31,13 @@ from mmemo.explanation.explaining import Explaining
 from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.faithfulness import Faithfulness
 from mmemo.explanation.inputs import GivenInput, given_input
-from mmemo.explanation.selection import Selection
+from mmemo.explanation.selection import Selection, most_confident
 from mmemo.explanation.set_folder import SetFolder
 from mmemo.explanation.set_summary import write_set_summary
 from mmemo.models.classifier import EmotionClassifier
+from mmemo.progress import progress_bar
 from mmemo.reporting.explanation_index import PROBES_FILE, write_explanation_index
-from mmemo.reporting.explanation_page import write_explanation_page
+from mmemo.reporting.explanation_page import has_page, write_explanation_page
 
 FOLDER = "explanations"
 AUTO = "auto"
@@ -62,7 +63,7 @@ def run(cfg: DictConfig) -> None:
         _probe(cfg, rebuilt, datamodule).to_csv(folder.path / PROBES_FILE, index=False)
     folder.write_failures(work.failures)
     _end_without_any(folder, keys, work.failures)
-    results = _write_pages(cfg, rebuilt, folder, keys, work.failures)
+    results = _write_pages(cfg, rebuilt, folder, keys, table, work.failures)
     print_results(results)
     track_results(cfg, rebuilt.folder, results)
 
@@ -199,13 +200,19 @@ def _write_pages(
     rebuilt: RebuiltRun,
     folder: SetFolder,
     keys: list[str],
+    table: pd.DataFrame,
     failures: dict[str, str],
 ) -> Results:
     """A page for each explanation, numbers over all, and the page of the set."""
     colours = rebuilt.labels.colours
-    for key in keys:
-        if folder.is_finished(key):
-            write_explanation_page(folder.place(key), colours)
+    there = [key for key in keys if folder.is_finished(key)]
+    surest = most_confident(table[table["key"].isin(there)])
+    shown = list(dict.fromkeys([*surest, *there]))[: cfg.num_pages]
+    with progress_bar(len(shown), "writing pages", unit="page") as bar:
+        for key in shown:
+            if not has_page(folder.place(key)):
+                write_explanation_page(folder.place(key), colours)
+            bar.update()
     summary = write_set_summary(folder.path, cfg.min_word_count, cfg.seed)
     metrics = json.loads(rebuilt.folder.metrics_file.read_text(encoding="utf-8"))
     warning = leak_warning(metrics["protocol"]) or ""
