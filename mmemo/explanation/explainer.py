@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -147,6 +147,10 @@ class Explainer:
         return num_passes(
             given, self.integrated_gradients, self.occlusion, self.shapley, draws, with_gradient
         )
+
+    def without_shapley(self) -> Explainer:
+        """The same for attributions alone."""
+        return replace(self, shapley=False)
 
     def settings(self) -> dict[str, Any]:
         """What decides the numbers, beside model, utterance, target and seed; JSON-able."""

@@ -31,7 +31,10 @@ from mmemo.explanation.claim_measures import (
 from mmemo.explanation.explained_set import METHODS, SetMember
 
 GRADIENTS, OCCLUSION = METHODS
-ABOVE, BELOW = 1, -1
+ABOVE, BELOW = "above", "below"
+
+MIN_UTTERANCES = 10
+"""Fewer have no bootstrap interval that a verdict could rest on."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Claim:
         class_name: The class that it is about; None for all of them.
         sentence: What is claimed, in few words.
         measure: Of one utterance.
-        direction: Whether the mean has to be above or below the reference.
+        claimed: Whether the mean is "above" or "below" the reference if the claim is right.
         reference: The number to beat; None for the mean over the other classes.
     """
 
@@ -51,7 +54,7 @@ class Claim:
     class_name: str | None
     sentence: str
     measure: Measure
-    direction: int
+    claimed: str
     reference: float | None = 0.0
 
 
@@ -69,6 +72,7 @@ class ClaimResult:
         high: The same.
         reference: What the mean is held against; None if no other class is in the set.
         reference_is: What that is, in words.
+        claimed: On which side of it the mean has to be, "above" or "below".
         num: Utterances in which it could be measured.
         verdict: "holds", "the opposite holds", "not shown" or "too few utterances".
     """
@@ -82,6 +86,7 @@ class ClaimResult:
     high: float | None
     reference: float | None
     reference_is: str
+    claimed: str
     num: int
     verdict: str
 
@@ -156,8 +161,8 @@ CLAIMS = (
     Claim(FIGURE_7, "joy", "words matter more than sound", SOUND_OVER_WORDS, BELOW),
     Claim(FIGURE_7, "neutral", "words matter more than sound", SOUND_OVER_WORDS, BELOW),
     Claim(FIGURE_8, None, "the methods agree on voiced regions", AGREEMENT_ON_VOICE, ABOVE),
-    Claim(FIGURE_8, None, "voiced regions matter", on_voiced_frames(GRADIENTS), ABOVE),
-    Claim(FIGURE_8, None, "voiced regions matter", on_voiced_frames(OCCLUSION), ABOVE),
+    Claim(FIGURE_8, None, "voiced regions matter (gradients)", on_voiced_frames(GRADIENTS), ABOVE),
+    Claim(FIGURE_8, None, "voiced regions matter (Occlusion)", on_voiced_frames(OCCLUSION), ABOVE),
 )
 
 
@@ -194,8 +199,9 @@ def _check(claim: Claim, members: Sequence[SetMember], seed: int) -> ClaimResult
         high=high,
         reference=reference,
         reference_is=reference_is,
+        claimed=claim.claimed,
         num=len(values),
-        verdict=_verdict(low, high, reference, claim.direction),
+        verdict=verdict(low, high, reference, claim.claimed, len(values)),
     )
 
 
@@ -208,9 +214,20 @@ def _measured(
     return [value for value in found if value is not None]
 
 
-def _verdict(low: float | None, high: float | None, reference: float | None, direction: int) -> str:
-    if low is None or high is None or reference is None:
+def verdict(
+    low: float | None, high: float | None, reference: float | None, claimed: str, num: int
+) -> str:
+    """What an interval says of a claim.
+
+    Args:
+        low: Of the 95 % interval.
+        high: The same.
+        reference: What it is held against.
+        claimed: On which side of it the mean has to be, "above" or "below".
+        num: Utterances behind the interval.
+    """
+    if low is None or high is None or reference is None or num < MIN_UTTERANCES:
         return "too few utterances"
     if low <= reference <= high:
         return "not shown"
-    return "holds" if (low > reference) == (direction == ABOVE) else "the opposite holds"
+    return "holds" if (low > reference) == (claimed == ABOVE) else "the opposite holds"

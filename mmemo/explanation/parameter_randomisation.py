@@ -72,18 +72,33 @@ def parameter_randomisation(
         attribute: The attribution of the utterance by a model.
         seed: Of the random parameters.
     """
+    original = attribute(model)
+    return [
+        randomised_stage(name, original, attribute(randomised))
+        for name, randomised in randomised_models(model, stages, seed)
+    ]
+
+
+def randomised_models(
+    model: nn.Module, stages: Sequence[tuple[str, Sequence[nn.Module]]], seed: int
+) -> Iterator[tuple[str, nn.Module]]:
+    """One copy of a model, more random from stage to stage; arguments as above.
+
+    It is the same copy every time: each stage has to be looked at before the next.
+    """
     names = {id(module): name for name, module in model.named_modules()}
-    original = np.abs(attribute(model))
     randomised = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     done: set[str] = set()
-    results = []
     for stage, modules in stages:
         for module in modules:
             _randomise(randomised, names[id(module)], done, generator)
-        changed = np.abs(attribute(randomised))
-        results.append(RandomisedStage(stage, rank_correlation(original, changed)))
-    return results
+        yield stage, randomised
+
+
+def randomised_stage(name: str, original: Floats, changed: Floats) -> RandomisedStage:
+    """What a stage has left of the size of an attribution (U,)."""
+    return RandomisedStage(name, rank_correlation(np.abs(original), np.abs(changed)))
 
 
 def _randomise(model: nn.Module, inside: str, done: set[str], generator: torch.Generator) -> None:

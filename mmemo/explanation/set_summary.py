@@ -22,7 +22,7 @@ from mmemo.explanation.explained_set import (
     explanation_folders,
     read_members,
 )
-from mmemo.explanation.paper_claims import check_claims
+from mmemo.explanation.paper_claims import MIN_UTTERANCES, check_claims
 from mmemo.explanation.positions import (
     NUM_TENTHS,
     length_in_zones,
@@ -105,6 +105,7 @@ def summarise(
             for row in influential_words(group, method, min_word_count, seed)
         ],
         "min_word_count": min_word_count,
+        "min_utterances": MIN_UTTERANCES,
         "claims": [asdict(claim) for claim in check_claims(members, seed)],
         "checks": checks_summary(checks, seed),
     }

@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 
 LOWEST_PITCH_HZ = 60.0
 HIGHEST_PITCH_HZ = 400.0
+PITCH_RATE_HZ = 4_000
+"""Enough to tell pitches apart, and sixteen times less work than at 16 kHz."""
+
 MIN_PERIODICITY = 0.5
 """Normalised autocorrelation from which a frame counts as periodic."""
 
@@ -27,17 +30,24 @@ def voiced_frames(sound: NDArray[np.floating[Any]], sample_rate: int) -> NDArray
     """Which frames (F,) of a sound (T,) are voiced: periodic at a pitch of speech, and not silent.
 
     Source: the autocorrelation method (Rabiner 1977), on two periods of the lowest pitch around
-    the middle of each 20 ms frame. A voiced frame is one with harmonics.
+    the middle of each 20 ms frame, at a lower rate. A voiced frame is one with harmonics.
+
+    Args:
+        sound: (T,), not empty.
+        sample_rate: Of the sound, in Hz.
     """
     size = frame_samples(sample_rate)
     sound = np.asarray(sound, dtype=np.float64)
     loud = loudness_envelope(sound, size)
-    window = 2 * round(sample_rate / LOWEST_PITCH_HZ)
-    middles = np.arange(len(loud)) * size + size // 2
-    padded = np.pad(sound, (window // 2, window))
+    factor = max(1, sample_rate // PITCH_RATE_HZ)
+    slow = np.pad(sound, (0, -len(sound) % factor)).reshape(-1, factor).mean(axis=1)
+    rate = sample_rate / factor
+    window = 2 * round(rate / LOWEST_PITCH_HZ)
+    middles = (np.arange(len(loud)) * size + size // 2) // factor
+    padded = np.pad(slow, (window // 2, window))
     parts = np.lib.stride_tricks.sliding_window_view(padded, window)[middles]
     parts = parts - parts.mean(axis=1, keepdims=True)
-    lags = range(round(sample_rate / HIGHEST_PITCH_HZ), round(sample_rate / LOWEST_PITCH_HZ) + 1)
+    lags = range(round(rate / HIGHEST_PITCH_HZ), round(rate / LOWEST_PITCH_HZ) + 1)
     periodicity = np.max([_correlation(parts, lag) for lag in lags], axis=0)
     voiced: NDArray[np.bool_] = (periodicity >= MIN_PERIODICITY) & _loud(loud)
     return voiced

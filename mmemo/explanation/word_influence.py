@@ -14,6 +14,9 @@ from mmemo.explanation.explained_set import SetMember
 
 MAX_WORDS = 20
 
+MIN_FOR_INTERVAL = 5
+"""Occurrences below which an interval would only pretend to be one."""
+
 
 def plain_word(text: str) -> str:
     """A word without case and without the punctuation around it; empty if nothing is left."""
@@ -49,7 +52,8 @@ def influential_words(
         seed: Of the bootstrap over occurrences.
 
     Returns:
-        At most 20 rows of word, count, mean, low, high (of F), the largest mean first.
+        At most 20 rows of word, count, mean, low, high (of F), the largest mean first; low and
+        high are None below five occurrences.
     """
     found: dict[str, list[float]] = defaultdict(list)
     for member in members:
@@ -62,6 +66,12 @@ def influential_words(
     }
     first = sorted(means, key=lambda word: (-means[word], word))[:MAX_WORDS]
     return [
-        {"word": word, "count": len(found[word]), **mean_interval(found[word], seed)}
+        {"word": word, "count": len(found[word]), **_interval(found[word], means[word], seed)}
         for word in first
     ]
+
+
+def _interval(values: list[float], mean: float, seed: int) -> dict[str, float | None]:
+    if len(values) < MIN_FOR_INTERVAL:
+        return {"mean": mean, "low": None, "high": None}
+    return mean_interval(values, seed)

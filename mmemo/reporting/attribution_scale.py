@@ -14,7 +14,7 @@ DARK_FROM = 0.75
 """Size from which text on a colour of the scale has to be white."""
 
 # The ends of PuOr are so dark that neither text nor a waveform on them could be read.
-SCALE = ListedColormap(mpl.colormaps["PuOr"](np.linspace(0.1, 0.9, NUM_COLOURS)), "attribution")
+SCALE = ListedColormap(mpl.colormaps["PuOr"](np.linspace(0.14, 0.86, NUM_COLOURS)), "attribution")
 """Orange below 0, white at 0, purple above: told apart with any colour vision."""
 
 FOR_COLOUR, AGAINST_COLOUR = to_hex(SCALE(1.0)), to_hex(SCALE(0.0))

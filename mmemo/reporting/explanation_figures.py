@@ -116,7 +116,7 @@ def draw_waveform(axes: Axes, explanation: Explanation, values: Floats) -> None:
     if explanation.sound is None:
         raise ValueError(f"{explanation.key}: expected an explanation with sound, got none")
     edges = _edges_s(explanation, len(values))
-    peak = 1.05 * max(1e-9, float(np.abs(explanation.sound).max()))
+    peak = 1.4 * max(1e-9, float(np.abs(explanation.sound).max()))
     axes.pcolormesh(edges, [-peak, peak], values[None, :], cmap=SCALE, vmin=-1, vmax=1)
     times = np.arange(len(explanation.sound)) / explanation.sample_rate
     axes.plot(times, explanation.sound, color=WAVEFORM_COLOUR, linewidth=0.4, rasterized=True)
@@ -141,7 +141,7 @@ def _draw_line(axes: Axes, explanation: Explanation, values: Floats) -> None:
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.stairs(values, edges, color=WAVEFORM_COLOUR, linewidth=0.9)
     _mark_end(axes, explanation)
-    axes.set_ylim(-1.08, 1.08)
+    axes.set(xlim=(0, explanation.duration_s * 1.04), ylim=(-1.08, 1.08))
 
 
 def _draw_words(axes: Axes, explanation: Explanation, values: Floats) -> None:
@@ -170,6 +170,7 @@ def _draw_words(axes: Axes, explanation: Explanation, values: Floats) -> None:
     axes.set_ylim(-1.75, 1.75)
     if explanation.sound is not None:
         _mark_end(axes, explanation)
+        axes.set_xlim(0, explanation.duration_s * 1.04)
 
 
 def _edges_s(explanation: Explanation, num_frames: int) -> Floats:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmemo.explanation.explained_set import CHECKS_FILE
-from mmemo.explanation.explanation import Explanation
+from mmemo.explanation.explanation import RECORD_FILE, Explanation
 from mmemo.reporting.attribution_scale import (
     AGAINST_COLOUR,
     FOR_COLOUR,
@@ -63,6 +63,15 @@ def write_explanation_page(folder: Path, colours: Mapping[str, str] | None = Non
     text = render_explanation(explanation, read_checks(folder), colours or {})
     page.write_text(text, encoding="utf-8")
     return page
+
+
+def has_page(folder: Path) -> bool:
+    """Whether the page is there and nothing that it shows is newer."""
+    page = folder / PAGE_FILE
+    sources = [folder / name for name in (RECORD_FILE, CHECKS_FILE) if (folder / name).exists()]
+    return page.exists() and all(
+        page.stat().st_mtime_ns >= source.stat().st_mtime_ns for source in sources
+    )
 
 
 def read_checks(folder: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ DYNAMIC_RANGE_DB = 70.0
 
 def mel(frequency_hz: Floats) -> Floats:
     """Frequencies in mel, by O'Shaughnessy's formula (HTK)."""
-    return 2595.0 * np.log10(1.0 + frequency_hz / 700.0)
+    mels: Floats = 2595.0 * np.log10(1.0 + frequency_hz / 700.0)
+    return mels
 
 
 def mel_edges_hz(highest_hz: float) -> Floats:

@@ -36,11 +36,16 @@ def png_data_uri(data: bytes) -> str:
 
 
 def sound_data_uri(sound: NDArray[np.float32], sample_rate: int) -> str:
-    """A sound (T,), full scale 1, as the source of a player: WAV of 16 bit; beyond is cut."""
+    """A sound (T,), full scale 1, as the source of a player."""
+    return "data:audio/wav;base64," + base64.b64encode(wav_bytes(sound, sample_rate)).decode()
+
+
+def wav_bytes(sound: NDArray[np.float32], sample_rate: int) -> bytes:
+    """A sound (T,), full scale 1, as a WAV file of 16 bit; what is beyond is cut."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(2)
         writer.setframerate(sample_rate)
         writer.writeframes((np.clip(sound, -1.0, 1.0) * 32767).round().astype("<i2").tobytes())
-    return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode()
+    return file.getvalue()

@@ -314,3 +314,18 @@ def test_progress_tells_every_pass(dual: EmotionClassifier) -> None:
     alone = replace(method, integrated_gradients=None, shapley=False)
     windows = 1 + 1  # 94 ms are less than a window: one, and the utterance as it is
     assert alone.cost(utterance).forward == 1 + windows + 1 + 5
+
+
+def test_egemaps_has_no_gradient_and_is_occluded() -> None:
+    pytest.importorskip("opensmile")
+    from mmemo.models.egemaps_encoder import EgemapsEncoder
+
+    model = build(EgemapsEncoder(), scratch())
+    found = explainer(8).explain(model, given(model, num_samples=4000))
+    assert found.notes[0].startswith("no Integrated Gradients of audio: what EgemapsEncoder")
+    assert found.integrated_gradients is not None
+    assert found.integrated_gradients.frames is None
+    assert found.integrated_gradients.words is not None
+    assert found.occlusion is not None
+    assert found.occlusion.frames is not None
+    assert np.ptp(found.occlusion.frames) > 0
