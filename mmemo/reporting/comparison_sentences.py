@@ -65,7 +65,9 @@ def gain_summary(table: dict[str, Any]) -> str | None:
     gain = table["modality_gain"]
     if not gain:
         return None
-    models = "; ".join(f"{kind}: {name}" for kind, name in gain["models"].items())
+    models = "; ".join(
+        kind if name == kind else f"{kind} ({name})" for kind, name in gain["models"].items()
+    )
     sentence = f"Compared by modality, the best of each on validation: {models}."
     agreement = gain["agreement"]
     if not agreement:

@@ -250,3 +250,16 @@ def test_nothing_finished_is_an_error(tmp_path: Path) -> None:
         Comparison(confidence=95)
     with pytest.raises(InputError, match="num_resamples: expected at least 1, got 0"):
         Comparison(num_resamples=0)
+
+
+def test_a_validation_split_that_is_all_right_decides_no_temperature(tmp_path: Path) -> None:
+    write_run(tmp_path / "1", table(GOOD[0]), table(TARGETS, "val"))
+    write_run(tmp_path / "2", table(GOOD[0]), table(GOOD[0], "val"), settings={"x.y": 1})
+    (result,) = compared(tmp_path)["tables"]
+    first, second = result["groups"]
+    assert first["calibration"]["temperature"]["mean"] == pytest.approx(np.exp(-3))
+    (note,) = [note for note in result["notes"] if "temperature" in note]
+    assert note.endswith(f": {first['name']}.")
+    # 11 of 12 right at 0.8 : 0.1 : 0.1; scaled 11/12 to 1/24 each, 22 : 1 against 8 : 1.
+    expected = np.log(8) / np.log(22)
+    assert second["calibration"]["temperature"]["mean"] == pytest.approx(expected, abs=1e-4)

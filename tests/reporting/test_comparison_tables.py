@@ -8,6 +8,7 @@ import pytest
 from mmemo.reporting import comparison_numbers as numbers
 from mmemo.reporting.comparison_contrasts import published_tables
 from mmemo.reporting.comparison_groups import best_groups, results_table
+from mmemo.reporting.comparison_sentences import gain_summary
 from mmemo.reporting.comparison_tables import frame, latex, markdown, terminal_text
 from mmemo.reporting.latex_tables import escape
 from tests.reporting.comparison_document import HOSTILE, comparison, group, published, spread
@@ -141,6 +142,22 @@ def test_published_results_of_another_kind_stand_apart(document: dict[str, Any])
         ("other metric", "the same 3", "metric"),
     ]
     assert "no ranking" in apart.title
+
+
+def test_what_was_compared_by_modality_is_named(document: dict[str, Any]) -> None:
+    table = document["tables"][0]
+    gain = table["modality_gain"]
+    gain["models"] = {"audio+text": "bottleneck_dim=64", "audio": "audio", "text": "text"}
+    gain["agreement"]["kappa"] = None
+    sentence = gain_summary(table)
+    assert sentence is not None
+    models, rest = sentence.split(". ", maxsplit=1)
+    assert models.endswith("on validation: audio+text (bottleneck_dim=64); audio; text")
+    assert rest.startswith("Audio alone and text alone: both right 0.500")
+    assert "(kappa –)" in rest
+    gain.update(agreement=None, oracle=None)
+    assert gain_summary(table) == f"{models}."
+    assert gain_summary(table | {"modality_gain": None}) is None
 
 
 def test_latex_is_balanced_and_escaped() -> None:
