@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,4 +35,22 @@ def test_training_is_measured_against_the_recipe_and_the_unpadded_reference(
     assert table["float32"][2] < 1e-4, "the loss is that of every utterance alone"
     assert table["bfloat16"][2] < 2e-2
     assert table["cached"][1] > table["float32"][1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_comparing_is_measured_as_a_whole_process(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "comparison.py"), "--groups", "3"]
+    done = subprocess.run(
+        [*command, "--share", "0.02", "--repeats", "1"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    title, seconds = done.stdout.splitlines()
+    assert title == "10 runs, 52 test predictions each"
+    wall_s, cpu_s = (float(value) for value in re.findall(r"[\d.]+", seconds))
+    assert cpu_s > 0
+    assert 0 < wall_s < 120
     assert list(tmp_path.iterdir()) == []

