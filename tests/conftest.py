@@ -17,7 +17,9 @@ from mmemo.corpora.utterance import LabelSet
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
-# Tensors this small are slower on several threads, the more so on a busy machine.
+# Tensors this small are slower on several threads, the more so on a busy machine; and sums over
+# another number of threads differ in their last digit, so that processes of their own have one too.
+os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

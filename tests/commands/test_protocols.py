@@ -86,7 +86,7 @@ def test_a_leaky_run_says_so_everywhere(
     page = run.report_file.read_text()
     assert f'<p class="leaky">{warning}' in page
     assert f"split {STAMP}" in page
-    assert len(drawn) == 2
+    assert len(drawn) == 3, "confusion matrix, curves and calibration"
     for texts in drawn:
         assert "LEAKY" in texts
         assert any(STAMP in text for text in texts)
