@@ -54,7 +54,7 @@ def run(cfg: DictConfig) -> None:
     keys = selection.choose(table)
     folder = _set_folder(cfg, rebuilt, selection)
     work = _explaining(cfg, rebuilt, datamodule)
-    _explain(work, folder, dict.fromkeys(keys, cfg.target), "explaining")
+    _explain(work, folder, dict.fromkeys(keys, _target(cfg)), "explaining")
     if cfg.faithfulness:
         faithfulness: Faithfulness = instantiate(cfg.faithfulness_checks, _convert_="all")
         seeds = _explain_by_other_seeds(cfg, rebuilt.folder, folder, keys)
@@ -92,6 +92,11 @@ def _selection(cfg: DictConfig) -> Selection:
     )
 
 
+def _target(cfg: DictConfig) -> str:
+    """As typed: Hydra reads the word "true" as a truth value."""
+    return str(cfg.target).lower() if isinstance(cfg.target, bool) else str(cfg.target)
+
+
 def _explaining(cfg: DictConfig, rebuilt: RebuiltRun, datamodule: EmotionDataModule) -> Explaining:
     explainer: Explainer = instantiate(
         cfg.explainer, _convert_="all", classes=rebuilt.labels.classes
@@ -115,7 +120,7 @@ def _set_folder(cfg: DictConfig, rebuilt: RebuiltRun, selection: Selection) -> S
         "selection": selection.name,
         "keys": list(selection.keys),
         "split": selection.split,
-        "target": cfg.target,
+        "target": _target(cfg),
         "seed": cfg.seed,
         "checkpoint": _digest(checkpoint),
         "mmemo_version": __version__,
