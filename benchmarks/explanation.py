@@ -111,9 +111,7 @@ def plain_output(classifier: EmotionClassifier, case: Case) -> Callable[[Tensor,
 
     def output(waveform: Tensor, embeddings: Tensor) -> Tensor:
         size = len(waveform)
-        tokens = TextInput(
-            text.input_ids.expand(size, -1), text.mask.expand(size, -1), text.own
-        )
+        tokens = TextInput(text.input_ids.expand(size, -1), text.mask.expand(size, -1), text.own)
         features = {
             "audio": audio_encoder(AudioInput(waveform, audio.mask.expand(size, -1))),
             "text": text_encoder(tokens, embeddings),

@@ -1,19 +1,24 @@
 """``mmemo explain`` on runs that are trained in a moment."""
 
 import json
+import shutil
 import wave
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import wandb
 
+from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.evaluation.runs import RunFolder
 from mmemo.evaluation.seed_siblings import seed_siblings
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.failures import ExplanationError
 from mmemo.explanation.inputs import GivenInput
+from mmemo.reporting.explanation_index import PROBES_FILE
 from tests.commands.conftest import HOSTILE, Cli, only_run
+from tests.conftest import FIVE, meld_row, write_csv
 from tests.wandb_files import read_run
 
 QUICK = [
@@ -149,3 +154,77 @@ def test_seeds_are_compared_and_all_is_logged(cli: Cli, small: list[str], tmp_pa
 
     again = cli("explain", f"run={runs[0].path}", *options[:2], *options[3:]).stdout
     assert "explaining: all 2 explanations are there" in again
+
+
+def spread_over_dialogues(tones: Path) -> None:
+    """Three utterances in each dialogue of the test split."""
+    rows = [meld_row(i // 3, i, FIVE[i % 5], f"Tone {i % 5}.") for i in range(15)]
+    write_csv(tones / "test_sent_emo.csv", rows)
+    clips = tones / LAYOUT["test"].clips
+    for i in range(3, 15):
+        (clips / f"dia0_utt{i}.mp4").rename(clips / f"dia{i // 3}_utt{i}.mp4")
+
+
+def test_what_layers_know_before_and_after_fine_tuning(
+    cli: Cli, small: list[str], tones: Path, tmp_path: Path, tiny_roberta: Path
+) -> None:
+    spread_over_dialogues(tones)
+    checkpoint = shutil.copytree(tiny_roberta, tmp_path / "checkpoint")
+    overrides = [o for o in small if not o.startswith("text_encoder")]
+    overrides += ["text_encoder=roberta_base", f"text_encoder.checkpoint={checkpoint}"]
+    cli("train", *overrides, "trainer.max_epochs=1", "optimizer.lr=0.1")
+    run = only_run(tmp_path)
+    command = ["explain", f"run={run.path}", "num_random=1", "probes=true", *QUICK]
+    printed = cli(*command).stdout
+    assert "no layers of the audio encoder: LogMelEncoder" in printed
+    file = only_set(run) / PROBES_FILE
+    assert f"layer probes: {file}" in printed
+    table = pd.read_csv(file)
+    assert set(table["encoder"]) == {"text"}
+    assert table.groupby("stage")["layer"].apply(list).to_dict() == {
+        "before": [0, 1, 2],
+        "after": [0, 1, 2],
+    }
+    assert (table["num_utterances"].unique(), table["num_groups"].unique()) == ([15], [5])
+    assert table["macro_f1"].between(table["low"], table["high"]).all()
+    by_stage = {stage: list(rows["macro_f1"]) for stage, rows in table.groupby("stage")}
+    assert by_stage["before"] != by_stage["after"]
+
+    # Three of each class have the same words, and no probe has seen their dialogue.
+    assert by_stage["before"][0] == pytest.approx(1.0)
+
+    shutil.rmtree(checkpoint)
+    printed = cli(*command).stdout
+    assert "nothing before fine-tuning, its checkpoint cannot be loaded" in printed
+    assert set(pd.read_csv(file)["stage"]) == {"after"}
+    one_speaker = cli(*command, "layer_probes.groups=speaker", expect=1)
+    assert "expected utterances of at least two speakers and two classes" in one_speaker.stderr
+
+
+def test_words_alone(cli: Cli, small: list[str], tmp_path: Path) -> None:
+    words = [o for o in small if not o.startswith("audio_encoder")] + ["audio_encoder=none"]
+    cli("train", *words)
+    run = only_run(tmp_path)
+    cli("explain", f"run={run.path}", "errors=true", "num_random=2", *QUICK)
+    for explanation in explanations(only_set(run)).values():
+        assert explanation.sound is None
+        assert explanation.shapley is not None
+        assert set(explanation.shapley.values) == {"text"}
+        found = explanation.integrated_gradients, explanation.occlusion
+        for attribution in found:
+            assert attribution is not None
+            assert attribution.words is not None
+            assert len(attribution.words) == len(explanation.words)
+
+
+def test_what_has_no_gradient_is_occluded(cli: Cli, small: list[str], tmp_path: Path) -> None:
+    sound = [o for o in small if not o.startswith(("audio_encoder", "text_encoder"))]
+    cli("train", *sound, "audio_encoder=egemaps", "text_encoder=none", "trainer.max_epochs=1")
+    run = only_run(tmp_path)
+    printed = cli("explain", f"run={run.path}", f"keys={HOSTILE_KEY}", *QUICK).stdout
+    (explanation,) = explanations(only_set(run)).values()
+    assert explanation.integrated_gradients is None
+    assert explanation.occlusion is not None
+    assert explanation.occlusion.frames is not None
+    assert any("gradient" in note for note in explanation.notes), (explanation.notes, printed)
+    assert "gradient" in next(only_set(run).glob("*/explanation.html")).read_text()
