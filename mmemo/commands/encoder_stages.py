@@ -6,8 +6,8 @@ import lightning
 from torch import nn
 
 from mmemo.commands.build import build_encoders
+from mmemo.commands.input_errors import input_error
 from mmemo.commands.rebuilt_run import RebuiltRun
-from mmemo.errors import InputError
 from mmemo.explanation.encoder_probes import probed
 
 
@@ -31,8 +31,11 @@ def encoder_stages(rebuilt: RebuiltRun) -> tuple[dict[tuple[str, str], nn.Module
     try:
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         begun = build_encoders(cfg)
-    except InputError as error:
-        notes.append(f"nothing before fine-tuning, its checkpoint cannot be loaded: {error}")
+    except Exception as error:
+        problem = input_error(error)
+        if problem is None:
+            raise
+        notes.append(f"nothing before fine-tuning, its checkpoint cannot be loaded: {problem}")
         return stages, notes
     before = {name: part for name, part in (("audio", begun.audio), ("text", begun.text))}
     for name, encoder in probed(before).items():

@@ -77,19 +77,13 @@ class EncoderProbes:
             As of ``probe_table``.
 
         Raises:
-            InputError: If all utterances are of one group or class.
+            InputError: If they are of too few groups or classes.
         """
         rows = self._rows(datamodule, split)
         keys = [str(key) for key in rows["key"]]
         targets = [str(name) for name in rows[datamodule.labels.column]]
         columns = rows[GROUP_COLUMNS[self.groups]].astype(str)
         groups = [str(group) for group in columns.agg("/".join, axis=1)]
-        if len(set(groups)) < 2 or len(set(targets)) < 2:
-            raise InputError(
-                f"probes=true: expected utterances of at least two {self.groups}s and two classes, "
-                f"got {len(set(groups))} and {len(set(targets))} of the split '{split}'; raise "
-                "layer_probes.num_utterances or choose other layer_probes.groups"
-            )
         found: dict[tuple[str, str], list[LayerProbe]] = {}
         for (modality, stage), encoder in encoders.items():
             encoder.to(device).eval()

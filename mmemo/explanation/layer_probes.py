@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput, TextInput
+from mmemo.errors import InputError
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.text_encoders import PretrainedTextEncoder
 
@@ -88,28 +90,46 @@ def probe_layers(
         features: (U, N, D), of each of N layers.
         targets: (U,), class names.
         groups: (U,), speakers or dialogues.
-        num_folds: Of the cross-validation; fewer where there are fewer groups.
+        num_folds: Of the cross-validation; fewer where there are fewer groups, or fewer
+            utterances of the most frequent class.
         seed: Of folds and bootstrap.
 
     Raises:
-        ValueError: If there are fewer than two groups or classes.
+        InputError: If a probe would have no group to be tested on, or one class to learn.
     """
-    num_groups = len(set(groups))
-    if num_groups < 2 or len(set(targets)) < 2:
-        raise ValueError(
-            f"expected at least two groups and two classes to probe, got {num_groups} groups and "
-            f"{len(set(targets))} classes"
-        )
     names, target = np.unique(np.asarray(targets), return_inverse=True)
-    folds = StratifiedGroupKFold(min(num_folds, num_groups), shuffle=True, random_state=seed)
+    num_groups = len(set(groups))
+    folds = _folds(target, np.asarray(groups), num_folds, seed)
     probes = []
     for layer in range(features.shape[1]):
         probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        pred = cross_val_predict(probe, features[:, layer], target, groups=groups, cv=folds)
+        pred = cross_val_predict(probe, features[:, layer], target, cv=folds)
         low, high = _interval(target, pred, np.asarray(groups), len(names), seed)
         macro_f1 = float(f1_score(target, pred, average="macro"))
         probes.append(LayerProbe(layer, macro_f1, low, high, len(target), num_groups))
     return probes
+
+
+def _folds(
+    target: NDArray[np.int64], groups: NDArray[Any], num_folds: int, seed: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Indices to train and to test on, of each fold."""
+    most = min(num_folds, len(set(groups)), int(np.bincount(target).max()))
+    folds = []
+    if most >= 2:
+        splitter = StratifiedGroupKFold(most, shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            # A class that is rarer than there are folds is missed by some of them.
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+            folds = list(splitter.split(target, target, groups))
+    if not folds or min(len(set(target[train])) for train, _ in folds) < 2:
+        raise InputError(
+            "probes=true: expected utterances of at least two groups, and of two classes in what "
+            f"each probe learns from, got {len(set(groups))} groups and {len(set(target))} classes "
+            f"in {len(target)} utterances; raise layer_probes.num_utterances or choose other "
+            "layer_probes.groups"
+        )
+    return folds
 
 
 def probe_table(probes: dict[tuple[str, str], list[LayerProbe]]) -> pd.DataFrame:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import wandb
+from transformers import RobertaModel
 
+from mmemo.commands.encoder_stages import encoder_stages
+from mmemo.commands.rebuilt_run import rebuild_run
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.evaluation.runs import RunFolder
 from mmemo.evaluation.seed_siblings import seed_siblings
@@ -157,8 +160,9 @@ def test_seeds_are_compared_and_all_is_logged(cli: Cli, small: list[str], tmp_pa
 
 
 def spread_over_dialogues(tones: Path) -> None:
-    """Three utterances in each dialogue of the test split."""
-    rows = [meld_row(i // 3, i, FIVE[i % 5], f"Tone {i % 5}.") for i in range(15)]
+    """Three utterances in each dialogue of the test split, and the same words in each class."""
+    texts = ("You are here.", "My friend!", "I'm fine.", "You are my friend.", "Fine.")
+    rows = [meld_row(i // 3, i, FIVE[i % 5], texts[i % 5]) for i in range(15)]
     write_csv(tones / "test_sent_emo.csv", rows)
     clips = tones / LAYOUT["test"].clips
     for i in range(3, 15):
@@ -187,18 +191,25 @@ def test_what_layers_know_before_and_after_fine_tuning(
     }
     assert (table["num_utterances"].unique(), table["num_groups"].unique()) == ([15], [5])
     assert table["macro_f1"].between(table["low"], table["high"]).all()
-    by_stage = {stage: list(rows["macro_f1"]) for stage, rows in table.groupby("stage")}
-    assert by_stage["before"] != by_stage["after"]
-
-    # Three of each class have the same words, and no probe has seen their dialogue.
-    assert by_stage["before"][0] == pytest.approx(1.0)
+    # Three of each class have the same words, and no probe has seen their dialogue; what stands for
+    # all of them before the first layer is the same for all.
+    before = list(table[table["stage"] == "before"]["macro_f1"])
+    assert before[0] < 0.2
+    assert before[1:] == pytest.approx([1.0, 1.0])
+    stages, _ = encoder_stages(rebuild_run(run.path, None))
+    begun, ended = (stages["text", stage].state_dict() for stage in ("before", "after"))
+    for name, value in RobertaModel.from_pretrained(checkpoint).state_dict().items():
+        if "pooler" not in name and "position_ids" not in name:
+            assert begun[f"model.{name}"].equal(value), name
+    assert begun.keys() == ended.keys()
+    assert not all(value.equal(ended[name]) for name, value in begun.items())
 
     shutil.rmtree(checkpoint)
     printed = cli(*command).stdout
     assert "nothing before fine-tuning, its checkpoint cannot be loaded" in printed
     assert set(pd.read_csv(file)["stage"]) == {"after"}
     one_speaker = cli(*command, "layer_probes.groups=speaker", expect=1)
-    assert "expected utterances of at least two speakers and two classes" in one_speaker.stderr
+    assert "expected utterances of at least two groups, and of two classes" in one_speaker.stderr
 
 
 def test_words_alone(cli: Cli, small: list[str], tmp_path: Path) -> None:
@@ -226,5 +237,8 @@ def test_what_has_no_gradient_is_occluded(cli: Cli, small: list[str], tmp_path: 
     assert explanation.integrated_gradients is None
     assert explanation.occlusion is not None
     assert explanation.occlusion.frames is not None
-    assert any("gradient" in note for note in explanation.notes), (explanation.notes, printed)
-    assert "gradient" in next(only_set(run).glob("*/explanation.html")).read_text()
+    assert any("cannot be differentiated" in note for note in explanation.notes), (
+        explanation.notes,
+        printed,
+    )
+    assert "cannot be differentiated" in next(only_set(run).glob("*/explanation.html")).read_text()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from mmemo.errors import InputError
 from mmemo.explanation.layer_probes import LayerProbe, probe_layers, probe_table
 
 GROUPS = [f"speaker {index % 6}" for index in range(60)]
@@ -66,6 +67,26 @@ def test_the_interval_resamples_groups() -> None:
     assert f1_score(targets, ["b", "a"] * 4, average="macro") == 0.0
 
 
-def test_one_group_cannot_be_probed() -> None:
-    with pytest.raises(ValueError, match="at least two groups and two classes"):
-        probe_layers(features(), TARGETS, ["one"] * 60)
+def test_a_class_may_be_rarer_than_there_are_folds() -> None:
+    targets = [*TARGETS[:58], "fear", "fear"]
+    _, knows, _ = probe_layers(features(), targets, GROUPS)
+    assert 0.5 < knows.macro_f1 < 0.9, "joy and anger are found, fear is not"
+
+
+def test_the_most_frequent_class_may_be_rarer_too() -> None:
+    few = probe_layers(features()[:6], ["joy", "anger"] * 3, [f"g{i}" for i in range(6)])
+    assert [probe.num_utterances for probe in few] == [6, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("targets", "groups"),
+    [
+        (["joy", "anger"] * 2, ["one"] * 4),
+        (["joy"] * 4, ["one", "two"] * 2),
+        # Whatever the probe is tested on, it has seen a single class.
+        (["joy", "joy", "anger", "anger"], ["one", "one", "two", "two"]),
+    ],
+)
+def test_too_few_groups_or_classes_cannot_be_probed(targets: list[str], groups: list[str]) -> None:
+    with pytest.raises(InputError, match="at least two groups, and of two classes"):
+        probe_layers(features()[:4], targets, groups)
