@@ -17,8 +17,9 @@ from mmemo.errors import InputError
 from mmemo.explanation.explained_set import METHODS, SUMMARY_FILE, explanation_folders
 from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE, Explanation
 from mmemo.reporting.attribution_scale import NORMALISATION, gradient_stops
+from mmemo.reporting.explanation_check_figures import CHECKS_MEANING, write_check_figures
 from mmemo.reporting.explanation_figures import class_grid_figure, has_frames, save_figure
-from mmemo.reporting.explanation_page import OUTPUTS, PAGE_FILE
+from mmemo.reporting.explanation_page import OUTPUTS, PAGE_FILE, read_checks
 from mmemo.reporting.explanation_panels import ShownWord, shown_words, word_methods
 from mmemo.reporting.explanation_set_figures import (
     MEASURES,
@@ -89,6 +90,8 @@ def write_explanation_index(
     figures = _figures(root, summary, chosen)
     for name, figure in figures.items():
         save_figure(figure, root / name)
+    documents = [checks for entry in entries if (checks := read_checks(entry.folder))]
+    images = write_check_figures(documents, root)
     page = root / INDEX_FILE
     text = render_page(
         "explanation_index.html.j2",
@@ -101,7 +104,8 @@ def write_explanation_index(
         measures=MEASURES,
         normalisation=NORMALISATION,
         stops=gradient_stops(),
-        images={name: as_data_uri(root / f"{name}.png") for name in figures},
+        images=images | {name: as_data_uri(root / f"{name}.png") for name in figures},
+        meaning=CHECKS_MEANING,
         chosen=[(explanation, _words(explanation)) for explanation in chosen],
         links={entry.key: entry.link for entry in entries},
         entries=entries[:MAX_LISTED],

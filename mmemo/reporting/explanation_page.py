@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmemo.explanation.explained_set import CHECKS_FILE
@@ -15,6 +16,7 @@ from mmemo.reporting.attribution_scale import (
     NORMALISATION,
     gradient_stops,
 )
+from mmemo.reporting.explanation_check_figures import CHECKS_MEANING, write_check_figures
 from mmemo.reporting.explanation_figures import write_explanation_figures
 from mmemo.reporting.explanation_panels import (
     WIDTH,
@@ -59,8 +61,11 @@ def write_explanation_page(folder: Path, colours: Mapping[str, str] | None = Non
     """
     explanation = Explanation.load(folder)
     write_explanation_figures(explanation, folder)
+    checks = read_checks(folder)
+    images = write_check_figures([checks], folder) if checks else {}
     page = folder / PAGE_FILE
-    text = render_explanation(explanation, read_checks(folder), colours or {})
+    rows = checks["rows"] if checks else []
+    text = render_explanation(explanation, rows, colours or {}, images)
     page.write_text(text, encoding="utf-8")
     return page
 
@@ -74,17 +79,20 @@ def has_page(folder: Path) -> bool:
     )
 
 
-def read_checks(folder: Path) -> list[dict[str, Any]]:
-    """Rows of the folder's ``checks.json``; none if there is no such file."""
+def read_checks(folder: Path) -> dict[str, Any] | None:
+    """The folder's ``checks.json``; None if there is no such file."""
     path = folder / CHECKS_FILE
     if not path.exists():
-        return []
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return rows
+        return None
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
 
 
 def render_explanation(
-    explanation: Explanation, checks: list[dict[str, Any]], colours: Mapping[str, str]
+    explanation: Explanation,
+    checks: list[dict[str, Any]],
+    colours: Mapping[str, str],
+    images: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """The page as text.
 
@@ -92,6 +100,7 @@ def render_explanation(
         explanation: What is shown.
         checks: Rows of method, modality, name, value, reference, verdict.
         colours: Of classes, by name.
+        images: Of the checks, as ``write_check_figures`` gives them.
     """
     sound = explanation.sound
     axis = TimeAxis(explanation.duration_s) if sound is not None and len(sound) else None
@@ -124,5 +133,7 @@ def render_explanation(
         words={name: shown_words(explanation, name, axis) for name in methods},
         titles={name: panel_title(name) for name in methods},
         checks=checks,
+        meaning=CHECKS_MEANING,
+        images=images,
         settings=json.dumps(explanation.settings, indent=2, ensure_ascii=False),
     )

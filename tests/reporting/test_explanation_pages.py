@@ -28,6 +28,7 @@ from mmemo.reporting.attribution_scale import (
     difference,
     normalised,
 )
+from mmemo.reporting.explanation_check_figures import curves_figure, randomisation_figure
 from mmemo.reporting.explanation_figures import write_explanation_figures
 from mmemo.reporting.explanation_index import write_explanation_index
 from mmemo.reporting.explanation_page import render_explanation, write_explanation_page
@@ -85,12 +86,56 @@ def test_frames_end_where_the_sound_ends() -> None:
     assert last.width == pytest.approx(gradients.frames[0].width / 2, abs=0.02)
 
 
+CURVES = {
+    "shares": [0.0, 0.5, 1.0],
+    "deletion": [0.9, 0.3, 0.1],
+    "insertion": [0.1, 0.8, 0.9],
+    "random_deletion": [0.9, 0.5, 0.1],
+    "random_insertion": [0.1, 0.5, 0.9],
+}
+
+
+def drawn(figure: Figure | None) -> list[dict[str, list[float]]]:
+    """Of each panel the heights of its lines, by label."""
+    assert figure is not None
+    return [
+        {str(line.get_label()): [float(y) for y in line.get_ydata()] for line in axes.get_lines()}
+        for axes in figure.axes
+    ]
+
+
+def test_curves_of_checks_are_means_over_explanations() -> None:
+    other = CURVES | {"deletion": [0.7, 0.1, 0.1]}
+    documents = [
+        {"curves": {"occlusion/text": CURVES, "occlusion/audio": CURVES}, "randomisation": {}},
+        {"curves": {"occlusion/text": other}, "randomisation": {}},
+    ]
+    text, audio = drawn(curves_figure(documents))
+    assert text["deletion"] == pytest.approx([0.8, 0.2, 0.1])
+    assert audio["deletion"] == pytest.approx([0.9, 0.3, 0.1])
+    assert text["insertion, random order"] == pytest.approx([0.1, 0.5, 0.9])
+    assert randomisation_figure(documents) is None
+    assert curves_figure([]) is None
+
+
+def test_what_randomisation_leaves_is_drawn_where_it_is_known() -> None:
+    stages = [
+        [{"name": "head", "correlation": 0.4}, {"name": "everything", "correlation": None}],
+        [{"name": "head", "correlation": 0.8}, {"name": "everything", "correlation": -0.2}],
+    ]
+    documents = [{"curves": {}, "randomisation": {"occlusion/text": one}} for one in stages]
+    (panel,) = drawn(randomisation_figure(documents))
+    assert [values[0] for values in list(panel.values())[:2]] == [0.4, 0.8]
+    assert list(panel.values())[2] == pytest.approx([0.6, -0.2])
+
+
 def test_a_page_holds_sound_words_and_checks(tmp_path: Path) -> None:
     explanation = made(transcript="<b> not again!", occlusion=OCCLUSION)
     explanation.save(tmp_path)
     row = {"method": "occlusion", "modality": "text", "name": "deletion area"}
     row |= {"value": 0.25, "reference": 0.5, "verdict": "better than random"}
-    (tmp_path / "checks.json").write_text(json.dumps({"rows": [row]}), encoding="utf-8")
+    checks = {"rows": [row], "curves": {"occlusion/text": CURVES}, "randomisation": {}}
+    (tmp_path / "checks.json").write_text(json.dumps(checks), encoding="utf-8")
     page = write_explanation_page(tmp_path, {"anger": "#d55e00"}).read_text(encoding="utf-8")
     assert "&lt;b&gt;" in page and "<b> not" not in page
     assert "better than random" in page and "a note" in page and "1.0 %" in page
@@ -98,8 +143,10 @@ def test_a_page_holds_sound_words_and_checks(tmp_path: Path) -> None:
     (sound,) = re.findall(r'src="data:audio/wav;base64,([^"]+)"', page)
     with wave.open(io.BytesIO(base64.b64decode(sound))) as reader:
         assert (reader.getnframes(), reader.getframerate()) == (4 * 320, RATE)
-    for name in ("methods.png", "methods.pdf", "joint.png", "joint.pdf"):
+    for name in ("methods.png", "methods.pdf", "joint.png", "joint.pdf", "curves.png"):
         assert (tmp_path / name).exists()
+    assert "Deletion and insertion curves" in page
+    assert not (tmp_path / "randomisation.png").exists()
 
 
 def test_pages_of_one_modality(tmp_path: Path) -> None:
