@@ -42,9 +42,12 @@ def modalities_figure(document: Mapping[str, Any]) -> Figure:
 
 def _plot_modalities(axes: Axes, rows: Sequence[Row]) -> None:
     classes = list(dict.fromkeys(row["class"] for row in rows))
-    for index, (modality, colour) in enumerate(MODALITY_COLOURS.items()):
+    there = [name for name in MODALITY_COLOURS if any(row["modality"] == name for row in rows)]
+    for index, modality in enumerate(there):
         own = [row for row in rows if row["modality"] == modality]
-        places = [classes.index(row["class"]) + 0.4 * index - 0.2 for row in own]
+        shift = 0.4 * (index - (len(there) - 1) / 2)
+        places = [classes.index(row["class"]) + shift for row in own]
+        colour = MODALITY_COLOURS[modality]
         axes.bar(places, [row["mean"] for row in own], 0.4, color=colour, label=modality)
         _draw_intervals(axes, places, own)
     axes.axhline(0, color="0.4", linewidth=0.8)
