@@ -5,8 +5,8 @@
 A base-size model with random weights (WavLM-base-plus and RoBERTa-base) explains one utterance of
 MELD's median length in two ways, with the same baselines, steps and windows:
 
-- naive: captum on sound padded to 8 s and 64 tokens, both encoders run for every pass, parameters
-  with their gradients, float32;
+- naive: captum on sound padded to 8 s and 64 tokens as in the paper's recipe, transformers' own
+  attention, both encoders run for every pass, parameters with their gradients, float32;
 - mmemo: true lengths, a modality that is not touched encoded once, no gradients of parameters,
   and, with ``--precision bfloat16``, the path of Integrated Gradients in it.
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +27,7 @@ from captum import attr
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
-from training import MAX_DURATION_S, MAX_TOKENS, NARROW, SAMPLE_RATE, SMALL, STILL
+from training import MAX_DURATION_S, MAX_TOKENS, NARROW, RECIPE, SAMPLE_RATE, SMALL, STILL
 
 from mmemo.commands.build import build_encoders, build_module
 from mmemo.commands.launch import config_dir
@@ -55,9 +55,9 @@ class Case:
     embeddings: Tensor
 
 
-def build(small: bool) -> EmotionClassifier:
-    """The model with random weights, and nothing random in its passes."""
-    overrides = ["experiment=paper", "corpus.root=none", "padding=longest"]
+def build(small: bool, settings: Sequence[str]) -> EmotionClassifier:
+    """The model with random weights, the same every time, and nothing random in its passes."""
+    overrides = ["experiment=paper", "corpus.root=none", *settings]
     for group, names in STILL.items():
         values = ",".join(f"{name}{'' if 'prob' in name else '_dropout'}:0.0" for name in names)
         small_sizes = f",{SMALL}" + (f",{NARROW}" if group == "audio_encoder" else "")
@@ -196,13 +196,14 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="tiny models, to try the benchmark")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    classifier = build(options.small)
+    naive, classifier = (build(options.small, how) for how in (RECIPE, ["padding=longest"]))
+    classifier.load_state_dict(naive.state_dict())
     padded = draw_case(classifier, options.seconds, is_padded=True)
     real = draw_case(classifier, options.seconds, is_padded=False)
     steps = options.steps
     naive_s = {
-        "Integrated Gradients": timed(lambda: naive_gradients(classifier, padded, steps))[0],
-        "Occlusion": timed(lambda: naive_occlusion(classifier, padded))[0],
+        "Integrated Gradients": timed(lambda: naive_gradients(naive, padded, steps))[0],
+        "Occlusion": timed(lambda: naive_occlusion(naive, padded))[0],
     }
     same_input = {
         "Integrated Gradients": naive_gradients(classifier, real, steps),
