@@ -11,13 +11,14 @@ TERMINAL_INTERVAL_S = 0.1
 LOG_INTERVAL_S = 10.0
 
 
-def progress_bar(total: int, description: str, initial: int = 0) -> tqdm[Any]:
-    """A bar over clips on standard error; in a log file it is written rarely.
+def progress_bar(total: int, description: str, initial: int = 0, unit: str = "clip") -> tqdm[Any]:
+    """A bar with the time left on standard error; in a log file it is written rarely.
 
     Args:
-        total: Clips in all.
+        total: Clips, or other units, in all.
         description: What is done to them.
         initial: How many were done before.
+        unit: What is counted.
     """
     interval_s = TERMINAL_INTERVAL_S if sys.stderr.isatty() else LOG_INTERVAL_S
-    return tqdm(total=total, initial=initial, desc=description, unit="clip", mininterval=interval_s)
+    return tqdm(total=total, initial=initial, desc=description, unit=unit, mininterval=interval_s)

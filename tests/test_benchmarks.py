@@ -54,3 +54,19 @@ def test_comparing_is_measured_as_a_whole_process(tmp_path: Path) -> None:
     assert cpu_s > 0
     assert 0 < wall_s < 120
     assert list(tmp_path.iterdir()) == []
+
+
+def test_explaining_is_measured_against_a_plain_captum_call(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "explanation.py"), "--small", "--steps", "4"]
+    done = subprocess.run(
+        [*command, "--seconds", "0.5"], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    title, _, *rows = done.stdout.splitlines()
+    assert title == "0.5 s of sound, 4 steps, float32, one thread"
+    table = {row[:22].strip(): [float(value) for value in row[22:].split()] for row in rows}
+    assert set(table) == {"Integrated Gradients", "Occlusion"}
+    for _, _, times_faster, cosine in table.values():
+        assert times_faster > 1, "0.5 s instead of 8 s"
+        assert cosine > 0.999
+    assert list(tmp_path.iterdir()) == []

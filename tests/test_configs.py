@@ -13,8 +13,8 @@ from mmemo.commands.launch import config_dir
 
 # Hydra's own, results that are read as data, and what W&B reads.
 NOT_COMPOSED = {"hydra", "published", "wandb"}
-# Given as +sweep=…
-APPENDED = {"sweep"}
+# Given as +GROUP=…: no training has them by itself.
+APPENDED = {"sweep", "waveform_baseline", "text_baseline"}
 
 FOLDERS = {path.name for path in config_dir().iterdir() if path.is_dir()}
 GROUPS = sorted(FOLDERS - NOT_COMPOSED)
@@ -118,6 +118,8 @@ ROOMS = {
     "classifier": "models",
     "scheduler": "training",
     "loss": "training",
+    "waveform_baseline": "explanation",
+    "text_baseline": "explanation",
     "logger": "training",
 }
 

@@ -76,6 +76,23 @@ def build_module(cfg: DictConfig, encoders: Encoders, labels: LabelSet) -> Emoti
     return module
 
 
+def build_plain_datamodule(
+    cfg: DictConfig, prepared: PreparedCorpus, encoders: Encoders, labels: LabelSet
+) -> EmotionDataModule:
+    """Loaders that hand out sound and tokens, whether an encoder is frozen or not."""
+    datamodule: EmotionDataModule = instantiate(
+        cfg.data,
+        _convert_="all",
+        prepared=prepared,
+        labels=labels,
+        audio_encoder=encoders.audio,
+        text_encoder=encoders.text,
+    )
+    if encoders.text is not None:
+        encoders.text.fit(datamodule.datasets["train"].transcripts)
+    return datamodule
+
+
 def build_datamodule(
     cfg: DictConfig,
     prepared: PreparedCorpus,
@@ -89,16 +106,7 @@ def build_datamodule(
     A frozen encoder's pooled features are handed out in place of what it encodes, unless the
     module's fusion needs frames.
     """
-    datamodule: EmotionDataModule = instantiate(
-        cfg.data,
-        _convert_="all",
-        prepared=prepared,
-        labels=labels,
-        audio_encoder=encoders.audio,
-        text_encoder=encoders.text,
-    )
-    if encoders.text is not None:
-        encoders.text.fit(datamodule.datasets["train"].transcripts)
+    datamodule = build_plain_datamodule(cfg, prepared, encoders, labels)
     frozen = [name for name, encoder in encoders.named().items() if encoder.frozen]
     if frozen and cast(EmotionClassifier, module.classifier).fusion.needs_frames:
         for name in frozen:

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, cast
 
 import lightning
 import pandas as pd
-import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from mmemo.audio.prepared import PreparedCorpus
-from mmemo.commands.build import (
-    build_datamodule,
-    build_encoders,
-    build_module,
-    check_run_name,
-)
-from mmemo.commands.data_card import check_same_data, check_same_split, read_data_card
+from mmemo.commands.build import build_datamodule
+from mmemo.commands.data_card import check_same_split
+from mmemo.commands.rebuilt_run import load_checkpoint, rebuild_run
 from mmemo.commands.withheld import withheld_results, without
 from mmemo.corpora.leaks import EVALUATED_SPLITS, leak_shares
-from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
-from mmemo.errors import InputError
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.gathering import Outputs, gathered
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
@@ -37,30 +27,20 @@ from mmemo.training.module import EmotionModule
 
 def run(cfg: DictConfig) -> None:
     """Build the run's model and data again and evaluate it."""
-    folder = RunFolder.open(cfg.run)
-    if "checkpoint" not in folder.read_info():
-        raise InputError(
-            f"{folder.path}: expected a trained run, its training has not ended; continue it with "
-            f"{folder.command('train', 'resume')}"
-        )
-    run_cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
-    run_cfg.run_dir = str(folder.path)
-    check_run_name(run_cfg, folder.path)
+    rebuilt = rebuild_run(cfg.run, cfg.prepared)
+    folder, encoders = rebuilt.folder, rebuilt.encoders
     if cfg.missing is not None:
-        folder = withheld_results(folder, run_cfg, cfg.missing)
-    labels: LabelSet = instantiate(run_cfg.labels, _convert_="all")
-    encoders = build_encoders(run_cfg, folder)
-    module = build_module(run_cfg, encoders, labels)
-    # A frozen encoder's features are made of the weights that the run used.
-    load_checkpoint(folder.path / folder.read_info()["checkpoint"], module)
-    prepared = PreparedCorpus(Path(cfg.prepared or read_data_card(folder)["prepared"]["folder"]))
-    check_same_data(folder, prepared)
-    trainer = one_process_trainer(run_cfg)
-    device = trainer.strategy.root_device
-    given = without(encoders, cfg.missing)
-    datamodule = build_datamodule(run_cfg, prepared, given, labels, device, module)
+        folder = withheld_results(folder, rebuilt.cfg, cfg.missing)
+    datamodule = build_datamodule(
+        rebuilt.cfg,
+        rebuilt.prepared,
+        without(encoders, cfg.missing),
+        rebuilt.labels,
+        rebuilt.device,
+        rebuilt.module,
+    )
     check_same_split(folder, datamodule)
-    evaluate(folder, run_cfg, module, datamodule, trainer)
+    evaluate(folder, rebuilt.cfg, rebuilt.module, datamodule, rebuilt.trainer)
     print_results(folder)
 
 
@@ -118,33 +98,6 @@ def predict(
         mine: Any = trainer.predict(module, dataloaders=loader)
         outputs[split] = gathered(mine or [])
     return outputs
-
-
-def one_process_trainer(cfg: DictConfig) -> lightning.Trainer:
-    """The run's trainer without its companions, logger and callbacks."""
-    alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
-    trainer: lightning.Trainer = instantiate(
-        cfg.trainer, _convert_="all", logger=False, callbacks=None, **alone
-    )
-    return trainer
-
-
-def load_checkpoint(path: Path, module: EmotionModule) -> int:
-    """Load weights of a run; returns their epoch, counted from 0.
-
-    Raises:
-        InputError: If the file is missing, is not a checkpoint, or is another model's.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        module.load_state_dict(checkpoint["state_dict"])
-        return int(checkpoint["epoch"])
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(
-            f"{path}: expected the checkpoint of this run, could not load it "
-            f"({type(error).__name__}: {reason}); restore the file or train again"
-        ) from error
 
 
 def _protocol(cfg: DictConfig, datamodule: EmotionDataModule, epoch: int) -> dict[str, Any]:

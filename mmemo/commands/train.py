@@ -33,11 +33,10 @@ from mmemo.commands.data_card import (
 )
 from mmemo.commands.evaluate import (
     evaluate,
-    load_checkpoint,
-    one_process_trainer,
     predict,
     print_results,
 )
+from mmemo.commands.rebuilt_run import load_checkpoint, one_process_trainer
 from mmemo.commands.source import Source, build_source
 from mmemo.commands.tracked import print_tracking, tracked
 from mmemo.corpora.leaks import protocol_stamp

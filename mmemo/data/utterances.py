@@ -68,7 +68,7 @@ class UtteranceDataset(Dataset[Example]):
         if self.audio_features is not None:
             features = self.audio_features[index]
         elif self.preprocess is not None:
-            waveform = self.preprocess(self._read(index))
+            waveform = self.preprocess(self.sound(index))
         example = Example(self.keys[index], self.targets[index], waveform, None, features)
         if self.text_features is not None:
             return replace(example, text_features=self.text_features[index])
@@ -90,6 +90,7 @@ class UtteranceDataset(Dataset[Example]):
         texts = zip(self.transcripts, self.before, self.after, strict=True)
         return [sum(map(len, [own, *before, *after])) for own, before, after in texts]
 
-    def _read(self, index: int) -> Tensor:
+    def sound(self, index: int) -> Tensor:
+        """Prepared sound (T,) at an index, as much of it as is heard; before the encoder's part."""
         audio_file, offset, num_samples = self.places[index]
         return self.prepared.read(audio_file, offset, min(num_samples, self.max_samples))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -78,7 +78,11 @@ class EmotionClassifier(nn.Module):
         Raises:
             InputError: If the batch lacks a modality that the model was not trained without.
         """
-        logits: Tensor = self.head(self.fusion(self.encode(batch)))
+        return self.classify(self.encode(batch))
+
+    def classify(self, features: Mapping[str, EncodedModality]) -> Tensor:
+        """Logits (B, C) of modalities that are encoded already."""
+        logits: Tensor = self.head(self.fusion(features))
         return logits
 
     def encode(self, batch: Batch) -> dict[str, EncodedModality]:

@@ -63,9 +63,9 @@ class EgemapsEncoder(nn.Module):
     def forward(self, audio: AudioInput) -> Features:
         """Describe (B, T) by (B, 88), and by the same as one frame (B, 1, 88)."""
         lengths = audio.mask.sum(dim=1).clamp(min=self.min_samples).tolist()
+        sound = audio.waveform.detach().float().cpu()
         sounds = [
-            waveform[:length]
-            for waveform, length in zip(audio.waveform.float().cpu().numpy(), lengths, strict=True)
+            waveform[:length] for waveform, length in zip(sound.numpy(), lengths, strict=True)
         ]
         # openSMILE lets other threads work while it does.
         with ThreadPoolExecutor(min(len(sounds), os.cpu_count() or 1)) as pool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from mmemo.errors import InputError
 from mmemo.models.checkpoints import Checkpoint
@@ -94,17 +94,44 @@ def check_max_tokens(model: Any, max_tokens: int) -> None:  # noqa: ANN401
     Raises:
         InputError: If there are more.
     """
-    positions = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
-    if not isinstance(positions, nn.Embedding):
+    positions = _position_embeddings(model)
+    if positions is None:
         return
-    # RoBERTa and its kin count from behind the padding's.
-    first = 0 if positions.padding_idx is None else positions.padding_idx + 1
-    most = positions.num_embeddings - first
+    most = positions.num_embeddings - (first_position(model) or 0)
     if max_tokens > most:
         raise InputError(
             f"{OPTION}.max_tokens: expected at most {most}, the positions that "
             f"{model.config.model_type} has, got {max_tokens}"
         )
+
+
+def _position_embeddings(model: Any) -> nn.Embedding | None:  # noqa: ANN401
+    positions = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    return positions if isinstance(positions, nn.Embedding) else None
+
+
+def first_position(model: Any) -> int | None:  # noqa: ANN401
+    """Where a model counts its tokens from, if that is behind the padding's id; None otherwise.
+
+    RoBERTa, XLM-R and MPNet do, and pass over tokens of that id wherever they stand.
+    """
+    positions = _position_embeddings(model)
+    if positions is None or positions.padding_idx is None:
+        return None
+    return positions.padding_idx + 1
+
+
+def positions_beside_padding(input_ids: Tensor, first: int) -> Tensor:
+    """Positions (B, L) that such a model takes from token ids (B, L).
+
+    It cannot take them from embeddings, and must not take them from what stands in for a token.
+
+    Args:
+        input_ids: The tokens.
+        first: Position of the first one that is no padding; that of padding is one less.
+    """
+    is_token = (input_ids != first - 1).long()
+    return is_token.cumsum(dim=1) * is_token + first - 1
 
 
 def special_layout(tokenizer: Any) -> Layout:  # noqa: ANN401

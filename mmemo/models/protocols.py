@@ -75,12 +75,41 @@ class AudioEncoder(AudioFrontend, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class OwnTokens:
+    """Tokens of a transcript alone, without special tokens and not cut.
+
+    Args:
+        ids: Token ids (L,).
+        spans: For each the characters [start, stop) of the transcript that it stands for.
+    """
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+
 class TextEncoder(TextFrontend, Protocol):
-    """Transcripts to features, as ``AudioEncoder``."""
+    """Transcripts to features, as ``AudioEncoder``.
+
+    ``mask_token_id`` is the token that stands for a hidden one, or None where there is none.
+    """
 
     frame_dim: int
     output_dim: int
     frozen: bool
+
+    @property
+    def mask_token_id(self) -> int | None:
+        """Token that stands for a hidden one."""
+        ...
+
+    def own_tokens(self, transcript: str) -> OwnTokens:
+        """A transcript's tokens and where in it they are."""
+        ...
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """The tokens' own embeddings (B, L, D), which ``inputs_embeds`` stands in for."""
+        ...
 
     def fit(self, transcripts: Sequence[str]) -> None:
         """Learn what has to be known of the training split before training."""

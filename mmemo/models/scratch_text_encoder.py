@@ -13,7 +13,7 @@ from mmemo.data.batch import TextInput
 from mmemo.data.frontends import Tokens
 from mmemo.errors import InputError
 from mmemo.models.pooling import get_pooling
-from mmemo.models.protocols import Features
+from mmemo.models.protocols import Features, OwnTokens
 from mmemo.models.text_context import Layout
 from mmemo.models.text_tokenizer import check_vocab_size, learn_byte_pairs
 
@@ -42,6 +42,7 @@ class ScratchTextEncoder(nn.Module):
     """
 
     pad_token_id = 0
+    mask_token_id: int | None = None
     frozen = False
 
     def __init__(
@@ -98,12 +99,24 @@ class ScratchTextEncoder(nn.Module):
 
     def forward(self, text: TextInput, inputs_embeds: Tensor | None = None) -> Features:
         """Encode (B, L) into one frame for each token (B, L, D)."""
-        words = self.word_embeddings(text.input_ids) if inputs_embeds is None else inputs_embeds
+        words = self.embed(text.input_ids) if inputs_embeds is None else inputs_embeds
         positions = torch.arange(words.shape[1], device=words.device)
         frames = self.transformer(
             words + self.position_embeddings(positions), src_key_padding_mask=~text.mask
         )
         return Features(frames, text.mask, self.pool(frames, text.pooled_mask))
+
+    def own_tokens(self, transcript: str) -> OwnTokens:
+        """A transcript's tokens and where in it they are."""
+        if self.tokenizer is None:
+            raise RuntimeError("the tokenizer is not trained: call fit(transcripts) first")
+        encoded = self.tokenizer.encode(transcript, add_special_tokens=False)
+        return OwnTokens(encoded.ids, encoded.offsets)
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """The tokens' embeddings (B, L, D), before positions."""
+        embeddings: Tensor = self.word_embeddings(input_ids)
+        return embeddings
 
     def pooled_layers(self, text: TextInput) -> Tensor:
         """The one pooled layer: (B, 1, D_out)."""

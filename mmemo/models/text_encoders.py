@@ -11,16 +11,19 @@ from torch import Tensor, nn
 
 from mmemo.data.batch import TextInput
 from mmemo.data.frontends import Tokens
+from mmemo.errors import InputError
 from mmemo.models.checkpoints import Checkpoint
 from mmemo.models.language_models import (
     OPTION,
     build_language_model,
     check_max_tokens,
+    first_position,
+    positions_beside_padding,
     special_layout,
 )
 from mmemo.models.layer_weights import Layers, LayerWeights, check_layers
 from mmemo.models.pooling import get_pooling
-from mmemo.models.protocols import Features
+from mmemo.models.protocols import Features, OwnTokens
 from mmemo.models.text_tokenizer import learn_model_tokenizer
 
 
@@ -134,6 +137,35 @@ class PretrainedTextEncoder(nn.Module):
         pooled = self.layer_weights([self.pool(layer, text.pooled_mask) for layer in layers])
         return Features(self.layer_weights(layers), text.mask, pooled)
 
+    @property
+    def mask_token_id(self) -> int | None:
+        """The tokenizer's mask token; None where it was learnt here."""
+        mask_token_id: int | None = self.tokenizer.mask_token_id if self.tokenizer else None
+        return mask_token_id
+
+    def own_tokens(self, transcript: str) -> OwnTokens:
+        """A transcript's tokens and where in it they are.
+
+        Raises:
+            InputError: If the tokenizer does not say where its tokens are.
+        """
+        if self.tokenizer is None:
+            raise RuntimeError("the tokenizer is not learnt: call fit(transcripts) first")
+        if not self.tokenizer.is_fast:
+            raise InputError(
+                f"{OPTION}.checkpoint: expected a tokenizer that says where its tokens are (a "
+                f"fast one), got {type(self.tokenizer).__name__}; name another checkpoint"
+            )
+        encoded = self.tokenizer(
+            transcript, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        return OwnTokens(encoded["input_ids"], encoded["offset_mapping"])
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """The tokens' word embeddings (B, L, D), before positions and normalisation."""
+        embeddings: Tensor = self.model.get_input_embeddings()(input_ids)
+        return embeddings
+
     def pooled_layers(self, text: TextInput) -> Tensor:
         """What a frozen model makes of a batch, before the weighting: (B, N, D_out)."""
         pooled = [self.pool(layer, text.pooled_mask) for layer in self._encode(text, None)]
@@ -145,11 +177,12 @@ class PretrainedTextEncoder(nn.Module):
         return weighted
 
     def _encode(self, text: TextInput, inputs_embeds: Tensor | None) -> list[Tensor]:
-        given = (
-            {"input_ids": text.input_ids}
-            if inputs_embeds is None
-            else {"inputs_embeds": inputs_embeds}
-        )
+        given = {"input_ids": text.input_ids}
+        if inputs_embeds is not None:
+            given = {"inputs_embeds": inputs_embeds}
+            first = first_position(self.model)
+            if first is not None:
+                given["position_ids"] = positions_beside_padding(text.input_ids, first)
         output = self.model(
             **given, attention_mask=text.mask.long(), output_hidden_states=self.all_layers
         )

@@ -1,12 +1,16 @@
-"""Pages that need nothing but themselves: templates with escaped text, pictures inside."""
+"""Pages that need nothing but themselves: escaped text, pictures and sound inside."""
 
 from __future__ import annotations
 
 import base64
+import io
+import wave
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
+from numpy.typing import NDArray
 
 
 def render_page(template: str, **values: Any) -> str:  # noqa: ANN401
@@ -22,5 +26,26 @@ def render_page(template: str, **values: Any) -> str:  # noqa: ANN401
 
 
 def as_data_uri(path: Path) -> str:
+    """A PNG file as the source of an image."""
+    return png_data_uri(path.read_bytes())
+
+
+def png_data_uri(data: bytes) -> str:
     """A PNG as the source of an image."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def sound_data_uri(sound: NDArray[np.float32], sample_rate: int) -> str:
+    """A sound (T,), full scale 1, as the source of a player."""
+    return "data:audio/wav;base64," + base64.b64encode(wav_bytes(sound, sample_rate)).decode()
+
+
+def wav_bytes(sound: NDArray[np.float32], sample_rate: int) -> bytes:
+    """A sound (T,), full scale 1, as a WAV file of 16 bit; what is beyond is cut."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(sample_rate)
+        writer.writeframes((np.clip(sound, -1.0, 1.0) * 32767).round().astype("<i2").tobytes())
+    return file.getvalue()

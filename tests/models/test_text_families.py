@@ -127,6 +127,29 @@ def test_the_answer_does_not_depend_on_the_batch(
     assert encoder.pooled_layers(text).shape == (5, 1 if layers == "last" else 4, 48)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_embeddings_in_place_of_tokens_do_not_move_positions(
+    name: str, checkpoints: dict[str, Path]
+) -> None:
+    encoder = build(name, checkpoints[name], "pooling=mean").eval()
+    own = encoder.own_tokens(SENTENCES[1])
+    padding_said = Tokens([*own.ids[:3], encoder.pad_token_id, *own.ids[3:]])
+    text = collate(encoder, padding_said)
+    with torch.no_grad():
+        embedded = encoder(text, encoder.embed(text.input_ids))
+        torch.testing.assert_close(embedded.frames, encoder(text).frames)
+
+
+def test_own_tokens_tell_where_they_are(checkpoints: dict[str, Path]) -> None:
+    encoder = build("bert", checkpoints["bert"], "max_tokens=4")
+    own = encoder.own_tokens(SENTENCES[1])
+    assert encoder.tokenize(SENTENCES[1]).ids[1:3] == own.ids[:2]
+    assert "".join(SENTENCES[1][a:b] for a, b in own.spans).replace(" ", "") == SENTENCES[
+        1
+    ].replace(" ", "")
+    assert encoder.mask_token_id is None
+
+
 @pytest.mark.parametrize("layers", ["last", "weighted"])
 @pytest.mark.parametrize("trainable", ["all", "top_1", "lora", "none"])
 @pytest.mark.parametrize("name", FAMILIES)

@@ -1,0 +1,236 @@
+"""``mmemo explain``: why a run's model answers as it does, and how far that can be believed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig
+
+from mmemo import __version__
+from mmemo.commands.build import build_plain_datamodule
+from mmemo.commands.data_card import check_same_split
+from mmemo.commands.encoder_stages import encoder_stages
+from mmemo.commands.explanation_results import Results, print_results, track_results
+from mmemo.commands.rebuilt_run import RebuiltRun, rebuild_run
+from mmemo.data.datamodule import EmotionDataModule
+from mmemo.errors import InputError
+from mmemo.evaluation.predictions import read_predictions
+from mmemo.evaluation.protocol import leak_warning
+from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.seed_siblings import seed_siblings
+from mmemo.explanation.encoder_probes import EncoderProbes
+from mmemo.explanation.explainer import Explainer
+from mmemo.explanation.explaining import Explaining
+from mmemo.explanation.explanation import Explanation
+from mmemo.explanation.faithfulness import Faithfulness
+from mmemo.explanation.inputs import GivenInput, given_input
+from mmemo.explanation.selection import Selection, most_confident
+from mmemo.explanation.set_folder import SetFolder
+from mmemo.explanation.set_summary import write_set_summary
+from mmemo.models.classifier import EmotionClassifier
+from mmemo.progress import progress_bar
+from mmemo.reporting.explanation_index import PROBES_FILE, write_explanation_index
+from mmemo.reporting.explanation_page import has_page, write_explanation_page
+
+FOLDER = "explanations"
+AUTO = "auto"
+
+
+def run(cfg: DictConfig) -> None:
+    """Explain, check, probe; write and print what was found.
+
+    What is there from an interrupted command with the same settings stays.
+    """
+    rebuilt, datamodule = _rebuild(cfg.run, cfg.prepared)
+    table = read_predictions(rebuilt.folder.predictions_file)
+    selection = _selection(cfg)
+    keys = selection.choose(table)
+    folder = _set_folder(cfg, rebuilt, selection)
+    work = _explaining(cfg, rebuilt, datamodule)
+    _explain(work, folder, dict.fromkeys(keys, _target(cfg)), "explaining")
+    if cfg.faithfulness:
+        faithfulness: Faithfulness = instantiate(cfg.faithfulness_checks, _convert_="all")
+        seeds = _explain_by_other_seeds(cfg, rebuilt.folder, folder, keys)
+        work.check(folder, keys, faithfulness, seeds)
+    if cfg.probes:
+        _probe(cfg, rebuilt, datamodule).to_csv(folder.path / PROBES_FILE, index=False)
+    folder.write_failures(work.failures)
+    _end_without_any(folder, keys, work.failures)
+    results = _write_pages(cfg, rebuilt, folder, keys, table, work.failures)
+    print_results(results)
+    track_results(cfg, rebuilt.folder, results)
+
+
+def _rebuild(run: str, prepared: str | None) -> tuple[RebuiltRun, EmotionDataModule]:
+    rebuilt = rebuild_run(run, prepared)
+    datamodule = build_plain_datamodule(
+        rebuilt.cfg, rebuilt.prepared, rebuilt.encoders, rebuilt.labels
+    )
+    check_same_split(rebuilt.folder, datamodule)
+    rebuilt.module.to(rebuilt.device)
+    return rebuilt, datamodule
+
+
+def _selection(cfg: DictConfig) -> Selection:
+    # As an attribute it would be the method of a mapping.
+    keys = cfg["keys"]
+    return Selection(
+        keys=[str(key) for key in (keys if isinstance(keys, ListConfig) else [keys])],
+        one_per_class=cfg.one_per_class,
+        errors=cfg.errors,
+        num_random=cfg.num_random,
+        all_utterances=cfg.all,
+        split=cfg.split,
+        seed=cfg.seed,
+    )
+
+
+def _target(cfg: DictConfig) -> str:
+    """As typed: Hydra reads the word "true" as a truth value."""
+    return str(cfg.target).lower() if isinstance(cfg.target, bool) else str(cfg.target)
+
+
+def _explaining(cfg: DictConfig, rebuilt: RebuiltRun, datamodule: EmotionDataModule) -> Explaining:
+    explainer: Explainer = instantiate(
+        cfg.explainer, _convert_="all", classes=rebuilt.labels.classes
+    )
+    classifier = cast(EmotionClassifier, rebuilt.module.classifier)
+    load = partial(_load, datamodule, rebuilt)
+    return Explaining(explainer, classifier, load)
+
+
+def _load(datamodule: EmotionDataModule, rebuilt: RebuiltRun, key: str) -> GivenInput:
+    return given_input(datamodule, key, rebuilt.encoders.text)
+
+
+def _set_folder(cfg: DictConfig, rebuilt: RebuiltRun, selection: Selection) -> SetFolder:
+    """The place for these settings and this checkpoint."""
+    explainer: Explainer = instantiate(
+        cfg.explainer, _convert_="all", classes=rebuilt.labels.classes
+    )
+    checkpoint = rebuilt.folder.path / rebuilt.folder.read_info()["checkpoint"]
+    settings = {
+        "selection": selection.name,
+        "keys": list(selection.keys),
+        "split": selection.split,
+        "target": _target(cfg),
+        "seed": cfg.seed,
+        "checkpoint": _digest(checkpoint),
+        "mmemo_version": __version__,
+        **explainer.settings(),
+    }
+    return SetFolder.of(rebuilt.folder.path / FOLDER, cfg.name, settings)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _explain(
+    work: Explaining, folder: SetFolder, targets: dict[str, str], description: str
+) -> None:
+    """Tell what it costs, then explain what is missing."""
+    missing = folder.missing(list(targets))
+    num_there = len(targets) - len(missing)
+    if not missing:
+        print(f"{description}: all {num_there} explanations are there")
+        return
+    passes, seconds = work.cost(missing, targets[missing[0]])
+    there = f" ({num_there} are there)" if num_there else ""
+    print(
+        f"{description}: {len(missing)} utterances{there}, {passes.forward} forward and "
+        f"{passes.backward} backward passes, about {_told(seconds)}"
+    )
+    work.explain(folder, targets, passes.forward + passes.backward, description)
+
+
+def _told(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _explain_by_other_seeds(
+    cfg: DictConfig, own: RunFolder, folder: SetFolder, keys: list[str]
+) -> list[SetFolder]:
+    """Explain the same utterances and classes by runs of other seeds, one after the other."""
+    runs = (
+        seed_siblings(own)
+        if cfg.other_seeds == AUTO
+        else [RunFolder.open(path).path for path in cfg.other_seeds]
+    )
+    targets = {k: Explanation.load(folder.place(k)).target for k in keys if folder.is_finished(k)}
+    places = []
+    for path in runs:
+        place = folder.seed_folder(path)
+        places.append(place)
+        if not place.missing(list(targets)):
+            continue
+        rebuilt, datamodule = _rebuild(str(path), cfg.prepared)
+        other = _explaining(cfg, rebuilt, datamodule)
+        other.explainer = other.explainer.without_shapley()
+        _explain(other, place, targets, f"seed {rebuilt.cfg.seed}")
+        for key, reason in other.failures.items():
+            print(f"  left out, by {path.name}: {key}: {reason}", file=sys.stderr)
+    return places
+
+
+def _probe(cfg: DictConfig, rebuilt: RebuiltRun, datamodule: EmotionDataModule) -> pd.DataFrame:
+    probes: EncoderProbes = instantiate(cfg.layer_probes, _convert_="all")
+    encoders, notes = encoder_stages(rebuilt)
+    for note in notes:
+        print(f"probes: {note}")
+    if not encoders:
+        raise InputError(
+            f"probes=true: expected a run with a pretrained encoder, {rebuilt.folder.path} has "
+            "none; leave probes out"
+        )
+    text = rebuilt.encoders.text
+    return probes.probe(datamodule, cfg.split, text, encoders, rebuilt.device)
+
+
+def _write_pages(
+    cfg: DictConfig,
+    rebuilt: RebuiltRun,
+    folder: SetFolder,
+    keys: list[str],
+    table: pd.DataFrame,
+    failures: dict[str, str],
+) -> Results:
+    """A page for each explanation, numbers over all, and the page of the set."""
+    colours = rebuilt.labels.colours
+    there = [key for key in keys if folder.is_finished(key)]
+    surest = most_confident(table[table["key"].isin(there)])
+    shown = list(dict.fromkeys([*surest, *there]))[: cfg.num_pages]
+    with progress_bar(len(shown), "writing pages", unit="page") as bar:
+        for key in shown:
+            if not has_page(folder.place(key)):
+                write_explanation_page(folder.place(key), colours)
+            bar.update()
+    summary = write_set_summary(folder.path, cfg.min_word_count, cfg.seed)
+    metrics = json.loads(rebuilt.folder.metrics_file.read_text(encoding="utf-8"))
+    warning = leak_warning(metrics["protocol"]) or ""
+    title = f"{rebuilt.folder.path.name}: {folder.path.name}"
+    write_explanation_index(folder.path, title, colours, warning)
+    return Results(folder, keys, summary, failures)
+
+
+def _end_without_any(folder: SetFolder, keys: list[str], failures: dict[str, str]) -> None:
+    if any(folder.is_finished(key) for key in keys):
+        return
+    key, reason = next(iter(failures.items()))
+    raise InputError(
+        f"{folder.path}: expected at least one of {len(keys)} utterances to be explained, none "
+        f"was; the first: {key}: {reason}"
+    )

@@ -1,0 +1,121 @@
+"""What ``mmemo explain`` prints of its results, and how they get to Weights & Biases."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mmemo.errors import InputError
+from mmemo.evaluation.runs import RunFolder
+from mmemo.explanation.explained_set import SUMMARY_FILE
+from mmemo.explanation.set_folder import FAILURES_FILE, SetFolder
+from mmemo.reporting.explanation_index import INDEX_FILE, PROBES_FILE
+from mmemo.reporting.explanation_tracking import log_explanations
+from mmemo.reporting.tracking import run_config
+from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
+from mmemo.training.wandb_logger import TolerantWandbLogger
+
+JOB_TYPE = "explain"
+VALUE_WIDTH = 7
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a command has found.
+
+    Args:
+        folder: Where it lies.
+        keys: Of the utterances.
+        summary: Contents of ``summary.json``.
+        failures: By key, what happened to those that could not be explained or checked.
+    """
+
+    folder: SetFolder
+    keys: list[str]
+    summary: Mapping[str, Any]
+    failures: Mapping[str, str]
+
+
+def print_results(results: Results) -> None:
+    """Print the checks as one small table, what failed, and where everything lies."""
+    if results.summary["checks"]:
+        print(f"\n{checks_text(results.summary)}")
+    if results.failures:
+        print(f"\n{len(results.failures)} of {len(results.keys)} utterances failed:")
+        for key, reason in results.failures.items():
+            print(f"  {key}: {reason}")
+    path = results.folder.path
+    print()
+    for label, name in (
+        ("page", INDEX_FILE),
+        ("numbers", SUMMARY_FILE),
+        ("layer probes", PROBES_FILE),
+        ("failures", FAILURES_FILE if results.failures else ""),
+    ):
+        if name and (path / name).is_file():
+            print(f"{label:>17}: {path / name}")
+
+
+def checks_text(summary: Mapping[str, Any]) -> str:
+    """The checks over a set as lines of text."""
+    rows = [("check", "of", "mean", "95 % interval", "unrelated", "N", "in how many")]
+    for row in summary["checks"]:
+        rows.append(
+            (
+                row["name"],
+                f"{row['method'].replace('_', ' ')}, {row['modality']}",
+                _number(row["mean"]),
+                "" if row["low"] is None else f"{_number(row['low'])} to {_number(row['high'])}",
+                _number(row["reference"]),
+                str(row["num"]),
+                ", ".join(f"{text}: {num}" for text, num in row["verdicts"].items() if text),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def track_results(cfg: DictConfig, folder: RunFolder, results: Results) -> None:
+    """Log images and sound, where ``logger=wandb``: to the run's own run on W&B if it has one.
+
+    Raises:
+        InputError: If another logger was chosen.
+    """
+    if not cfg.logger:
+        return
+    cfg.run_dir = str(folder.path)
+    logger = instantiate(cfg.logger, _convert_="all")
+    if not isinstance(logger, TolerantWandbLogger):
+        raise InputError(
+            f"logger: expected wandb or none, got {type(logger).__name__}; explanations are files "
+            "for all others"
+        )
+    card = folder.read_info().get("wandb")
+    identity = (
+        WandbIdentity(card["id"], card["project"], card["entity"])
+        if card
+        else logger.new_identity()
+    )
+    labels = WandbLabels(folder.path.name, (card or {}).get("group"), JOB_TYPE, ())
+    logger.begin(identity, labels, run_config(folder), [])
+    where = logger.where()
+    if logger.run is not None:
+        with logger.tolerated():
+            log_explanations(logger.run, results.folder.path)
+    if logger.end(0):
+        print(f"{'W&B':>17}: {where['url']}")
+    elif where:
+        command = f"wandb sync {shlex.quote(str(folder.path / str(where['files'])))}"
+        print(f"{'W&B':>17}: not uploaded yet; to do that: {command}")

@@ -1,0 +1,95 @@
+"""A set of explanations, read from their files, without the sound itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmemo.explanation.explanation import RECORD_FILE, Attribution, Explanation
+from mmemo.explanation.positions import frame_edges
+from mmemo.explanation.voicing import voiced_frames
+
+Floats = NDArray[np.float64]
+
+CHECKS_FILE = "checks.json"
+"""Beside an explanation: what tells how far it can be believed."""
+
+SUMMARY_FILE = "summary.json"
+"""In the folder of a set: its numbers."""
+
+METHODS = {"integrated_gradients": "Integrated Gradients", "occlusion": "Occlusion"}
+
+
+@dataclass(frozen=True)
+class SetMember:
+    """What a summary needs of one explanation.
+
+    Args:
+        explanation: Without its sound.
+        num_samples: Of the sound; 0 without.
+        voiced: (F,), which frames are voiced; None without sound.
+    """
+
+    explanation: Explanation
+    num_samples: int
+    voiced: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> SetMember:
+        """Measure the sound, then leave it out: thousands of clips do not fit in memory."""
+        sound = explanation.sound
+        if sound is None or len(sound) == 0:
+            return cls(replace(explanation, sound=None), 0, None)
+        voiced = voiced_frames(sound, explanation.sample_rate)
+        return cls(replace(explanation, sound=None), len(sound), voiced)
+
+    @property
+    def target(self) -> str:
+        """The class that is explained."""
+        return self.explanation.target
+
+    @property
+    def edges(self) -> Floats:
+        """Samples (F + 1,) where its frames begin and end."""
+        size = self.explanation.frame_samples
+        return frame_edges(-(-self.num_samples // size), size, self.num_samples)
+
+    def attribution(self, method: str) -> Attribution | None:
+        """By one of ``METHODS``."""
+        found: Attribution | None = getattr(self.explanation, method)
+        return found
+
+    def frames(self, method: str) -> Floats | None:
+        """Attribution (F,) of the sound; None where there is none."""
+        found = self.attribution(method)
+        return None if found is None or self.num_samples == 0 else found.frames
+
+    def words(self, method: str) -> Floats | None:
+        """Attribution (W,) of the words; None where there is none."""
+        found = self.attribution(method)
+        return None if found is None else found.words
+
+
+def explanation_folders(root: Path) -> list[Path]:
+    """Folders below a folder that hold a complete explanation, in order."""
+    return sorted(path.parent for path in root.rglob(RECORD_FILE))
+
+
+def read_members(folders: Iterable[Path]) -> list[SetMember]:
+    """Read explanations one by one.
+
+    Raises:
+        InputError: If the files of one cannot be read.
+    """
+    return [SetMember.of(Explanation.load(folder)) for folder in folders]
+
+
+def explained_classes(members: Sequence[SetMember]) -> list[str]:
+    """Classes that are explained at least once, in label order."""
+    found = {member.target for member in members}
+    names = dict.fromkeys(name for member in members for name in member.explanation.classes)
+    return [name for name in names if name in found]

@@ -1,0 +1,201 @@
+"""Explains and checks many utterances: what is there is kept, what fails does not stop the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from mmemo.explanation.explained_set import CHECKS_FILE
+from mmemo.explanation.explained_utterance import ready_for_explanation
+from mmemo.explanation.explainer import Explainer
+from mmemo.explanation.explanation import Explanation
+from mmemo.explanation.failures import ExplanationError, is_out_of_memory
+from mmemo.explanation.faithfulness import Faithfulness
+from mmemo.explanation.inputs import GivenInput
+from mmemo.explanation.pass_times import PassTimes, time_passes
+from mmemo.explanation.passes import Passes
+from mmemo.explanation.set_folder import SetFolder
+from mmemo.models.classifier import EmotionClassifier
+from mmemo.progress import progress_bar
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Explaining:
+    """One run's utterances, and their explanations as they are made.
+
+    Args:
+        explainer: How they are explained.
+        classifier: The run's model.
+        load: An utterance of the run by its key.
+        failures: By key, what happened to those that could not be explained or checked.
+    """
+
+    explainer: Explainer
+    classifier: EmotionClassifier
+    load: Callable[[str], GivenInput]
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def cost(self, keys: Sequence[str], target: str) -> tuple[Passes, float]:
+        """Passes that explaining utterances takes, and a rough time in s.
+
+        A few passes of the utterance of middle length are timed for it. They are of both
+        modalities; those that replace the words alone are faster.
+
+        Args:
+            keys: Utterances; at least one.
+            target: Their target.
+        """
+        ready_for_explanation(self.classifier)
+        middle, times, reasons = self._timed(keys, target)
+        total, seconds = Passes(0, 0), 0.0
+        for key in keys:
+            given = self.load(key)
+            passes = self.explainer.cost(given, {"audio", "text"} - reasons)
+            total += passes
+            seconds += times.total_s(passes) * _length(given) / middle
+        return total, seconds
+
+    def _timed(self, keys: Sequence[str], target: str) -> tuple[int, PassTimes, set[str]]:
+        """Length of the middle one of some utterances, its times, and what has no gradient."""
+        ordered = sorted(keys, key=lambda key: (_length(self.load(key)), key))
+        for key in [ordered[len(ordered) // 2], *ordered]:
+            given = self.load(key)
+            try:
+                utterance = self.explainer.explained(self.classifier, given, target)
+                return _length(given), time_passes(utterance), set(utterance.no_gradient)
+            except RuntimeError as error:
+                # Another one is timed: this one is told about when it is its turn.
+                _check_its_own(error)
+        return 1, PassTimes(0.0, 0.0), set()
+
+    def explain(
+        self, folder: SetFolder, targets: Mapping[str, str], total: int, description: str
+    ) -> None:
+        """Explain utterances that have no complete explanation, and write each one.
+
+        Args:
+            folder: Where they are written.
+            targets: By key.
+            total: Passes that it takes, for the bar.
+            description: Of the bar.
+        """
+        with progress_bar(total, description, unit="pass") as bar:
+            for key in folder.missing(list(targets)):
+                work = partial(self._explained, key, targets[key], _advance(bar))
+                explanation = self._try(key, work)
+                if explanation is not None:
+                    explanation.save(folder.place(key))
+
+    def _explained(self, key: str, target: str, progress: Callable[[int], None]) -> Explanation:
+        return self.explainer.explain(self.classifier, self.load(key), target, progress)
+
+    def check(
+        self,
+        folder: SetFolder,
+        keys: Sequence[str],
+        faithfulness: Faithfulness,
+        seeds: Sequence[SetFolder],
+    ) -> None:
+        """Check the explanations that are there, and write ``checks.json`` beside each.
+
+        Args:
+            folder: Of the explanations.
+            keys: Of the utterances; the first of them are checked with random parameters too.
+            faithfulness: How.
+            seeds: Explanations of the same utterances by runs of other seeds.
+        """
+        there = [key for key in keys if folder.is_finished(key)]
+        randomised = set(there[: faithfulness.num_randomised])
+        wanted = {
+            key: {
+                "faithfulness": asdict(faithfulness),
+                "is_randomised": key in randomised,
+                "seeds": [place.path.name for place in seeds if place.is_finished(key)],
+            }
+            for key in there
+        }
+        missing = [key for key in there if checked_with(folder, key) != wanted[key]]
+        total = self._check_passes(missing, faithfulness, randomised)
+        with progress_bar(total, "checking", unit="pass") as bar:
+            for key in missing:
+                work = partial(
+                    self._checks, folder, key, faithfulness, key in randomised, seeds, _advance(bar)
+                )
+                document = self._try(key, work)
+                if document is not None:
+                    text = json.dumps({**document, "settings": wanted[key]}, indent=2)
+                    (folder.place(key) / CHECKS_FILE).write_text(text + "\n", encoding="utf-8")
+            # Some masks were the same: what was told was the most it could take.
+            bar.total = bar.n
+
+    def _check_passes(
+        self, keys: Sequence[str], faithfulness: Faithfulness, randomised: set[str]
+    ) -> int:
+        total = Passes(0, 0)
+        for key in keys:
+            given, is_randomised = self.load(key), key in randomised
+            total += faithfulness.max_passes(self.explainer, self.classifier, given, is_randomised)
+        return total.forward + total.backward
+
+    def _checks(
+        self,
+        folder: SetFolder,
+        key: str,
+        faithfulness: Faithfulness,
+        is_randomised: bool,
+        seeds: Sequence[SetFolder],
+        progress: Callable[[int], None],
+    ) -> dict[str, Any]:
+        explanation = Explanation.load(folder.place(key))
+        given = self.load(key)
+        utterance = self.explainer.explained(self.classifier, given, explanation.target, progress)
+        checks = faithfulness.check(utterance, explanation)
+        others = [Explanation.load(one.place(key)) for one in seeds if one.is_finished(key)]
+        faithfulness.add_seeds(checks, explanation, others)
+        if is_randomised:
+            faithfulness.add_randomised(
+                checks, explanation, self.explainer, self.classifier, given, progress
+            )
+        return checks.document()
+
+    def _try(self, key: str, work: Callable[[], Result]) -> Result | None:
+        """The result, or None where the utterance fails, which is noted."""
+        try:
+            return work()
+        except RuntimeError as error:
+            _check_its_own(error)
+            self.failures[key] = str(error)
+            return None
+
+
+def _advance(bar: tqdm[Any]) -> Callable[[int], None]:
+    def advance(num_passes: int) -> None:
+        bar.update(num_passes)
+
+    return advance
+
+
+def checked_with(folder: SetFolder, key: str) -> Any:  # noqa: ANN401
+    """Settings of the checks of an explanation; None where there are none."""
+    path = folder.place(key) / CHECKS_FILE
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8")).get("settings")
+
+
+def _check_its_own(error: RuntimeError) -> None:
+    """Go on only if the error is one utterance's."""
+    if not isinstance(error, ExplanationError) and not is_out_of_memory(error):
+        raise error
+
+
+def _length(given: GivenInput) -> int:
+    """Samples, or tokens where there is no sound; at least 1."""
+    return max(1, len(given.token_words) if given.sound is None else len(given.sound))

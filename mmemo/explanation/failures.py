@@ -1,0 +1,59 @@
+"""What stops the explanation of one utterance, and what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+# What torch says of the main memory of a machine, for which it has no exception of its own.
+MAIN_MEMORY_MESSAGE = "DefaultCPUAllocator: can't allocate memory"
+
+
+class ExplanationError(RuntimeError):
+    """One utterance cannot be explained; others can.
+
+    The message says which, what happened, and what to do about it.
+    """
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a GPU, or of the machine, did not suffice."""
+    return isinstance(error, torch.OutOfMemoryError) or MAIN_MEMORY_MESSAGE in str(error)
+
+
+def with_smaller_batches(
+    compute: Callable[[int], Result], batch_size: int, key: str
+) -> tuple[Result, int]:
+    """Compute with batches of a size, halved as long as memory does not suffice.
+
+    Args:
+        compute: Takes the size of a batch.
+        batch_size: The first one, at least 1.
+        key: The utterance, for the message.
+
+    Returns:
+        The result, and the size that it was computed with.
+
+    Raises:
+        ExplanationError: If memory does not suffice for one at a time.
+    """
+    while True:
+        try:
+            return compute(batch_size), batch_size
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if batch_size == 1:
+                raise ExplanationError(
+                    f"{key}: expected memory for one pass at a time, it did not suffice "
+                    f"({str(error).splitlines()[0]}); use a machine with more memory, or explain "
+                    "shorter utterances"
+                ) from error
+        # Outside of the handler: the error holds what was computed until it is gone.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        batch_size //= 2

@@ -1,0 +1,187 @@
+"""All checks of one explanation, from the model that it explains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from mmemo.errors import InputError
+from mmemo.explanation.checks import ExplanationChecks
+from mmemo.explanation.explained_set import METHODS
+from mmemo.explanation.explained_utterance import ExplainedUtterance
+from mmemo.explanation.explainer import Explainer
+from mmemo.explanation.explanation import Explanation
+from mmemo.explanation.inputs import GivenInput
+from mmemo.explanation.parameter_randomisation import (
+    RandomisedStage,
+    randomisation_stages,
+    randomised_models,
+    randomised_stage,
+)
+from mmemo.explanation.passes import Passes
+from mmemo.explanation.perturbation_curves import SHARES
+from mmemo.models.classifier import EmotionClassifier
+from mmemo.models.trainable import transformer_layers
+
+Floats = NDArray[np.float64]
+Units = tuple[str, str, Floats]
+"""Method, modality and attribution (U,) of its frames or words."""
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """How explanations are checked.
+
+    Args:
+        num_orders: Random orders that deletion and insertion are held against.
+        num_randomised: Utterances whose explanation is repeated with random layers: each costs
+            as many explanations as the deeper encoder has layers, and three more.
+        batch_size: Perturbed utterances that are computed at a time; halved where memory does not
+            suffice.
+        seed: Of random orders and random parameters.
+
+    Raises:
+        InputError: If there is no random order or a batch is empty.
+    """
+
+    num_orders: int = 5
+    num_randomised: int = 3
+    batch_size: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name, least in (("num_orders", 1), ("num_randomised", 0), ("batch_size", 1)):
+            if getattr(self, name) < least:
+                raise InputError(
+                    f"faithfulness_checks.{name}: expected at least {least}, got "
+                    f"{getattr(self, name)}"
+                )
+
+    def check(self, utterance: ExplainedUtterance, explanation: Explanation) -> ExplanationChecks:
+        """Check an explanation against its model, the loudness, and the other method.
+
+        Args:
+            utterance: The same before the same model, with the same target.
+            explanation: What is checked.
+
+        Raises:
+            ExplanationError: If memory does not suffice.
+        """
+        checks = ExplanationChecks(explanation.key)
+        if explanation.convergence is not None:
+            checks.add_convergence(explanation.convergence.relative_delta)
+        found = list(attributed_units(explanation))
+        for method, modality, values in found:
+            name = "frames" if modality == "audio" else "words"
+            score = partial(_score, utterance, name, self.batch_size)
+            checks.add_order(method, modality, values, score, self.num_orders, self.seed)
+            if modality == "audio" and explanation.sound is not None:
+                sound = explanation.sound.astype(np.float64)
+                checks.add_loudness(method, values, sound, explanation.frame_samples)
+        for modality in ("audio", "text"):
+            both = [values for _, of, values in found if of == modality]
+            if len(both) == len(METHODS):
+                checks.add_methods(modality, both[0], both[1])
+        return checks
+
+    def add_randomised(
+        self,
+        checks: ExplanationChecks,
+        explanation: Explanation,
+        explainer: Explainer,
+        classifier: EmotionClassifier,
+        given: GivenInput,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Explain again with ever more random parameters, and note what is left.
+
+        Args:
+            checks: Of the explanation; added to.
+            explanation: By the trained model.
+            explainer: That made it.
+            classifier: The trained model, which stays as it is.
+            given: The utterance.
+            progress: Called with the number of passes just done.
+
+        Raises:
+            ExplanationError: If a random model cannot be explained.
+        """
+        again = explainer.without_shapley()
+        original = {(method, of): values for method, of, values in attributed_units(explanation)}
+        stages: dict[tuple[str, str], list[RandomisedStage]] = {place: [] for place in original}
+        for name, model in randomised_models(classifier, model_stages(classifier), self.seed):
+            if not isinstance(model, EmotionClassifier):
+                raise TypeError(f"expected a copy of the classifier, got {type(model).__name__}")
+            changed = again.explain(model, given, explanation.target, progress)
+            for method, of, values in attributed_units(changed):
+                stages[method, of].append(randomised_stage(name, original[method, of], values))
+        for (method, of), found in stages.items():
+            checks.add_randomisation(method, of, found)
+
+    @staticmethod
+    def add_seeds(
+        checks: ExplanationChecks, explanation: Explanation, others: Sequence[Explanation]
+    ) -> None:
+        """Compare with explanations of the same utterance and class by models of other seeds."""
+        by_run = [
+            {(method, of): values for method, of, values in attributed_units(one)}
+            for one in (explanation, *others)
+        ]
+        for place, values in by_run[0].items():
+            known = [run[place] for run in by_run if place in run]
+            same = [other for other in known if other.shape == values.shape]
+            if len(same) > 1:
+                checks.add_seeds(*place, same)
+
+    def max_passes(
+        self, explainer: Explainer, classifier: nn.Module, given: GivenInput, is_randomised: bool
+    ) -> Passes:
+        """Passes that the checks of one utterance take at most: some masks may be the same."""
+        num_methods = len([name for name in METHODS if getattr(explainer, name) is not None])
+        num_modalities = (given.audio is not None) + bool(given.words)
+        masks = 2 + 2 * (len(SHARES) - 2) * (1 + self.num_orders)
+        passes = Passes(1 + num_methods * num_modalities * masks, 0)
+        if is_randomised:
+            once = explainer.without_shapley().cost(given)
+            for _ in model_stages(classifier):
+                passes += once
+        return passes
+
+
+def attributed_units(explanation: Explanation) -> Iterator[Units]:
+    """What an explanation attributes, by method and modality; what is empty is left out."""
+    for method in METHODS:
+        attribution = getattr(explanation, method)
+        if attribution is None:
+            continue
+        for modality, values in (("audio", attribution.frames), ("text", attribution.words)):
+            if values is not None and len(values) > 0:
+                yield method, modality, values
+
+
+def model_stages(classifier: nn.Module) -> list[tuple[str, list[nn.Module]]]:
+    """A model's stages from the output down; an encoder without layers is in the last one."""
+    layers: dict[str, Sequence[nn.Module]] = {}
+    for modality in ("audio", "text"):
+        encoder = getattr(classifier, f"{modality}_encoder")
+        if encoder is None:
+            continue
+        try:
+            layers[modality] = list(transformer_layers(encoder, f"{modality}_encoder"))
+        except InputError:
+            continue
+    return randomisation_stages(classifier, layers)
+
+
+def _score(
+    utterance: ExplainedUtterance, name: str, batch_size: int, masks: NDArray[np.bool_]
+) -> Floats:
+    return utterance.masked_probabilities(
+        masks if name == "frames" else None, masks if name == "words" else None, batch_size
+    )

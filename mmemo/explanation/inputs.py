@@ -1,0 +1,147 @@
+"""One utterance as its model was given it."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mmemo.data.batch import AudioInput, TextInput
+from mmemo.data.datamodule import EmotionDataModule
+from mmemo.data.utterances import UtteranceDataset
+from mmemo.errors import InputError
+from mmemo.explanation.words import Word, find_own_tokens, word_spans, words_of_tokens
+from mmemo.models.protocols import TextEncoder
+
+FIXED_TOKEN = -1
+"""Of a token that no word of the utterance has: special ones, and those of its context."""
+
+
+@dataclass(frozen=True)
+class GivenInput:
+    """A batch of one utterance, as the run's own loader makes it, and what is in it.
+
+    Sound is explained in the scale in which the encoder takes it, behind ``preprocess``: the
+    normalisation of a whole waveform would mix every sample's influence into all others. For an
+    encoder without normalisation it is the waveform itself.
+
+    Args:
+        key: The utterance's key.
+        true: Index of its class.
+        audio: A batch of one for the audio encoder, or None. Behind the real samples there is
+            padding only where the run has a fixed length or the sound is shorter than the
+            encoder's least.
+        sound: (T,) float32, the prepared sound that was heard, before ``preprocess``; T is the
+            true end.
+        sample_rate: Of the sound, in Hz.
+        text: A batch of one for the text encoder, or None.
+        transcript: As it is read: cleaned, with the speaker's name in front where the run has it.
+        words: Of the transcript; none without a text encoder.
+        token_words: (L,), index of the word of each token, or ``FIXED_TOKEN``.
+    """
+
+    key: str
+    true: int
+    audio: AudioInput | None
+    sound: Tensor | None
+    sample_rate: int
+    text: TextInput | None
+    transcript: str
+    words: tuple[Word, ...]
+    token_words: Tensor
+
+    @property
+    def waveform(self) -> Tensor | None:
+        """The real samples (1, T) in the encoder's scale."""
+        return None if self.audio is None else self.audio.waveform[:, self.audio.mask[0]]
+
+    def to(self, device: torch.device | str) -> GivenInput:
+        """Copy on another device."""
+        return replace(
+            self,
+            audio=self.audio and self.audio.to(device),
+            text=self.text and self.text.to(device),
+            token_words=self.token_words.to(device),
+        )
+
+
+def given_input(
+    datamodule: EmotionDataModule, key: str, text_encoder: TextEncoder | None
+) -> GivenInput:
+    """An utterance of any split, through the run's own data set and collation.
+
+    Features that are kept of frozen encoders are passed by: sound and tokens are handed out.
+
+    Args:
+        datamodule: The run's, with its encoders.
+        key: The utterance's key.
+        text_encoder: The model's, which tells whose tokens are whose; None without one.
+
+    Raises:
+        InputError: If no split has the key.
+    """
+    dataset, index = _find(datamodule, key)
+    batch = datamodule.collator([dataset[index]])
+    audio = batch.audio if isinstance(batch.audio, AudioInput) else None
+    text = batch.text if isinstance(batch.text, TextInput) else None
+    transcript = dataset.transcripts[index]
+    words: tuple[Word, ...] = ()
+    token_words = torch.zeros(0, dtype=torch.long)
+    if text is not None and text_encoder is not None:
+        words, token_words = read_words(text_encoder, transcript, text)
+    return GivenInput(
+        key=key,
+        true=dataset.targets[index],
+        audio=audio,
+        sound=None if audio is None else dataset.sound(index),
+        sample_rate=datamodule.prepared.sample_rate,
+        text=text,
+        transcript=transcript,
+        words=words,
+        token_words=token_words,
+    )
+
+
+def _find(datamodule: EmotionDataModule, key: str) -> tuple[UtteranceDataset, int]:
+    for dataset in datamodule.datasets.values():
+        if key in dataset.keys:
+            real = copy(dataset)
+            real.audio_features = real.text_features = None
+            return real, dataset.keys.index(key)
+    raise InputError(
+        f"keys: expected keys of utterances that the run was given, such as "
+        f"{datamodule.datasets['test'].keys[0]}, got {key}; the table of predictions has those of "
+        "validation and test"
+    )
+
+
+def read_words(
+    encoder: TextEncoder, transcript: str, text: TextInput
+) -> tuple[tuple[Word, ...], Tensor]:
+    """The words of a transcript, and which of them each token that is read belongs to.
+
+    Args:
+        encoder: Whose tokens they are.
+        transcript: The utterance, without its context.
+        text: A batch of it alone.
+
+    Returns:
+        The words; (L,), the index of each token's word, or ``FIXED_TOKEN``.
+    """
+    spans = word_spans(transcript)
+    ids = text.input_ids[0]
+    token_words = torch.full_like(ids, FIXED_TOKEN)
+    own = encoder.own_tokens(transcript)
+    if spans and own.ids:
+        places = torch.arange(len(ids)) if text.own is None else text.own[0].nonzero()[:, 0]
+        start, stop = find_own_tokens(ids[places].tolist(), own.ids)
+        found = words_of_tokens(transcript, spans, own.spans[: stop - start])
+        token_words[places[start:stop]] = torch.tensor(found, dtype=torch.long)
+    read = set(token_words.tolist())
+    words = [
+        Word(transcript[start:stop], start, stop, index in read)
+        for index, (start, stop) in enumerate(spans)
+    ]
+    return tuple(words), token_words

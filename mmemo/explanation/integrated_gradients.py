@@ -1,0 +1,204 @@
+"""Integrated Gradients, jointly on the waveform and on the tokens' embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from captum import attr
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers.models.wavlm.modeling_wavlm import WavLMAttention
+
+from mmemo.errors import InputError
+from mmemo.explanation.explained_utterance import ExplainedUtterance
+from mmemo.explanation.explanation import Attribution, Convergence
+from mmemo.explanation.failures import ExplanationError, with_smaller_batches
+from mmemo.explanation.frames import frame_sums
+from mmemo.explanation.inputs import FIXED_TOKEN
+
+Floats = NDArray[np.float64]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Integrated Gradients of one utterance.
+
+    Args:
+        samples: (T,), of the real samples; None where the sound has none.
+        tokens: (L,), summed over the embedding; None where the text has none. Tokens that the
+            baseline leaves as they are have exactly 0.
+        convergence: Whether they sum to the difference of the outputs.
+        notes: What was done otherwise than asked for.
+    """
+
+    samples: Floats | None
+    tokens: Floats | None
+    convergence: Convergence
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IntegratedGradients:
+    """Gradients of F on the straight path from the baseline to the input, both modalities at once.
+
+    Source: Sundararajan, Taly and Yan 2017, "Axiomatic Attribution for Deep Networks", equation
+    1, by captum with Gauss-Legendre quadrature. A modality whose encoder has no gradient stays as
+    it is, and the other one's attribution sums to what it alone changes.
+
+    Args:
+        n_steps: Points on the path from each draw of the baseline.
+        internal_batch_size: Of them that are computed at a time; halved where memory does not
+            suffice.
+        precision: "float32", or "bfloat16" for the passes on the path alone, in autocast, which
+            is faster on machines that have it; the two ends are in float32 always.
+
+    Raises:
+        InputError: If a number is below 1 or the precision is unknown.
+    """
+
+    n_steps: int = 50
+    internal_batch_size: int = 10
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name in ("n_steps", "internal_batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"integrated_gradients.{name}: expected at least 1, got {getattr(self, name)}"
+                )
+        if self.precision not in ("float32", "bfloat16"):
+            raise InputError(
+                "integrated_gradients.precision: expected float32 or bfloat16, got "
+                f"'{self.precision}'"
+            )
+
+    def attribute(self, utterance: ExplainedUtterance) -> Gradients | None:
+        """Attribute F to samples and tokens; None where no modality has a gradient.
+
+        Raises:
+            ExplanationError: If a value is not finite, or memory does not suffice.
+        """
+        names = [name for name in utterance.modalities if name not in utterance.no_gradient]
+        if not names:
+            return None
+        inputs = {"audio": utterance.waveform, "text": utterance.embeddings}
+        explained = tuple(tensor for n in names if (tensor := inputs[n]) is not None)
+        path = _Path(utterance, names, self._dtype(utterance.classifier))
+        batch_size = self.internal_batch_size
+        totals = [torch.zeros_like(tensor, dtype=torch.float64) for tensor in explained]
+        ends = _baseline_ends(utterance, names)
+        for end in ends:
+
+            def compute(size: int, end: tuple[Tensor, ...] = end) -> tuple[Tensor, ...]:
+                given: tuple[Tensor, ...] = attr.IntegratedGradients(path).attribute(
+                    explained, end, n_steps=self.n_steps, internal_batch_size=size
+                )
+                return given
+
+            found, batch_size = with_smaller_batches(compute, batch_size, utterance.given.key)
+            for total, values in zip(totals, found, strict=True):
+                total += values.double() / len(ends)
+        sums = dict(zip(names, totals, strict=True))
+        return self._gradients(utterance, sums, batch_size, path.dtype)
+
+    def _gradients(
+        self,
+        utterance: ExplainedUtterance,
+        sums: dict[str, Tensor],
+        batch_size: int,
+        dtype: torch.dtype,
+    ) -> Gradients:
+        key = utterance.given.key
+        for name, values in sums.items():
+            if not values.isfinite().all():
+                num_bad = int((~values.isfinite()).sum())
+                raise ExplanationError(
+                    f"{key}: expected finite attributions, got {num_bad} of {values.numel()} of "
+                    f"{name} that are not; try integrated_gradients.precision=float32 or another "
+                    "baseline"
+                )
+        total = float(sum(values.sum() for values in sums.values()))
+        given = utterance.given_output
+        if set(sums) == set(utterance.modalities):
+            baseline = utterance.baseline_output
+        else:
+            baseline = utterance.mean_output(set(sums))
+        notes = []
+        if batch_size < self.internal_batch_size:
+            notes.append(
+                "memory did not suffice for integrated_gradients.internal_batch_size="
+                f"{self.internal_batch_size}; {batch_size} was used, with the same result"
+            )
+        if self.precision == "bfloat16" and dtype != torch.bfloat16:
+            notes.append(
+                "integrated_gradients.precision: bfloat16 was not used, with which WavLM's eager "
+                "attention is slower; audio_encoder.attention=sdpa gains by it"
+            )
+        audio, text = sums.get("audio"), sums.get("text")
+        return Gradients(
+            samples=None if audio is None else audio[0].cpu().numpy(),
+            tokens=None if text is None else text[0].sum(dim=-1).cpu().numpy(),
+            convergence=Convergence(given, baseline, total - (given - baseline)),
+            notes=tuple(notes),
+        )
+
+    def _dtype(self, classifier: nn.Module) -> torch.dtype:
+        # Exactly that class: the faster one inherits from it.
+        is_eager = any(type(module) is WavLMAttention for module in classifier.modules())
+        return torch.bfloat16 if self.precision == "bfloat16" and not is_eager else torch.float32
+
+
+class _Path:
+    """F of batches of points on the path, of the modalities that are replaced."""
+
+    def __init__(self, utterance: ExplainedUtterance, names: list[str], dtype: torch.dtype) -> None:
+        self.utterance = utterance
+        self.names = names
+        self.dtype = dtype
+
+    def __call__(self, *points: Tensor) -> Tensor:
+        """F (N,)."""
+        replaced = dict(zip(self.names, points, strict=True))
+        enabled = self.dtype == torch.bfloat16
+        with torch.autocast(points[0].device.type, dtype=torch.bfloat16, enabled=enabled):
+            output = self.utterance.output(replaced.get("audio"), replaced.get("text"))
+        if output.requires_grad:
+            output.register_hook(self._count)  # type: ignore[no-untyped-call]
+        return output
+
+    def _count(self, gradient: Tensor) -> None:
+        self.utterance.passes.count(backward=len(gradient))
+
+
+def _baseline_ends(utterance: ExplainedUtterance, names: list[str]) -> list[tuple[Tensor, ...]]:
+    """Where the paths begin: the baselines of the modalities, for each draw of the sound's."""
+    baselines = utterance.baselines
+    num_draws = baselines.num_draws if "audio" in names else 1
+    ends = []
+    for draw in range(num_draws):
+        at = {
+            "audio": None if baselines.waveforms is None else baselines.waveforms[draw, None],
+            "text": baselines.embeddings,
+        }
+        ends.append(tuple(tensor for name in names if (tensor := at[name]) is not None))
+    return ends
+
+
+def summed(gradients: Gradients, utterance: ExplainedUtterance) -> Attribution:
+    """Samples summed to frames of 20 ms and subwords to words, with their signs."""
+    given = utterance.given
+    frames: Floats | None = None
+    words: Floats | None = None
+    if gradients.samples is not None:
+        frames = frame_sums(gradients.samples, given.sample_rate)
+    if gradients.tokens is not None:
+        token_words = given.token_words.cpu().numpy()
+        is_word = token_words != FIXED_TOKEN
+        words = np.zeros(len(given.words))
+        np.add.at(words, token_words[is_word], gradients.tokens[is_word])
+    return Attribution(frames, words)

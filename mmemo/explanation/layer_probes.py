@@ -1,0 +1,179 @@
+"""What each layer of an encoder knows: linear probes on its pooled features."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from mmemo.data.batch import AudioInput, TextInput
+from mmemo.errors import InputError
+from mmemo.models.audio_encoders import PretrainedAudioEncoder
+from mmemo.models.text_encoders import PretrainedTextEncoder
+
+Floats = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class LayerProbe:
+    """How well one layer's pooled features tell the classes apart.
+
+    Args:
+        layer: 0 is what goes into the first transformer layer.
+        macro_f1: Over utterances, each predicted by a probe that saw none of its group.
+        low: Lower bound of the 95 % interval, by bootstrap over groups.
+        high: Upper bound.
+        num_utterances: That were probed.
+        num_groups: Speakers or dialogues among them.
+    """
+
+    layer: int
+    macro_f1: float
+    low: float
+    high: float
+    num_utterances: int
+    num_groups: int
+
+
+def layer_features(
+    encoder: PretrainedAudioEncoder | PretrainedTextEncoder, given: AudioInput | TextInput
+) -> Tensor:
+    """Pooled features of the input of a model's transformer and of each layer: (B, N, D_out)."""
+    with torch.inference_mode():
+        if isinstance(encoder, PretrainedAudioEncoder):
+            audio = cast(AudioInput, given)
+            layers, mask = encoder.backbone(audio, True)
+        else:
+            text = cast(TextInput, given)
+            output = encoder.model(
+                input_ids=text.input_ids,
+                attention_mask=text.mask.long(),
+                output_hidden_states=True,
+            )
+            layers, mask = list(output.hidden_states), text.pooled_mask
+        return torch.stack([encoder.pool(layer, mask) for layer in layers], dim=1)
+
+
+def has_layers(encoder: nn.Module | None) -> bool:
+    """Whether an encoder is a pretrained model whose layers can be probed."""
+    return isinstance(encoder, PretrainedAudioEncoder | PretrainedTextEncoder)
+
+
+def probe_layers(
+    features: NDArray[np.float32],
+    targets: Sequence[str],
+    groups: Sequence[str],
+    num_folds: int = 5,
+    seed: int = 0,
+) -> list[LayerProbe]:
+    """Probe each layer with a logistic regression on standardised features.
+
+    Source: Alain and Bengio 2017 (linear probes). Every utterance is predicted by the probe of the
+    fold that its group is not in, so that a layer is not praised for knowing speakers or dialogues.
+
+    Args:
+        features: (U, N, D), of each of N layers.
+        targets: (U,), class names.
+        groups: (U,), speakers or dialogues.
+        num_folds: Of the cross-validation; fewer where there are fewer groups, or fewer
+            utterances of the most frequent class.
+        seed: Of folds and bootstrap.
+
+    Raises:
+        InputError: If a probe would have no group to be tested on, or one class to learn.
+    """
+    names, target = np.unique(np.asarray(targets), return_inverse=True)
+    num_groups = len(set(groups))
+    folds = _folds(target, np.asarray(groups), num_folds, seed)
+    probes = []
+    for layer in range(features.shape[1]):
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        pred = cross_val_predict(probe, features[:, layer], target, cv=folds)
+        low, high = _interval(target, pred, np.asarray(groups), len(names), seed)
+        macro_f1 = float(f1_score(target, pred, average="macro"))
+        probes.append(LayerProbe(layer, macro_f1, low, high, len(target), num_groups))
+    return probes
+
+
+def _folds(
+    target: NDArray[np.int64], groups: NDArray[Any], num_folds: int, seed: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Indices to train and to test on, of each fold."""
+    most = min(num_folds, len(set(groups)), int(np.bincount(target).max()))
+    folds = []
+    if most >= 2:
+        splitter = StratifiedGroupKFold(most, shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            # A class that is rarer than there are folds is missed by some of them.
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+            folds = list(splitter.split(target, target, groups))
+    if not folds or min(len(set(target[train])) for train, _ in folds) < 2:
+        raise InputError(
+            "probes=true: expected utterances of at least two groups, and of two classes in what "
+            f"each probe learns from, got {len(set(groups))} groups and {len(set(target))} classes "
+            f"in {len(target)} utterances; raise layer_probes.num_utterances or choose other "
+            "layer_probes.groups"
+        )
+    return folds
+
+
+def probe_table(probes: dict[tuple[str, str], list[LayerProbe]]) -> pd.DataFrame:
+    """Probes by encoder ("audio", "text") and stage ("before", "after" fine-tuning) as one table.
+
+    Returns:
+        The columns encoder, stage, and the fields of ``LayerProbe``.
+    """
+    rows: list[dict[str, Any]] = [
+        {"encoder": encoder, "stage": stage, **asdict(probe)}
+        for (encoder, stage), layers in probes.items()
+        for probe in layers
+    ]
+    return pd.DataFrame(rows)
+
+
+def _interval(
+    target: NDArray[np.int64],
+    pred: NDArray[np.int64],
+    groups: NDArray[Any],
+    num_classes: int,
+    seed: int,
+) -> tuple[float, float]:
+    """Of the macro F1, by percentile bootstrap over groups."""
+    _, group = np.unique(groups, return_inverse=True)
+    counts = np.zeros((group.max() + 1, num_classes, num_classes))
+    np.add.at(counts, (group, target, pred), 1)
+
+    def macro_f1(chosen: NDArray[np.int64], axis: int) -> Floats:  # (..., groups)
+        confusion = counts[chosen].sum(axis=-3)
+        right = np.diagonal(confusion, axis1=-2, axis2=-1)
+        either = confusion.sum(axis=-1) + confusion.sum(axis=-2)
+        f1 = np.divide(2 * right, either, out=np.zeros_like(right), where=either > 0)
+        mean: Floats = f1.mean(axis=-1)
+        return mean
+
+    result = bootstrap(
+        (np.arange(len(counts)),),
+        macro_f1,
+        vectorized=True,
+        axis=-1,
+        n_resamples=1000,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)

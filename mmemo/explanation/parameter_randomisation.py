@@ -1,0 +1,120 @@
+"""Whether an attribution depends on what the model has learnt."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mmemo.explanation.agreement import rank_correlation
+
+Floats = NDArray[np.float64]
+
+Attribute = Callable[[nn.Module], Floats]
+"""The attribution (U,) of one utterance by a model."""
+
+
+@dataclass(frozen=True)
+class RandomisedStage:
+    """What is left of an attribution when the model is random from the output down to a stage.
+
+    Args:
+        name: The stage, such as "head" or "audio layer 11".
+        correlation: Spearman's, of the size of the attribution with that of the trained model;
+            None where it is not defined.
+    """
+
+    name: str
+    correlation: float | None
+
+
+def randomisation_stages(
+    classifier: nn.Module, layers: dict[str, Sequence[nn.Module]]
+) -> list[tuple[str, list[nn.Module]]]:
+    """A dual encoder's stages from the output down: head, fusion, each encoder layer, the rest.
+
+    Args:
+        classifier: With ``head`` and ``fusion``.
+        layers: Each encoder's layers, bottom first, by modality; of several encoders the layers
+            at the same distance from the top are randomised together.
+    """
+    stages: list[tuple[str, list[nn.Module]]] = [
+        ("head", [classifier.get_submodule("head")]),
+        ("fusion", [classifier.get_submodule("fusion")]),
+    ]
+    for depth in range(1, max((len(stack) for stack in layers.values()), default=0) + 1):
+        deep = {name: len(stack) - depth for name, stack in layers.items() if depth <= len(stack)}
+        name = ", ".join(f"{modality} layer {place}" for modality, place in deep.items())
+        stages.append((name, [layers[modality][place] for modality, place in deep.items()]))
+    return [*stages, ("everything", [classifier])]
+
+
+def parameter_randomisation(
+    model: nn.Module,
+    stages: Sequence[tuple[str, Sequence[nn.Module]]],
+    attribute: Attribute,
+    seed: int,
+) -> list[RandomisedStage]:
+    """Randomise a copy of the model stage by stage, and see how the attribution changes.
+
+    Source: Adebayo et al. 2018, "Sanity Checks for Saliency Maps", the cascading test. Signs are
+    left out, because the sign of a random model's answer means nothing. An attribution that stays
+    as it was does not tell about the model.
+
+    Args:
+        model: The trained model, which stays as it is.
+        stages: Names and modules of the model, from the output down.
+        attribute: The attribution of the utterance by a model.
+        seed: Of the random parameters.
+    """
+    original = attribute(model)
+    return [
+        randomised_stage(name, original, attribute(randomised))
+        for name, randomised in randomised_models(model, stages, seed)
+    ]
+
+
+def randomised_models(
+    model: nn.Module, stages: Sequence[tuple[str, Sequence[nn.Module]]], seed: int
+) -> Iterator[tuple[str, nn.Module]]:
+    """One copy of a model, more random from stage to stage; arguments as above.
+
+    It is the same copy every time: each stage has to be looked at before the next.
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    randomised = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    done: set[str] = set()
+    for stage, modules in stages:
+        for module in modules:
+            _randomise(randomised, names[id(module)], done, generator)
+        yield stage, randomised
+
+
+def randomised_stage(name: str, original: Floats, changed: Floats) -> RandomisedStage:
+    """What a stage has left of the size of an attribution (U,)."""
+    return RandomisedStage(name, rank_correlation(np.abs(original), np.abs(changed)))
+
+
+def _randomise(model: nn.Module, inside: str, done: set[str], generator: torch.Generator) -> None:
+    """Draw each parameter again, from the normal distribution of its own mean and deviation.
+
+    All kinds of layers are served alike, and activations keep their scale.
+    """
+    for name, parameter in _parameters(model, inside):
+        if name in done:
+            continue
+        done.add(name)
+        with torch.no_grad():
+            noise = torch.randn(parameter.shape, generator=generator)
+            spread = parameter.std() if parameter.numel() > 1 else parameter.abs().sum()
+            parameter.copy_(parameter.mean() + spread * noise.to(parameter))
+
+
+def _parameters(model: nn.Module, inside: str) -> Iterator[tuple[str, nn.Parameter]]:
+    return model.get_submodule(inside).named_parameters(prefix=inside)
