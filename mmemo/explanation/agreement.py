@@ -21,20 +21,35 @@ def rank_correlation(a: Floats, b: Floats) -> float | None:
     None below three units, or where one of them is constant: it is not defined there.
     """
     _check_same_units(a, b)
-    if len(a) < MIN_UNITS or np.ptp(a) == 0 or np.ptp(b) == 0:
+    if not _are_ranked(a, b):
         return None
     return float(spearmanr(a, b).statistic)
 
 
-def top_overlap(a: Floats, b: Floats, share: float = TOP_SHARE) -> float:
+def top_overlap(a: Floats, b: Floats, share: float = TOP_SHARE) -> float | None:
     """Share of the most positive units (at least one) of ``a`` that are also those of ``b``.
 
-    Two unrelated attributions come to ``share`` on average.
+    None where there is no rank correlation either.
     """
     _check_same_units(a, b)
-    count = max(1, round(share * len(a)))
+    if not _are_ranked(a, b):
+        return None
+    count = _num_top(len(a), share)
     top_a, top_b = (set(np.argsort(-values, kind="stable")[:count]) for values in (a, b))
     return len(top_a & top_b) / count
+
+
+def chance_overlap(num_units: int, share: float = TOP_SHARE) -> float:
+    """The overlap of two unrelated attributions, on average."""
+    return _num_top(num_units, share) / num_units
+
+
+def _num_top(num_units: int, share: float) -> int:
+    return max(1, round(share * num_units))
+
+
+def _are_ranked(a: Floats, b: Floats) -> bool:
+    return len(a) >= MIN_UNITS and bool(np.ptp(a) > 0 and np.ptp(b) > 0)
 
 
 def loudness_envelope(waveform: Floats, frame_samples: int) -> Floats:

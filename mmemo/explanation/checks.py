@@ -13,6 +13,7 @@ from scipy.stats import bootstrap
 
 from mmemo.explanation.agreement import (
     TOP_SHARE,
+    chance_overlap,
     loudness_envelope,
     rank_correlation,
     top_overlap,
@@ -24,6 +25,9 @@ Floats = NDArray[np.float64]
 
 STRONG = 0.5
 """Rank correlation from which an attribution is said to follow something."""
+
+EXACT = 1e-9
+"""Differences of probabilities up to here are none."""
 
 CONVERGED = 0.05
 """Share of the explained difference that Integrated Gradients may leave unexplained."""
@@ -97,7 +101,8 @@ class ExplanationChecks:
             num_random: Random orders beside it.
             seed: Of those.
         """
-        curves = perturbation_curves(attribution, score, num_random, seed)
+        is_sound = modality == "audio"
+        curves = perturbation_curves(attribution, score, num_random, seed, is_sound)
         self.curves[f"{method}/{modality}"] = curves
         rows = (
             ("deletion area", curves.deletion_area, curves.random_deletion_area, -1),
@@ -106,25 +111,29 @@ class ExplanationChecks:
             ("sufficiency", curves.sufficiency(), curves.sufficiency(True), -1),
         )
         for name, value, reference, sign in rows:
-            is_better = sign * (value - reference) > 0
-            verdict = "better than random" if is_better else "no better than random"
+            gain = sign * (value - reference)
+            verdict = "better than random" if gain > EXACT else "no better than random"
+            if abs(gain) <= EXACT:
+                # One word, or words that change nothing, have no order that could be better.
+                verdict = ""
             self.rows.append(Check(method, modality, name, value, reference, verdict))
 
     def add_loudness(
         self, method: str, attribution: Floats, sound: Floats, frame_samples: int
     ) -> None:
         """Check whether the size of an attribution (F,) is only the loudness of the sound (T,)."""
-        correlation = rank_correlation(np.abs(attribution), loudness_envelope(sound, frame_samples))
+        size, loudness = np.abs(attribution), loudness_envelope(sound, frame_samples)
+        correlation = rank_correlation(size, loudness)
         verdict = _told(correlation, "follows loudness", "does not only follow loudness")
         self.rows.append(
             Check(method, "audio", "correlation with loudness", correlation, 0.0, verdict)
         )
+        self.rows.append(_overlap(method, "audio", "overlap with loudness", size, loudness))
 
     def add_methods(self, modality: str, gradients: Floats, occlusion: Floats) -> None:
         """Check whether both methods agree on the units (U,) of a modality."""
         methods = "integrated_gradients and occlusion"
         correlation = rank_correlation(gradients, occlusion)
-        overlap = top_overlap(gradients, occlusion)
         self.rows += [
             Check(
                 methods,
@@ -134,14 +143,7 @@ class ExplanationChecks:
                 0.0,
                 _told(correlation, "they agree", "they do not agree"),
             ),
-            Check(
-                methods,
-                modality,
-                f"overlap of the top {TOP_SHARE:.0%}",
-                overlap,
-                TOP_SHARE,
-                "more than by chance" if overlap > TOP_SHARE else "no more than by chance",
-            ),
+            _overlap(methods, modality, "overlap", gradients, occlusion),
         ]
 
     def add_randomisation(
@@ -229,6 +231,14 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> dict[str, float | N
     )
     bounds = result.confidence_interval
     return {"mean": mean, "low": float(bounds.low), "high": float(bounds.high)}
+
+
+def _overlap(method: str, modality: str, name: str, a: Floats, b: Floats) -> Check:
+    overlap, chance = top_overlap(a, b), chance_overlap(len(a))
+    verdict = ""
+    if overlap is not None:
+        verdict = "more than by chance" if overlap > chance else "no more than by chance"
+    return Check(method, modality, f"{name} of the top {TOP_SHARE:.0%}", overlap, chance, verdict)
 
 
 def _told(correlation: float | None, strong: str, weak: str) -> str:

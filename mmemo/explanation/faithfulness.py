@@ -79,7 +79,7 @@ class Faithfulness:
         found = list(attributed_units(explanation))
         for method, modality, values in found:
             name = "frames" if modality == "audio" else "words"
-            score = partial(_score, utterance, name, self.batch_size)
+            score = partial(_score, utterance, name, self.batch_size, _read_words(explanation))
             checks.add_order(method, modality, values, score, self.num_orders, self.seed)
             if modality == "audio" and explanation.sound is not None:
                 sound = explanation.sound.astype(np.float64)
@@ -160,7 +160,10 @@ def attributed_units(explanation: Explanation) -> Iterator[Units]:
         attribution = getattr(explanation, method)
         if attribution is None:
             continue
-        for modality, values in (("audio", attribution.frames), ("text", attribution.words)):
+        words = attribution.words
+        if words is not None:
+            words = words[_read_words(explanation)]
+        for modality, values in (("audio", attribution.frames), ("text", words)):
             if values is not None and len(values) > 0:
                 yield method, modality, values
 
@@ -180,8 +183,19 @@ def model_stages(classifier: nn.Module) -> list[tuple[str, list[nn.Module]]]:
 
 
 def _score(
-    utterance: ExplainedUtterance, name: str, batch_size: int, masks: NDArray[np.bool_]
+    utterance: ExplainedUtterance,
+    name: str,
+    batch_size: int,
+    is_read: NDArray[np.bool_],
+    masks: NDArray[np.bool_],
 ) -> Floats:
-    return utterance.masked_probabilities(
-        masks if name == "frames" else None, masks if name == "words" else None, batch_size
-    )
+    if name == "frames":
+        return utterance.masked_probabilities(masks, None, batch_size)
+    words = np.ones((len(masks), len(is_read)), dtype=bool)
+    words[:, is_read] = masks
+    return utterance.masked_probabilities(None, words, batch_size)
+
+
+def _read_words(explanation: Explanation) -> NDArray[np.bool_]:
+    """Which words (W,) the model has read: the others cannot matter to it."""
+    return np.array([word.is_read for word in explanation.words], dtype=bool)

@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmemo.explanation.agreement import loudness_envelope, rank_correlation, top_overlap
+from mmemo.explanation.agreement import (
+    chance_overlap,
+    loudness_envelope,
+    rank_correlation,
+    top_overlap,
+)
 
 
 def test_rank_correlation_by_hand() -> None:
@@ -24,6 +29,9 @@ def test_overlap_of_the_most_positive() -> None:
     assert top_overlap(a, b) == 0.5
     assert top_overlap(a, a) == 1.0
     assert top_overlap(a[:3], b[:3], share=0.1) == 0.0
+    assert [chance_overlap(num) for num in (3, 5, 10)] == [1 / 3, 1 / 5, 2 / 10]
+    assert top_overlap(a[:2], a[:2]) is None, "two units are in order by chance"
+    assert top_overlap(np.zeros(5), np.zeros(5)) is None
 
 
 def test_loudness_is_the_root_mean_square_of_each_frame() -> None:

@@ -90,3 +90,13 @@ def test_a_set_is_summed_up() -> None:
 
 def test_one_utterance_has_no_interval() -> None:
     assert mean_interval([0.5]) == {"mean": 0.5, "low": None, "high": None}
+
+
+def test_one_word_has_no_order() -> None:
+    checks = ExplanationChecks("one")
+    checks.add_order(
+        "occlusion", "text", np.array([1.0]), lambda masks: masks[:, 0] * 0.5, num_random=3, seed=0
+    )
+    assert {row.verdict for row in checks.rows} == {""}
+    checks.add_methods("text", np.array([1.0]), np.array([2.0]))
+    assert [row.value for row in checks.rows[-2:]] == [None, None]

@@ -55,3 +55,20 @@ def test_the_model_is_asked_once_and_for_each_mask_once() -> None:
 def test_nothing_to_perturb_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one unit and one random order, got 0 and 3"):
         perturbation_curves(np.array([]), linear, num_random=3, seed=0)
+
+
+def test_a_smooth_attribution_is_not_right_because_it_is_smooth() -> None:
+    def intact(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Frames count with their neighbours alone, and none of them for more than another."""
+        padded = np.pad(masks, ((0, 0), (2, 2)), constant_values=True)
+        return np.lib.stride_tricks.sliding_window_view(padded, 5, axis=1).all(axis=2).mean(axis=1)
+
+    better = {True: 0, False: 0}
+    for seed in range(40):
+        noise = np.random.default_rng(seed).normal(size=100)
+        smooth = np.convolve(noise, np.ones(9) / 9, mode="same")
+        for is_sound in better:
+            curves = perturbation_curves(smooth, intact, 10, seed, is_sound)
+            better[is_sound] += curves.insertion_area > curves.random_insertion_area
+    assert better[False] == 40, "scattered frames are no fair comparison"
+    assert 8 <= better[True] <= 32
