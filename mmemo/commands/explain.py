@@ -16,8 +16,13 @@ from omegaconf import DictConfig, ListConfig
 from mmemo import __version__
 from mmemo.commands.build import build_plain_datamodule
 from mmemo.commands.data_card import check_same_split
-from mmemo.commands.encoder_stages import encoder_stages
-from mmemo.commands.explanation_results import Results, print_results, track_results
+from mmemo.commands.explanation_results import (
+    Results,
+    check_logger,
+    print_results,
+    track_results,
+)
+from mmemo.commands.probed_run import probe_run
 from mmemo.commands.rebuilt_run import RebuiltRun, rebuild_run
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
@@ -36,7 +41,7 @@ from mmemo.explanation.set_folder import SetFolder
 from mmemo.explanation.set_summary import write_set_summary
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.progress import progress_bar
-from mmemo.reporting.explanation_index import PROBES_FILE, write_explanation_index
+from mmemo.reporting.explanation_index import write_explanation_index
 from mmemo.reporting.explanation_page import has_page, write_explanation_page
 
 FOLDER = "explanations"
@@ -48,19 +53,23 @@ def run(cfg: DictConfig) -> None:
 
     What is there from an interrupted command with the same settings stays.
     """
+    check_logger(cfg)
+    faithfulness: Faithfulness = instantiate(cfg.faithfulness_checks, _convert_="all")
+    probes: EncoderProbes = instantiate(cfg.layer_probes, _convert_="all")
     rebuilt, datamodule = _rebuild(cfg.run, cfg.prepared)
+    siblings = _other_seeds(cfg, rebuilt.folder) if cfg.faithfulness else []
     table = read_predictions(rebuilt.folder.predictions_file)
     selection = _selection(cfg)
     keys = selection.choose(table)
     folder = _set_folder(cfg, rebuilt, selection)
+    if cfg.probes:
+        probe_run(probes, cfg.split, rebuilt, datamodule, folder.path)
     work = _explaining(cfg, rebuilt, datamodule)
     _explain(work, folder, dict.fromkeys(keys, _target(cfg)), "explaining")
     if cfg.faithfulness:
-        faithfulness: Faithfulness = instantiate(cfg.faithfulness_checks, _convert_="all")
-        seeds = _explain_by_other_seeds(cfg, rebuilt.folder, folder, keys)
+        _tell_checks(work, folder, keys, faithfulness, siblings)
+        seeds = _explain_by_other_seeds(cfg, siblings, folder, keys)
         work.check(folder, keys, faithfulness, seeds)
-    if cfg.probes:
-        _probe(cfg, rebuilt, datamodule).to_csv(folder.path / PROBES_FILE, index=False)
     folder.write_failures(work.failures)
     _end_without_any(folder, keys, work.failures)
     results = _write_pages(cfg, rebuilt, folder, keys, table, work.failures)
@@ -115,18 +124,21 @@ def _set_folder(cfg: DictConfig, rebuilt: RebuiltRun, selection: Selection) -> S
     explainer: Explainer = instantiate(
         cfg.explainer, _convert_="all", classes=rebuilt.labels.classes
     )
-    checkpoint = rebuilt.folder.path / rebuilt.folder.read_info()["checkpoint"]
     settings = {
         "selection": selection.name,
         "keys": list(selection.keys),
         "split": selection.split,
         "target": _target(cfg),
         "seed": cfg.seed,
-        "checkpoint": _digest(checkpoint),
+        "checkpoint": _digest(_checkpoint(rebuilt.folder)),
         "mmemo_version": __version__,
         **explainer.settings(),
     }
     return SetFolder.of(rebuilt.folder.path / FOLDER, cfg.name, settings)
+
+
+def _checkpoint(run: RunFolder) -> Path:
+    return run.path / str(run.read_info()["checkpoint"])
 
 
 def _digest(path: Path) -> str:
@@ -161,19 +173,39 @@ def _told(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def _tell_checks(
+    work: Explaining,
+    folder: SetFolder,
+    keys: list[str],
+    faithfulness: Faithfulness,
+    siblings: list[Path],
+) -> None:
+    """Tell what the checks cost at most; those by other seeds tell of their own time."""
+    there = [key for key in keys if folder.is_finished(key)]
+    passes = work.check_passes(there, faithfulness)
+    by_others = f", after {len(siblings)} runs of other seeds have explained them" * bool(siblings)
+    print(
+        f"checks: at most {passes.forward} forward and {passes.backward} backward passes{by_others}"
+    )
+
+
+def _other_seeds(cfg: DictConfig, own: RunFolder) -> list[Path]:
+    """Runs whose explanations are compared with this one's."""
+    if cfg.other_seeds == AUTO:
+        return seed_siblings(own)
+    given = cfg.other_seeds if isinstance(cfg.other_seeds, ListConfig) else [cfg.other_seeds]
+    paths = [RunFolder.open(path).path for path in given if path is not None]
+    return [path for path in paths if path != own.path]
+
+
 def _explain_by_other_seeds(
-    cfg: DictConfig, own: RunFolder, folder: SetFolder, keys: list[str]
+    cfg: DictConfig, runs: list[Path], folder: SetFolder, keys: list[str]
 ) -> list[SetFolder]:
     """Explain the same utterances and classes by runs of other seeds, one after the other."""
-    runs = (
-        seed_siblings(own)
-        if cfg.other_seeds == AUTO
-        else [RunFolder.open(path).path for path in cfg.other_seeds]
-    )
     targets = {k: Explanation.load(folder.place(k)).target for k in keys if folder.is_finished(k)}
     places = []
     for path in runs:
-        place = folder.seed_folder(path)
+        place = folder.seed_folder(path, _digest(_checkpoint(RunFolder.open(path))))
         places.append(place)
         if not place.missing(list(targets)):
             continue
@@ -184,20 +216,6 @@ def _explain_by_other_seeds(
         for key, reason in other.failures.items():
             print(f"  left out, by {path.name}: {key}: {reason}", file=sys.stderr)
     return places
-
-
-def _probe(cfg: DictConfig, rebuilt: RebuiltRun, datamodule: EmotionDataModule) -> pd.DataFrame:
-    probes: EncoderProbes = instantiate(cfg.layer_probes, _convert_="all")
-    encoders, notes = encoder_stages(rebuilt)
-    for note in notes:
-        print(f"probes: {note}")
-    if not encoders:
-        raise InputError(
-            f"probes=true: expected a run with a pretrained encoder, {rebuilt.folder.path} has "
-            "none; leave probes out"
-        )
-    text = rebuilt.encoders.text
-    return probes.probe(datamodule, cfg.split, text, encoders, rebuilt.device)
 
 
 def _write_pages(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from mmemo.errors import InputError
@@ -87,21 +87,25 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def track_results(cfg: DictConfig, folder: RunFolder, results: Results) -> None:
-    """Log images and sound, where ``logger=wandb``: to the run's own run on W&B if it has one.
+def check_logger(cfg: DictConfig) -> None:
+    """Check the choice of logger before anything is computed.
 
     Raises:
-        InputError: If another logger was chosen.
+        InputError: If another one than W&B's was chosen.
     """
+    if cfg.logger and not issubclass(get_class(cfg.logger["_target_"]), TolerantWandbLogger):
+        name = cfg.logger["_target_"].rpartition(".")[2]
+        raise InputError(
+            f"logger: expected wandb or none, got {name}; explanations are files for all others"
+        )
+
+
+def track_results(cfg: DictConfig, folder: RunFolder, results: Results) -> None:
+    """Log images and sound, where ``logger=wandb``: to the run's own run on W&B if it has one."""
     if not cfg.logger:
         return
     cfg.run_dir = str(folder.path)
-    logger = instantiate(cfg.logger, _convert_="all")
-    if not isinstance(logger, TolerantWandbLogger):
-        raise InputError(
-            f"logger: expected wandb or none, got {type(logger).__name__}; explanations are files "
-            "for all others"
-        )
+    logger: TolerantWandbLogger = instantiate(cfg.logger, _convert_="all")
     card = folder.read_info().get("wandb")
     identity = (
         WandbIdentity(card["id"], card["project"], card["entity"])

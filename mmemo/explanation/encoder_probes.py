@@ -33,7 +33,8 @@ class EncoderProbes:
 
     Args:
         num_utterances: Of the split, at random.
-        groups: "dialogue" or "speaker", which a probe's training and test never share.
+        groups: "dialogue" or "speaker", which a probe's training and test never share; "auto" for
+            dialogues where one of them has several utterances, and speakers otherwise.
         seed: Of the utterances, folds and bootstrap.
 
     Raises:
@@ -41,7 +42,7 @@ class EncoderProbes:
     """
 
     num_utterances: int = 300
-    groups: Literal["dialogue", "speaker"] = "dialogue"
+    groups: Literal["auto", "dialogue", "speaker"] = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -50,9 +51,10 @@ class EncoderProbes:
             raise InputError(
                 f"layer_probes.num_utterances: expected at least 2, got {self.num_utterances}"
             )
-        if self.groups not in GROUP_COLUMNS:
+        names = ("auto", *GROUP_COLUMNS)
+        if self.groups not in names:
             raise InputError(
-                f"layer_probes.groups: expected {' or '.join(GROUP_COLUMNS)}, got '{self.groups}'"
+                f"layer_probes.groups: expected {', '.join(names)}, got '{self.groups}'"
             )
 
     def probe(
@@ -82,7 +84,11 @@ class EncoderProbes:
         rows = self._rows(datamodule, split)
         keys = [str(key) for key in rows["key"]]
         targets = [str(name) for name in rows[datamodule.labels.column]]
-        columns = rows[GROUP_COLUMNS[self.groups]].astype(str)
+        name = self.groups
+        if name == "auto":
+            has_dialogues = rows.duplicated(GROUP_COLUMNS["dialogue"]).any()
+            name = "dialogue" if has_dialogues else "speaker"
+        columns = rows[GROUP_COLUMNS[name]].astype(str)
         groups = [str(group) for group in columns.agg("/".join, axis=1)]
         found: dict[tuple[str, str], list[LayerProbe]] = {}
         for (modality, stage), encoder in encoders.items():

@@ -129,7 +129,9 @@ class ExplainedUtterance:
         embeddings = baselines.embeddings if "text" in replaced else None
         draws = [None] if waveforms is None else list(waveforms[:, None])
         with torch.no_grad():
-            return float(np.mean([float(self.output(draw, embeddings)) for draw in draws]))
+            value = float(np.mean([float(self.output(draw, embeddings)) for draw in draws]))
+        self._check_finite(np.isfinite(value), f"with {' and '.join(sorted(replaced))} replaced")
+        return value
 
     def output(self, waveform: Tensor | None, embeddings: Tensor | None) -> Tensor:
         """F (N,) where the modalities that are given replace the utterance's; differentiable.
@@ -181,7 +183,16 @@ class ExplainedUtterance:
 
         logits, _ = with_smaller_batches(compute, batch_size, self.given.key)
         probabilities = torch.cat(logits).double().softmax(dim=1)[:, self.target]
-        return np.asarray(probabilities.cpu())
+        found = np.asarray(probabilities.cpu())
+        self._check_finite(bool(np.isfinite(found).all()), "with parts of it replaced")
+        return found
+
+    def _check_finite(self, is_finite: bool, where: str) -> None:
+        if not is_finite:
+            raise ExplanationError(
+                f"{self.given.key}: expected a finite answer {where}, got one that is not; choose "
+                "another waveform_baseline or text_baseline"
+            )
 
     def masked_embeddings(self, kept: Tensor) -> Tensor:
         """Embeddings (N, L, D) with only words kept that are True in (N, W)."""

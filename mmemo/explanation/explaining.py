@@ -19,7 +19,7 @@ from mmemo.explanation.faithfulness import Faithfulness
 from mmemo.explanation.inputs import GivenInput
 from mmemo.explanation.pass_times import PassTimes, time_passes
 from mmemo.explanation.passes import Passes
-from mmemo.explanation.set_folder import SetFolder
+from mmemo.explanation.set_folder import SetFolder, write_whole
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.progress import progress_bar
 
@@ -70,7 +70,7 @@ class Explaining:
             try:
                 utterance = self.explainer.explained(self.classifier, given, target)
                 return _length(given), time_passes(utterance), set(utterance.no_gradient)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 # Another one is timed: this one is told about when it is its turn.
                 _check_its_own(error)
         return 1, PassTimes(0.0, 0.0), set()
@@ -122,27 +122,28 @@ class Explaining:
             for key in there
         }
         missing = [key for key in there if checked_with(folder, key) != wanted[key]]
-        total = self._check_passes(missing, faithfulness, randomised)
-        with progress_bar(total, "checking", unit="pass") as bar:
+        total = self.check_passes(missing, faithfulness)
+        with progress_bar(total.forward + total.backward, "checking", unit="pass") as bar:
             for key in missing:
+                (folder.place(key) / CHECKS_FILE).unlink(missing_ok=True)
                 work = partial(
                     self._checks, folder, key, faithfulness, key in randomised, seeds, _advance(bar)
                 )
                 document = self._try(key, work)
                 if document is not None:
                     text = json.dumps({**document, "settings": wanted[key]}, indent=2)
-                    (folder.place(key) / CHECKS_FILE).write_text(text + "\n", encoding="utf-8")
+                    write_whole(folder.place(key) / CHECKS_FILE, text + "\n")
             # Some masks were the same: what was told was the most it could take.
             bar.total = bar.n
 
-    def _check_passes(
-        self, keys: Sequence[str], faithfulness: Faithfulness, randomised: set[str]
-    ) -> int:
+    def check_passes(self, keys: Sequence[str], faithfulness: Faithfulness) -> Passes:
+        """Passes that checking utterances takes at most, the first of them randomised too."""
         total = Passes(0, 0)
-        for key in keys:
-            given, is_randomised = self.load(key), key in randomised
+        for place, key in enumerate(keys):
+            is_randomised = place < faithfulness.num_randomised
+            given = self.load(key)
             total += faithfulness.max_passes(self.explainer, self.classifier, given, is_randomised)
-        return total.forward + total.backward
+        return total
 
     def _checks(
         self,
@@ -160,16 +161,16 @@ class Explaining:
         others = [Explanation.load(one.place(key)) for one in seeds if one.is_finished(key)]
         faithfulness.add_seeds(checks, explanation, others)
         if is_randomised:
-            faithfulness.add_randomised(
-                checks, explanation, self.explainer, self.classifier, given, progress
-            )
+            random = partial(faithfulness.add_randomised, checks, explanation, self.explainer)
+            # What was found before stays, whatever a random model does.
+            self._try(key, partial(random, self.classifier, given, progress))
         return checks.document()
 
     def _try(self, key: str, work: Callable[[], Result]) -> Result | None:
         """The result, or None where the utterance fails, which is noted."""
         try:
             return work()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             _check_its_own(error)
             self.failures[key] = str(error)
             return None
@@ -183,14 +184,15 @@ def _advance(bar: tqdm[Any]) -> Callable[[int], None]:
 
 
 def checked_with(folder: SetFolder, key: str) -> Any:  # noqa: ANN401
-    """Settings of the checks of an explanation; None where there are none."""
-    path = folder.place(key) / CHECKS_FILE
-    if not path.is_file():
+    """Settings of the checks of an explanation; None where there are none that can be read."""
+    try:
+        text = (folder.place(key) / CHECKS_FILE).read_text(encoding="utf-8")
+        return json.loads(text).get("settings")
+    except (OSError, ValueError):
         return None
-    return json.loads(path.read_text(encoding="utf-8")).get("settings")
 
 
-def _check_its_own(error: RuntimeError) -> None:
+def _check_its_own(error: Exception) -> None:
     """Go on only if the error is one utterance's."""
     if not isinstance(error, ExplanationError) and not is_out_of_memory(error):
         raise error

@@ -9,8 +9,13 @@ import torch
 
 Result = TypeVar("Result")
 
-# What torch says of the main memory of a machine, for which it has no exception of its own.
-MAIN_MEMORY_MESSAGE = "DefaultCPUAllocator: can't allocate memory"
+MEMORY_MESSAGES = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)
+"""What torch says of memory where it has no exception of its own."""
 
 
 class ExplanationError(RuntimeError):
@@ -22,7 +27,8 @@ class ExplanationError(RuntimeError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the memory of a GPU, or of the machine, did not suffice."""
-    return isinstance(error, torch.OutOfMemoryError) or MAIN_MEMORY_MESSAGE in str(error)
+    is_torchs = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return is_torchs or any(message in str(error) for message in MEMORY_MESSAGES)
 
 
 def with_smaller_batches(
@@ -44,14 +50,14 @@ def with_smaller_batches(
     while True:
         try:
             return compute(batch_size), batch_size
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             if batch_size == 1:
+                said = (str(error) or type(error).__name__).splitlines()[0]
                 raise ExplanationError(
-                    f"{key}: expected memory for one pass at a time, it did not suffice "
-                    f"({str(error).splitlines()[0]}); use a machine with more memory, or explain "
-                    "shorter utterances"
+                    f"{key}: expected memory for one pass at a time, it did not suffice ({said}); "
+                    "use a machine with more memory, or explain shorter utterances"
                 ) from error
         # Outside of the handler: the error holds what was computed until it is gone.
         if torch.cuda.is_available():

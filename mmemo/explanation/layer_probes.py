@@ -121,8 +121,9 @@ def _folds(
         with warnings.catch_warnings():
             # A class that is rarer than there are folds is missed by some of them.
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-            folds = list(splitter.split(target, target, groups))
-    if not folds or min(len(set(target[train])) for train, _ in folds) < 2:
+            # A fold may get no group where there are few.
+            folds = [fold for fold in splitter.split(target, target, groups) if len(fold[1])]
+    if len(folds) < 2 or min(len(set(target[train])) for train, _ in folds) < 2:
         raise InputError(
             "probes=true: expected utterances of at least two groups, and of two classes in what "
             f"each probe learns from, got {len(set(groups))} groups and {len(set(target))} classes "

@@ -183,9 +183,11 @@ def _check(claim: Claim, members: Sequence[SetMember], seed: int) -> ClaimResult
     if not values:
         return None
     reference, reference_is = claim.reference, claim.measure.reference_is
+    num_least = len(values)
     if reference is None:
         others = _measured(claim.measure.of, members, lambda target: target != name)
         reference = float(np.mean(others)) if others else None
+        num_least = min(num_least, len(others))
         reference_is = f"mean of the other classes (N = {len(others)})"
     interval = mean_interval(values, seed)
     low, high = interval["low"], interval["high"]
@@ -201,7 +203,7 @@ def _check(claim: Claim, members: Sequence[SetMember], seed: int) -> ClaimResult
         reference_is=reference_is,
         claimed=claim.claimed,
         num=len(values),
-        verdict=verdict(low, high, reference, claim.claimed, len(values)),
+        verdict=verdict(low, high, reference, claim.claimed, num_least),
     )
 
 
@@ -224,7 +226,7 @@ def verdict(
         high: The same.
         reference: What it is held against.
         claimed: On which side of it the mean has to be, "above" or "below".
-        num: Utterances behind the interval.
+        num: Utterances behind the interval, or behind the reference if those are fewer.
     """
     if low is None or high is None or reference is None or num < MIN_UTTERANCES:
         return "too few utterances"

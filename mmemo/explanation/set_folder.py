@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmemo.errors import InputError
-from mmemo.explanation.explanation import RECORD_FILE
+from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE
 
 SETTINGS_FILE = "settings.json"
 FAILURES_FILE = "failures.json"
@@ -46,7 +46,7 @@ class SetFolder:
         file = folder / SETTINGS_FILE
         if not file.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+            write_whole(file, text)
         elif file.read_text(encoding="utf-8") != text:
             raise InputError(
                 f"name={folder.name}: expected a folder without explanations or with the same "
@@ -60,21 +60,35 @@ class SetFolder:
 
     def is_finished(self, key: str) -> bool:
         """Whether its explanation is complete."""
-        return (self.place(key) / RECORD_FILE).is_file()
+        return all((self.place(key) / name).is_file() for name in (ARRAYS_FILE, RECORD_FILE))
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those without a complete explanation."""
         return [key for key in keys if not self.is_finished(key)]
 
-    def seed_folder(self, run: Path) -> SetFolder:
-        """Folder, beside this one, for the same utterances explained by a run of another seed."""
-        digest = hashlib.sha256(str(run).encode()).hexdigest()[:DIGEST_DIGITS]
+    def seed_folder(self, run: Path, checkpoint: str) -> SetFolder:
+        """Folder, beside this one, for the same utterances explained by a run of another seed.
+
+        Args:
+            run: The other run's folder.
+            checkpoint: Digest of its weights; with others, or other settings, it is another folder.
+        """
+        settings = (self.path / SETTINGS_FILE).read_text(encoding="utf-8")
+        text = "\n".join((str(run), checkpoint, settings))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
         return SetFolder(self.path.with_name(f"{self.path.name}-seeds") / f"{run.name}-{digest}")
 
     def write_failures(self, failures: Mapping[str, str]) -> None:
         """Note what happened to the utterances that could not be explained, by key."""
         text = json.dumps(failures, indent=2, ensure_ascii=False) + "\n"
         (self.path / FAILURES_FILE).write_text(text, encoding="utf-8")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def safe_name(key: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmemo.explanation.explained_set import CHECKS_FILE
 from mmemo.explanation.explanation import RECORD_FILE, Explanation
+from mmemo.explanation.set_folder import write_whole
 from mmemo.reporting.attribution_scale import (
     AGAINST_COLOUR,
     FOR_COLOUR,
@@ -66,7 +67,7 @@ def write_explanation_page(folder: Path, colours: Mapping[str, str] | None = Non
     page = folder / PAGE_FILE
     rows = checks["rows"] if checks else []
     text = render_explanation(explanation, rows, colours or {}, images)
-    page.write_text(text, encoding="utf-8")
+    write_whole(page, text)
     return page
 
 

@@ -18,6 +18,7 @@ from mmemo.evaluation.seed_siblings import seed_siblings
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.failures import ExplanationError
+from mmemo.explanation.faithfulness import Faithfulness
 from mmemo.explanation.inputs import GivenInput
 from mmemo.reporting.explanation_index import PROBES_FILE
 from tests.commands.conftest import HOSTILE, Cli, only_run
@@ -89,6 +90,39 @@ def test_a_set_is_explained_and_goes_on(
     assert f"{new.forward_passes} forward and {new.backward_passes} backward passes" in told
 
 
+def test_a_random_model_that_fails_costs_no_other_check(
+    cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ExplanationError("random weights are not finite")
+
+    monkeypatch.setattr(Faithfulness, "add_randomised", fails)
+    command = ["explain", f"run={run.path}", f"keys={HOSTILE_KEY}", "faithfulness=true", *QUICK]
+    printed = cli(*command).stdout
+    assert f"{HOSTILE_KEY}: random weights are not finite" in printed
+    (file,) = only_set(run).glob("*/checks.json")
+    whole = json.loads(file.read_text())
+    assert "deletion area" in {row["name"] for row in whole["rows"]}
+    assert whole["randomisation"] == {}
+
+    file.write_text(file.read_text()[:100])
+    cli(*command)
+    assert json.loads(file.read_text()) == whole, "what cannot be read is made again"
+    file.unlink()
+
+
+def test_what_cannot_be_done_is_told_before_anything_is(cli: Cli, run: RunFolder) -> None:
+    for option, message in (
+        ("logger=csv", "logger: expected wandb or none, got"),
+        ("faithfulness_checks.num_orders=0", "faithfulness_checks.num_orders: expected at least 1"),
+        ("layer_probes.groups=foo", "layer_probes.groups: expected auto, dialogue, speaker"),
+        ("other_seeds=/nowhere/run", "/nowhere/run: expected a run folder"),
+    ):
+        options = ["num_random=1", "faithfulness=true", *QUICK, option]
+        assert message in cli("explain", f"run={run.path}", *options, expect=1).stderr
+    assert not (run.path / "explanations").exists()
+
+
 def test_none_that_works_is_an_error(
     cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +152,8 @@ def test_seeds_are_compared_and_all_is_logged(cli: Cli, small: list[str], tmp_pa
     printed = cli("explain", f"run={runs[0].path}", *options).stdout
     wandb.teardown()
     assert "seed 8: 2 utterances, " in printed
+    (told,) = [line for line in printed.splitlines() if line.startswith("checks: at most ")]
+    assert told.endswith("passes, after 1 of other seeds have explained the same")
     folder = only_set(runs[0])
     checks = [json.loads(path.read_text()) for path in sorted(folder.glob("*/checks.json"))]
     assert [bool(one["randomisation"]) for one in checks].count(True) == 1
@@ -183,6 +219,8 @@ def test_what_layers_know_before_and_after_fine_tuning(
     assert "no layers of the audio encoder: LogMelEncoder" in printed
     file = only_set(run) / PROBES_FILE
     assert f"layer probes: {file}" in printed
+    assert "probes: text/before, text/after; 15 forward passes each" in printed
+    assert "probes: all are there" in cli(*command).stdout
     table = pd.read_csv(file)
     assert set(table["encoder"]) == {"text"}
     assert table.groupby("stage")["layer"].apply(list).to_dict() == {

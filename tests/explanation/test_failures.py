@@ -122,6 +122,41 @@ def test_an_answer_that_is_not_finite_is_too() -> None:
         explainer().explain(model, given(SOUND, None))
 
 
+class LogEnergy(WeighedSamples):
+    """As a log-mel without a floor: silence has no finite answer."""
+
+    def forward(self, audio: AudioInput) -> Features:
+        return super().forward(AudioInput(audio.waveform.square().log(), audio.mask))
+
+
+def test_a_baseline_without_a_finite_answer_is_named() -> None:
+    model = classifier(LogEnergy(torch.ones(60)), None)
+    silent = explainer(waveform_baseline=ZeroWaveform(), integrated_gradients=None, occlusion=None)
+    with pytest.raises(ExplanationError, match="with audio replaced.*choose another"):
+        silent.explain(model, given(SOUND + 1.0, None))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"),
+        MemoryError(),
+    ],
+)
+def test_memory_is_short_in_many_words(error: Exception) -> None:
+    tried: list[int] = []
+
+    def compute(size: int) -> int:
+        tried.append(size)
+        if size > 2:
+            raise error
+        return size
+
+    assert with_smaller_batches(compute, 9, "test/a") == (2, 2)
+    assert tried == [9, 4, 2]
+
+
 def test_without_a_gradient_of_the_sound_words_are_explained_and_all_is_occluded() -> None:
     letters = Letters(EMBEDDINGS, torch.tensor([2.0]))
     model = classifier(Counting(torch.ones(60)), letters)

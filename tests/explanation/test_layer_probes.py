@@ -67,6 +67,19 @@ def test_the_interval_resamples_groups() -> None:
     assert f1_score(targets, ["b", "a"] * 4, average="macro") == 0.0
 
 
+def test_a_fold_without_a_group_is_left_out() -> None:
+    # Four of the six groups have one utterance: five folds, of which some get none of them.
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        groups = [f"g{group}" for group in random.integers(0, 6, size=8)]
+        targets = [("joy", "anger")[value] for value in random.integers(0, 2, size=8)]
+        try:
+            found = probe_layers(features()[:8, :1], targets, groups)
+        except InputError:
+            continue
+        assert len(found) == 1
+
+
 def test_a_class_may_be_rarer_than_there_are_folds() -> None:
     targets = [*TARGETS[:58], "fear", "fear"]
     _, knows, _ = probe_layers(features(), targets, GROUPS)

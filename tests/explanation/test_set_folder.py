@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from mmemo.errors import InputError
-from mmemo.explanation.explanation import RECORD_FILE
-from mmemo.explanation.set_folder import SetFolder, safe_name
+from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE
+from mmemo.explanation.set_folder import SETTINGS_FILE, SetFolder, safe_name
 
 SETTINGS = {"selection": "errors", "target": "true", "seed": 0}
 
@@ -30,15 +30,21 @@ def test_an_explanation_is_there_once_its_record_is(tmp_path: Path) -> None:
         "test/dia0_utt0",
         "test/dia0_utt1",
     ]
-    (folder.place("test/dia0_utt1") / RECORD_FILE).write_text("{}")
+    for name in (ARRAYS_FILE, RECORD_FILE):
+        assert len(folder.missing(["test/dia0_utt1"])) == 1
+        (folder.place("test/dia0_utt1") / name).write_text("{}")
     assert folder.missing(["test/dia0_utt0", "test/dia0_utt1"]) == ["test/dia0_utt0"]
 
 
 def test_other_seeds_lie_beside_and_not_inside(tmp_path: Path) -> None:
-    folder = SetFolder(tmp_path / "set")
-    first, second = (folder.seed_folder(Path(place, "run")) for place in ("/a", "/b"))
+    folder = SetFolder.of(tmp_path, "set", SETTINGS)
+    first, second = (folder.seed_folder(Path(place, "run"), "weights") for place in ("/a", "/b"))
     assert first != second
     assert folder.path not in first.path.parents
+    assert folder.seed_folder(Path("/a/run"), "other weights") != first
+    (folder.path / SETTINGS_FILE).unlink()
+    changed = SetFolder.of(tmp_path, "set", SETTINGS | {"seed": 1})
+    assert changed.seed_folder(Path("/a/run"), "weights") != first
 
 
 def test_keys_become_names_of_folders() -> None:
