@@ -67,7 +67,7 @@ def run(cfg: DictConfig) -> None:
     work = _explaining(cfg, rebuilt, datamodule)
     _explain(work, folder, dict.fromkeys(keys, _target(cfg)), "explaining")
     if cfg.faithfulness:
-        _tell_checks(work, folder, keys, faithfulness, siblings)
+        _tell_checks(work, folder, dict.fromkeys(keys, _target(cfg)), faithfulness, siblings)
         seeds = _explain_by_other_seeds(cfg, siblings, folder, keys)
         work.check(folder, keys, faithfulness, seeds)
     folder.write_failures(work.failures)
@@ -176,16 +176,19 @@ def _told(seconds: float) -> str:
 def _tell_checks(
     work: Explaining,
     folder: SetFolder,
-    keys: list[str],
+    targets: dict[str, str],
     faithfulness: Faithfulness,
     siblings: list[Path],
 ) -> None:
     """Tell what the checks cost at most; those by other seeds tell of their own time."""
-    there = [key for key in keys if folder.is_finished(key)]
-    passes = work.check_passes(there, faithfulness)
-    by_others = f", after {len(siblings)} runs of other seeds have explained them" * bool(siblings)
+    there = [key for key in targets if folder.is_finished(key)]
+    if not there:
+        return
+    passes, seconds = work.check_cost(there, targets[there[0]], faithfulness)
+    others = f", after {len(siblings)} of other seeds have explained the same" if siblings else ""
     print(
-        f"checks: at most {passes.forward} forward and {passes.backward} backward passes{by_others}"
+        f"checks: at most {passes.forward} forward and {passes.backward} backward passes, "
+        f"about {_told(seconds)}{others}"
     )
 
 

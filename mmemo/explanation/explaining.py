@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -122,7 +122,7 @@ class Explaining:
             for key in there
         }
         missing = [key for key in there if checked_with(folder, key) != wanted[key]]
-        total = self.check_passes(missing, faithfulness)
+        total = sum((passes for _, passes in self._checked(missing, faithfulness)), Passes(0, 0))
         with progress_bar(total.forward + total.backward, "checking", unit="pass") as bar:
             for key in missing:
                 (folder.place(key) / CHECKS_FILE).unlink(missing_ok=True)
@@ -136,14 +136,25 @@ class Explaining:
             # Some masks were the same: what was told was the most it could take.
             bar.total = bar.n
 
-    def check_passes(self, keys: Sequence[str], faithfulness: Faithfulness) -> Passes:
-        """Passes that checking utterances takes at most, the first of them randomised too."""
-        total = Passes(0, 0)
+    def check_cost(
+        self, keys: Sequence[str], target: str, faithfulness: Faithfulness
+    ) -> tuple[Passes, float]:
+        """Passes that checking utterances takes at most, and a rough time in s, as ``cost``."""
+        middle, times, _ = self._timed(keys, target)
+        total, seconds = Passes(0, 0), 0.0
+        for given, passes in self._checked(keys, faithfulness):
+            total += passes
+            seconds += times.total_s(passes) * _length(given) / middle
+        return total, seconds
+
+    def _checked(
+        self, keys: Sequence[str], faithfulness: Faithfulness
+    ) -> Iterator[tuple[GivenInput, Passes]]:
+        """Utterances with the passes of their checks; the first ones are randomised too."""
         for place, key in enumerate(keys):
-            is_randomised = place < faithfulness.num_randomised
-            given = self.load(key)
-            total += faithfulness.max_passes(self.explainer, self.classifier, given, is_randomised)
-        return total
+            given, is_randomised = self.load(key), place < faithfulness.num_randomised
+            most = faithfulness.max_passes(self.explainer, self.classifier, given, is_randomised)
+            yield given, most
 
     def _checks(
         self,
