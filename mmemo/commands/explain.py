@@ -23,7 +23,7 @@ from mmemo.commands.explanation_results import (
     track_results,
 )
 from mmemo.commands.probed_run import probe_run
-from mmemo.commands.rebuilt_run import RebuiltRun, rebuild_run
+from mmemo.commands.rebuilt_run import RebuiltRun, chosen_checkpoint, rebuild_run
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions
@@ -130,15 +130,11 @@ def _set_folder(cfg: DictConfig, rebuilt: RebuiltRun, selection: Selection) -> S
         "split": selection.split,
         "target": _target(cfg),
         "seed": cfg.seed,
-        "checkpoint": _digest(_checkpoint(rebuilt.folder)),
+        "checkpoint": _digest(chosen_checkpoint(rebuilt.folder)),
         "mmemo_version": __version__,
         **explainer.settings(),
     }
     return SetFolder.of(rebuilt.folder.path / FOLDER, cfg.name, settings)
-
-
-def _checkpoint(run: RunFolder) -> Path:
-    return run.path / str(run.read_info()["checkpoint"])
 
 
 def _digest(path: Path) -> str:
@@ -208,17 +204,23 @@ def _explain_by_other_seeds(
     targets = {k: Explanation.load(folder.place(k)).target for k in keys if folder.is_finished(k)}
     places = []
     for path in runs:
-        place = folder.seed_folder(path, _digest(_checkpoint(RunFolder.open(path))))
-        places.append(place)
-        if not place.missing(list(targets)):
-            continue
-        rebuilt, datamodule = _rebuild(str(path), cfg.prepared)
-        other = _explaining(cfg, rebuilt, datamodule)
-        other.explainer = other.explainer.without_shapley()
-        _explain(other, place, targets, f"seed {rebuilt.cfg.seed}")
-        for key, reason in other.failures.items():
-            print(f"  left out, by {path.name}: {key}: {reason}", file=sys.stderr)
+        try:
+            place = folder.seed_folder(path, _digest(chosen_checkpoint(RunFolder.open(path))))
+            if place.missing(list(targets)):
+                _explain_by_one(cfg, path, place, targets)
+            places.append(place)
+        except (InputError, OSError) as error:
+            print(f"  left out, {path.name}: {error}", file=sys.stderr)
     return places
+
+
+def _explain_by_one(cfg: DictConfig, path: Path, place: SetFolder, targets: dict[str, str]) -> None:
+    rebuilt, datamodule = _rebuild(str(path), cfg.prepared)
+    other = _explaining(cfg, rebuilt, datamodule)
+    other.explainer = other.explainer.without_shapley()
+    _explain(other, place, targets, f"seed {rebuilt.cfg.seed}")
+    for key, reason in other.failures.items():
+        print(f"  left out, by {path.name}: {key}: {reason}", file=sys.stderr)
 
 
 def _write_pages(

@@ -53,6 +53,21 @@ class RebuiltRun:
         return self.trainer.strategy.root_device
 
 
+def chosen_checkpoint(folder: RunFolder) -> Path:
+    """The checkpoint that a run's results are of.
+
+    Raises:
+        InputError: If its training has not ended.
+    """
+    name = folder.read_info().get("checkpoint")
+    if name is None:
+        raise InputError(
+            f"{folder.path}: expected a trained run, its training has not ended; continue it with "
+            f"{folder.command('train', 'resume')}"
+        )
+    return folder.path / str(name)
+
+
 def rebuild_run(run: str | Path, prepared: str | Path | None) -> RebuiltRun:
     """Build a run's model and find its data again.
 
@@ -65,11 +80,7 @@ def rebuild_run(run: str | Path, prepared: str | Path | None) -> RebuiltRun:
             changed.
     """
     folder = RunFolder.open(run)
-    if "checkpoint" not in folder.read_info():
-        raise InputError(
-            f"{folder.path}: expected a trained run, its training has not ended; continue it with "
-            f"{folder.command('train', 'resume')}"
-        )
+    checkpoint = chosen_checkpoint(folder)
     cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
     cfg.run_dir = str(folder.path)
     check_run_name(cfg, folder.path)
@@ -77,7 +88,7 @@ def rebuild_run(run: str | Path, prepared: str | Path | None) -> RebuiltRun:
     encoders = build_encoders(cfg, folder)
     module = build_module(cfg, encoders, labels)
     # A frozen encoder's features are made of the weights that the run used.
-    load_checkpoint(folder.path / folder.read_info()["checkpoint"], module)
+    load_checkpoint(checkpoint, module)
     corpus = PreparedCorpus(Path(prepared or read_data_card(folder)["prepared"]["folder"]))
     check_same_data(folder, corpus)
     trainer = one_process_trainer(cfg)
