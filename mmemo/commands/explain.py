@@ -61,10 +61,10 @@ def run(cfg: DictConfig) -> None:
     table = read_predictions(rebuilt.folder.predictions_file)
     selection = _selection(cfg)
     keys = selection.choose(table)
-    folder = _set_folder(cfg, rebuilt, selection)
+    work = _explaining(cfg, rebuilt, datamodule)
+    folder = _set_folder(cfg, rebuilt, selection, work.explainer)
     if cfg.probes:
         probe_run(probes, cfg.split, rebuilt, datamodule, folder.path)
-    work = _explaining(cfg, rebuilt, datamodule)
     _explain(work, folder, dict.fromkeys(keys, _target(cfg)), "explaining")
     if cfg.faithfulness:
         _tell_checks(work, folder, dict.fromkeys(keys, _target(cfg)), faithfulness, siblings)
@@ -119,11 +119,10 @@ def _load(datamodule: EmotionDataModule, rebuilt: RebuiltRun, key: str) -> Given
     return given_input(datamodule, key, rebuilt.encoders.text)
 
 
-def _set_folder(cfg: DictConfig, rebuilt: RebuiltRun, selection: Selection) -> SetFolder:
+def _set_folder(
+    cfg: DictConfig, rebuilt: RebuiltRun, selection: Selection, explainer: Explainer
+) -> SetFolder:
     """The place for these settings and this checkpoint."""
-    explainer: Explainer = instantiate(
-        cfg.explainer, _convert_="all", classes=rebuilt.labels.classes
-    )
     settings = {
         "selection": selection.name,
         "keys": list(selection.keys),

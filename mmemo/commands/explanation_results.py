@@ -21,7 +21,6 @@ from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
 from mmemo.training.wandb_logger import TolerantWandbLogger
 
 JOB_TYPE = "explain"
-VALUE_WIDTH = 7
 
 
 @dataclass(frozen=True)

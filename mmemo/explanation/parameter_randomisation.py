@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,6 @@ from torch import nn
 from mmemo.explanation.agreement import rank_correlation
 
 Floats = NDArray[np.float64]
-
-Attribute = Callable[[nn.Module], Floats]
-"""The attribution (U,) of one utterance by a model."""
 
 
 @dataclass(frozen=True)
@@ -54,37 +51,20 @@ def randomisation_stages(
     return [*stages, ("everything", [classifier])]
 
 
-def parameter_randomisation(
-    model: nn.Module,
-    stages: Sequence[tuple[str, Sequence[nn.Module]]],
-    attribute: Attribute,
-    seed: int,
-) -> list[RandomisedStage]:
-    """Randomise a copy of the model stage by stage, and see how the attribution changes.
+def randomised_models(
+    model: nn.Module, stages: Sequence[tuple[str, Sequence[nn.Module]]], seed: int
+) -> Iterator[tuple[str, nn.Module]]:
+    """One copy of a model, more random from stage to stage.
 
-    Source: Adebayo et al. 2018, "Sanity Checks for Saliency Maps", the cascading test. Signs are
-    left out, because the sign of a random model's answer means nothing. An attribution that stays
-    as it was does not tell about the model.
+    It is the same copy every time: each stage has to be looked at before the next. An attribution
+    that stays as it was does not tell about the model.
+
+    Source: Adebayo et al. 2018, "Sanity Checks for Saliency Maps", the cascading test.
 
     Args:
         model: The trained model, which stays as it is.
         stages: Names and modules of the model, from the output down.
-        attribute: The attribution of the utterance by a model.
         seed: Of the random parameters.
-    """
-    original = attribute(model)
-    return [
-        randomised_stage(name, original, attribute(randomised))
-        for name, randomised in randomised_models(model, stages, seed)
-    ]
-
-
-def randomised_models(
-    model: nn.Module, stages: Sequence[tuple[str, Sequence[nn.Module]]], seed: int
-) -> Iterator[tuple[str, nn.Module]]:
-    """One copy of a model, more random from stage to stage; arguments as above.
-
-    It is the same copy every time: each stage has to be looked at before the next.
     """
     names = {id(module): name for name, module in model.named_modules()}
     randomised = copy.deepcopy(model)
@@ -97,7 +77,10 @@ def randomised_models(
 
 
 def randomised_stage(name: str, original: Floats, changed: Floats) -> RandomisedStage:
-    """What a stage has left of the size of an attribution (U,)."""
+    """What a stage has left of the size of an attribution (U,).
+
+    Signs are left out, because the sign of a random model's answer means nothing.
+    """
     return RandomisedStage(name, rank_correlation(np.abs(original), np.abs(changed)))
 
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from mmemo.explanation.parameter_randomisation import (
-    parameter_randomisation,
+    RandomisedStage,
     randomisation_stages,
+    randomised_models,
+    randomised_stage,
 )
 
 
@@ -29,6 +33,19 @@ def gradient_times_input(model: nn.Module) -> NDArray[np.float64]:
     model(x)[0].backward()
     assert x.grad is not None
     return (x.grad * x).detach().double().numpy()
+
+
+def parameter_randomisation(
+    model: nn.Module,
+    stages: Sequence[tuple[str, Sequence[nn.Module]]],
+    attribute: Callable[[nn.Module], NDArray[np.float64]],
+    seed: int,
+) -> list[RandomisedStage]:
+    original = attribute(model)
+    return [
+        randomised_stage(name, original, attribute(randomised))
+        for name, randomised in randomised_models(model, stages, seed)
+    ]
 
 
 def input_alone(model: nn.Module) -> NDArray[np.float64]:
