@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.journal import JournalWriter, Shard, done_of, read_records
 from mmemo.audio.manifest import read_done, write_manifest
 from mmemo.audio.prepared import PreparedCorpus
+from mmemo.audio.torchaudio_check import check_torchaudio
+from mmemo.cores import num_cores
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import Done, is_done
 from mmemo.corpora.utterance import Utterance
@@ -66,14 +67,15 @@ class Preparer:
         self.folder = Path(folder)
         self.sample_rate = sample_rate
         self.max_duration_s = max_duration_s
-        self.num_workers = len(os.sched_getaffinity(0)) if num_workers is None else num_workers
+        self.num_workers = num_cores() if num_workers is None else num_workers
 
     def check(self, denoiser: Denoiser | None) -> None:
-        """Find what would fail later: an unwritable folder, a denoiser that does not load.
+        """Find what would fail later: an unwritable folder, libraries that do not load.
 
         Raises:
-            InputError: For either.
+            InputError: For any of them.
         """
+        check_torchaudio()
         self.folder = writable_folder(self.folder, "preparer.folder")
         if denoiser is not None:
             denoiser.check()

@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands.input_errors import input_error
+from mmemo.cores import num_cores
 from mmemo.evaluation.runs import RunFolder, RunTakenError
 from mmemo.evaluation.sweep_cells import DONE, LOG_FILE, CellState, cell_state
 from mmemo.training.stop_signals import Stopped, hand_on
@@ -115,11 +116,11 @@ def _share_cores(cfg: DictConfig) -> None:
     The threads of torch are shared by the launcher itself, before torch is there.
     """
     num_cells = HydraConfig.get().launcher.get("n_jobs", 1)
-    num_cores = len(os.sched_getaffinity(0))
+    cores = num_cores()
     if num_cells < 0:
         # As joblib counts: -1 for all cores.
-        num_cells = max(num_cores + 1 + num_cells, 1)
-    share = max(num_cores // num_cells, 1)
+        num_cells = max(cores + 1 + num_cells, 1)
+    share = max(cores // num_cells, 1)
     for part in ("preparer", "corpus"):
         if num_cells > 1 and part in cfg and cfg[part].get("num_workers", 0) is None:
             cfg[part].num_workers = share

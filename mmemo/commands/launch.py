@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from contextlib import nullcontext
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +16,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from mmemo.audio.torchaudio_check import check_torchaudio
 from mmemo.commands.cell import run_cell
 from mmemo.commands.input_errors import fail, input_error
 from mmemo.commands.sweep import Sweep
@@ -26,6 +26,8 @@ from mmemo.evaluation.sweep_cells import sweep_name
 from mmemo.folders import writable_folder
 
 RESUMABLE_PREFIXES = ("trainer.", "hydra.")
+NEED_TORCH = ("train", "evaluate", "explain")
+"""Commands that import torch whatever they find; preparing does where clips are to be decoded."""
 
 # As typed: what an override refers to is not there yet.
 OmegaConf.register_new_resolver(
@@ -65,7 +67,8 @@ def launch(command: str, overrides: list[str]) -> None:
 
     def work(cfg: DictConfig) -> Any:  # noqa: ANN401
         quiet_warnings()
-        _check_torch_pair()
+        if command in NEED_TORCH:
+            check_torchaudio()
         make_paths_absolute(cfg)
         return importlib.import_module(f"mmemo.commands.{command}").run(cfg)
 
@@ -144,18 +147,6 @@ def quiet_warnings() -> None:
         r"You are using a custom batch sampler",
     ):
         warnings.filterwarnings("ignore", message=message)
-
-
-def _check_torch_pair() -> None:
-    """Torch and torchaudio must be of one version, which the packages do not say."""
-    versions = {name: version(name) for name in ("torch", "torchaudio")}
-    if len({".".join(v.split(".")[:2]) for v in versions.values()}) > 1:
-        raise InputError(
-            f"expected torch and torchaudio of one version, got torch {versions['torch']} and "
-            f"torchaudio {versions['torchaudio']}; install a pair: "
-            f"pip install torch~={versions['torch'].split('+')[0]} "
-            f"torchaudio~={versions['torch'].split('+')[0]}"
-        )
 
 
 def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, list[str]]:

@@ -56,6 +56,8 @@ class SweepScreen:
 
     def _hear_signals(self) -> None:
         """The run that answers a signal says so in its log alone."""
+        if os.name != "posix":  # The wake-up would need a socket there.
+            return
         self._signals, told = os.pipe()
         for end in (self._signals, told):
             os.set_blocking(end, False)
@@ -72,15 +74,20 @@ class SweepScreen:
             self._refresh()
 
     def _refresh(self) -> None:
-        try:
-            heard = os.read(self._signals, 64)
-        except BlockingIOError:
-            heard = b""
-        if set(heard) & set(STOP_SIGNALS):
+        if set(self._heard()) & set(STOP_SIGNALS):
             self._print(["stopping: what runs saves its state; once more stops at once"])
         self._print(self.view.poll())
         if self._live is not None:
             self._live.refresh()
+
+    def _heard(self) -> bytes:
+        """Numbers of the signals that came since it was last asked."""
+        if os.name != "posix":
+            return b""
+        try:
+            return os.read(self._signals, 64)
+        except BlockingIOError:
+            return b""
 
     def _print(self, lines: list[str]) -> None:
         for line in lines:

@@ -66,7 +66,7 @@ def speak(lines: Sequence[Line]) -> list[Samples]:
         text = line.transcript.encode()
         library.espeak_Synth(text, len(text) + 1, 0, 0, 0, _ESPEAK_UTF8, None, None)
         library.espeak_Synchronize()
-        waveform = np.concatenate(pieces).astype(np.float32) / 32768
+        waveform = np.concatenate(pieces).astype(np.float32) / np.float32(32768)
         level = ORDINARY_LEVEL_RMS * 10 ** (prosody.gain_db / 20)
         spoken.append(_at_rms(_upsample(waveform, native_rate), level))
     return spoken

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import inspect
 import multiprocessing
-import os
 import shutil
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmemo.cores import num_cores
 from mmemo.corpora import demo_clips, demo_script, demo_sound
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.demo_script import SPEAKERS, Line, write_script
@@ -63,7 +63,7 @@ class SpokenDemoCorpus:
         self.name = "demo"
         self.num_utterances = num_utterances
         self.seed = seed
-        self.num_workers = num_workers or len(os.sched_getaffinity(0))
+        self.num_workers = num_workers or num_cores()
         name = f"demo-n{num_utterances}-seed{seed}-{_code_digest()}"
         self.root = Path(folder).absolute() / name
 

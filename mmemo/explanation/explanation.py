@@ -161,7 +161,9 @@ class Explanation:
         arrays = self._arrays()
         temporary = folder / f"{ARRAYS_FILE}.tmp"
         with temporary.open("wb") as file:
-            np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
+            # Of any type for mypy: a name might be that of another argument.
+            kept: dict[str, Any] = {n: array for n, array in arrays.items() if array is not None}
+            np.savez(file, **kept)
         temporary.replace(folder / ARRAYS_FILE)
         temporary = folder / f"{RECORD_FILE}.tmp"
         text = json.dumps(self._record(), indent=2, ensure_ascii=False)

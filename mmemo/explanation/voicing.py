@@ -37,10 +37,10 @@ def voiced_frames(sound: NDArray[np.floating[Any]], sample_rate: int) -> NDArray
         sample_rate: Of the sound, in Hz.
     """
     size = frame_samples(sample_rate)
-    sound = np.asarray(sound, dtype=np.float64)
-    loud = loudness_envelope(sound, size)
+    samples = sound.astype(np.float64)
+    loud = loudness_envelope(samples, size)
     factor = max(1, sample_rate // PITCH_RATE_HZ)
-    slow = np.pad(sound, (0, -len(sound) % factor)).reshape(-1, factor).mean(axis=1)
+    slow = np.pad(samples, (0, -len(samples) % factor)).reshape(-1, factor).mean(axis=1)
     rate = sample_rate / factor
     window = 2 * round(rate / LOWEST_PITCH_HZ)
     middles = (np.arange(len(loud)) * size + size // 2) // factor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import wave
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -82,7 +82,7 @@ def _charts(
     by_class = scores[scores["row"].isin(classes)].rename(columns={"row": "class"})
     columns: list[str | int] = ["class", "precision", "recall", "f1", "auroc", "support"]
     data = by_class[columns].astype(object).where(by_class[columns].notna(), None)
-    table = wandb.Table(columns=columns, data=data.to_numpy().tolist())
+    table = wandb.Table(columns=columns, data=list(data.to_numpy()))
     return {
         f"{split}/confusion_matrix": matrix,
         f"{split}/per_class": table,
@@ -113,7 +113,7 @@ def _examples(folder: RunFolder, table: pd.DataFrame, num_examples: int, clips: 
         paths = _write_clips(prepared, rows["key"], card["max_duration_s"], clips)
         data = [[wandb.Audio(str(path)), *row] for path, row in zip(paths, data, strict=True)]
         columns = ["audio", *columns]
-    return wandb.Table(columns=list[str | int](columns), data=data)
+    return wandb.Table(columns=list[str | int](columns), data=list[Iterable[Any]](data))
 
 
 def _write_clips(

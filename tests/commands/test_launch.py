@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from mmemo.commands import launch
 from mmemo.commands.input_errors import input_error
 from mmemo.commands.user_paths import make_paths_absolute, readable_by_hydra
 from mmemo.errors import InputError
@@ -47,16 +46,6 @@ def test_paths_become_absolute_and_names_stay(
     assert cfg.audio_encoder.checkpoint == str(tmp_path / "wavlm")
     assert cfg.text_encoder.checkpoint == "roberta-base"
     assert cfg.denoiser is None
-
-
-def test_torch_and_torchaudio_must_be_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    launch._check_torch_pair()
-    versions = {"torch": "2.9.1+cpu", "torchaudio": "2.11.0"}
-    monkeypatch.setattr(launch, "version", versions.__getitem__)
-    with pytest.raises(
-        InputError, match=r"got torch 2\.9\.1\+cpu and torchaudio 2\.11\.0; .*~=2\.9\.1"
-    ):
-        launch._check_torch_pair()
 
 
 def test_the_users_error_is_found_behind_others() -> None:
