@@ -24,14 +24,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from hydra.utils import instantiate
 from meld_durations import NUM_UTTERANCES, draw_clips
+from omegaconf import OmegaConf
 
 from mmemo.audio.clip_worker import CUT_MARGIN_S, skipped, to_int16
-from mmemo.audio.denoisers import DeepFilterNet2
+from mmemo.audio.deepfilternet import DeepFilterNet
 from mmemo.audio.journal import JournalWriter, Record, Shard
 from mmemo.audio.media import decode, resample
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
+from mmemo.commands.launch import config_dir
 from mmemo.corpora.clips import Clip
 from mmemo.corpora.demo_clips import write_clip
 from mmemo.corpora.meld import COLUMNS, MeldCorpus
@@ -73,7 +76,7 @@ def _write_noise(path: Path, duration_s: float, layout: str, rng: np.random.Gene
     write_clip(path, noise, CLIP_RATE, layout, (0, 0, 0))
 
 
-def measure_stages(root: Path, denoiser: DeepFilterNet2 | None, folder: Path) -> pd.DataFrame:
+def measure_stages(root: Path, denoiser: DeepFilterNet | None, folder: Path) -> pd.DataFrame:
     """Seconds of sound for each second of one core, by stage."""
     torch.set_num_threads(1)
     paths = sorted(root.glob("*/dia*_utt0.mp4"))[:STAGE_CLIPS]
@@ -106,7 +109,7 @@ def measure_stages(root: Path, denoiser: DeepFilterNet2 | None, folder: Path) ->
     return pd.DataFrame({"sound s per core s": {k: sound_s / v for k, v in spent.items()}})
 
 
-def measure_scaling(root: Path, denoiser: DeepFilterNet2 | None, folder: Path) -> pd.DataFrame:
+def measure_scaling(root: Path, denoiser: DeepFilterNet | None, folder: Path) -> pd.DataFrame:
     """Clips prepared by one and by two processes, from the first finished clip to the last."""
     rows = []
     append = JournalWriter.append
@@ -139,17 +142,15 @@ def measure_scaling(root: Path, denoiser: DeepFilterNet2 | None, folder: Path) -
     return table
 
 
-def measure_rerun(root: Path, denoiser: DeepFilterNet2 | None, folder: Path) -> float:
+def measure_rerun(root: Path, denoiser: DeepFilterNet | None, folder: Path) -> float:
     """Wall seconds of ``mmemo prepare`` where nothing is to be done; median of three."""
-    choice = ["denoiser=off"]
-    if denoiser is not None:
-        choice = ["denoiser=deepfilternet2", f"denoiser.checkpoint_dir={denoiser.checkpoint_dir}"]
+    choice = f"denoiser={denoiser.name if denoiser else 'off'}"
     command = [sys.executable, "-m", "mmemo", "prepare", "corpus=meld", f"corpus.root={root}"]
     times = []
     for _ in range(3):
         start = time.monotonic()
         subprocess.run(
-            [*command, f"preparer.folder={folder}", *choice], check=True, capture_output=True
+            [*command, f"preparer.folder={folder}", choice], check=True, capture_output=True
         )
         times.append(time.monotonic() - start)
     return sorted(times)[1]
@@ -173,13 +174,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--utterances", type=int, default=NUM_UTTERANCES)
     parser.add_argument("--facts", type=Path, help="CSV of real durations, for the recorded ones")
-    parser.add_argument("--denoiser", choices=["deepfilternet2", "off"], default="deepfilternet2")
-    parser.add_argument("--checkpoint-dir", type=Path, help="DeepFilterNet2's folder")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mmemo")
+    parser.add_argument(
+        "--denoiser", choices=["deepfilternet2", "deepfilternet3", "off"], default="deepfilternet2"
+    )
     arguments = parser.parse_args()
     denoiser = None
-    if arguments.denoiser == "deepfilternet2":
-        denoiser = DeepFilterNet2(arguments.cache, arguments.checkpoint_dir)
+    if arguments.denoiser != "off":
+        cfg = OmegaConf.load(config_dir() / "denoiser" / f"{arguments.denoiser}.yaml")
+        denoiser = instantiate(cfg)
         denoiser.check()
     work = Path(tempfile.mkdtemp(prefix="mmemo-benchmark-"))
     try:

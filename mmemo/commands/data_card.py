@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from mmemo.audio.levels import denoising_faults
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.leaks import leak_shares
 from mmemo.corpora.utterance import SPLITS
@@ -83,6 +84,7 @@ def write_data_card(
         "num_cut": {
             s: int((r["source_duration_s"] > max_duration_s).sum()) for s, r in rows.items()
         },
+        "denoising": denoising_faults(prepared.kept).to_dict(),
         "skipped": listed[["key", "reason", "detail"]].to_dict("records"),
     }
     folder.data_file.write_text(json.dumps(card, indent=2), encoding="utf-8")

@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo.audio.journal import Shard
+from mmemo.audio.levels import denoising_faults
 from mmemo.audio.preparation import open_prepared
 from mmemo.audio.prepared import SKIPPED_FILE, PreparedCorpus
 from mmemo.commands.source import build_source
@@ -48,6 +49,8 @@ def _report_states(prepared: PreparedCorpus, labels: LabelSet, min_duration_s: f
     print(f"manifest: {manifest}")
     if num_repaired := sum(prepared.meta["num_repaired"].values()):
         print(f"rows with text of a wrong encoding, repaired: {num_repaired}")
+    for sentence in denoising_faults(prepared.kept).sentences():
+        print(sentence)
     if num_cut := int(states["cut"].sum()):
         print(f"longer than {prepared.meta['max_duration_s']:g} s and cut there: {num_cut}")
     print(counts.to_string())

@@ -20,6 +20,8 @@ STATE_COLUMNS = (
     "duration_s",
     "source_duration_s",
     "cut",
+    "level_before_db",
+    "level_after_db",
     "source",
     "speaker",
     "dialogue_id",

@@ -1,24 +1,40 @@
 import importlib.metadata
-import os
 import pickle
-import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torchaudio
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
-from mmemo.audio.deepfilternet_checkpoint import CHECKPOINT_FILE
-from mmemo.audio.deepfilternet_package import import_enhance
-from mmemo.audio.denoisers import DeepFilterNet2
-from mmemo.audio.media import decode
+from mmemo.audio.deepfilternet import (
+    DeepFilterNet,
+    band_features,
+    bin_features,
+    deep_filter,
+    istft,
+    stft,
+    vorbis_window,
+)
+from mmemo.audio.levels import level_db
+from mmemo.audio.media import decode, resample
+from mmemo.commands.launch import config_dir
 from mmemo.corpora.demo_script import write_script
 from mmemo.corpora.demo_sound import speak
 from mmemo.errors import InputError
 from tests.conftest import SHARED_DATA
 
+NAMES = ("deepfilternet2", "deepfilternet3")
+REFERENCE = Path(__file__).with_name("deepfilternet2_reference.flac")
+"""Left a second of the demo's speech in noise, right what the package deepfilternet 0.5.6 makes of
+it with the official checkpoint, both as 16-bit samples (written by `write_reference`)."""
+
+has_package = any(d.name.lower() == "deepfilternet" for d in importlib.metadata.distributions())
 needs_package = pytest.mark.skipif(
-    not any(d.name.lower() == "deepfilternet" for d in importlib.metadata.distributions()),
-    reason="deepfilternet exists only below Python 3.12",
+    not has_package or not SHARED_DATA.is_dir(),
+    reason="needs the extra deepfilternet (Python below 3.12) and the official checkpoint",
 )
 
 
@@ -29,101 +45,231 @@ def si_sdr_db(estimate: torch.Tensor, reference: torch.Tensor) -> float:
     return float(10 * torch.log10(target.square().sum() / (estimate - target).square().sum()))
 
 
-@pytest.fixture(scope="module")
-def checkpoint_dir() -> Path:
-    """The official model: of the project's shared data, or one that a run has fetched."""
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmemo"
-    cache = Path(os.environ.get("MMEMO_CACHE") or user_cache)
-    for folder in (SHARED_DATA / "deepfilternet2", cache / "denoisers" / "DeepFilterNet2"):
-        if (folder / CHECKPOINT_FILE).is_file():
-            return folder
-    pytest.skip("needs DeepFilterNet2's checkpoint, which the demo fetches")
+def configured(name: str, **changes: object) -> DeepFilterNet:
+    cfg = OmegaConf.load(config_dir() / "denoiser" / f"{name}.yaml")
+    return instantiate(cfg, **changes)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def denoiser(request: pytest.FixtureRequest) -> DeepFilterNet:
+    return configured(request.param)
 
 
 @pytest.fixture(scope="module")
-def denoiser(checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> DeepFilterNet2:
-    return DeepFilterNet2(tmp_path_factory.mktemp("cache"), checkpoint_dir=checkpoint_dir)
+def speech() -> torch.Tensor:
+    """A sentence of the demo (T,) at 48 kHz, at about -35 dB of full scale."""
+    return torch.from_numpy(speak(write_script(30, 0)[:1])[0])
+
+
+def noisy(speech: torch.Tensor) -> torch.Tensor:
+    noise = torch.randn(speech.shape, generator=torch.Generator().manual_seed(0))
+    return speech + noise * speech.std() / noise.std()
+
+
+def write_reference(checkpoint_dir: Path) -> None:
+    """Make the reference anew: needs the package."""
+    import soundfile
+
+    from mmemo.audio.deepfilternet_export import load_reference
+
+    sound = 4 * noisy(torch.from_numpy(speak(write_script(30, 0)[:1])[0]))[20_000:68_123]
+    sound = (sound * 32767).round() / 32767
+    enhance, model, state = load_reference(checkpoint_dir)
+    enhanced = enhance.enhance(model, state, sound[None])[0]
+    both = (torch.stack([sound, enhanced], dim=1) * 32767).round().short().numpy()
+    soundfile.write(REFERENCE, both, 48_000, subtype="PCM_16")
+
+
+def test_window_halves_add_to_one() -> None:
+    window = vorbis_window().astype(float)
+    np.testing.assert_allclose(window[:480] ** 2 + window[480:] ** 2, 1, atol=1e-6)
+    # Vorbis I: sin(pi / 2 sin^2(pi / 4)) at a quarter.
+    expected = np.sin(np.pi / 2 * np.sin(np.pi * 240.5 / 960) ** 2)
+    assert window[240] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("num_samples", [1, 479, 480, 481, 5000])
+def test_synthesis_undoes_analysis(num_samples: int) -> None:
+    waveform = np.random.default_rng(0).standard_normal(num_samples).astype(np.float32)
+    spectrum = stft(waveform)
+    assert spectrum.shape == (num_samples // 480 + 2, 481)
+    np.testing.assert_allclose(istft(spectrum, num_samples), waveform, atol=2e-6)
+
+
+def test_spectrum_is_that_of_the_windowed_frame() -> None:
+    waveform = np.random.default_rng(1).standard_normal(2400).astype(np.float32)
+    expected = np.fft.rfft(waveform[480:1440] * vorbis_window()) / 960
+    np.testing.assert_allclose(stft(waveform)[2], expected, atol=1e-7)
+
+
+def test_features_are_levels_against_their_running_mean() -> None:
+    spectrum = np.zeros((2, 481), np.complex64)
+    spectrum[:, :2] = 1e-2  # The first band: a mean power of 1e-4, which is -40 dB.
+    bands, bins = band_features(spectrum), bin_features(spectrum)
+    mean = 0.99 * -60 + 0.01 * -40
+    assert bands[0, 0] == pytest.approx((-40 - mean) / 40, abs=1e-5)
+    assert bands[1, 0] == pytest.approx((-40 - (0.99 * mean + 0.01 * -40)) / 40, abs=1e-5)
+    assert bands[0, 31] == pytest.approx((-100 - (0.99 * -90 + 0.01 * -100)) / 40, abs=1e-5)
+    magnitude = 0.99 * 1e-3 + 0.01 * 1e-2
+    assert bins[0, 0].tolist() == pytest.approx([1e-2 / magnitude**0.5, 0], abs=1e-6)
+
+
+def test_filter_takes_the_frames_around_each() -> None:
+    spectrum = np.arange(1, 7, dtype=np.complex64)[:, None]
+    filters = np.zeros((6, 1, 5), np.complex64)
+    filters[:, 0, 0], filters[:, 0, 4] = 1, 10j  # Two frames before, two behind.
+    expected = [0 + 30j, 0 + 40j, 1 + 50j, 2 + 60j, 3, 4]
+    np.testing.assert_array_equal(deep_filter(spectrum, filters)[:, 0], expected)
+
+
+def test_packages_own_answer_is_given() -> None:
+    both = decode_channels(REFERENCE)
+    found = configured("deepfilternet2")(both[0])
+    # Half a step of 16 bits is the reference's own rounding.
+    torch.testing.assert_close(found, both[1], atol=2e-5, rtol=0)
+    assert float((both[0] - both[1]).abs().max()) > 0.05, "there was something to take away"
+
+
+def decode_channels(path: Path) -> torch.Tensor:
+    import soundfile
+
+    samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    assert rate == 48_000
+    return torch.from_numpy(samples.T.astype(np.float32)) / 32767
 
 
 @needs_package
-def test_noise_is_taken_from_speech_and_the_speech_left(denoiser: DeepFilterNet2) -> None:
-    (speech,) = (torch.from_numpy(waveform) for waveform in speak(write_script(30, 0)[:1]))
-    noise = torch.randn(speech.shape, generator=torch.Generator().manual_seed(0))
-    noisy = speech + noise * speech.std() / noise.std()
-    assert si_sdr_db(noisy, speech) == pytest.approx(0, abs=0.5)
-    assert si_sdr_db(denoiser(noisy), speech) > 6
+@pytest.mark.parametrize("num_samples", [1, 480, 481, 48_000, 200_000])
+def test_package_and_graph_agree(num_samples: int, speech: torch.Tensor) -> None:
+    from mmemo.audio.deepfilternet_export import load_reference
+
+    enhance, model, state = load_reference(SHARED_DATA / "deepfilternet2")
+    real = decode(SHARED_DATA / "denoise_pair" / "noisy_snr0.wav").waveform
+    for waveform in (noisy(speech), real):
+        sound = waveform[:num_samples]
+        expected = enhance.enhance(model, state, sound[None])[0]
+        torch.testing.assert_close(configured(NAMES[0])(sound), expected, atol=1e-5, rtol=0)
+
+
+@needs_package
+def test_graph_is_the_exported_checkpoint(tmp_path: Path, speech: torch.Tensor) -> None:
+    pytest.importorskip("onnx")
+    from mmemo.audio.deepfilternet_export import export
+
+    export(SHARED_DATA / "deepfilternet2", tmp_path / "again.onnx")
+    again = configured(NAMES[0], model_file=str(tmp_path / "again.onnx"), package=None, sha256=None)
+    sound = noisy(speech)
+    torch.testing.assert_close(again(sound), configured(NAMES[0])(sound), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "expected_db"), [(NAMES[0], 19.42), (NAMES[1], 20.02)])
+def test_official_models_lift_the_noisy_speech(
+    name: str, expected_db: float, shared_data: Path
+) -> None:
+    pair = shared_data / "denoise_pair"
+    clean, noise = (
+        decode(pair / n).waveform for n in ("clean_freesound_33711.wav", "noisy_snr0.wav")
+    )
+    assert si_sdr_db(noise, clean) == pytest.approx(6.05, abs=0.05)
+    assert si_sdr_db(configured(name)(noise), clean) == pytest.approx(expected_db, abs=0.05)
+
+
+def test_noise_is_taken_from_speech_and_the_speech_left(
+    denoiser: DeepFilterNet, speech: torch.Tensor
+) -> None:
+    assert si_sdr_db(noisy(speech), speech) == pytest.approx(0, abs=0.5)
+    assert si_sdr_db(denoiser(noisy(speech)), speech) > 6
     assert si_sdr_db(denoiser(speech), speech) > 10
 
 
-@needs_package
-def test_faster_form_gives_the_packages_own_answer(denoiser: DeepFilterNet2) -> None:
-    noisy = 0.1 * torch.randn(48_000, generator=torch.Generator().manual_seed(1))
-    enhance = import_enhance()
-    model, state, _ = enhance.init_df(str(denoiser.checkpoint_dir), log_level="none", log_file=None)
-    expected = enhance.enhance(model, state, noisy[None])[0]
-    torch.testing.assert_close(denoiser(noisy), expected, atol=1e-6, rtol=0)
+@pytest.mark.parametrize("num_samples", [0, 1, 959, 30_001])
+def test_length_is_kept(denoiser: DeepFilterNet, num_samples: int) -> None:
+    enhanced = denoiser(torch.rand(num_samples) - 0.5)
+    assert enhanced.shape == (num_samples,)
+    assert enhanced.dtype == torch.float32
+    assert bool(enhanced.isfinite().all())
 
 
-@needs_package
-def test_official_model_lifts_the_noisy_speech(denoiser: DeepFilterNet2, shared_data: Path) -> None:
-    pair = shared_data / "denoise_pair"
-    clean, noisy = (decode(pair / n) for n in ("clean_freesound_33711.wav", "noisy_snr0.wav"))
-    assert clean.sample_rate == noisy.sample_rate == denoiser.sample_rate
-    clean, noisy = clean.waveform, noisy.waveform
-    enhanced = denoiser(noisy)
-    assert enhanced.shape == noisy.shape
-    assert si_sdr_db(noisy, clean) == pytest.approx(6.05, abs=0.05)
-    assert si_sdr_db(enhanced, clean) == pytest.approx(19.4, abs=0.2)
-
-
-@needs_package
 def test_result_depends_on_nothing_but_the_waveform(
-    denoiser: DeepFilterNet2, monkeypatch: pytest.MonkeyPatch
+    denoiser: DeepFilterNet, speech: torch.Tensor
 ) -> None:
-    waveform = torch.randn(48_000, generator=torch.Generator().manual_seed(0)) * 0.1
-    first = denoiser(waveform)
+    first = denoiser(speech)
     denoiser(torch.rand(30_000))
-    torch.testing.assert_close(denoiser(waveform), first, rtol=0, atol=0)
-    # The package would take these from the environment as its model's settings.
-    monkeypatch.setenv("DF_ORDER", "3")
-    monkeypatch.setenv("DEVICE", "cuda")
+    assert torch.equal(denoiser(speech), first)
     other_process = pickle.loads(pickle.dumps(denoiser))
-    torch.testing.assert_close(other_process(waveform), first, rtol=0, atol=0)
+    assert torch.equal(other_process(speech), first)
 
 
-@needs_package
-def test_version_follows_weights_and_settings(checkpoint_dir: Path, tmp_path: Path) -> None:
-    def version(name: str, changed: str | None = None) -> str:
-        folder = tmp_path / name
-        shutil.copytree(checkpoint_dir, folder, copy_function=shutil.copyfile)
-        folder.chmod(0o755)
-        if changed is not None:
-            path = folder / changed
-            path.write_bytes(path.read_bytes() + b"\n")
-        return DeepFilterNet2(tmp_path, checkpoint_dir=folder).version
-
-    versions = [version("a"), version("b", "config.ini"), version("c", str(CHECKPOINT_FILE))]
-    assert len(set(versions)) == 3
-    assert version("d") == versions[0]
-    assert versions[0].startswith(importlib.metadata.version("deepfilternet"))
+# What was seen of three failures that others report of DeepFilterNet.
 
 
-@needs_package
-def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, checkpoint_dir: Path) -> None:
-    folder = tmp_path / "model"
-    (folder / "checkpoints").mkdir(parents=True)
-    (folder / "config.ini").write_text((checkpoint_dir / "config.ini").read_text())
-    (folder / "checkpoints" / "model_96.ckpt.best").write_bytes(b"not a checkpoint")
-    with pytest.raises(InputError, match=f"{folder}, it does not load"):
-        DeepFilterNet2(tmp_path, checkpoint_dir=folder).check()
-
-
-def test_without_the_package_it_is_a_clear_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("peak", [1.0, 4.0, 16.0])
+def test_loud_float_input_is_not_amplified(
+    denoiser: DeepFilterNet, speech: torch.Tensor, peak: float
 ) -> None:
-    def missing(name: str) -> str:
-        raise importlib.metadata.PackageNotFoundError(name)
+    """Issue 260: full-scale sound of more than 1.0 keeps its level within 1.5 dB."""
+    loud = speech * peak / speech.abs().max()
+    change_db = level_db(denoiser(loud)) - level_db(loud)
+    assert -1.5 < change_db < 0
 
-    monkeypatch.setattr(importlib.metadata, "version", missing)
-    with pytest.raises(InputError, match=r"only below Python 3\.12.*denoiser=off"):
-        DeepFilterNet2(tmp_path).check()
+
+@pytest.mark.parametrize(
+    ("name", "least_db", "most_db"), [("deepfilternet2", -1, 0), ("deepfilternet3", -40, -20)]
+)
+def test_a_quiet_voice_is_silenced_by_the_third_version_alone(
+    name: str, least_db: float, most_db: float, speech: torch.Tensor
+) -> None:
+    """Issue 464: speech at -50 dB of full scale."""
+    quiet = speech * 10 ** ((-50 - level_db(speech)) / 20)
+    change_db = level_db(configured(name)(quiet)) - level_db(quiet)
+    assert least_db < change_db < most_db
+
+
+def test_telephone_speech_is_kept(denoiser: DeepFilterNet, speech: torch.Tensor) -> None:
+    """Issue 417: 8 kHz, 8-bit mu-law."""
+    narrow = resample(speech / speech.abs().max(), 48_000, 8_000)
+    coded = torchaudio.functional.mu_law_encoding(narrow.clamp(-1, 1), 256)
+    telephone = resample(torchaudio.functional.mu_law_decoding(coded, 256), 8_000, 48_000)
+    change_db = level_db(denoiser(telephone)) - level_db(telephone)
+    assert -3 < change_db < 0
+
+
+def test_version_follows_the_file_and_its_use(tmp_path: Path) -> None:
+    one, two = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    one.write_bytes(b"a")
+    two.write_bytes(b"b")
+
+    def version(path: Path, filters_masked: bool = True) -> str:
+        return DeepFilterNet("own", str(path), None, None, filters_masked).version
+
+    assert len({version(one), version(two), version(one, filters_masked=False)}) == 3
+    assert configured(NAMES[0]).version == "1-55a1a668"
+
+
+def test_a_graph_of_ones_own_is_taken(tmp_path: Path, speech: torch.Tensor) -> None:
+    packaged = configured(NAMES[0])
+    content = packaged._read()
+    (tmp_path / "own.onnx").write_bytes(content)
+    own = DeepFilterNet("own", str(tmp_path / "own.onnx"), None, None, True)
+    own.check()
+    assert torch.equal(own(speech), packaged(speech))
+
+
+def test_a_damaged_model_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(b"not a graph")
+    with pytest.raises(InputError, match=rf"with sha256 55a1a668.*{path} has .*damaged"):
+        configured(NAMES[0], model_file=str(path), package=None).check()
+    with pytest.raises(InputError, match=rf"{path}, they do not load"):
+        configured(NAMES[0], model_file=str(path), package=None, sha256=None).check()
+    archive = tmp_path / "cut.tar.gz"
+    archive.write_bytes(b"not an archive")
+    with pytest.raises(InputError, match=rf"{archive}, they do not load"):
+        configured(NAMES[1], model_file=str(archive), package=None, sha256=None).check()
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.onnx, could not read it.*denoiser=off"):
+        configured(NAMES[0], model_file=str(tmp_path / "nothing.onnx"), package=None).check()
+    with pytest.raises(InputError, match=r"in the package no_such_package.*install mmemo again"):
+        configured(NAMES[0], package="no_such_package").check()
