@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import sklearn
 
 from mmemo.corpora.leaks import check_disjoint, leak_shares, protocol_stamp
 from mmemo.corpora.meld import MeldCorpus
@@ -10,11 +9,6 @@ from mmemo.corpora.oversampled_split import OversampledBeforeSplit
 from mmemo.corpora.splits import GroupDisjointSplit, OfficialSplit
 from mmemo.errors import InputError
 from tests.conftest import FIVE
-
-shuffles_groups = pytest.mark.skipif(
-    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8),
-    reason="scikit-learn 1.7, the last for Python 3.10, deals other and less even folds",
-)
 
 
 def make_rows(
@@ -80,7 +74,6 @@ def test_two_columns_name_a_group() -> None:
     assert (assigned.groupby("episode")["split"].nunique() > 1).any()
 
 
-@shuffles_groups
 def test_the_seed_decides() -> None:
     rows = make_rows(12)
     for build in (by_speaker, oversampled):
@@ -220,7 +213,6 @@ def test_meld_oversampled_has_the_counts_that_the_paper_implies(shared_data: Pat
     assert leak_shares(assigned)["test"] == pytest.approx(sum(share.values()) / 5)
 
 
-@shuffles_groups
 @pytest.mark.parametrize(
     ("name", "columns", "folds", "expected"),
     [
