@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchaudio.compliance import kaldi
 from transformers import ASTFeatureExtractor
 
+from mmemo.audio.torchaudio_check import load_torchaudio
 from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
 from mmemo.models.checkpoints import Checkpoint
@@ -98,7 +98,7 @@ class AstBackbone(SpeechBackbone):
 
     def filter_banks(self, waveform: Tensor) -> Tensor:
         """Kaldi's log-mel filter banks of one utterance (T,), padded: (max_length, bands)."""
-        banks = kaldi.fbank(
+        banks = load_torchaudio().compliance.kaldi.fbank(
             waveform[None],
             sample_frequency=self.sample_rate,
             window_type="hanning",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torchaudio
 from torch import Tensor, nn
 
+from mmemo.audio.torchaudio_check import load_torchaudio
 from mmemo.data.batch import AudioInput
 from mmemo.models.pooling import get_pooling
 from mmemo.models.protocols import Features
@@ -55,7 +55,7 @@ class LogMelEncoder(nn.Module):
         self.min_samples = round(window_ms * sample_rate / 1000)
         self.hop_samples = round(hop_ms * sample_rate / 1000)
         # Frames lie inside the sound: centred ones would reflect what stands behind its end.
-        self.mel = torchaudio.transforms.MelSpectrogram(
+        self.mel = load_torchaudio().transforms.MelSpectrogram(
             sample_rate,
             n_fft=self.min_samples,
             hop_length=self.hop_samples,

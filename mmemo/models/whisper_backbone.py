@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torchaudio
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor
 
+from mmemo.audio.torchaudio_check import load_torchaudio
 from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
 from mmemo.models.checkpoints import Checkpoint
@@ -136,7 +136,7 @@ def masked_in_time(spectrogram: Tensor, mean_share: float) -> Tensor:
         mean_share: Mean length of the span, as a share of F; it is uniform from 0 to twice that.
     """
     longest = round(2 * mean_share * spectrogram.shape[-1])
-    masked: Tensor = torchaudio.functional.mask_along_axis_iid(
+    masked: Tensor = load_torchaudio().functional.mask_along_axis_iid(
         spectrogram[:, None], longest, float(spectrogram.mean()), axis=3
     )
     return masked[:, 0]
