@@ -19,6 +19,8 @@ from mmemo.corpora.clips import Clip
 from mmemo.errors import InputError
 
 CLIPS_IN_FLIGHT_PER_WORKER = 8
+MAX_BYTES_IN_FLIGHT = 2**28
+"""Of packed clips, which lie in memory until a worker has taken them."""
 
 _worker: list[ClipWorker] = []
 
@@ -50,17 +52,24 @@ class ClipPool:
         if self.executor is None:
             yield from map(self.worker.prepare, clips)
             return
-        pending: deque[tuple[str, Future[Result]]] = deque()
+        pending: deque[tuple[str, int, Future[Result]]] = deque()
+        num_bytes = 0
         problem: InputError | None = None
         try:
             for clip in clips:
-                pending.append((clip.source, self.executor.submit(_prepare, clip)))
-                if len(pending) >= self.window:
-                    yield self._result(*pending.popleft())
+                size = len(clip.content or b"")
+                pending.append((clip.source, size, self.executor.submit(_prepare, clip)))
+                num_bytes += size
+                while pending and (
+                    len(pending) >= self.window or num_bytes > MAX_BYTES_IN_FLIGHT
+                ):
+                    source, size, job = pending.popleft()
+                    num_bytes -= size
+                    yield self._result(source, job)
         except InputError as error:
             problem = error
-        while pending:
-            yield self._result(*pending.popleft())
+        for source, _, job in pending:
+            yield self._result(source, job)
         if problem is not None:
             raise problem
 

@@ -74,6 +74,7 @@ class ClipWorker:
             channel_layout=sound.channel_layout,
             level_before_db=level_before_db,
             level_after_db=level_after_db,
+            source_crc32=clip.crc32,
         )
         return record, data
 
@@ -95,6 +96,7 @@ def skipped(clip: Clip, reason: str, detail: str) -> Record:
         source_rate=0,
         source_duration_s=0.0,
         channel_layout="",
+        source_crc32=clip.crc32,
     )
 
 
