@@ -60,9 +60,7 @@ class ClipPool:
                 size = len(clip.content or b"")
                 pending.append((clip.source, size, self.executor.submit(_prepare, clip)))
                 num_bytes += size
-                while pending and (
-                    len(pending) >= self.window or num_bytes > MAX_BYTES_IN_FLIGHT
-                ):
+                while pending and (len(pending) >= self.window or num_bytes > MAX_BYTES_IN_FLIGHT):
                     source, size, job = pending.popleft()
                     num_bytes -= size
                     yield self._result(source, job)
