@@ -21,12 +21,14 @@ from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 from mmemo.locks import exclusive
 from mmemo.progress import progress_bar
+from mmemo.values import check_real, check_whole
 
 WHOLE = Shard()
 ARCHIVES_SUFFIX = ".archives.json"
 BEING_READ = "{}"
 """State of the archives until they were read to their ends."""
 FORMAT = 4
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000
 """Raised when what the files hold changes: a corpus of another format is prepared anew."""
 
 
@@ -58,14 +60,10 @@ class Preparer:
         max_duration_s: float = 30.0,
         num_workers: int | None = None,
     ) -> None:
-        if max_duration_s <= 0:
-            raise InputError(
-                f"preparer.max_duration_s: expected more than 0 s, got {max_duration_s}"
-            )
-        if num_workers is not None and num_workers < 0:
-            raise InputError(
-                f"preparer.num_workers: expected 0 or more, or null, got {num_workers}"
-            )
+        check_real("preparer.max_duration_s", max_duration_s, 0, above=True)
+        check_whole("preparer.sample_rate", sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE)
+        if num_workers is not None:
+            check_whole("preparer.num_workers", num_workers, 0)
         self.folder = Path(folder)
         self.sample_rate = sample_rate
         self.max_duration_s = max_duration_s

@@ -22,10 +22,10 @@ from mmemo.corpora.demo_script import SPEAKERS, Line, write_script
 from mmemo.corpora.meld import COLUMNS, MeldCorpus
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.corpora.utterance import SPLITS
-from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 from mmemo.locks import exclusive
 from mmemo.progress import progress_bar
+from mmemo.values import check_seed, check_whole
 
 MIN_UTTERANCES = 30
 _SENTIMENT = {"joy": "positive", "neutral": "neutral", "surprise": "positive"}
@@ -55,11 +55,11 @@ class SpokenDemoCorpus:
         seed: int = 0,
         num_workers: int | None = None,
     ) -> None:
-        if num_utterances < MIN_UTTERANCES:
-            raise InputError(
-                f"corpus.num_utterances: expected at least {MIN_UTTERANCES}, so that every split "
-                f"has every class, got {num_utterances}"
-            )
+        # So that every split has every class.
+        check_whole("corpus.num_utterances", num_utterances, MIN_UTTERANCES)
+        check_seed("corpus.seed", seed)
+        if num_workers is not None:
+            check_whole("corpus.num_workers", num_workers, 1)
         self.name = "demo"
         self.num_utterances = num_utterances
         self.seed = seed
