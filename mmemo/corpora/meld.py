@@ -153,7 +153,7 @@ class MeldCorpus:
         if emotion not in EMOTIONS:
             raise InputError(
                 f"{where}: expected an emotion out of {', '.join(EMOTIONS)}, "
-                f"got '{row['Emotion']}'; correct the row"
+                f"got '{row['Emotion'][:60]}'; correct the row"
             )
         dialogue_id = _parse_id(row["Dialogue_ID"], "Dialogue_ID", where)
         utterance_id = _parse_id(row["Utterance_ID"], "Utterance_ID", where)

@@ -153,8 +153,8 @@ class TableCorpus:
             if not wrong.empty:
                 raise InputError(
                     f"{self.csv}, row {wrong['line'].iloc[0]}: expected a split out of "
-                    f"{', '.join(SPLITS)}, got '{wrong['split'].iloc[0]}'; correct the row, or "
-                    "leave the column out to have a split made"
+                    f"{', '.join(SPLITS)}, got '{wrong['split'].iloc[0][:60]}'; correct the row, "
+                    "or leave the column out to have a split made"
                 )
             return rows.assign(split=split), "its own"
         group = next((c for c in ("speaker", "dialogue") if c in rows), "line")

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -64,21 +65,24 @@ def read_text_table(
         line = data.count(b"\n", 0, place) + 1
         raise InputError(f"{wanted}, found a NUL byte in line {line}; remove it, or {remedied}")
     try:
-        table = pd.read_csv(
-            io.BytesIO(data),
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            index_col=False,
-        )
-    except ValueError as error:
+        with warnings.catch_warnings():
+            # Where the first row has more cells than the header, those of all rows are dropped.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                io.BytesIO(data),
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                index_col=False,
+            )
+    except (ValueError, pd.errors.ParserWarning) as error:
         raise InputError(f"{wanted}, could not read it ({error}); {remedied}") from error
     missing = [column for column in required if column not in table.columns]
     if missing:
         raise InputError(
             f"{where}: expected the columns {', '.join(required)}, missing {', '.join(missing)} "
-            f"(found {', '.join(map(str, table.columns))}); {remedy}"
+            f"(found {', '.join(map(str, table.columns))[:500]}); {remedy}"
         )
     return table.fillna("")
 
