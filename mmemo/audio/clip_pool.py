@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 
 import torch
 
 from mmemo.audio.clip_worker import ClipWorker, Result
 from mmemo.corpora.clips import Clip
 from mmemo.errors import InputError
+from mmemo.worker_pool import WorkerPool
 
 CLIPS_IN_FLIGHT_PER_WORKER = 8
 MAX_BYTES_IN_FLIGHT = 2**28
@@ -34,9 +31,7 @@ class ClipPool:
         window: How many clips are in flight at a time.
     """
 
-    def __init__(
-        self, executor: ProcessPoolExecutor | None, worker: ClipWorker, window: int
-    ) -> None:
+    def __init__(self, executor: WorkerPool | None, worker: ClipWorker, window: int) -> None:
         self.executor = executor
         self.worker = worker
         self.window = window
@@ -89,12 +84,7 @@ def open_pool(worker: ClipWorker, num_workers: int) -> Iterator[ClipPool]:
     if num_workers == 0:
         yield ClipPool(None, worker, 1)
         return
-    executor = ProcessPoolExecutor(
-        num_workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_set_up_process,
-        initargs=(worker,),
-    )
+    executor = WorkerPool(num_workers, _set_up_process, worker)
     try:
         yield ClipPool(executor, worker, num_workers * CLIPS_IN_FLIGHT_PER_WORKER)
     finally:
@@ -104,15 +94,6 @@ def open_pool(worker: ClipWorker, num_workers: int) -> Iterator[ClipPool]:
 def _set_up_process(worker: ClipWorker) -> None:
     _worker[:] = [worker]
     torch.set_num_threads(1)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    """End this worker when its parent was killed; it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _prepare(clip: Clip) -> Result:

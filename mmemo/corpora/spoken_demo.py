@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import inspect
-import multiprocessing
 import shutil
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from mmemo.folders import writable_folder
 from mmemo.locks import exclusive
 from mmemo.progress import progress_bar
 from mmemo.values import check_seed, check_whole
+from mmemo.worker_pool import WorkerPool
 
 MIN_UTTERANCES = 30
 _SENTIMENT = {"joy": "positive", "neutral": "neutral", "surprise": "positive"}
@@ -77,8 +76,7 @@ class SpokenDemoCorpus:
 
     def _make(self) -> None:
         lines = write_script(self.num_utterances, self.seed)
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
+        with WorkerPool(1) as pool:
             speech = pool.submit(demo_sound.speak, lines).result()
         with tempfile.TemporaryDirectory(dir=self.root.parent) as temporary:
             root = Path(temporary) / self.root.name
@@ -87,7 +85,7 @@ class SpokenDemoCorpus:
             paths = [_clip_path(root, line) for line in lines]
             seeds = np.random.default_rng(self.seed).integers(2**32, size=len(lines)).tolist()
             babble = speech[:12]
-            with ProcessPoolExecutor(self.num_workers, mp_context=context) as pool:
+            with WorkerPool(self.num_workers) as pool:
                 jobs = pool.map(_encode, lines, speech, repeat(babble), seeds, paths, chunksize=16)
                 with progress_bar(len(lines), "speaking the demo corpus") as bar:
                     for _ in jobs:
