@@ -3,7 +3,8 @@
 FFmpeg takes the end of a file for the end of its sound in most formats. What a header announces
 is read here from the formats' own structures: RIFF (Microsoft and IBM 1991; EBU Tech 3306 for
 RF64), Wave64, AIFF (Apple 1989), AU, CAF, ASF, ISO base media (ISO/IEC 14496-12), Matroska (RFC
-9559), Ogg (RFC 3533), MPEG transport streams (ISO/IEC 13818-1), MPEG audio (ISO/IEC 11172-3).
+9559), Ogg (RFC 3533), MPEG transport streams (ISO/IEC 13818-1), MPEG audio (ISO/IEC
+11172-3 and 13818-7).
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ def missing_bytes(file: BinaryIO, format_name: str) -> int:
 
 
 def is_broken_off(packet: bytes) -> bool:
-    """Whether an MPEG audio frame, layer I to III, is shorter than its own header says."""
-    if len(packet) < 4 or packet[0] != 0xFF or packet[1] & 0xE0 != 0xE0:
+    """Whether an MPEG audio frame, layer I to III or AAC's ADTS, is shorter than it says itself."""
+    if len(packet) < 7 or packet[0] != 0xFF or packet[1] & 0xE0 != 0xE0:
         return False
+    if packet[1] & 0xF6 == 0xF0:
+        return len(packet) < (packet[3] & 3) << 11 | packet[4] << 3 | packet[5] >> 5
     version, layer = packet[1] >> 3 & 3, packet[1] >> 1 & 3
     rate_index, frequency_index, padding = packet[2] >> 4, packet[2] >> 2 & 3, packet[2] >> 1 & 1
     if version == 1 or layer == 0 or rate_index in (0, 15) or frequency_index == 3:

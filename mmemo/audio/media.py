@@ -143,7 +143,7 @@ def _decode(source: str, file: BinaryIO, limit_s: float | None) -> Sound:
         channel_layout = LAYOUT_NAMES.get(stream.layout.nb_channels, stream.layout.name)
         name = container.format.name
         promised_s = float((stream.duration or 0) * (stream.time_base or 0))
-        is_mpeg_audio = stream.codec_context.name in MPEG_AUDIO
+        is_mpeg_audio = stream.codec_context.name in MPEG_AUDIO or name == "aac"
         is_cut = last is not None and (
             (last.is_corrupt and name not in SIZED)
             or (is_mpeg_audio and is_broken_off(bytes(last)))
@@ -165,8 +165,9 @@ def _decode(source: str, file: BinaryIO, limit_s: float | None) -> Sound:
 def _container(source: str, file: BinaryIO) -> InputContainer:
     options = {"format_whitelist": FORMATS, "protocol_whitelist": NO_PROTOCOL}
     try:
-        # Tags in an old encoding are no damage.
-        return av.open(file, mode="r", options=options, metadata_errors="replace")
+        # Not as ``options``, which PyAV 14 also hands to streams that are not known yet: it
+        # crashes. Tags in an old encoding are no damage.
+        return av.open(file, mode="r", container_options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         if error.errno != errno.EINVAL:
             raise

@@ -27,8 +27,8 @@ WHOLE = Shard()
 ARCHIVES_SUFFIX = ".archives.json"
 BEING_READ = "{}"
 """State of the archives until they were read to their ends."""
-FORMAT = 4
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000
+FORMAT = 4
 """Raised when what the files hold changes: a corpus of another format is prepared anew."""
 
 
