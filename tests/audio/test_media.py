@@ -177,10 +177,16 @@ def test_no_part_of_a_file_is_taken_for_the_whole(container: str, codec: str) ->
     whole = encoded(container, codec, rate=48_000 if codec == "libopus" else 16_000)
     assert decode("clip", whole).duration_s == pytest.approx(0.6, abs=0.15)
     lengths = random.Random(0).sample(range(len(whole) // 8, len(whole) - 600), 8)
+    taken = []
     for length in (len(whole) // 2 + 33, *lengths):
-        with pytest.raises(MediaError) as caught:
+        try:
             decode("clip", whole[:length])
-        assert caught.value.reason in ("truncated", "corrupt container", "no audio"), length
+        except MediaError as error:
+            assert error.reason in ("truncated", "corrupt container", "no audio")
+        else:
+            taken.append(length)
+    # Of frames alone nothing tells how many there should be: cut between two, they are whole.
+    assert len(taken) <= (1 if container in ("adts", "mp2") else 0)
 
 
 def test_what_a_writer_could_not_know_is_no_truncation() -> None:
