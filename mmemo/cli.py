@@ -51,6 +51,13 @@ def main() -> None:
             f"mmemo: expected a command, one of {', '.join(COMMANDS)}; got '{command}'\n\n{USAGE}"
         )
         sys.exit(2)
-    from mmemo.commands.launch import launch
+    from mmemo.training.stop_signals import Stopped, stopped_at_once
 
-    launch(command, arguments[1:])
+    try:
+        with stopped_at_once():
+            from mmemo.commands.launch import launch
+
+            launch(command, arguments[1:])
+    except Stopped as stop:
+        print(f"mmemo: stopped by {stop}; what was finished is kept", file=sys.stderr)
+        raise

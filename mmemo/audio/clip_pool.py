@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 
 import torch
 
 from mmemo.audio.clip_worker import ClipWorker, Result
 from mmemo.corpora.clips import Clip
 from mmemo.errors import InputError
+from mmemo.worker_pool import WorkerPool
 
 CLIPS_IN_FLIGHT_PER_WORKER = 8
+MAX_BYTES_IN_FLIGHT = 2**28
+"""Of packed clips, which lie in memory until a worker has taken them."""
 
 _worker: list[ClipWorker] = []
 
@@ -32,9 +31,7 @@ class ClipPool:
         window: How many clips are in flight at a time.
     """
 
-    def __init__(
-        self, executor: ProcessPoolExecutor | None, worker: ClipWorker, window: int
-    ) -> None:
+    def __init__(self, executor: WorkerPool | None, worker: ClipWorker, window: int) -> None:
         self.executor = executor
         self.worker = worker
         self.window = window
@@ -50,17 +47,22 @@ class ClipPool:
         if self.executor is None:
             yield from map(self.worker.prepare, clips)
             return
-        pending: deque[tuple[str, Future[Result]]] = deque()
+        pending: deque[tuple[str, int, Future[Result]]] = deque()
+        num_bytes = 0
         problem: InputError | None = None
         try:
             for clip in clips:
-                pending.append((clip.source, self.executor.submit(_prepare, clip)))
-                if len(pending) >= self.window:
-                    yield self._result(*pending.popleft())
+                size = len(clip.content or b"")
+                pending.append((clip.source, size, self.executor.submit(_prepare, clip)))
+                num_bytes += size
+                while pending and (len(pending) >= self.window or num_bytes > MAX_BYTES_IN_FLIGHT):
+                    source, size, job = pending.popleft()
+                    num_bytes -= size
+                    yield self._result(source, job)
         except InputError as error:
             problem = error
-        while pending:
-            yield self._result(*pending.popleft())
+        for source, _, job in pending:
+            yield self._result(source, job)
         if problem is not None:
             raise problem
 
@@ -82,12 +84,7 @@ def open_pool(worker: ClipWorker, num_workers: int) -> Iterator[ClipPool]:
     if num_workers == 0:
         yield ClipPool(None, worker, 1)
         return
-    executor = ProcessPoolExecutor(
-        num_workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_set_up_process,
-        initargs=(worker,),
-    )
+    executor = WorkerPool(num_workers, _set_up_process, worker)
     try:
         yield ClipPool(executor, worker, num_workers * CLIPS_IN_FLIGHT_PER_WORKER)
     finally:
@@ -97,15 +94,6 @@ def open_pool(worker: ClipWorker, num_workers: int) -> Iterator[ClipPool]:
 def _set_up_process(worker: ClipWorker) -> None:
     _worker[:] = [worker]
     torch.set_num_threads(1)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    """End this worker when its parent was killed; it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _prepare(clip: Clip) -> Result:

@@ -21,6 +21,9 @@ CUT_MARGIN_S = 0.5
 the denoiser (40 ms) and of the resampling filter, so that a cut does not change what stands
 before it."""
 
+MAX_PEAK = 100.0
+"""40 dB above full scale: float samples of another scale, which would be clipped throughout."""
+
 Result = tuple[Record, bytes]
 
 
@@ -48,6 +51,10 @@ class ClipWorker:
             return skipped(clip, error.reason, error.message), b""
         if not bool(sound.waveform.isfinite().all()):
             return skipped(clip, "not finite", f"{clip.source}: samples that are no numbers"), b""
+        peak = float(sound.waveform.abs().max())
+        if peak > MAX_PEAK:
+            detail = f"{clip.source}: samples up to {peak:.3g} where full scale is 1"
+            return skipped(clip, "out of scale", detail), b""
         waveform, rate = sound.waveform, sound.sample_rate
         level_before_db = level_db(waveform)
         if self.denoiser is not None:
@@ -74,6 +81,7 @@ class ClipWorker:
             channel_layout=sound.channel_layout,
             level_before_db=level_before_db,
             level_after_db=level_after_db,
+            source_crc32=clip.crc32,
         )
         return record, data
 
@@ -95,6 +103,7 @@ def skipped(clip: Clip, reason: str, detail: str) -> Record:
         source_rate=0,
         source_duration_s=0.0,
         channel_layout="",
+        source_crc32=clip.crc32,
     )
 
 

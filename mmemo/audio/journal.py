@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from mmemo.audio.prepared import AUDIO_SUFFIX, BYTES_PER_SAMPLE, JOURNAL_SUFFIX
-from mmemo.corpora.clips import Done, file_name
+from mmemo.corpora.clips import Done, Prepared, file_name
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Record:
         channel_layout: Of the clip's sound.
         level_before_db: Its level as it was decoded, in dB of full scale; None where it is skipped.
         level_after_db: The same after denoising.
+        source_crc32: Of the clip, where it came out of an archive; 0 for a file of its own.
         revision: How often it was prepared before; the highest one counts.
     """
 
@@ -75,6 +76,7 @@ class Record:
     channel_layout: str
     level_before_db: float | None = None
     level_after_db: float | None = None
+    source_crc32: int = 0
     revision: int = 0
 
     def to_line(self) -> str:
@@ -93,9 +95,23 @@ def read_records(folder: Path) -> dict[str, Record]:
     return records
 
 
-def done_of(records: Iterable[Record]) -> Done:
-    """Which clips the records are of."""
-    return {r.key: (file_name(r.source), r.source_bytes, r.source_modified_s) for r in records}
+def done_of(records: Iterable[Record], is_verified: bool = True) -> Done:
+    """Which clips the records are of.
+
+    Args:
+        records: What is finished.
+        is_verified: Whether the archives that they came out of were read to their ends.
+    """
+    return {
+        r.key: Prepared(
+            file_name(r.source),
+            r.source_bytes,
+            r.source_modified_s,
+            r.source_crc32,
+            is_verified or not r.source_crc32,
+        )
+        for r in records
+    }
 
 
 def _read_journal(path: Path) -> Iterator[Record]:

@@ -10,7 +10,7 @@ import pandas as pd
 from mmemo.audio import prepared
 from mmemo.audio.journal import Record
 from mmemo.corpora.annotations import Annotations
-from mmemo.corpora.clips import Done, file_name
+from mmemo.corpora.clips import Done, Prepared, file_name
 
 WHOLE_NUMBERS = (
     "dialogue_id",
@@ -22,6 +22,7 @@ WHOLE_NUMBERS = (
     "crc32",
     "source_bytes",
     "source_modified_s",
+    "source_crc32",
     "source_rate",
 )
 LEVELS = ("level_before_db", "level_after_db")
@@ -63,8 +64,8 @@ def read_done(target: Path) -> Done:
     path = target / prepared.MANIFEST_FILE
     if not path.is_file():
         return {}
-    columns = ["key", "source", "source_bytes", "source_modified_s"]
+    columns = ["key", "source", "source_bytes", "source_modified_s", "source_crc32"]
     rows = pd.read_parquet(path, columns=columns).dropna()
-    keys, sources, sizes, times = (rows[column].to_numpy(dtype=object) for column in columns)
-    clips = zip(map(file_name, sources), sizes, times, strict=True)
+    keys, sources, *rest = (rows[column].to_numpy(dtype=object) for column in columns)
+    clips = map(Prepared, map(file_name, sources), *rest)
     return dict(zip(keys, clips, strict=True))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import av.filter
@@ -13,7 +16,10 @@ import numpy as np
 import torch
 import torchaudio.functional
 from av.audio.frame import AudioFrame
+from av.container import InputContainer
 from torch import Tensor
+
+from mmemo.audio.container_length import SIZED, is_broken_off, missing_bytes
 
 LAYOUT_NAMES = {1: "mono", 2: "stereo"}
 """Some containers give a number of channels without a name."""
@@ -21,9 +27,27 @@ LAYOUT_NAMES = {1: "mono", 2: "stereo"}
 Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 TRUNCATION_TOLERANCE_S = 0.5
-DURATION_IS_KNOWN = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "wav", "flac")
-"""FFmpeg's names of containers that store how long they are; of others it guesses."""
+EXACT_TOLERANCE_S = 0.05
+DURATION_IS_KNOWN = {
+    "mov,mp4,m4a,3gp,3g2,mj2": TRUNCATION_TOLERANCE_S,
+    "flac": EXACT_TOLERANCE_S,
+    "nistsphere": EXACT_TOLERANCE_S,
+    "tta": EXACT_TOLERANCE_S,
+    "wv": EXACT_TOLERANCE_S,
+}
+"""FFmpeg's names of containers that store how long they are, and by how much sound may be shorter;
+of others it guesses."""
 
+FORMATS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,asf_o,au,avi,caf,dts,eac3,flac,flv,matroska,mov,mp3,"
+    "mpeg,mpegts,nistsphere,oga,ogg,tak,truehd,tta,voc,w64,wav,webm,wv"
+)
+"""FFmpeg's names of the containers that are read. Playlists and session descriptions are none: they
+open other files, and connections."""
+
+NO_PROTOCOL = "none"
+
+MPEG_AUDIO = ("mp1", "mp2", "mp3", "mp1float", "mp2float", "mp3float")
 UNREADABLE = "unreadable"
 COMMON_RATE, MAX_RATIO = 48_000, 1000
 
@@ -75,44 +99,81 @@ def decode(source: str | Path, content: bytes | None = None, limit_s: float | No
             is decoded all the same, to know how long it is and that it is sound.
 
     Raises:
-        MediaError: "missing clip", "not a file", "unreadable", "corrupt container", "no audio",
-            "empty audio" or "truncated", with the file's name and what was found.
+        MediaError: "missing clip", "not a file", "unreadable", "unsupported format", "corrupt
+            container", "no audio", "empty audio" or "truncated", with the file's name and what was
+            found.
     """
-    if content is None:
-        _check_file(Path(source))
     try:
-        file = str(source) if content is None else io.BytesIO(content)
-        with av.open(file, mode="r") as container:
-            if not container.streams.audio:
-                raise MediaError("no audio", f"{source}: the file has no sound track")
-            stream = container.streams.audio[0]
-            promised_s = float((stream.duration or 0) * (stream.time_base or 0))
-            mixer = MonoMixer(limit_s)
-            for frame in container.decode(stream):
-                mixer.push(frame)
-            waveform = mixer.finish()
-            channel_layout = LAYOUT_NAMES.get(stream.layout.nb_channels, stream.layout.name)
-            is_known = container.format.name in DURATION_IS_KNOWN
-    except OSError as error:
-        raise MediaError(UNREADABLE, f"{source}: cannot be read ({error})") from error
+        with _opened(source, content) as file:
+            return _decode(str(source), file, limit_s)
     except (av.error.FFmpegError, ValueError, AttributeError) as error:
         # PyAV raises the last two for streams whose codec or layout FFmpeg cannot tell.
         raise MediaError("corrupt container", f"{source}: cannot be decoded ({error})") from error
-    if len(waveform) == 0:
-        raise MediaError("empty audio", f"{source}: the sound track holds no samples")
-    if is_known and mixer.duration_s < promised_s - TRUNCATION_TOLERANCE_S:
-        raise MediaError(
-            "truncated",
-            f"{source}: {promised_s:.2f} s of sound announced, {mixer.duration_s:.2f} s found",
-        )
-    return Sound(torch.from_numpy(waveform), mixer.sample_rate, channel_layout, mixer.duration_s)
+    except OSError as error:
+        raise MediaError(UNREADABLE, f"{source}: cannot be read ({error})") from error
 
 
-def _check_file(path: Path) -> None:
+def _opened(source: str | Path, content: bytes | None) -> AbstractContextManager[BinaryIO]:
+    """The file: FFmpeg is given its bytes, so that no name is taken for an address."""
+    if content is not None:
+        return io.BytesIO(content)
+    path = Path(source)
     if not path.exists():
         raise MediaError("missing clip", f"{path}: no such file")
     if not path.is_file():
-        raise MediaError("not a file", f"{path}: expected a media file, found a folder")
+        found = "a folder" if path.is_dir() else "a device"
+        raise MediaError("not a file", f"{path}: expected a media file, found {found}")
+    return path.open("rb")
+
+
+def _decode(source: str, file: BinaryIO, limit_s: float | None) -> Sound:
+    if not file.read(1):
+        raise MediaError("corrupt container", f"{source}: the file is empty")
+    file.seek(0)
+    mixer, last = MonoMixer(limit_s), None
+    with _container(source, file) as container:
+        if not container.streams.audio:
+            raise MediaError("no audio", f"{source}: the file has no sound track")
+        stream = container.streams.audio[0]
+        for packet in container.demux(stream):
+            last = packet if packet.size else last
+            for frame in packet.decode():
+                mixer.push(frame)
+        waveform = mixer.finish()
+        channel_layout = LAYOUT_NAMES.get(stream.layout.nb_channels, stream.layout.name)
+        name = container.format.name
+        promised_s = float((stream.duration or 0) * (stream.time_base or 0))
+        is_mpeg_audio = stream.codec_context.name in MPEG_AUDIO or name == "aac"
+        is_cut = last is not None and (
+            (last.is_corrupt and name not in SIZED)
+            or (is_mpeg_audio and is_broken_off(bytes(last)))
+        )
+    found = f"{mixer.duration_s:.2f} s found"
+    if len(waveform) == 0:
+        raise MediaError("empty audio", f"{source}: the sound track holds no samples")
+    if mixer.duration_s < promised_s - DURATION_IS_KNOWN.get(name, math.inf):
+        raise MediaError("truncated", f"{source}: {promised_s:.2f} s of sound announced, {found}")
+    if missing := missing_bytes(file, name):
+        raise MediaError(
+            "truncated", f"{source}: the file ends {missing} bytes before its sound does, {found}"
+        )
+    if is_cut:
+        raise MediaError("truncated", f"{source}: the file ends inside a piece of sound, {found}")
+    return Sound(torch.from_numpy(waveform), mixer.sample_rate, channel_layout, mixer.duration_s)
+
+
+def _container(source: str, file: BinaryIO) -> InputContainer:
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": NO_PROTOCOL}
+    try:
+        # Not as ``options``, which PyAV 14 also hands to streams that are not known yet: it
+        # crashes. Tags in an old encoding are no damage.
+        return av.open(file, mode="r", container_options=options, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise MediaError(
+            "unsupported format", f"{source}: its kind of file is not one that is read as sound"
+        ) from error
 
 
 class MonoMixer:
@@ -151,8 +212,18 @@ class MonoMixer:
         return np.concatenate(self._pieces) if self._pieces else np.zeros(0, dtype=np.float32)
 
     def _open(self, first: AudioFrame) -> None:
-        self._graph = av.filter.Graph()
-        self._source = self._graph.add_abuffer(
+        self.sample_rate = first.sample_rate
+        num_channels = first.layout.nb_channels
+        try:
+            self._build(first, [])
+        except (av.error.FFmpegError, ValueError):
+            # FFmpeg has no matrix for so many channels of no known places: their mean.
+            sources = "+".join(f"c{channel}" for channel in range(num_channels))
+            self._build(first, [("pan", f"mono|c0<{sources}")])
+
+    def _build(self, first: AudioFrame, before: list[tuple[str, str]]) -> None:
+        graph = av.filter.Graph()
+        source = graph.add_abuffer(
             sample_rate=first.sample_rate,
             format=first.format.name,
             layout=first.layout.name,
@@ -160,15 +231,19 @@ class MonoMixer:
         )
         # Without rematrix_maxval a float mix is not scaled and can exceed full scale.
         options = "out_chlayout=mono:out_sample_fmt=flt:rematrix_maxval=1.0"
-        self.sample_rate = first.sample_rate
-        if COMMON_RATE // math.gcd(COMMON_RATE, first.sample_rate) > MAX_RATIO:
+        larger = max(COMMON_RATE, first.sample_rate)
+        if larger // math.gcd(COMMON_RATE, first.sample_rate) > MAX_RATIO:
             self.sample_rate = COMMON_RATE
             options += f":out_sample_rate={COMMON_RATE}"
-        mixer = self._graph.add("aresample", options)
-        self._sink = self._graph.add("abuffersink")
-        self._source.link_to(mixer)
-        mixer.link_to(self._sink)
-        self._graph.configure()
+        sink = graph.add("abuffersink")
+        end = source
+        for name, arguments in (*before, ("aresample", options)):
+            filter_ = graph.add(name, arguments)
+            end.link_to(filter_)
+            end = filter_
+        end.link_to(sink)
+        graph.configure()
+        self._graph, self._source, self._sink = graph, source, sink
 
     def _pull(self, frame: AudioFrame | None) -> None:
         self._source.push(frame)

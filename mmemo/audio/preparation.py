@@ -21,10 +21,14 @@ from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 from mmemo.locks import exclusive
 from mmemo.progress import progress_bar
+from mmemo.values import check_real, check_whole
 
 WHOLE = Shard()
 ARCHIVES_SUFFIX = ".archives.json"
-FORMAT = 3
+BEING_READ = "{}"
+"""State of the archives until they were read to their ends."""
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000
+FORMAT = 4
 """Raised when what the files hold changes: a corpus of another format is prepared anew."""
 
 
@@ -56,14 +60,10 @@ class Preparer:
         max_duration_s: float = 30.0,
         num_workers: int | None = None,
     ) -> None:
-        if max_duration_s <= 0:
-            raise InputError(
-                f"preparer.max_duration_s: expected more than 0 s, got {max_duration_s}"
-            )
-        if num_workers is not None and num_workers < 0:
-            raise InputError(
-                f"preparer.num_workers: expected 0 or more, or null, got {num_workers}"
-            )
+        check_real("preparer.max_duration_s", max_duration_s, 0, above=True)
+        check_whole("preparer.sample_rate", sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE)
+        if num_workers is not None:
+            check_whole("preparer.num_workers", num_workers, 0)
         self.folder = Path(folder)
         self.sample_rate = sample_rate
         self.max_duration_s = max_duration_s
@@ -131,7 +131,7 @@ class Preparer:
         own: list[Utterance],
     ) -> None:
         records = read_records(target)
-        done = done_of(records.values())
+        done = done_of(records.values(), not _is_being_read(target))
         if _is_current(target, annotations, shard, own, done):
             return
         self.check(denoiser)
@@ -144,6 +144,9 @@ class Preparer:
         (target / prepared.MANIFEST_FILE).unlink(missing_ok=True)
         self._write_meta(target, annotations, denoiser)
         archives = annotations.clips.state()
+        state = target / f"{shard.name}{ARCHIVES_SUFFIX}"
+        if archives:
+            state.write_text(BEING_READ, encoding="utf-8")
         worker = ClipWorker(denoiser, self.sample_rate, self.max_duration_s)
         num_done = sum(u.key in records for u in own)
         with (
@@ -155,12 +158,13 @@ class Preparer:
             for record, samples in pool.run(clips):
                 bar.update(record.key not in records)
                 journal.append(record, samples)
+        if shard == WHOLE:
+            for other in target.glob(f"*{ARCHIVES_SUFFIX}"):
+                other.unlink()
         if archives:
-            if shard == WHOLE:
-                for state in target.glob(f"*{ARCHIVES_SUFFIX}"):
-                    state.unlink()
-            state = target / f"{shard.name}{ARCHIVES_SUFFIX}"
             state.write_text(json.dumps(archives), encoding="utf-8")
+        else:
+            state.unlink(missing_ok=True)
 
     def _write_meta(
         self, target: Path, annotations: Annotations, denoiser: Denoiser | None
@@ -232,10 +236,16 @@ def _archives_are_read(target: Path, now: dict[str, list[int]]) -> bool:
     """
     # Raw archives may be removed once they are prepared.
     if not now or _has_read(target, WHOLE, now):
-        return True
+        return not _is_being_read(target)
     names = [path.name.removesuffix(ARCHIVES_SUFFIX) for path in target.glob(f"*{ARCHIVES_SUFFIX}")]
     counts = {int(name.rpartition("-")[2]) for name in names if name != WHOLE.name}
     return any(all(_has_read(target, Shard(i, n), now) for i in range(n)) for n in counts)
+
+
+def _is_being_read(target: Path) -> bool:
+    """Whether archives were begun and not read to their ends: they may be damaged."""
+    states = target.glob(f"*{ARCHIVES_SUFFIX}")
+    return any(path.read_text("utf-8") == BEING_READ for path in states)
 
 
 def _has_read(target: Path, shard: Shard, now: dict[str, list[int]]) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -16,7 +18,7 @@ from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.leaks import LEAKY, check_disjoint
 from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
-from mmemo.data.datamodule import EmotionDataModule
+from mmemo.data.datamodule import EmotionDataModule, check_loading
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 from mmemo.models.classifier import EmotionClassifier
@@ -140,6 +142,16 @@ def check_settings(
             says, a class to be weighed is not trained, the rates differ, clips are longer than
             the audio encoder takes, or a batch is empty.
     """
+    data = cfg.data
+    check_loading(
+        data.batch_size,
+        data.eval_batch_size,
+        data.max_duration_s,
+        data.num_workers,
+        data.get("bucket_batches", 0),
+        data.get("min_duration_s", 0.0),
+        data.seed,
+    )
     _check_split(cfg, annotations, labels)
     audio = encoders.audio
     if audio is not None and audio.sample_rate != preparer.sample_rate:
@@ -159,9 +171,6 @@ def check_settings(
             f"({preparer.max_duration_s:g} s), where sound is cut before, got "
             f"{cfg.data.max_duration_s:g} s; raise that one too"
         )
-    for name in ("batch_size", "eval_batch_size"):
-        if cfg.data[name] < 1:
-            raise InputError(f"data.{name}: expected at least 1, got {cfg.data[name]}")
 
 
 def _check_split(cfg: DictConfig, annotations: Annotations, labels: LabelSet) -> None:
@@ -185,9 +194,22 @@ def _check_split(cfg: DictConfig, annotations: Annotations, labels: LabelSet) ->
                 f"split '{name}' of the corpus {annotations.corpus}, found none; choose another "
                 "split or other labels"
             )
+        _tell_absent(rows, labels, name)
     trained = rows.loc[rows["split"] == "train", labels.column].tolist()
     loss: CrossEntropy = instantiate(cfg.loss, _convert_="all")
     loss.use_class_counts([trained.count(name) for name in labels.classes])
+
+
+def _tell_absent(rows: pd.DataFrame, labels: LabelSet, split: str) -> None:
+    """Say of which classes a split has no utterance: it can be run, and means less."""
+    found = set(rows.loc[rows["split"] == split, labels.column])
+    absent = [name for name in labels.classes if name not in found]
+    if absent:
+        what = "none can be learnt" if split == "train" else "their scores are of nothing"
+        print(
+            f"mmemo: the split '{split}' has no utterance of {', '.join(absent)}: {what}",
+            file=sys.stderr,
+        )
 
 
 def check_run_name(cfg: DictConfig, path: Path) -> None:

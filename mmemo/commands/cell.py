@@ -24,7 +24,7 @@ from mmemo.training.stop_signals import Stopped, hand_on
 HYDRA_FOLDER = ".hydra"
 
 _stopped: list[Stopped] = []
-"""The signal that this process has obeyed: a launcher's worker would begin the next cell."""
+"""The signal that this process obeys: a launcher's worker would begin the next cell."""
 
 
 def run_cell(cfg: DictConfig, work: Callable[[DictConfig], float]) -> float | None:
@@ -53,7 +53,7 @@ def run_cell(cfg: DictConfig, work: Callable[[DictConfig], float]) -> float | No
         with _output_to(folder.path / LOG_FILE):
             return _work_on(folder, state, cfg, work)
     except Stopped as stop:
-        _stopped.append(stop)
+        note_stop(stop)
         hand_on(stop)
         raise
 
@@ -74,6 +74,11 @@ def _work_on(
     finally:
         _free_memory()
     return None
+
+
+def note_stop(stop: Stopped) -> None:
+    """Let no further cell of this process begin."""
+    _stopped.append(stop)
 
 
 def forget_stop() -> None:

@@ -23,7 +23,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from mmemo.commands.cell import best_score, forget_stop
+from mmemo.commands.cell import best_score, forget_stop, note_stop
 from mmemo.commands.cell_composer import CellComposer
 from mmemo.commands.input_errors import fail, input_error
 from mmemo.commands.sweep_screen import SweepScreen
@@ -51,6 +51,7 @@ class Sweep:
         self.command = shlex.join(["mmemo", "train", *arguments])
         self.cells: dict[str, Cell] = {}
         self.screen: SweepScreen | None = None
+        self.stopped: Stopped | None = None
         self._is_stopping = False
 
     @contextmanager
@@ -90,7 +91,10 @@ class Sweep:
                 os.kill(pid, signum)
         while self._processes_here():
             time.sleep(WAIT_S)
-        raise Stopped(signum)
+        # Raised where nothing can be, as in the clean-up between two cells, it would be lost.
+        self.stopped = Stopped(signum)
+        note_stop(self.stopped)
+        raise self.stopped
 
     def _processes_here(self) -> list[int]:
         pids = []
@@ -151,6 +155,7 @@ class _WatchedSweeper:
                 problem = error
         if sweep.cells:
             print("\n".join([view.counts(), *view.best(), f"sweep folder: {folder}"]))
+        stopped = stopped or sweep.stopped
         is_well = sweep.end(is_stopped=stopped is not None)
         if stopped is not None:
             raise stopped

@@ -49,6 +49,7 @@ from mmemo.training.processes import LocalProcesses
 from mmemo.training.pruning import PrunedError, check_pruned
 from mmemo.training.slurm_processes import SlurmProcesses, slurm_rank
 from mmemo.training.stop_signals import stopped_at_once
+from mmemo.values import check_seed
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -125,6 +126,7 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         source.preparer.check(source.denoiser)
         model = _build_model(folder, cfg)
         _check_trainer(model.trainer)
+        _check_end(model.trainer)
         processes.check(model.trainer)
         prepared = _prepare(folder, cfg, source, model)
         datamodule = _build_data(cfg, prepared, model)
@@ -150,6 +152,7 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
 def _build_model(folder: RunFolder, cfg: DictConfig) -> _Model:
     """The same in every process: the random weights too."""
     is_resumed = _check_last_checkpoint(folder)
+    check_seed("seed", cfg.seed)
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     labels: LabelSet = instantiate(cfg.labels, _convert_="all")
     encoders = build_encoders(cfg, folder if is_resumed else None)
@@ -215,6 +218,15 @@ def _check_trainer(trainer: lightning.Trainer) -> None:
     if not isinstance(trainer.checkpoint_callback, ModelCheckpoint):
         raise InputError(
             "callbacks: expected a ModelCheckpoint, which chooses the evaluated weights, got none"
+        )
+
+
+def _check_end(trainer: lightning.Trainer) -> None:
+    """The schedule of learning rates is spread over all steps, so that there has to be a last."""
+    if trainer.max_epochs == 0 or (trainer.max_epochs == -1 and trainer.max_steps == -1):
+        raise InputError(
+            f"trainer.max_epochs: expected at least 1, got {trainer.max_epochs}; to leave the end "
+            "to early stopping, set more epochs than it needs"
         )
 
 

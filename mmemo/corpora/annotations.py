@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
@@ -11,6 +12,9 @@ import pandas as pd
 
 from mmemo.corpora.clips import ClipSource
 from mmemo.corpora.utterance import Skip, Utterance
+from mmemo.errors import InputError
+
+NAME = re.compile(r"\w[\w .+-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,18 @@ class Annotations:
     num_repaired: Mapping[str, int] = field(default_factory=dict)
     variant: str = ""
     split_origin: str = "its own"
+
+    def __post_init__(self) -> None:
+        """Refuse a name that no folder can have.
+
+        Raises:
+            InputError: If it is empty, begins with a dot, or holds what is none of a word's.
+        """
+        if not NAME.fullmatch(self.corpus):
+            raise InputError(
+                "corpus.name: expected letters, digits, spaces and any of -_.+ (folders are named "
+                f"by it), got '{self.corpus}'"
+            )
 
     def frame(self) -> pd.DataFrame:
         """The usable rows as a table: a column for each field of an utterance."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mmemo.corpora.clips import MISSING, Clip, Done, is_done
+from mmemo.corpora.tar_members import tar_members
 from mmemo.corpora.utterance import Utterance
-from mmemo.errors import InputError
 
 
 class ClipArchive:
     """Clips inside a ``.tar.gz``, read in one pass; nothing is unpacked to the disk.
 
-    A member is a clip by its file name alone. Links, devices and names that lead out of the
-    archive's folder are refused.
+    A member is a clip by its file name alone. Links, devices, sparse files, names that lead out of
+    the archive's folder and members that are too large for memory are refused. Whether the archive
+    is whole is known when it was read to its end: each clip carries a checksum, by which one that
+    came out of a damaged archive is known as another one later.
 
     Args:
         path: The archive.
@@ -51,6 +52,9 @@ class ClipArchive:
 
         Where an utterance has two clips, the one with the better name is handed out last, so
         that it replaces the other; once it has been, the other is passed over.
+
+        Raises:
+            InputError: If the archive is damaged or incomplete; no clip is called missing then.
         """
         ranks: dict[str, tuple[str, int]] = {}
         for utterance in utterances:
@@ -64,7 +68,8 @@ class ClipArchive:
                 refused.setdefault(clip.key, f"{clip.source}: refused, {reason}")
             elif rank < found.get(clip.key, rank + 1):
                 found[clip.key] = rank
-                better_is_done = ranks.get(done.get(clip.key, ("", 0, 0))[0], ("", rank))[1] < rank
+                known = done.get(clip.key)
+                better_is_done = known and ranks.get(known.name, ("", rank))[1] < rank
                 if not better_is_done and not is_done(clip, done):
                     yield clip
         for utterance in utterances:
@@ -77,32 +82,17 @@ class ClipArchive:
 
     def _members(self, ranks: Mapping[str, tuple[str, int]]) -> Iterator[tuple[Clip, str]]:
         """Clips of the wanted names, and why a member is refused ('' if it is not)."""
-        try:
-            with tarfile.open(self.path, "r|gz") as archive:
-                for member in archive:
-                    name = PurePosixPath(member.name).name
-                    if name not in ranks or not self.pattern.fullmatch(name):
-                        continue
-                    reason = refusal(member)
-                    file = None if reason else archive.extractfile(member)
-                    content = file.read() if file else None
-                    source = f"{self.path.name}:{member.name}"
-                    modified_s = int(member.mtime)
-                    clip = Clip(ranks[name][0], source, member.size, modified_s, content)
-                    yield clip, reason
-        except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-            raise InputError(
-                f"{self.path}: expected a complete .tar.gz archive of clips, could not read it to "
-                f"its end ({error or type(error).__name__}); get the file again. Finished clips "
-                "are kept"
-            ) from error
 
+        def is_wanted(name: str) -> bool:
+            return name in ranks and self.pattern.fullmatch(name) is not None
 
-def refusal(member: tarfile.TarInfo) -> str:
-    """Why an archive's member must not be read; '' where it may be."""
-    if not member.isreg():
-        return "not a plain file"
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts:
-        return "its name leads out of the archive's folder"
-    return ""
+        for member in tar_members(self.path, is_wanted):
+            clip = Clip(
+                ranks[member.file_name][0],
+                f"{self.path.name}:{member.name}",
+                len(member.content),
+                member.modified_s,
+                member.content,
+                crc32=zlib.crc32(member.content),
+            )
+            yield clip, member.refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
@@ -24,6 +24,7 @@ class Clip:
         modified_s: When it was last changed, in whole seconds since 1970, which archives keep.
         content: The clip itself, where it was read from an archive; None to read the file.
         problem: Why it is missing.
+        crc32: Of its content, where it was read from an archive.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Clip:
     modified_s: int = 0
     content: bytes | None = None
     problem: str = ""
+    crc32: int = 0
 
     @property
     def name(self) -> str:
@@ -44,16 +46,37 @@ def file_name(source: str) -> str:
     return source.rpartition(":")[2].rpartition("/")[2]
 
 
-Done = Mapping[str, tuple[str, int, int]]
-"""Name, size and time of each clip that is prepared, by its utterance's key."""
+class Prepared(NamedTuple):
+    """Which clip an utterance was prepared from.
+
+    Args:
+        name: File name.
+        num_bytes: Its size.
+        modified_s: When it was last changed, in whole seconds since 1970.
+        crc32: Of its content, where it was read from an archive; else 0.
+        is_verified: Whether that archive was whole; its clips may be wrong otherwise.
+    """
+
+    name: str
+    num_bytes: int
+    modified_s: int
+    crc32: int = 0
+    is_verified: bool = True
+
+
+Done = Mapping[str, Prepared]
+"""The clip of each utterance that is prepared, by its key."""
 
 
 def is_done(clip: Clip, done: Done) -> bool:
     """Whether that very clip is prepared; one that has gone since it was prepared is, too."""
-    recorded = done.get(clip.key)
-    return recorded is not None and (
-        clip.num_bytes == MISSING or recorded == (clip.name, clip.num_bytes, clip.modified_s)
-    )
+    known = done.get(clip.key)
+    if known is None or clip.num_bytes == MISSING:
+        return known is not None
+    # Where one of them is a file of its own, it was unpacked or packed since then.
+    is_comparable = clip.crc32 and known.crc32
+    is_same = clip.crc32 == known.crc32 if is_comparable else known.is_verified
+    return is_same and known[:3] == (clip.name, clip.num_bytes, clip.modified_s)
 
 
 class ClipSource(Protocol):

@@ -13,7 +13,7 @@ from pathlib import Path
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import ClipsBySplit
 from mmemo.corpora.meld_raw import MeldRaw
-from mmemo.corpora.text_table import read_text_table
+from mmemo.corpora.text_table import MAX_TRANSCRIPT_CHARS, TOO_LONG, read_text_table, whole_number
 from mmemo.corpora.utterance import EMOTIONS, MISSING_FIELD, SPLITS, Skip, Utterance
 from mmemo.errors import InputError
 
@@ -90,7 +90,8 @@ class MeldCorpus:
     def read(self) -> Annotations:
         """Read the annotations of all splits; no clip is looked for.
 
-        A row that lacks its utterance, emotion or ids is recorded as a skip.
+        A row that lacks its utterance, emotion or ids is recorded as a skip, as is one whose
+        utterance is of more than 10,000 characters.
 
         Raises:
             InputError: If a file or folder is missing or of the wrong kind, a column is missing,
@@ -144,11 +145,15 @@ class MeldCorpus:
         if missing:
             key = f"{split}/row{where.rpartition(' ')[2]}"
             return Skip(key, split, MISSING_FIELD, f"{', '.join(missing)} empty", where)
+        length = len(row["Utterance"])
+        if length > MAX_TRANSCRIPT_CHARS:
+            key = f"{split}/row{where.rpartition(' ')[2]}"
+            return Skip(key, split, TOO_LONG, f"{length} characters", where)
         emotion = row["Emotion"].strip().lower()
         if emotion not in EMOTIONS:
             raise InputError(
                 f"{where}: expected an emotion out of {', '.join(EMOTIONS)}, "
-                f"got '{row['Emotion']}'; correct the row"
+                f"got '{row['Emotion'][:60]}'; correct the row"
             )
         dialogue_id = _parse_id(row["Dialogue_ID"], "Dialogue_ID", where)
         utterance_id = _parse_id(row["Utterance_ID"], "Utterance_ID", where)
@@ -164,8 +169,8 @@ class MeldCorpus:
             emotion=emotion,
             media_path=folder / f"{name}.mp4",
             sentiment=row.get("Sentiment", "").strip().lower() or None,
-            season=_parse_optional_id(row.get("Season", "")),
-            episode=_parse_optional_id(row.get("Episode", "")),
+            season=whole_number(row.get("Season", "")),
+            episode=whole_number(row.get("Episode", "")),
             start_s=parse_time_s(row.get("StartTime", "")),
             end_s=parse_time_s(row.get("EndTime", "")),
         )
@@ -188,12 +193,9 @@ def _check_usable(utterances: list[Utterance], split: str, where: str) -> None:
 
 
 def _parse_id(text: str, column: str, where: str) -> int:
-    if not text.strip().isdecimal():
+    number = whole_number(text)
+    if number is None:
         raise InputError(
-            f"{where}: expected a whole number in {column}, got '{text}'; correct the row"
+            f"{where}: expected a whole number in {column}, got '{text[:60]}'; correct the row"
         )
-    return int(text)
-
-
-def _parse_optional_id(text: str) -> int | None:
-    return int(text) if text.strip().isdecimal() else None
+    return number

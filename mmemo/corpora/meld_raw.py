@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-import tarfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from mmemo.corpora.clip_archive import ClipArchive, refusal
+from mmemo.corpora.clip_archive import ClipArchive
 from mmemo.corpora.clips import ClipFiles, ClipSource, NoClips
+from mmemo.corpora.tar_members import tar_members
 from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
 
@@ -140,15 +139,7 @@ def _not_found(path: Path, remedy: str) -> InputError:
 
 def _read_packed(archive: Path, name: str) -> io.BytesIO | None:
     """A CSV that stands only inside an archive; it is looked for up to the archive's end."""
-    try:
-        with tarfile.open(archive, "r|gz") as members:
-            for member in members:
-                if PurePosixPath(member.name).name == name and not refusal(member):
-                    file = members.extractfile(member)
-                    return io.BytesIO(file.read()) if file else None
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise InputError(
-            f"{archive}: expected a complete .tar.gz archive, could not read it "
-            f"({error or type(error).__name__}); get the file again"
-        ) from error
+    for member in tar_members(archive, lambda found: found == name):
+        if not member.refusal:
+            return io.BytesIO(member.content)
     return None

@@ -10,6 +10,7 @@ import pandas as pd
 from mmemo.corpora.splits import with_source
 from mmemo.corpora.utterance import SPLITS
 from mmemo.errors import InputError
+from mmemo.values import check_seed
 
 
 class OversampledBeforeSplit:
@@ -40,7 +41,8 @@ class OversampledBeforeSplit:
                 f"split.source_splits: expected one or more of {', '.join(SPLITS)}, got "
                 f"{', '.join(unknown) or 'none'}"
             )
-        if min(test_share, val_share) <= 0 or test_share + val_share >= 1:
+        check_seed("split.seed", seed)
+        if not (min(test_share, val_share) > 0 and test_share + val_share < 1):
             raise InputError(
                 "split.test_share and split.val_share: expected shares above 0, together below 1, "
                 f"got {test_share} and {val_share}"

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mmemo.corpora.utterance import SPLITS
 from mmemo.errors import InputError
+from mmemo.values import check_seed, check_whole
 
 Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -84,12 +85,10 @@ class GroupDisjointSplit:
         seed: int,
         option: str = "split",
     ) -> None:
-        for setting, value in (
-            ("num_test_folds", num_test_folds),
-            ("num_val_folds", num_val_folds),
-        ):
-            if value < 2:
-                raise InputError(f"{option}.{setting}: expected at least 2, got {value}")
+        check_whole(f"{option}.num_test_folds", num_test_folds, 2)
+        check_whole(f"{option}.num_val_folds", num_val_folds, 2)
+        check_whole(f"{option}.test_fold", test_fold, 0)
+        check_seed(f"{option}.seed", seed)
         if not 0 <= test_fold < num_test_folds:
             raise InputError(
                 f"{option}.test_fold: expected 0 to {num_test_folds - 1} "

@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import inspect
-import multiprocessing
 import shutil
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
 
@@ -22,10 +20,11 @@ from mmemo.corpora.demo_script import SPEAKERS, Line, write_script
 from mmemo.corpora.meld import COLUMNS, MeldCorpus
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.corpora.utterance import SPLITS
-from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 from mmemo.locks import exclusive
 from mmemo.progress import progress_bar
+from mmemo.values import check_seed, check_whole
+from mmemo.worker_pool import WorkerPool
 
 MIN_UTTERANCES = 30
 _SENTIMENT = {"joy": "positive", "neutral": "neutral", "surprise": "positive"}
@@ -55,11 +54,11 @@ class SpokenDemoCorpus:
         seed: int = 0,
         num_workers: int | None = None,
     ) -> None:
-        if num_utterances < MIN_UTTERANCES:
-            raise InputError(
-                f"corpus.num_utterances: expected at least {MIN_UTTERANCES}, so that every split "
-                f"has every class, got {num_utterances}"
-            )
+        # So that every split has every class.
+        check_whole("corpus.num_utterances", num_utterances, MIN_UTTERANCES)
+        check_seed("corpus.seed", seed)
+        if num_workers is not None:
+            check_whole("corpus.num_workers", num_workers, 1)
         self.name = "demo"
         self.num_utterances = num_utterances
         self.seed = seed
@@ -77,8 +76,7 @@ class SpokenDemoCorpus:
 
     def _make(self) -> None:
         lines = write_script(self.num_utterances, self.seed)
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
+        with WorkerPool(1) as pool:
             speech = pool.submit(demo_sound.speak, lines).result()
         with tempfile.TemporaryDirectory(dir=self.root.parent) as temporary:
             root = Path(temporary) / self.root.name
@@ -87,7 +85,7 @@ class SpokenDemoCorpus:
             paths = [_clip_path(root, line) for line in lines]
             seeds = np.random.default_rng(self.seed).integers(2**32, size=len(lines)).tolist()
             babble = speech[:12]
-            with ProcessPoolExecutor(self.num_workers, mp_context=context) as pool:
+            with WorkerPool(self.num_workers) as pool:
                 jobs = pool.map(_encode, lines, speech, repeat(babble), seeds, paths, chunksize=16)
                 with progress_bar(len(lines), "speaking the demo corpus") as bar:
                     for _ in jobs:

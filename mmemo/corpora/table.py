@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,14 +12,20 @@ import pandas as pd
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import ClipFiles
 from mmemo.corpora.splits import GroupDisjointSplit
-from mmemo.corpora.text_table import read_text_table
+from mmemo.corpora.text_table import MAX_TRANSCRIPT_CHARS, TOO_LONG, read_text_table, whole_number
 from mmemo.corpora.utterance import MISSING_FIELD, SPLITS, Skip, Utterance
 from mmemo.errors import InputError
+from mmemo.values import check_seed
 
 log = logging.getLogger(__name__)
 
 REQUIRED = ("path", "transcript", "emotion")
 OPTIONAL = ("split", "speaker", "dialogue", "order", "sentiment")
+ADDRESS = re.compile(
+    r"[a-z][a-z0-9+.-]*://|(?:async|cache|concatf?|crypto|data|fd|file|pipe|subfile|unix):", re.I
+)
+"""A URL, or what FFmpeg takes for one."""
+
 SPLIT_NAMES = {"dev": "val", "valid": "val", "validation": "val"}
 
 
@@ -65,17 +72,19 @@ class TableCorpus:
         self.emotions = {str(k).lower(): str(v).lower() for k, v in (emotions or {}).items()}
         self.num_test_folds = num_test_folds
         self.num_val_folds = num_val_folds
+        check_seed("corpus.seed", seed)
         self.seed = seed
         self.name = name
 
     def read(self) -> Annotations:
         """Read all rows; no clip is looked for.
 
-        A row without path, transcript or emotion is recorded as a skip.
+        A row without path, transcript or emotion is recorded as a skip, as is one whose
+        transcript is of more than 10,000 characters.
 
         Raises:
-            InputError: If the file is missing or lacks a column, a split is unknown, an order is
-                not a whole number, or a split cannot be made.
+            InputError: If the file is missing or lacks a column, a path is an address, a split is
+                unknown, an order is not a whole number, or a split cannot be made.
         """
         if not self.csv.is_file():
             raise InputError(
@@ -84,6 +93,7 @@ class TableCorpus:
             )
         table = self._read_table()
         filled = (table[list(REQUIRED)] != "").all(axis=1)
+        filled &= table["transcript"].str.len() <= MAX_TRANSCRIPT_CHARS
         if not filled.any():
             raise InputError(
                 f"{self.csv}: expected at least one row with {', '.join(REQUIRED)}, found none; "
@@ -107,6 +117,7 @@ class TableCorpus:
         present = {c: table[found] for c, found in self.columns.items() if found in table}
         rows = pd.DataFrame({c: cells.str.strip() for c, cells in present.items()})
         self._check_lines(rows)
+        self._check_addresses(rows["path"])
         unfilled = [c for c in OPTIONAL if c in rows and (rows[c] == "").all()]
         rows = rows.drop(columns=unfilled)
         emotion = rows["emotion"].str.lower()
@@ -125,6 +136,16 @@ class TableCorpus:
                     "marks of that row"
                 )
 
+    def _check_addresses(self, paths: pd.Series[str]) -> None:
+        """Nothing is fetched, and FFmpeg's ways to name what is no file are not followed."""
+        wrong = paths[paths.str.match(ADDRESS)]
+        if not wrong.empty:
+            raise InputError(
+                f"{self.csv}, row {wrong.index[0] + 2}: expected the path of a file in "
+                f"{self.columns['path']}, got the address '{wrong.iloc[0][:200]}'; fetch the clips "
+                "and name their files"
+            )
+
     def _with_splits(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         if "split" in rows:
             split = rows["split"].str.lower().replace(SPLIT_NAMES)
@@ -132,8 +153,8 @@ class TableCorpus:
             if not wrong.empty:
                 raise InputError(
                     f"{self.csv}, row {wrong['line'].iloc[0]}: expected a split out of "
-                    f"{', '.join(SPLITS)}, got '{wrong['split'].iloc[0]}'; correct the row, or "
-                    "leave the column out to have a split made"
+                    f"{', '.join(SPLITS)}, got '{wrong['split'].iloc[0][:60]}'; correct the row, "
+                    "or leave the column out to have a split made"
                 )
             return rows.assign(split=split), "its own"
         group = next((c for c in ("speaker", "dialogue") if c in rows), "line")
@@ -177,10 +198,11 @@ class TableCorpus:
         return _as_text(rows)
 
     def _utterance(self, row: dict[str, str]) -> Utterance:
-        if not row["utterance_id"].isdecimal():
+        if whole_number(row["utterance_id"]) is None:
             raise InputError(
                 f"{self.csv}, row {row['line']}: expected a whole number in "
-                f"{self.columns['order']}, got '{row['utterance_id']}'; correct the row"
+                f"{self.columns['order']}, got '{row['utterance_id'][:60]}'; correct "
+                "the row"
             )
         return Utterance(
             corpus=self.name,
@@ -197,10 +219,13 @@ class TableCorpus:
 
     def _skip(self, row: dict[str, str]) -> Skip:
         empty = ", ".join(self.columns[c] for c in REQUIRED if not row[c])
+        reason, detail = MISSING_FIELD, f"{empty} empty"
+        if not empty:
+            reason, detail = TOO_LONG, f"{len(row['transcript'])} characters"
         where = f"{self.csv}, row {row['line']}"
         split = str(row.get("split", "")).lower() or "none"
         key = row["path"] or f"row{row['line']}"
-        return Skip(key, SPLIT_NAMES.get(split, split), MISSING_FIELD, f"{empty} empty", where)
+        return Skip(key, SPLIT_NAMES.get(split, split), reason, detail, where)
 
 
 def _as_text(rows: pd.DataFrame) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,15 @@ class Skip:
     path: str
 
 
+def _is_colour(colour: object) -> bool:
+    if isinstance(colour, str) and re.fullmatch("#[0-9a-fA-F]{6}", colour):
+        return True
+    # Imported for other ways to write one alone: it takes a moment.
+    from matplotlib.colors import CSS4_COLORS
+
+    return isinstance(colour, str) and colour in CSS4_COLORS
+
+
 class LabelSet:
     """The classes that a model tells apart: their order, names and colours.
 
@@ -70,7 +80,8 @@ class LabelSet:
         column: What of an utterance is told apart: "emotion" or "sentiment".
 
     Raises:
-        InputError: If there are fewer than two classes, or the column is neither.
+        InputError: If there are fewer than two classes, a colour is none, or the column is
+            neither.
     """
 
     def __init__(self, name: str, colours: Mapping[str, str], column: str = "emotion") -> None:
@@ -85,6 +96,12 @@ class LabelSet:
                 f"labels '{name}': expected column to be one of {', '.join(LABEL_COLUMNS)}, got "
                 f"'{column}'; {where}"
             )
+        for label, colour in colours.items():
+            if not _is_colour(colour):
+                raise InputError(
+                    f"labels '{name}': expected a colour such as \"#0072b2\" for {label}, got "
+                    f"'{colour}'; {where}"
+                )
         self.name = name
         self.column = column
         self.classes = tuple(colours)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mmemo.data.text_cleaning import TextCleaning
-from mmemo.errors import InputError
+from mmemo.values import check_whole
 
 DIALOGUE = ["corpus_split", "dialogue_id"]
 """What names a dialogue: its number may begin anew in every split of the corpus."""
@@ -29,9 +29,8 @@ def check_context(num_before: int, num_after: int) -> None:
     Raises:
         InputError: If there is one.
     """
-    for name, number in (("context_utterances", num_before), ("future_utterances", num_after)):
-        if number < 0:
-            raise InputError(f"data.{name}: expected 0 or more, got {number}")
+    check_whole("data.context_utterances", num_before, 0)
+    check_whole("data.future_utterances", num_after, 0)
 
 
 def spoken_texts(

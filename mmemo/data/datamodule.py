@@ -22,6 +22,30 @@ from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.data.text_cleaning import TextCleaning
 from mmemo.data.utterances import UtteranceDataset
 from mmemo.errors import InputError
+from mmemo.values import check_real, check_seed, check_whole
+
+
+def check_loading(
+    batch_size: int,
+    eval_batch_size: int,
+    max_duration_s: float,
+    num_workers: int,
+    bucket_batches: int,
+    min_duration_s: float,
+    seed: int,
+) -> None:
+    """Refuse numbers that no loader can work with; see ``EmotionDataModule``.
+
+    Raises:
+        InputError: If one is out of its range.
+    """
+    check_whole("data.batch_size", batch_size, 1)
+    check_whole("data.eval_batch_size", eval_batch_size, 1)
+    check_real("data.max_duration_s", max_duration_s, 0, above=True)
+    check_whole("data.num_workers", num_workers, 0)
+    check_whole("data.bucket_batches", bucket_batches, 0)
+    check_real("min_duration_s", min_duration_s, 0)
+    check_seed("seed", seed)
 
 
 class EmotionDataModule(lightning.LightningDataModule):
@@ -53,7 +77,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         speaker_names: Whether each utterance is read with its speaker's name in front.
 
     Raises:
-        InputError: If a number of utterances is below 0, a split has no utterance of these
+        InputError: If a number is out of its range, a split has no utterance of these
             classes, two splits share one, or the prepared rate is not the audio encoder's, or
             prepared sound is missing.
     """
@@ -86,6 +110,15 @@ class EmotionDataModule(lightning.LightningDataModule):
                 f"{audio_encoder.sample_rate} Hz, got {prepared.sample_rate} Hz; set "
                 f"preparer.sample_rate={audio_encoder.sample_rate}"
             )
+        check_loading(
+            batch_size,
+            eval_batch_size,
+            max_duration_s,
+            num_workers,
+            bucket_batches,
+            min_duration_s,
+            seed,
+        )
         check_context(context_utterances, future_utterances)
         prepared.check_size()
         self.batch_size = batch_size

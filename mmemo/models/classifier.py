@@ -16,6 +16,7 @@ from mmemo.models.protocols import (
     PooledFeatures,
     TextEncoder,
 )
+from mmemo.values import check_real, check_whole
 
 
 class EmotionClassifier(nn.Module):
@@ -33,7 +34,7 @@ class EmotionClassifier(nn.Module):
         dropout: Before the first layer.
 
     Raises:
-        InputError: If there is no encoder.
+        InputError: If there is no encoder, or a number is out of its range.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class EmotionClassifier(nn.Module):
                 "classifier: expected an audio encoder, a text encoder or both, got "
                 "audio_encoder=none and text_encoder=none; leave one of them out"
             )
+        check_whole("classifier.hidden_dim", hidden_dim, 1)
+        check_real("classifier.dropout", dropout, 0, below=1)
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
         encoders = {"audio": audio_encoder, "text": text_encoder}

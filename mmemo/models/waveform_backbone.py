@@ -94,22 +94,40 @@ class WaveformBackbone(SpeechBackbone):
         """Encode (B, T) into frames (B, F, D), about 50 for each second."""
         num_frames = (audio.mask.sum(dim=1) - self.frame_samples) // self.hop_samples + 1
         if self.fixed_samples is not None:
-            output = self.model(audio.waveform, output_hidden_states=all_layers)
+            num_hidden = (audio.waveform.shape[1] - self.frame_samples) // self.hop_samples + 1
+            output = self.model(
+                audio.waveform,
+                output_hidden_states=all_layers,
+                mask_time_indices=self._time_mask(len(num_frames), num_hidden, num_frames.device),
+            )
         else:
             multiple = self.frame_multiple
             num_frames = (num_frames // multiple * multiple).clamp(min=multiple)
             lengths = (num_frames - 1) * self.hop_samples + self.frame_samples
             self._set_lengths(lengths.tolist(), num_frames.tolist())
             positions = torch.arange(audio.waveform.shape[1], device=lengths.device)
+            num_hidden = int(num_frames.max())
             output = self.model(
                 audio.waveform,
                 attention_mask=(positions < lengths[:, None]).long(),
                 output_hidden_states=all_layers,
+                mask_time_indices=self._time_mask(len(num_frames), num_hidden, lengths.device),
             )
         layers = layers_of(output, all_layers)
         # SEW's inner layers stand at the lower rate.
         real = num_frames // self.frame_multiple if all_layers else num_frames
         return layers, frame_mask(real, layers[-1].shape[1])
+
+    def _time_mask(self, batch_size: int, num_frames: int, device: torch.device) -> Tensor | None:
+        """SpecAugment's mask (B, F) where its spans are longer than any clip: none.
+
+        None leaves it to the model, which refuses a span that is longer than its longest row.
+        """
+        config = self.config
+        is_on = getattr(config, "apply_spec_augment", True) and config.mask_time_prob > 0
+        if not (self.training and is_on) or num_frames >= config.mask_time_length:
+            return None
+        return torch.zeros(batch_size, num_frames, dtype=torch.bool, device=device)
 
     def _set_lengths(self, num_samples: list[int], num_frames: list[int]) -> None:
         self.model.feature_extractor.lengths = num_samples

@@ -79,10 +79,17 @@ def hand_on(stop: Stopped) -> None:
 
 @contextmanager
 def stopped_at_once() -> Iterator[None]:
-    """Turn a stop signal into ``Stopped``: no traceback, and everything is cleaned up."""
+    """Turn a stop signal into ``Stopped``: no traceback, and everything is cleaned up.
+
+    One that came where nothing can be raised, as in a destructor, is raised at the end.
+    """
+    came: list[Stopped] = []
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        raise Stopped(signum)
+        came.append(Stopped(signum))
+        raise came[-1]
 
     with stop_signals(stop):
         yield
+        if came:
+            raise came[0]

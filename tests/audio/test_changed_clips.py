@@ -1,9 +1,14 @@
+import gzip
+import io
+import json
 import os
 import tarfile
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mmemo.audio import clip_worker
 from mmemo.audio.journal import JournalWriter, Record, Shard
@@ -13,7 +18,7 @@ from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.demo_clips import write_clip
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.errors import InputError
-from tests.audio.conftest import pack
+from tests.audio.conftest import counting, pack, sounds
 from tests.conftest import CLIP_RATE, MeldMaker, tone
 
 
@@ -138,3 +143,62 @@ def test_sound_that_a_copy_cut_short_is_refused(make_meld: MeldMaker, tmp_path: 
     ):
         corpus.check_size()
     assert PreparedCorpus(corpus.folder).damaged() == [corpus.kept.iloc[-1]["key"]]
+
+
+def stored(root: Path, flips: int = 0) -> bytes:
+    """The training clips in a .tar.gz without compression, one byte of each second one changed."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for index, path in enumerate(sorted((root / "train_splits").glob("*.wav"))):
+            data = bytearray(path.read_bytes())
+            member = tarfile.TarInfo(f"train_splits/{path.stem}.mp4")
+            member.size, member.mtime = len(data), 1234
+            data[1001] ^= 64 * (index % 2) * flips
+            archive.addfile(member, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def gzipped(content: bytes, of: bytes) -> bytes:
+    """Stored in gzip with the checksum that other content of that length has."""
+    return gzip.compress(content, 0)[:-8] + gzip.compress(of, 0)[-8:]
+
+
+@pytest.mark.parametrize("fresh_is_packed", [True, False])
+def test_what_came_out_of_a_damaged_archive_is_not_kept(
+    make_meld: MeldMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_is_packed: bool
+) -> None:
+    root = make_meld(per_split=6)
+    folder = root / "train_splits"
+    for index in range(6):
+        (folder / f"dia0_utt{index}.mp4").unlink()
+        with wave.open(str(folder / f"dia0_utt{index}.wav"), "wb") as clip:
+            clip.setparams((1, 2, 16_000, 0, "NONE", ""))
+            clip.writeframes((1000 * tone(200.0 + index, 0.3, 16_000)).astype("<i2").tobytes())
+    whole, damaged = stored(root), stored(root, flips=1)
+    for path in folder.glob("*.wav"):
+        os.utime(path.rename(path.with_suffix(".mp4")), (1234, 1234))
+    undisturbed = Preparer(tmp_path / "whole", num_workers=0).prepare(MeldCorpus(root).read(), None)
+    unpacked = folder.rename(tmp_path / "unpacked")
+    archive = root / "train.tar.gz"
+    archive.write_bytes(gzipped(damaged, of=whole))
+    preparer = Preparer(tmp_path / "p", num_workers=0)
+    with pytest.raises(InputError, match=r"train\.tar\.gz: .*CRC check failed.*get the file again"):
+        preparer.prepare(MeldCorpus(root).read(), None)
+    (journal,) = (tmp_path / "p").glob("*/audio.jsonl")
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [record["status"] for record in records] == ["kept"] * 6, "none is called missing"
+    assert not journal.with_name("manifest.parquet").exists()
+    # Without the archive nothing tells which of them are right.
+    archive.unlink()
+    with pytest.raises(InputError, match=r"expected the folder with the clips"):
+        preparer.prepare(MeldCorpus(root).read(), None)
+    if fresh_is_packed:
+        archive.write_bytes(gzipped(whole, of=whole))
+    else:
+        unpacked.rename(folder)
+    decoded: list[Path] = []
+    monkeypatch.setattr(clip_worker, "decode", counting(decoded))
+    corpus = preparer.prepare(MeldCorpus(root).read(), None)
+    train = [path for path in decoded if "train_splits" in str(path)]
+    assert len(train) == (3 if fresh_is_packed else 6), "what was right is not decoded again"
+    torch.testing.assert_close(sounds(corpus), sounds(undisturbed), rtol=0, atol=0)

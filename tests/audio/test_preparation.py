@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from mmemo.audio.journal import JournalWriter, Record
 from mmemo.audio.media import decode, resample
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.clips import Clip
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.data.selection import state_counts
 from mmemo.errors import InputError
@@ -193,3 +195,19 @@ def test_damaged_samples_are_found(make_meld: MeldMaker, tmp_path: Path) -> None
         audio.seek(-1, 1)
         audio.write(bytes([byte ^ 1]))
     assert PreparedCorpus(corpus.folder).damaged() == [row["key"]]
+
+
+@pytest.mark.parametrize(("peak", "reason"), [(1e30, "out of scale"), (32_768.0, "out of scale")])
+def test_sound_of_another_scale_is_skipped_with_its_reason(
+    tmp_path: Path, peak: float, reason: str
+) -> None:
+    samples = np.zeros(1600, dtype="<f4")
+    samples[800] = peak
+    fields = (16, 3, 1, 16_000, 64_000, 4, 32)
+    content = b"RIFF" + struct.pack("<I", 36 + samples.nbytes) + b"WAVEfmt "
+    content += struct.pack("<IHHIIHH", *fields) + b"data" + struct.pack("<I", samples.nbytes)
+    content += samples.tobytes()
+    worker = clip_worker.ClipWorker(Halver(), 16_000, 30.0)
+    record, data = worker.prepare(Clip("k", "a.wav", len(content), content=content))
+    assert (record.status, record.reason, data) == ("skipped", reason, b"")
+    assert f"a.wav: samples up to {peak:.3g} where full scale is 1" in record.detail

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmemo.corpora.clip_archive import ClipArchive
-from mmemo.corpora.clips import MISSING, Clip, ClipFiles
+from mmemo.corpora.clips import MISSING, Clip, ClipFiles, Prepared
 from mmemo.corpora.meld_raw import CLIP_NAME
 from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
@@ -48,7 +48,7 @@ FILE, SYMLINK, HARD_LINK, DEVICE = (
 )
 
 
-def read(path: Path, *names: tuple[str, ...], done: dict[str, tuple[str, int, int]] | None = None):  # noqa: ANN201
+def read(path: Path, *names: tuple[str, ...], done: dict[str, Prepared] | None = None):  # noqa: ANN201
     keys = [name[-1].removesuffix(".mp4") for name in names]
     source = ClipArchive(path, dict(zip(keys, names, strict=True)), CLIP_NAME)
     return list(source.clips([utterance(key) for key in keys], done or {}))
@@ -64,10 +64,10 @@ def test_members_are_read_in_one_pass_by_their_file_names(tmp_path: Path) -> Non
     )
     clips = read(path, ("dia0_utt0.mp4",), ("dia0_utt1.mp4",))
     assert clips == [
-        Clip("dia0_utt1", "test.tar.gz:out/dia0_utt1.mp4", 3, 1234, b"one"),
-        Clip("dia0_utt0", "test.tar.gz:out/dia0_utt0.mp4", 4, 1234, b"zero"),
+        Clip("dia0_utt1", "test.tar.gz:out/dia0_utt1.mp4", 3, 1234, b"one", crc32=2053932785),
+        Clip("dia0_utt0", "test.tar.gz:out/dia0_utt0.mp4", 4, 1234, b"zero", crc32=2883514770),
     ]
-    done = {"dia0_utt1": ("dia0_utt1.mp4", 3, 1234)}
+    done = {"dia0_utt1": Prepared("dia0_utt1.mp4", 3, 1234)}
     assert [c.key for c in read(path, ("dia0_utt0.mp4",), ("dia0_utt1.mp4",), done=done)] == [
         "dia0_utt0"
     ]
@@ -100,7 +100,7 @@ def test_the_better_name_is_handed_out_last(tmp_path: Path, order: tuple[str, st
     path = pack(tmp_path / "test.tar.gz", *((f"out/{n}", n.encode(), FILE) for n in order))
     clips = read(path, (FINAL, PLAIN))
     assert clips[-1].content == FINAL.encode()
-    done = {"dia0_utt0": (FINAL, len(FINAL), 1234)}
+    done = {"dia0_utt0": Prepared(FINAL, len(FINAL), 1234)}
     assert read(path, (FINAL, PLAIN), done=done) == []
     assert [clip.name for clip in read(path, (PLAIN,))] == [PLAIN]
 
@@ -133,7 +133,7 @@ def test_files_are_found_by_the_best_name(tmp_path: Path) -> None:
     (tmp_path / FINAL).write_bytes(b"final")
     assert [c.source for c in source.clips([row], {})] == [str(tmp_path / FINAL)]
     modified_s = int((tmp_path / FINAL).stat().st_mtime)
-    assert list(source.clips([row], {"dia0_utt0": (FINAL, 5, modified_s)})) == []
-    assert len(list(source.clips([row], {"dia0_utt0": (FINAL, 5, modified_s - 9)}))) == 1
+    assert list(source.clips([row], {"dia0_utt0": Prepared(FINAL, 5, modified_s)})) == []
+    assert len(list(source.clips([row], {"dia0_utt0": Prepared(FINAL, 5, modified_s - 9)}))) == 1
     (gone,) = ClipFiles().clips([utterance("dia1_utt0", tmp_path)], {})
     assert gone.problem == f"{tmp_path / 'dia1_utt0.mp4'}: no such file"

@@ -155,7 +155,7 @@ def test_the_loader_hands_out_context(make_meld: MeldMaker, tmp_path: Path, five
         )
 
     # "Sentence 3 of sadness." after "Sentence 2 of neutral.", whose class is left out.
-    two = LabelSet("two", {"joy": "#1", "sadness": "#2"})
+    two = LabelSet("two", {"joy": "#111111", "sadness": "#222222"})
     dataset = build(two, context_utterances=1, future_utterances=1, speaker_names=True).datasets
     example = dataset["val"][1]
     assert example.key == "val/dia0_utt3"
@@ -166,7 +166,7 @@ def test_the_loader_hands_out_context(make_meld: MeldMaker, tmp_path: Path, five
     plain = build(two).datasets["val"][1]
     assert plain.input_ids is not None
     assert (plain.input_ids.tolist(), plain.own_tokens) == ([8, 1, 2, 8], None)
-    with pytest.raises(InputError, match="future_utterances: expected 0 or more, got -1"):
+    with pytest.raises(InputError, match="future_utterances: expected at least 0, got -1"):
         build(future_utterances=-1)
 
     half = (prepared.manifest["utterance_id"] >= 5).map({False: "first", True: "second"})

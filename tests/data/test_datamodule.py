@@ -79,7 +79,7 @@ def test_text_is_cleaned_before_it_is_tokenised(prepared: PreparedCorpus, five: 
 
 
 def test_other_classes_are_left_out(prepared: PreparedCorpus) -> None:
-    labels = LabelSet("two", {"joy": "#1", "anger": "#2"})
+    labels = LabelSet("two", {"joy": "#111111", "anger": "#222222"})
     datamodule = build(prepared, labels)
     assert [len(d) for d in datamodule.datasets.values()] == [4, 4, 4]
     assert datamodule.datasets["train"].targets == [1, 0, 1, 0]
@@ -145,7 +145,7 @@ def test_processes_share_what_one_evaluates(prepared: PreparedCorpus, five: Labe
 def test_balanced_sampling_is_of_the_training_split_alone(
     prepared: PreparedCorpus, five: LabelSet
 ) -> None:
-    labels = LabelSet("two", {"joy": "#1", "anger": "#2"})
+    labels = LabelSet("two", {"joy": "#111111", "anger": "#222222"})
     rare = prepared.manifest["key"].isin(["train/dia0_utt5", "val/dia0_utt5"])
     prepared.manifest = prepared.manifest[~rare]
     targets = [
@@ -211,7 +211,7 @@ def test_loader_processes_give_the_same(prepared: PreparedCorpus, five: LabelSet
 
 
 def test_a_split_without_any_class_is_named(prepared: PreparedCorpus) -> None:
-    labels = LabelSet("rare", {"fear": "#1", "disgust": "#2"})
+    labels = LabelSet("rare", {"fear": "#111111", "disgust": "#222222"})
     with pytest.raises(InputError, match=r"split 'train' with the classes fear, disgust"):
         build(prepared, labels)
 
@@ -243,7 +243,7 @@ def test_copies_have_their_sources_sound(prepared: PreparedCorpus, five: LabelSe
     with pytest.raises(InputError, match="got a split of 2 rows"):
         build(prepared, five, split=split)
     split = OversampledBeforeSplit(["train", "val", "test"], 0.25, 0.25, 0)
-    labels = LabelSet("two", {"joy": "#1", "sadness": "#2"})
+    labels = LabelSet("two", {"joy": "#111111", "sadness": "#222222"})
     prepared.manifest = prepared.manifest[
         (prepared.manifest["emotion"] != "sadness")
         | (prepared.manifest["key"] == "train/dia0_utt3")
@@ -264,7 +264,7 @@ def test_too_short_utterances_are_skipped(prepared: PreparedCorpus, five: LabelS
 
 
 def test_sentiment_is_the_target(prepared: PreparedCorpus) -> None:
-    labels = LabelSet("mood", {"negative": "#1", "neutral": "#2"}, column="sentiment")
+    labels = LabelSet("mood", {"negative": "#111111", "neutral": "#222222"}, column="sentiment")
     assert build(prepared, labels).datasets["train"].targets == [1] * 10
 
 
@@ -273,5 +273,5 @@ def test_one_clip_in_two_splits_is_refused(prepared: PreparedCorpus, five: Label
     prepared.manifest["media_path"] = [*paths[:-1], paths[0]]
     with pytest.raises(InputError, match=r"dia0_utt0.mp4 is in train .*, test \(test/dia0_utt9\)"):
         build(prepared, five)
-    other = LabelSet("two", {"joy": "#1", "neutral": "#2"})
+    other = LabelSet("two", {"joy": "#111111", "neutral": "#222222"})
     assert len(build(prepared, other).datasets["test"]) == 4, "neither of the two is used"

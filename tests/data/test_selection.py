@@ -5,7 +5,7 @@ from mmemo.corpora.utterance import LabelSet
 from mmemo.data.selection import kept_rows, state_counts, utterance_states
 
 RATE = 16_000
-TWO = LabelSet("two", {"joy": "#1", "anger": "#2"})
+TWO = LabelSet("two", {"joy": "#111111", "anger": "#222222"})
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_kept_and_skipped_are_the_rows_read(manifest: pd.DataFrame) -> None:
 
 
 def test_the_label_sets_column_decides(manifest: pd.DataFrame) -> None:
-    labels = LabelSet("mood", {"negative": "#1", "positive": "#2"}, column="sentiment")
+    labels = LabelSet("mood", {"negative": "#111111", "positive": "#222222"}, column="sentiment")
     states = utterance_states(manifest, labels, 0.0, RATE).set_index("key")
     assert states.loc["train/b", ["reason", "detail"]].tolist() == [
         "missing field",
@@ -69,7 +69,7 @@ def test_the_label_sets_column_decides(manifest: pd.DataFrame) -> None:
 
 
 def test_nothing_kept_is_a_count_too(manifest: pd.DataFrame) -> None:
-    labels = LabelSet("none", {"x": "#1", "y": "#2"})
+    labels = LabelSet("none", {"x": "#111111", "y": "#222222"})
     counts = state_counts(utterance_states(manifest, labels, 0.0, RATE))
     assert counts["kept"].tolist() == [0, 0, 0]
     assert counts["rows"].tolist() == [3, 3, 6]

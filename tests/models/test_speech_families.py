@@ -370,3 +370,24 @@ def test_a_weighting_learns_at_the_rate_of_the_head(checkpoints: dict[str, Path]
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rates[id(encoder.layer_weights.logits)] == 0.1
     assert {rates[id(p)] for p in encoder.model.parameters() if p.requires_grad} == {0.001}
+
+
+@pytest.mark.parametrize("padding", ["longest", "fixed"])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in SPECTROGRAM])
+def test_clips_shorter_than_a_span_of_specaugment_are_trained_on(
+    name: str, padding: str, checkpoints: dict[str, Path]
+) -> None:
+    # Spans are of 10 frames: of 10 samples each, here.
+    options = [f"padding={padding}", "mask_time_prob=0.9", "layerdrop=0"]
+    if padding == "fixed":
+        options.append("fixed_duration_s=0.005")
+    encoder = build(name, checkpoints, *options).train()
+    lengths = (79,) if padding == "fixed" else (16, 79, 95, 40)
+    encoder(collate(encoder, lengths)).pooled.sum().backward()
+    embedding = encoder.backbone.model.masked_spec_embed
+    # Connected, as distributed training needs, and without a part in the answer.
+    assert embedding.grad is not None
+    assert not embedding.grad.any()
+    if padding == "longest":
+        encoder(collate(encoder, (16, 400))).pooled.sum().backward()
+        assert embedding.grad.any()
