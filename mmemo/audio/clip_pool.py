@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-
-import torch
 
 from mmemo.audio.clip_worker import ClipWorker, Result
 from mmemo.corpora.clips import Clip
@@ -92,8 +92,11 @@ def open_pool(worker: ClipWorker, num_workers: int) -> Iterator[ClipPool]:
 
 
 def _set_up_process(worker: ClipWorker) -> None:
+    # A denoiser of the user's may bring torch with it.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     _worker[:] = [worker]
-    torch.set_num_threads(1)
 
 
 def _prepare(clip: Clip) -> Result:

@@ -6,10 +6,8 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from mmemo.audio.denoisers import Denoiser
+from mmemo.audio.denoisers import Denoiser, Samples
 from mmemo.audio.journal import Record
 from mmemo.audio.levels import level_db
 from mmemo.audio.media import UNREADABLE, MediaError, decode, resample
@@ -49,16 +47,17 @@ class ClipWorker:
             sound = decode(clip.source, clip.content, self.max_duration_s + CUT_MARGIN_S)
         except MediaError as error:
             return skipped(clip, error.reason, error.message), b""
-        if not bool(sound.waveform.isfinite().all()):
+        if not np.isfinite(sound.waveform).all():
             return skipped(clip, "not finite", f"{clip.source}: samples that are no numbers"), b""
-        peak = float(sound.waveform.abs().max())
+        peak = float(np.abs(sound.waveform).max())
         if peak > MAX_PEAK:
             detail = f"{clip.source}: samples up to {peak:.3g} where full scale is 1"
             return skipped(clip, "out of scale", detail), b""
         waveform, rate = sound.waveform, sound.sample_rate
         level_before_db = level_db(waveform)
         if self.denoiser is not None:
-            waveform = self.denoiser(resample(waveform, rate, self.denoiser.sample_rate))
+            denoised = self.denoiser(resample(waveform, rate, self.denoiser.sample_rate))
+            waveform = np.asarray(denoised, dtype=np.float32)
             rate = self.denoiser.sample_rate
         level_after_db = level_db(waveform)
         waveform = resample(waveform, rate, self.sample_rate)
@@ -107,8 +106,6 @@ def skipped(clip: Clip, reason: str, detail: str) -> Record:
     )
 
 
-def to_int16(waveform: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+def to_int16(waveform: Samples) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
     """Quantise (T,) float in [-1, 1]; what lies outside is clipped."""
-    scaled = (waveform.clamp(-1.0, 1.0) * FULL_SCALE).round().to(torch.int16)
-    samples: np.ndarray[tuple[int], np.dtype[np.int16]] = scaled.numpy()
-    return samples
+    return np.round(np.clip(waveform, -1.0, 1.0) * np.float32(FULL_SCALE)).astype(np.int16)

@@ -14,15 +14,12 @@ import io
 import tarfile
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmemo.errors import InputError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Floats = NDArray[np.float32]
 Complexes = NDArray[np.complex64]
@@ -106,14 +103,8 @@ class DeepFilterNet:
         """
         self._load()
 
-    def __call__(self, waveform: Tensor) -> Tensor:
+    def __call__(self, waveform: Floats) -> Floats:
         """Enhance (T,) float32 at 48 kHz; same length, no delay."""
-        import torch
-
-        return torch.from_numpy(self.enhance(waveform.numpy()))
-
-    def enhance(self, waveform: Floats) -> Floats:
-        """The same on an array (T,)."""
         if len(waveform) == 0:
             return waveform
         spectrum = stft(waveform)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import numpy as np
+
+Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
+"""A waveform (T,), full scale at 1."""
 
 
 class Denoiser(Protocol):
@@ -23,6 +25,6 @@ class Denoiser(Protocol):
         """Load what it needs, so that a fault shows before any clip is decoded."""
         ...
 
-    def __call__(self, waveform: Tensor) -> Tensor:
-        """Enhance (T,) at ``sample_rate``; same length, same alignment."""
+    def __call__(self, waveform: Samples) -> Samples:
+        """Enhance (T,) float32 at ``sample_rate``; same length, same alignment."""
         ...

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from mmemo.audio.denoisers import Samples
 
 SILENCE_DB = -70.0
 """Sound below this level, in dB of full scale, is taken for silence, whatever the transcript."""
@@ -28,11 +27,11 @@ FLOOR_DB = -200.0
 NUM_WORST = 3
 
 
-def level_db(waveform: Tensor) -> float:
+def level_db(waveform: Samples) -> float:
     """Root mean square of (T,) in dB of full scale, to a hundredth; at least -200."""
     if len(waveform) == 0:
         return FLOOR_DB
-    power = float(waveform.double().square().mean())
+    power = float(np.mean(np.square(waveform, dtype=np.float64)))
     return round(max(10 * math.log10(max(power, 1e-300)), FLOOR_DB), 2)
 
 

@@ -7,24 +7,22 @@ import io
 import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 import av
 import av.filter
 import numpy as np
-import torch
-import torchaudio.functional
 from av.audio.frame import AudioFrame
 from av.container import InputContainer
-from torch import Tensor
+from scipy import signal
 
 from mmemo.audio.container_length import SIZED, is_broken_off, missing_bytes
+from mmemo.audio.denoisers import Samples
 
 LAYOUT_NAMES = {1: "mono", 2: "stereo"}
 """Some containers give a number of channels without a name."""
-
-Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 TRUNCATION_TOLERANCE_S = 0.5
 EXACT_TOLERANCE_S = 0.05
@@ -50,6 +48,10 @@ NO_PROTOCOL = "none"
 MPEG_AUDIO = ("mp1", "mp2", "mp3", "mp1float", "mp2float", "mp3float")
 UNREADABLE = "unreadable"
 COMMON_RATE, MAX_RATIO = 48_000, 1000
+
+NUM_ZEROS, ROLLOFF, KAISER_BETA = 64, 0.9475937167399596, 14.769656459379492
+"""Of the resampling filter: zero crossings on each side, cutoff as a share of the lower Nyquist
+frequency, shape of the window."""
 
 
 class MediaError(Exception):
@@ -80,7 +82,7 @@ class Sound:
         duration_s: Of the whole sound track, as decoded.
     """
 
-    waveform: Tensor
+    waveform: Samples
     sample_rate: int
     channel_layout: str
     duration_s: float
@@ -159,7 +161,7 @@ def _decode(source: str, file: BinaryIO, limit_s: float | None) -> Sound:
         )
     if is_cut:
         raise MediaError("truncated", f"{source}: the file ends inside a piece of sound, {found}")
-    return Sound(torch.from_numpy(waveform), mixer.sample_rate, channel_layout, mixer.duration_s)
+    return Sound(waveform, mixer.sample_rate, channel_layout, mixer.duration_s)
 
 
 def _container(source: str, file: BinaryIO) -> InputContainer:
@@ -256,21 +258,37 @@ class MonoMixer:
                 self._pieces.append(mixed.to_ndarray()[0])
 
 
-def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
+def resample(waveform: Samples, from_rate: int, to_rate: int) -> Samples:
     """Resample (T,) by windowed sinc interpolation with a kaiser window.
 
-    The window's parameters are those that torchaudio documents as librosa's ``kaiser_best``;
-    torchaudio's default window lets much more through just above the new Nyquist frequency.
+    What torchaudio's ``resample`` does with the parameters that it documents as librosa's
+    ``kaiser_best`` (its default window lets much more through just above the new Nyquist
+    frequency), by SciPy, so that a process that prepares clips needs no torch.
     """
-    if from_rate == to_rate:
+    if from_rate == to_rate or len(waveform) == 0:
         return waveform
-    resampled: Tensor = torchaudio.functional.resample(
-        waveform,
-        from_rate,
-        to_rate,
-        lowpass_filter_width=64,
-        rolloff=0.9475937167399596,
-        resampling_method="sinc_interp_kaiser",
-        beta=14.769656459379492,
-    )
-    return resampled
+    common = math.gcd(from_rate, to_rate)
+    up, down = to_rate // common, from_rate // common
+    kernel = _sinc_kernel(up, down)
+    num_samples = -(-len(waveform) * up // down)
+    resampled: Samples
+    if up == 1:
+        # By Fourier transforms of pieces all samples cost less than a third of them by products.
+        resampled = signal.oaconvolve(waveform, kernel)[len(kernel) // 2 :: down][:num_samples]
+    else:
+        before = -(len(kernel) // 2) % down
+        delayed = np.concatenate([np.zeros(before, np.float32), kernel])
+        first = (len(kernel) // 2 + before) // down
+        resampled = signal.upfirdn(delayed, waveform, up, down)[first : first + num_samples]
+    return resampled.astype(np.float32)
+
+
+@cache
+def _sinc_kernel(up: int, down: int) -> Samples:
+    """Low-pass filter of odd length at ``up`` times the old rate, of gain ``up``."""
+    cutoff = ROLLOFF * min(up, down) / (up * down)
+    half = math.ceil(NUM_ZEROS / cutoff)
+    time = np.clip(np.arange(-half, half + 1) * cutoff, -NUM_ZEROS, NUM_ZEROS)
+    window = np.i0(KAISER_BETA * np.sqrt(1 - (time / NUM_ZEROS) ** 2)) / np.i0(KAISER_BETA)
+    kernel: Samples = np.sinc(time) * window * ROLLOFF * min(up, down) / down
+    return kernel.astype(np.float32)

@@ -12,7 +12,6 @@ from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.journal import JournalWriter, Shard, done_of, read_records
 from mmemo.audio.manifest import read_done, write_manifest
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.audio.torchaudio_check import check_torchaudio
 from mmemo.cores import num_cores
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import Done, is_done
@@ -70,12 +69,11 @@ class Preparer:
         self.num_workers = num_cores() if num_workers is None else num_workers
 
     def check(self, denoiser: Denoiser | None) -> None:
-        """Find what would fail later: an unwritable folder, libraries that do not load.
+        """Find what would fail later: an unwritable folder, a denoiser that does not load.
 
         Raises:
-            InputError: For any of them.
+            InputError: For either.
         """
-        check_torchaudio()
         self.folder = writable_folder(self.folder, "preparer.folder")
         if denoiser is not None:
             denoiser.check()
@@ -136,7 +134,7 @@ class Preparer:
             return
         self.check(denoiser)
         annotations.clips.check()
-        # Imported here: where nothing is to be done, torch is not needed.
+        # Imported here: where nothing is to be done, FFmpeg is not needed.
         from mmemo.audio.clip_pool import open_pool
         from mmemo.audio.clip_worker import ClipWorker
 

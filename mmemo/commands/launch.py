@@ -27,7 +27,7 @@ from mmemo.folders import writable_folder
 
 RESUMABLE_PREFIXES = ("trainer.", "hydra.")
 NEED_TORCH = ("train", "evaluate", "explain")
-"""Commands that import torch whatever they find; preparing does where clips are to be decoded."""
+"""Commands that import torch; preparing needs none."""
 
 # As typed: what an override refers to is not there yet.
 OmegaConf.register_new_resolver(

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from mmemo.audio.denoisers import Samples
 from mmemo.audio.media import Sound, decode
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.meld_raw import LAYOUT
@@ -22,7 +22,7 @@ class Halver:
 
     def check(self) -> None: ...
 
-    def __call__(self, waveform: Tensor) -> Tensor:
+    def __call__(self, waveform: Samples) -> Samples:
         return waveform / 2
 
 

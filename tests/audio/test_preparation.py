@@ -24,7 +24,7 @@ def test_prepared_sound_is_the_clip_resampled(make_meld: MeldMaker, tmp_path: Pa
     corpus = Preparer(tmp_path / "p", num_workers=0).prepare(annotations, None)
     assert corpus.sample_rate == 16_000
     row = corpus.kept.iloc[7]
-    expected = resample(decode(Path(row["media_path"])).waveform, 48_000, 16_000)
+    expected = torch.from_numpy(resample(decode(Path(row["media_path"])).waveform, 48_000, 16_000))
     found = corpus.read(row["audio_file"], row["offset"], row["num_samples"])
     torch.testing.assert_close(found, expected, atol=0.5 / 32767 + 1e-7, rtol=0)
     assert (row["source_rate"], row["channel_layout"]) == (48_000, "mono")
@@ -102,7 +102,7 @@ def test_only_a_changed_clip_is_prepared_again(
     assert decoded == [clip]
     assert len(corpus.kept) == 15
     row = corpus.manifest.set_index("key").loc["train/dia0_utt1"]
-    expected = resample(decode(clip).waveform, 48_000, 16_000)
+    expected = torch.from_numpy(resample(decode(clip).waveform, 48_000, 16_000))
     found = corpus.read(row["audio_file"], row["offset"], row["num_samples"])
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
 
@@ -182,7 +182,7 @@ def test_folder_without_a_corpus_is_refused(tmp_path: Path) -> None:
 def test_quantising_clips_and_rounds() -> None:
     from mmemo.audio.clip_worker import to_int16
 
-    samples = to_int16(torch.tensor([0.0, 1.0, -1.0, 1.7, 0.5 / 32767 + 1e-6]))
+    samples = to_int16(np.array([0.0, 1.0, -1.0, 1.7, 0.5 / 32767 + 1e-6], np.float32))
     np.testing.assert_array_equal(samples, [0, 32767, -32767, 32767, 1])
 
 
