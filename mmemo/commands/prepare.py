@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+import pyarrow as pa
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pyarrow.csv import write_csv
 
 from mmemo.audio.journal import Shard
 from mmemo.audio.levels import denoising_faults
@@ -31,7 +33,9 @@ def run(cfg: DictConfig) -> None:
         )
         return
     prepared = open_prepared(progress.folder)
-    hours = prepared.kept["num_samples"].sum() / prepared.sample_rate / 3600
+    rows = prepared.manifest
+    num_samples = rows.loc[rows["status"] == "kept", "num_samples"].sum()
+    hours = num_samples / prepared.sample_rate / 3600
     print(f"{hours:.2f} h of sound, {time.monotonic() - start:.1f} s")
     print(f"prepared corpus: {prepared.folder}")
     _report_states(prepared, labels, cfg.min_duration_s)
@@ -41,7 +45,9 @@ def _report_states(prepared: PreparedCorpus, labels: LabelSet, min_duration_s: f
     """Write the one state of every row for a label set, and print how many are in which."""
     states = utterance_states(prepared.manifest, labels, min_duration_s, prepared.sample_rate)
     manifest = prepared.folder / f"manifest_{labels.name}.csv"
-    states[list(STATE_COLUMNS)].to_csv(manifest, index=False)
+    # Arrow's writer takes a tenth of the time of pandas'; it quotes every text.
+    table = pa.Table.from_pandas(states[list(STATE_COLUMNS)], preserve_index=False)
+    write_csv(table, manifest)
     counts = state_counts(states)
     total = counts.loc["all"]
     if (prepared.manifest["status"] == "skipped").any():
