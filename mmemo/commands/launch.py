@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -71,7 +72,9 @@ def launch(command: str, overrides: list[str]) -> None:
 
             check_torchaudio()
         make_paths_absolute(cfg)
-        return importlib.import_module(f"mmemo.commands.{command}").run(cfg)
+        module = importlib.import_module(f"mmemo.commands.{command}")
+        _collect_from_now_on()
+        return module.run(cfg)
 
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401
@@ -90,6 +93,13 @@ def launch(command: str, overrides: list[str]) -> None:
 
     with _around_plugins(typed) if command == "train" else nullcontext():
         run()
+
+
+def _collect_from_now_on() -> None:
+    """Begin to look for garbage, which a command starts without, in what is new alone."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+    gc.enable()
 
 
 def _around_plugins(typed: list[str]) -> AbstractContextManager[None]:
