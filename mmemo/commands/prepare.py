@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pandas as pd
 import pyarrow as pa
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -33,15 +34,16 @@ def run(cfg: DictConfig) -> None:
         )
         return
     prepared = open_prepared(progress.folder)
-    rows = prepared.manifest
-    num_samples = rows.loc[rows["status"] == "kept", "num_samples"].sum()
-    hours = num_samples / prepared.sample_rate / 3600
+    kept = prepared.kept
+    hours = kept["num_samples"].sum() / prepared.sample_rate / 3600
     print(f"{hours:.2f} h of sound, {time.monotonic() - start:.1f} s")
     print(f"prepared corpus: {prepared.folder}")
-    _report_states(prepared, labels, cfg.min_duration_s)
+    _report_states(prepared, kept, labels, cfg.min_duration_s)
 
 
-def _report_states(prepared: PreparedCorpus, labels: LabelSet, min_duration_s: float) -> None:
+def _report_states(
+    prepared: PreparedCorpus, kept: pd.DataFrame, labels: LabelSet, min_duration_s: float
+) -> None:
     """Write the one state of every row for a label set, and print how many are in which."""
     states = utterance_states(prepared.manifest, labels, min_duration_s, prepared.sample_rate)
     manifest = prepared.folder / f"manifest_{labels.name}.csv"
@@ -55,7 +57,7 @@ def _report_states(prepared: PreparedCorpus, labels: LabelSet, min_duration_s: f
     print(f"manifest: {manifest}")
     if num_repaired := sum(prepared.meta["num_repaired"].values()):
         print(f"rows with text of a wrong encoding, repaired: {num_repaired}")
-    for sentence in denoising_faults(prepared.kept).sentences():
+    for sentence in denoising_faults(kept).sentences():
         print(sentence)
     if num_cut := int(states["cut"].sum()):
         print(f"longer than {prepared.meta['max_duration_s']:g} s and cut there: {num_cut}")
