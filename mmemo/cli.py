@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from importlib.util import find_spec
 
@@ -53,6 +55,9 @@ def main() -> None:
         sys.exit(2)
     from mmemo.training.stop_signals import Stopped, stopped_at_once
 
+    # What is imported stays, and is not looked through: neither now, nor when the process ends.
+    atexit.register(gc.freeze)
+    gc.disable()
     try:
         with stopped_at_once():
             from mmemo.commands.launch import launch
@@ -61,3 +66,5 @@ def main() -> None:
     except Stopped as stop:
         print(f"mmemo: stopped by {stop}; what was finished is kept", file=sys.stderr)
         raise
+    finally:
+        gc.enable()

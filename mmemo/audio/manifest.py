@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from mmemo.audio import prepared
 from mmemo.audio.journal import Record
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import Done, Prepared, file_name
+from mmemo.corpora.utterance import Utterance
 
 WHOLE_NUMBERS = (
     "dialogue_id",
@@ -39,24 +43,34 @@ def write_manifest(
         records: What became of each utterance.
         max_duration_s: Where longer sound was cut; the column ``cut`` tells of which.
     """
-    rows: list[dict[str, Any]] = []
-    for utterance in annotations.utterances:
-        record = vars(records[utterance.key])
-        row = {**vars(utterance), **record, "media_path": str(utterance.media_path)}
-        rows.append(row | {"cut": record["source_duration_s"] > max_duration_s})
-    for skip in annotations.skips:
-        row = {"key": skip.key, "corpus": annotations.corpus, "split": skip.split}
-        row |= {"media_path": skip.path, "status": "skipped", "cut": False}
-        rows.append(row | {"reason": skip.reason, "detail": skip.detail})
-    manifest = pd.DataFrame(rows).drop(columns="revision")
-    manifest = manifest.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
-    manifest = manifest.astype(dict.fromkeys(LEVELS, "float64"))
-    columns = ["key", "split", "reason", "detail", "media_path"]
-    skipped = manifest.loc[manifest["status"] == "skipped", columns]
+    # By columns: a mapping for each of hundreds of thousands of rows takes a gigabyte.
+    finished = [records[utterance.key] for utterance in annotations.utterances]
+    columns = _columns(annotations.utterances, Utterance) | _columns(finished, Record)
+    del columns["revision"]
+    columns["cut"] = [duration_s > max_duration_s for duration_s in columns["source_duration_s"]]
+    skips = [
+        {
+            **{"key": skip.key, "corpus": annotations.corpus, "split": skip.split},
+            **{"media_path": skip.path, "status": "skipped", "cut": False},
+            **{"reason": skip.reason, "detail": skip.detail},
+        }
+        for skip in annotations.skips
+    ]
+    kinds = dict.fromkeys(WHOLE_NUMBERS, "Int64") | dict.fromkeys(LEVELS, "float64")
+    manifest = pd.DataFrame(columns).astype(kinds)
+    if skips:
+        manifest = pd.concat([manifest, pd.DataFrame(skips)], ignore_index=True)
+    shown = ["key", "split", "reason", "detail", "media_path"]
+    skipped = manifest.loc[manifest["status"] == "skipped", shown]
     skipped.to_csv(target / prepared.SKIPPED_FILE, index=False)
     temporary = target / f"{prepared.MANIFEST_FILE}.tmp"
     manifest.to_parquet(temporary, index=False)
     temporary.replace(target / prepared.MANIFEST_FILE)
+
+
+def _columns(rows: Sequence[Any], kind: type[Any]) -> dict[str, list[Any]]:
+    """The fields of dataclasses of one kind, each as a column."""
+    return {f.name: list(map(attrgetter(f.name), rows)) for f in fields(kind)}
 
 
 def read_done(target: Path) -> Done:

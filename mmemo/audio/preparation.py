@@ -207,7 +207,7 @@ def open_prepared(folder: Path) -> PreparedCorpus:
         InputError: If it is not complete, or no utterance was kept.
     """
     corpus = PreparedCorpus(folder)
-    if corpus.kept.empty:
+    if not (corpus.manifest["status"] == "kept").any():
         raise InputError(
             f"{folder / prepared.SKIPPED_FILE}: expected at least one clip with sound, all "
             f"{len(corpus.manifest)} rows were skipped; the file tells why"

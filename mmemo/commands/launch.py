@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,27 +15,26 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from mmemo.audio.torchaudio_check import check_torchaudio
-from mmemo.commands.cell import run_cell
 from mmemo.commands.input_errors import fail, input_error
-from mmemo.commands.sweep import Sweep
 from mmemo.commands.user_paths import make_paths_absolute, readable_by_hydra
 from mmemo.errors import InputError
-from mmemo.evaluation.sweep_cells import sweep_name
 from mmemo.folders import writable_folder
 
 RESUMABLE_PREFIXES = ("trainer.", "hydra.")
 NEED_TORCH = ("train", "evaluate", "explain")
 """Commands that import torch; preparing needs none."""
 
-# As typed: what an override refers to is not there yet.
-OmegaConf.register_new_resolver(
-    "sweep_name",
-    lambda typed: sweep_name(cast(list[str], OmegaConf.to_container(typed, resolve=False))),
-    replace=True,
-)
+
+def _sweep_name(typed: ListConfig) -> str:
+    from mmemo.evaluation.sweep_cells import sweep_name
+
+    # As typed: what an override refers to is not there yet.
+    return sweep_name(cast(list[str], OmegaConf.to_container(typed, resolve=False)))
+
+
+OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
 
 
 def config_dir() -> Path:
@@ -50,7 +50,7 @@ def launch(command: str, overrides: list[str]) -> None:
     An error of the user's is printed as one message, with exit status 1; in a sweep the other
     jobs run first.
     """
-    sweep = Sweep(overrides)
+    typed = overrides
     overrides = [readable_by_hydra(override) for override in overrides]
     # Hydra reads no override behind a flag that stands behind another override.
     overrides.sort(key=lambda argument: argument not in ("-m", "--multirun"))
@@ -68,14 +68,20 @@ def launch(command: str, overrides: list[str]) -> None:
     def work(cfg: DictConfig) -> Any:  # noqa: ANN401
         quiet_warnings()
         if command in NEED_TORCH:
+            from mmemo.audio.torchaudio_check import check_torchaudio
+
             check_torchaudio()
         make_paths_absolute(cfg)
-        return importlib.import_module(f"mmemo.commands.{command}").run(cfg)
+        module = importlib.import_module(f"mmemo.commands.{command}")
+        _collect_from_now_on()
+        return module.run(cfg)
 
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401
         is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         if is_sweep and command == "train":
+            from mmemo.commands.cell import run_cell
+
             return run_cell(cfg, work)
         try:
             return work(cfg)
@@ -85,8 +91,22 @@ def launch(command: str, overrides: list[str]) -> None:
                 raise
             fail(problem)
 
-    with sweep.around_plugins() if command == "train" else nullcontext():
+    with _around_plugins(typed) if command == "train" else nullcontext():
         run()
+
+
+def _collect_from_now_on() -> None:
+    """Begin to look for garbage, which a command starts without, in what is new alone."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+    gc.enable()
+
+
+def _around_plugins(typed: list[str]) -> AbstractContextManager[None]:
+    # Imported here: what a sweep needs costs the other commands a tenth of a second.
+    from mmemo.commands.sweep import Sweep
+
+    return Sweep(typed).around_plugins()
 
 
 def _named_folders(arguments: list[str]) -> list[str]:

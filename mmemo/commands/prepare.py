@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 
+import pandas as pd
+import pyarrow as pa
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pyarrow.csv import write_csv
 
 from mmemo.audio.journal import Shard
 from mmemo.audio.levels import denoising_faults
@@ -31,17 +34,22 @@ def run(cfg: DictConfig) -> None:
         )
         return
     prepared = open_prepared(progress.folder)
-    hours = prepared.kept["num_samples"].sum() / prepared.sample_rate / 3600
+    kept = prepared.kept
+    hours = kept["num_samples"].sum() / prepared.sample_rate / 3600
     print(f"{hours:.2f} h of sound, {time.monotonic() - start:.1f} s")
     print(f"prepared corpus: {prepared.folder}")
-    _report_states(prepared, labels, cfg.min_duration_s)
+    _report_states(prepared, kept, labels, cfg.min_duration_s)
 
 
-def _report_states(prepared: PreparedCorpus, labels: LabelSet, min_duration_s: float) -> None:
+def _report_states(
+    prepared: PreparedCorpus, kept: pd.DataFrame, labels: LabelSet, min_duration_s: float
+) -> None:
     """Write the one state of every row for a label set, and print how many are in which."""
     states = utterance_states(prepared.manifest, labels, min_duration_s, prepared.sample_rate)
     manifest = prepared.folder / f"manifest_{labels.name}.csv"
-    states[list(STATE_COLUMNS)].to_csv(manifest, index=False)
+    # Arrow's writer takes a tenth of the time of pandas'; it quotes every text.
+    table = pa.Table.from_pandas(states[list(STATE_COLUMNS)], preserve_index=False)
+    write_csv(table, manifest)
     counts = state_counts(states)
     total = counts.loc["all"]
     if (prepared.manifest["status"] == "skipped").any():
@@ -49,7 +57,7 @@ def _report_states(prepared: PreparedCorpus, labels: LabelSet, min_duration_s: f
     print(f"manifest: {manifest}")
     if num_repaired := sum(prepared.meta["num_repaired"].values()):
         print(f"rows with text of a wrong encoding, repaired: {num_repaired}")
-    for sentence in denoising_faults(prepared.kept).sentences():
+    for sentence in denoising_faults(kept).sentences():
         print(sentence)
     if num_cut := int(states["cut"].sum()):
         print(f"longer than {prepared.meta['max_duration_s']:g} s and cut there: {num_cut}")

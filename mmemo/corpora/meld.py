@@ -6,6 +6,7 @@ Conversations", and the layout of its public archive.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,30 +134,30 @@ class MeldCorpus:
     def _parse_rows(
         self, columns: list[str], cells: list[list[str]], split: str, where: str
     ) -> Iterator[Utterance | Skip]:
-        folder = self.raw.clip_path(split, "").absolute()
+        folder = str(self.raw.clip_path(split, "").absolute())
         for line, row in enumerate(cells, start=2):
-            named = dict(zip(columns, row, strict=True))
-            yield self._parse_row(named, split, folder, f"{where}, row {line}")
+            yield self._parse_row(dict(zip(columns, row, strict=True)), split, folder, where, line)
 
     def _parse_row(
-        self, row: dict[str, str], split: str, folder: Path, where: str
+        self, row: dict[str, str], split: str, folder: str, where: str, line: int
     ) -> Utterance | Skip:
         missing = [column for column in MUST_BE_FILLED if not row[column].strip()]
         if missing:
-            key = f"{split}/row{where.rpartition(' ')[2]}"
-            return Skip(key, split, MISSING_FIELD, f"{', '.join(missing)} empty", where)
+            key = f"{split}/row{line}"
+            detail = f"{', '.join(missing)} empty"
+            return Skip(key, split, MISSING_FIELD, detail, f"{where}, row {line}")
         length = len(row["Utterance"])
         if length > MAX_TRANSCRIPT_CHARS:
-            key = f"{split}/row{where.rpartition(' ')[2]}"
-            return Skip(key, split, TOO_LONG, f"{length} characters", where)
+            detail = f"{length} characters"
+            return Skip(f"{split}/row{line}", split, TOO_LONG, detail, f"{where}, row {line}")
         emotion = row["Emotion"].strip().lower()
         if emotion not in EMOTIONS:
             raise InputError(
-                f"{where}: expected an emotion out of {', '.join(EMOTIONS)}, "
+                f"{where}, row {line}: expected an emotion out of {', '.join(EMOTIONS)}, "
                 f"got '{row['Emotion'][:60]}'; correct the row"
             )
-        dialogue_id = _parse_id(row["Dialogue_ID"], "Dialogue_ID", where)
-        utterance_id = _parse_id(row["Utterance_ID"], "Utterance_ID", where)
+        dialogue_id = _parse_id(row, "Dialogue_ID", where, line)
+        utterance_id = _parse_id(row, "Utterance_ID", where, line)
         name = f"dia{dialogue_id}_utt{utterance_id}"
         return Utterance(
             corpus=self.name,
@@ -167,7 +168,7 @@ class MeldCorpus:
             speaker=row["Speaker"].strip(),
             transcript=row["Utterance"].strip(),
             emotion=emotion,
-            media_path=folder / f"{name}.mp4",
+            media_path=f"{folder}{os.sep}{name}.mp4",
             sentiment=row.get("Sentiment", "").strip().lower() or None,
             season=whole_number(row.get("Season", "")),
             episode=whole_number(row.get("Episode", "")),
@@ -192,10 +193,11 @@ def _check_usable(utterances: list[Utterance], split: str, where: str) -> None:
         seen.add(utterance.key)
 
 
-def _parse_id(text: str, column: str, where: str) -> int:
-    number = whole_number(text)
+def _parse_id(row: dict[str, str], column: str, where: str, line: int) -> int:
+    number = whole_number(row[column])
     if number is None:
         raise InputError(
-            f"{where}: expected a whole number in {column}, got '{text[:60]}'; correct the row"
+            f"{where}, row {line}: expected a whole number in {column}, got "
+            f"'{row[column][:60]}'; correct the row"
         )
     return number

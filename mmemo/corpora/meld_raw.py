@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -77,7 +78,6 @@ class MeldRaw:
 
         The archive where both are there: a folder beside it may have been unpacked in part.
         """
-        names = {u.key: self._names(u.media_path.name) for u in utterances}
         layout = LAYOUT[split]
         if self.root is None:
             return NoClips(
@@ -86,9 +86,9 @@ class MeldRaw:
             )
         archive = self.archive(split)
         if archive is not None:
-            return ClipArchive(archive, names, CLIP_NAME)
+            return ClipArchive(archive, self._names(utterances), CLIP_NAME)
         if self.clips_folder(split) is not None:
-            return ClipFiles(names)
+            return ClipFiles(self._names(utterances) if self.use_final_videos else None)
         found = "found a file" if (self.root / layout.clips).exists() else "found neither"
         return NoClips(
             f"{self.root / layout.clips}: expected the folder with the clips of the split "
@@ -96,8 +96,12 @@ class MeldRaw:
             "name its folder with corpus.root=DIR"
         )
 
-    def _names(self, plain: str) -> tuple[str, ...]:
-        return (FINAL_PREFIX + plain, plain) if self.use_final_videos else (plain,)
+    def _names(self, utterances: Iterable[Utterance]) -> dict[str, tuple[str, ...]]:
+        """For each utterance's key the names that its clip may have, best first."""
+        plain = {u.key: os.path.basename(u.media_path) for u in utterances}  # noqa: PTH119
+        if self.use_final_videos:
+            return {key: (FINAL_PREFIX + name, name) for key, name in plain.items()}
+        return {key: (name,) for key, name in plain.items()}
 
     def annotation_file(self, split: str) -> tuple[str, Path | io.BytesIO]:
         """A split's CSV: its name for messages, and where to read it.

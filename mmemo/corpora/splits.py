@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -110,7 +111,8 @@ class GroupDisjointSplit:
                 lacks a class.
         """
         rows = with_source(rows)
-        labels = rows[column].to_numpy()
+        # Numbers in alphabetical order: scikit-learn sorts them, and deals them as it does names.
+        labels = pd.factorize(rows[column], sort=True)[0]
         groups = self._groups(rows)
         everything = np.arange(len(rows))
         rest, test = self._deal(everything, labels, groups, self.num_test_folds, self.test_fold)
@@ -136,13 +138,13 @@ class GroupDisjointSplit:
     def _deal(
         self,
         indices: Indices,
-        labels: np.ndarray[tuple[int], Any],
+        labels: Indices,
         groups: np.ndarray[tuple[int], Any],
         num_folds: int,
         fold: int,
     ) -> tuple[Indices, Indices]:
         """The indices outside and inside one fold."""
-        from sklearn.model_selection import StratifiedGroupKFold
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
         num_groups = len(np.unique(groups[indices]))
         if num_groups < num_folds:
@@ -151,22 +153,28 @@ class GroupDisjointSplit:
                 f"{' and '.join(self.group_columns)}, one for each fold, got {num_groups}; lower "
                 f"{self.option}.num_test_folds or {self.option}.num_val_folds"
             )
-        rarest = int(pd.Series(labels[indices]).value_counts().min())
+        counts = np.bincount(labels[indices])
+        rarest = int(counts[counts > 0].min())
         if rarest < num_folds:
             raise InputError(
                 f"split={self.name}: expected at least {num_folds} utterances of every class, one "
                 f"for each fold, got {rarest} of one; lower {self.option}.num_test_folds or "
                 f"{self.option}.num_val_folds, or choose other labels"
             )
-        folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=self.seed)
-        dealt = list(folds.split(indices, labels[indices], groups[indices]))
-        outside, inside = dealt[fold]
+        settings = {"n_splits": num_folds, "shuffle": True, "random_state": self.seed}
+        if num_groups == len(indices):
+            # To deal 200,000 groups of one by their groups takes minutes.
+            dealt = StratifiedKFold(**settings).split(indices, labels[indices])
+        else:
+            by_group = StratifiedGroupKFold(**settings)
+            dealt = by_group.split(indices, labels[indices], groups[indices])
+        outside, inside = next(islice(dealt, fold, None))
         return indices[outside], indices[inside]
 
     def _check_classes(self, rows: pd.DataFrame, column: str) -> None:
-        classes = set(rows[column])
+        classes = set(rows[column].unique())
         for split in SPLITS:
-            absent = classes - set(rows.loc[rows["split"] == split, column])
+            absent = classes - set(rows.loc[rows["split"] == split, column].unique())
             if absent:
                 raise InputError(
                     f"split={self.name}: expected every class in every split, {split} lacks "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from mmemo.errors import InputError
 
@@ -26,8 +25,9 @@ class Utterance:
 
     ``key`` is unique within a corpus and traceable to its source. ``dialogue_id`` may restart in
     every split, as MELD's does. ``media_path`` is where the clip lies, or would lie if its archive
-    were unpacked. ``start_s`` and ``end_s`` are the annotation's times inside the episode, in
-    seconds; a duration is always taken from the sound instead.
+    were unpacked: as text, for a ``Path`` of each row of a large corpus takes seconds. ``start_s``
+    and ``end_s`` are the annotation's times inside the episode, in seconds; a duration is always
+    taken from the sound instead.
     """
 
     corpus: str
@@ -38,7 +38,7 @@ class Utterance:
     speaker: str
     transcript: str
     emotion: str
-    media_path: Path
+    media_path: str
     sentiment: str | None = None
     season: int | None = None
     episode: int | None = None

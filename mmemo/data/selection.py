@@ -57,11 +57,12 @@ def utterance_states(
     label = states[labels.column]
     unlabelled = label.isna() | (label == "")
     _skip(states, unlabelled, MISSING_FIELD, f"{labels.column} empty")
-    _skip(states, ~label.isin(labels.classes), CLASS_EXCLUDED, label.map(str))
+    excluded = ~label.isin(labels.classes)
+    _skip(states, excluded, CLASS_EXCLUDED, label[excluded].map(str))
     durations_s = states["duration_s"].astype(float)
-    durations = durations_s.map("{:.3f} s".format)
-    least = f", the least is {min_duration_s} s"
-    _skip(states, durations_s < min_duration_s, TOO_SHORT, durations + least)
+    short = durations_s < min_duration_s
+    told = f"{{:.3f}} s, the least is {min_duration_s} s"
+    _skip(states, short, TOO_SHORT, durations_s[short].map(told.format))
     return states
 
 
@@ -69,7 +70,9 @@ def _skip(
     states: pd.DataFrame, holds: pd.Series[bool], reason: str, detail: str | pd.Series[str]
 ) -> None:
     chosen = holds & (states["status"] == "kept")
-    details = detail if isinstance(detail, str) else detail[chosen]
+    if not chosen.any():
+        return
+    details = detail if isinstance(detail, str) else detail[chosen[chosen].index]
     states.loc[chosen, "detail"] = details
     states.loc[chosen, "reason"] = reason
     states.loc[chosen, "status"] = "skipped"

@@ -22,7 +22,7 @@ def utterance(name: str, folder: Path = Path("clips")) -> Utterance:
         speaker="Ada",
         transcript="Hi.",
         emotion="joy",
-        media_path=folder / f"{name}.mp4",
+        media_path=str(folder / f"{name}.mp4"),
     )
 
 

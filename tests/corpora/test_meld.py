@@ -27,10 +27,10 @@ def test_reads_utterances_of_all_splits(make_meld: MeldMaker) -> None:
     assert len(annotations.utterances) == 15
     first = annotations.utterances[0]
     assert first.key == "train/dia0_utt0"
-    assert first.media_path == root / "train_splits" / "dia0_utt0.mp4"
+    assert first.media_path == str(root / "train_splits" / "dia0_utt0.mp4")
     assert (first.emotion, first.speaker, first.season, first.episode) == ("anger", "Ada", 1, 2)
     assert (first.start_s, first.end_s) == (1.5, 2.0)
-    folders = {u.split: u.media_path.parent.name for u in annotations.utterances}
+    folders = {u.split: Path(u.media_path).parent.name for u in annotations.utterances}
     assert folders == {
         "train": "train_splits",
         "val": "dev_splits_complete",

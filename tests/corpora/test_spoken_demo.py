@@ -39,15 +39,15 @@ def test_clips_are_video_with_sound_in_several_layouts(demo: SpokenDemoCorpus) -
     truth = pd.read_csv(demo.root / "truth.csv").set_index("key")
     unreadable = []
     for utterance in demo.read().utterances:
-        if not utterance.media_path.exists():
+        if not Path(utterance.media_path).exists():
             unreadable.append(utterance.key)
             continue
         try:
-            sound = decode(utterance.media_path)
+            sound = decode(Path(utterance.media_path))
         except MediaError:
             unreadable.append(utterance.key)
             continue
-        with av.open(str(utterance.media_path)) as container:
+        with av.open(utterance.media_path) as container:
             assert container.streams.video[0].codec_context.name == "mpeg4"
             assert container.streams.audio[0].codec_context.name == "aac"
         assert sound.sample_rate == 48_000

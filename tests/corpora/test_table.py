@@ -1,4 +1,5 @@
 import csv
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_rows_with_their_own_split_dialogue_and_order(tmp_path: Path) -> None:
     annotations = TableCorpus(write(tmp_path / "own.csv", rows)).read()
     first, second, third = annotations.utterances
     assert [u.split for u in annotations.utterances] == ["train", "val", "test"]
-    assert (first.key, first.media_path) == ("a/0.wav", tmp_path / "a" / "0.wav")
+    assert (first.key, first.media_path) == ("a/0.wav", str(tmp_path / "a" / "0.wav"))
     assert (first.dialogue_id, second.dialogue_id, third.dialogue_id) == (0, 1, 0)
     assert (first.utterance_id, third.utterance_id) == (4, 5)
     assert (first.sentiment, second.sentiment) == ("positive", None)
@@ -59,7 +60,7 @@ def test_other_names_of_columns_and_emotions(tmp_path: Path) -> None:
     )
     utterances = corpus.read().utterances
     assert [u.emotion for u in utterances] == ["joy", "anger"]
-    assert utterances[0].media_path == tmp_path / "sounds" / "0.flac"
+    assert utterances[0].media_path == str(tmp_path / "sounds" / "0.flac")
     assert (utterances[0].dialogue_id, utterances[1].dialogue_id) == (0, 1)
 
 
@@ -154,3 +155,40 @@ def test_one_folder_is_not_taken_for_another(tmp_path: Path) -> None:
     path = write(tmp_path / "own.csv", [row(0, split="train")])
     variants = {TableCorpus(path, root=tmp_path / name).read().variant for name in ("a", "b")}
     assert len(variants) == 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a.wav", "b/c.wav", "./a.wav", "b//c.wav", "b/./c.wav", "../a.wav", "b/", "b.", "/x/a.wav"],
+)
+def test_clips_lie_where_pathlib_says(tmp_path: Path, path: str) -> None:
+    (first,) = (
+        TableCorpus(write(tmp_path / "own.csv", [row(0, path=path, split="val")])).read().utterances
+    )
+    assert first.media_path == str(tmp_path / path)
+
+
+def test_rows_of_nobody_are_dealt_one_by_one(tmp_path: Path) -> None:
+    rows = [row(number, emotion=("joy", "anger")[number % 2]) for number in range(60)]
+    corpus = TableCorpus(write(tmp_path / "own.csv", rows), num_test_folds=3, num_val_folds=4)
+    annotations = corpus.read()
+    assert annotations.split_origin == "made here, by row, seed 0"
+    found = [(u.split, u.emotion) for u in annotations.utterances]
+    # A third of 30 is tested; a quarter of the other 20 validates.
+    assert {pair: found.count(pair) for pair in set(found)} == {
+        **{(split, "joy"): num for split, num in (("train", 15), ("val", 5), ("test", 10))},
+        **{(split, "anger"): num for split, num in (("train", 15), ("val", 5), ("test", 10))},
+    }
+
+
+def test_the_digest_tells_of_every_field_but_the_folder(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.csv", [row(0, split="train"), row(1, split="val")])
+    whole = TableCorpus(path).read()
+    first, second = whole.utterances
+    others: dict[str, object] = {"media_path": "b.wav", "emotion": "fear", "utterance_id": 9}
+    for field in fields(first):
+        changed = replace(first, **{field.name: others.get(field.name, "other")})
+        assert replace(whole, utterances=(changed, second)).digest() != whole.digest()
+    moved = replace(first, media_path=first.media_path.replace(str(tmp_path), "/elsewhere"))
+    assert replace(whole, utterances=(moved, second)).digest() == whole.digest()
+    assert replace(whole, utterances=(second, first)).digest() != whole.digest()
