@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import lightning
 import pandas as pd
 import torch
 from hydra.utils import instantiate
@@ -26,6 +27,10 @@ from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.training.losses import CrossEntropy
 from mmemo.training.module import EmotionModule
+
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
+SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
 @dataclass
@@ -76,6 +81,31 @@ def build_module(cfg: DictConfig, encoders: Encoders, labels: LabelSet) -> Emoti
         scheduler=instantiate(cfg.scheduler, _convert_="all"),
     )
     return module
+
+
+def build_trainer(cfg: DictConfig, **changes: Any) -> lightning.Trainer:  # noqa: ANN401
+    """Lightning's trainer, with some of its settings changed.
+
+    Raises:
+        InputError: If its precision is unknown, cannot be trained in, or is not that device's.
+    """
+    asked = str(cfg.trainer.precision or "32-true")
+    precision = SHORT_PRECISIONS.get(asked, asked)
+    if precision == "16-true":
+        raise InputError(
+            "precision: expected one in which AdamW can train, got 16-true: what it divides by, "
+            "the squared gradients, is rounded to 0 in float16; set precision=bf16-true, which is "
+            "as small, or bf16-mixed"
+        )
+    if precision not in PRECISIONS:
+        raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got '{asked}'")
+    trainer: lightning.Trainer = instantiate(cfg.trainer, _convert_="all", **changes)
+    if trainer.precision != precision:
+        raise InputError(
+            f"precision={asked}: expected a GPU, got a CPU, on which Lightning trains in "
+            f"{trainer.precision} instead; set precision={trainer.precision}"
+        )
+    return trainer
 
 
 def build_plain_datamodule(

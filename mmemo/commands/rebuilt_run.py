@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import lightning
 import torch
@@ -16,6 +16,7 @@ from mmemo.commands.build import (
     Encoders,
     build_encoders,
     build_module,
+    build_trainer,
     check_run_name,
 )
 from mmemo.commands.data_card import check_same_data, read_data_card
@@ -97,11 +98,8 @@ def rebuild_run(run: str | Path, prepared: str | Path | None) -> RebuiltRun:
 
 def one_process_trainer(cfg: DictConfig) -> lightning.Trainer:
     """The run's trainer without its companions, logger and callbacks."""
-    alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
-    trainer: lightning.Trainer = instantiate(
-        cfg.trainer, _convert_="all", logger=False, callbacks=None, **alone
-    )
-    return trainer
+    alone: dict[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+    return build_trainer(cfg, logger=False, callbacks=None, **alone)
 
 
 def load_checkpoint(path: Path, module: EmotionModule) -> int:

@@ -22,6 +22,7 @@ from mmemo.commands.build import (
     build_datamodule,
     build_encoders,
     build_module,
+    build_trainer,
     check_run_name,
     check_settings,
 )
@@ -159,7 +160,7 @@ def _build_model(folder: RunFolder, cfg: DictConfig) -> _Model:
     module = build_module(cfg, encoders, labels)
     if is_resumed:
         load_checkpoint(folder.last_checkpoint, module)
-    trainer: lightning.Trainer = instantiate(cfg.trainer, _convert_="all")
+    trainer = build_trainer(cfg)
     return _Model(labels, encoders, module, trainer, is_resumed)
 
 

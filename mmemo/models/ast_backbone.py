@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -109,12 +111,12 @@ class AstBackbone(SpeechBackbone):
     def forward(self, audio: AudioInput, all_layers: bool) -> tuple[list[Tensor], Tensor]:
         """Encode (B, T) into frames (B, F, D), 10 for each second."""
         lengths = audio.mask.sum(dim=1).clamp(min=self.min_samples)
-        with torch.autocast(audio.waveform.device.type, enabled=False):
+        with torch.autocast(audio.waveform.device.type, enabled=False), _float32_default():
             rows = zip(audio.waveform.float(), lengths.tolist(), strict=True)
             banks = torch.stack([self.filter_banks(row[:length]) for row, length in rows])
         if self.training and self.mask_time_prob > 0:
             banks = masked_in_time(banks.transpose(1, 2), self.mask_time_prob).transpose(1, 2)
-        values = self.extractor.normalize(banks)
+        values = self.extractor.normalize(banks).to(self.model.dtype)
         output = self.model(values, output_hidden_states=all_layers)
         layers = [self._over_time(layer) for layer in layers_of(output, all_layers)]
         num_banks = (lengths - self.min_samples) // self.hop_samples + 1
@@ -126,3 +128,14 @@ class AstBackbone(SpeechBackbone):
         """(B, tokens, D) to (B, F, D): the mean over frequency, without the special tokens."""
         shape = (len(patches), self.num_bands, self.num_times, self.frame_dim)
         return patches[:, NUM_SPECIAL_TOKENS:].reshape(shape).mean(dim=1)
+
+
+@contextmanager
+def _float32_default() -> Iterator[None]:
+    """Make new tensors float32: torchaudio makes its filter banks of whatever is the default."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)

@@ -83,7 +83,7 @@ class CrossAttentionFusion(Fusion):
         for name in self.modalities:
             if name in frames:
                 mixed = frames[name] + self._attend(name, frames, masks)
-                pooled.append(pooling.mean(self.norms[name](mixed), masks[name]))
+                pooled.append(pooling.mean(self.norms[name](mixed), masks[name]).to(mixed.dtype))
             else:
                 pooled.append(nothing)
         return torch.cat(pooled, dim=1)

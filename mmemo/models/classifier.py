@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from mmemo.data.batch import AudioFeatures, Batch, TextFeatures
@@ -13,6 +15,7 @@ from mmemo.models.protocols import (
     AudioEncoder,
     EncodedModality,
     FeatureDims,
+    Features,
     PooledFeatures,
     TextEncoder,
 )
@@ -84,9 +87,24 @@ class EmotionClassifier(nn.Module):
         return self.classify(self.encode(batch))
 
     def classify(self, features: Mapping[str, EncodedModality]) -> Tensor:
-        """Logits (B, C) of modalities that are encoded already."""
-        logits: Tensor = self.head(self.fusion(features))
+        """Logits (B, C) of modalities that are encoded already.
+
+        Autocast ends here: fusion and head compute in the type of their weights, because they
+        cost little, and what they round goes into the loss as it is.
+        """
+        weight = next(self.head.parameters())
+        with torch.autocast(weight.device.type, enabled=False):
+            converted = {
+                name: self._in_type(given, weight.dtype) for name, given in features.items()
+            }
+            logits: Tensor = self.head(self.fusion(converted))
         return logits
+
+    def _in_type(self, encoded: EncodedModality, dtype: torch.dtype) -> EncodedModality:
+        pooled = encoded.pooled.to(dtype)
+        if self.fusion.needs_frames and isinstance(encoded, Features):
+            return replace(encoded, pooled=pooled, frames=encoded.frames.to(dtype))
+        return replace(encoded, pooled=pooled)
 
     def encode(self, batch: Batch) -> dict[str, EncodedModality]:
         """Features of each modality that the batch has and an encoder wants."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmemo.errors import InputError
+from mmemo.models.precision import at_least_float32
 
 Layers = Literal["last", "weighted"]
 
@@ -32,11 +33,14 @@ class LayerWeights(nn.Module):
         self.logits = nn.Parameter(torch.zeros(num_layers)) if num_layers > 1 else None
 
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
-        """N tensors of one shape to one of that shape."""
+        """N tensors of one shape to one of that shape, of several ones in at least float32."""
         if self.logits is None:
             return layers[0]
-        weights = (SHARPNESS * self.logits).softmax(dim=0).to(layers[0].dtype)
-        return sum((w * layer for w, layer in zip(weights, layers, strict=True)), 0 * layers[0])
+        weights = (SHARPNESS * at_least_float32(self.logits)).softmax(dim=0)
+        first, *others = (
+            weight * at_least_float32(layer) for weight, layer in zip(weights, layers, strict=True)
+        )
+        return sum(others, first)
 
 
 def check_layers(layers: str, layerdrop: float, frozen: bool, option: str) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmemo.audio.torchaudio_check import load_torchaudio
 from mmemo.data.batch import AudioInput
 from mmemo.models.pooling import get_pooling
+from mmemo.models.precision import FixedBuffers
 from mmemo.models.protocols import Features
 
 # One constant shift and scale for all utterances brings log-mel energies of speech (natural
@@ -55,7 +56,7 @@ class LogMelEncoder(nn.Module):
         self.min_samples = round(window_ms * sample_rate / 1000)
         self.hop_samples = round(hop_ms * sample_rate / 1000)
         # Frames lie inside the sound: centred ones would reflect what stands behind its end.
-        self.mel = load_torchaudio().transforms.MelSpectrogram(
+        self.mel = _MelSpectrogram(
             sample_rate,
             n_fft=self.min_samples,
             hop_length=self.hop_samples,
@@ -76,9 +77,10 @@ class LogMelEncoder(nn.Module):
 
     def forward(self, audio: AudioInput) -> Features:
         """Encode (B, T) into frames (B, F, D)."""
-        log_mel = torch.log(self.mel(audio.waveform) + 1e-6)
+        with torch.autocast(audio.waveform.device.type, enabled=False):
+            log_mel = torch.log(self.mel(audio.waveform.float()) + 1e-6)
         frames = (log_mel - LOG_MEL_MEAN) / LOG_MEL_SCALE
-        frames = frames.transpose(1, 2)
+        frames = frames.transpose(1, 2).to(next(self.layers.parameters()).dtype)
         lengths = (audio.mask.sum(dim=1) - self.min_samples) // self.hop_samples + 1
         positions = torch.arange(frames.shape[1], device=frames.device)
         mask = positions < lengths.clamp(min=1)[:, None]
@@ -88,6 +90,10 @@ class LogMelEncoder(nn.Module):
 
     def save_assets(self, folder: Path) -> None:
         """Nothing is needed beside the weights."""
+
+
+class _MelSpectrogram(FixedBuffers, load_torchaudio().transforms.MelSpectrogram):  # type: ignore[misc]
+    """Mel energies in float32."""
 
 
 class _MaskedConvolution(nn.Module):

@@ -20,7 +20,7 @@ def leave_one_out(present: Tensor, probability: float) -> Tensor:
     Returns:
         (B, M), True where the modality is still there.
     """
-    drawn = torch.rand(len(present), device=present.device) < probability
+    drawn = torch.rand(len(present), device=present.device, dtype=torch.float32) < probability
     chosen = torch.multinomial(present.float(), num_samples=1)
     left_out = torch.zeros_like(present).scatter_(1, chosen, True)
     return present & ~(left_out & (drawn & (present.sum(dim=1) > 1))[:, None])

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
 from mmemo.models.checkpoints import Checkpoint
+from mmemo.models.precision import at_least_float32
 from mmemo.models.speech_backbones import (
     OPTION,
     Padding,
@@ -66,6 +67,7 @@ class WaveformBackbone(SpeechBackbone):
         if config.mask_time_prob == 0 and hasattr(self.model, "masked_spec_embed"):
             # Nothing reads it then, and distributed training wants a gradient of all it trains.
             self.model.masked_spec_embed.requires_grad_(False)
+        self.model.encoder.register_forward_pre_hook(_residuals_in_float32)
         self.sample_rate = sample_rate
         self.frame_dim = int(config.hidden_size)
         self.frame_samples = _receptive_field(config.conv_kernel, config.conv_stride)
@@ -93,10 +95,11 @@ class WaveformBackbone(SpeechBackbone):
     def forward(self, audio: AudioInput, all_layers: bool) -> tuple[list[Tensor], Tensor]:
         """Encode (B, T) into frames (B, F, D), about 50 for each second."""
         num_frames = (audio.mask.sum(dim=1) - self.frame_samples) // self.hop_samples + 1
+        waveform = audio.waveform.to(self.model.dtype)
         if self.fixed_samples is not None:
-            num_hidden = (audio.waveform.shape[1] - self.frame_samples) // self.hop_samples + 1
+            num_hidden = (waveform.shape[1] - self.frame_samples) // self.hop_samples + 1
             output = self.model(
-                audio.waveform,
+                waveform,
                 output_hidden_states=all_layers,
                 mask_time_indices=self._time_mask(len(num_frames), num_hidden, num_frames.device),
             )
@@ -105,10 +108,10 @@ class WaveformBackbone(SpeechBackbone):
             num_frames = (num_frames // multiple * multiple).clamp(min=multiple)
             lengths = (num_frames - 1) * self.hop_samples + self.frame_samples
             self._set_lengths(lengths.tolist(), num_frames.tolist())
-            positions = torch.arange(audio.waveform.shape[1], device=lengths.device)
+            positions = torch.arange(waveform.shape[1], device=lengths.device)
             num_hidden = int(num_frames.max())
             output = self.model(
-                audio.waveform,
+                waveform,
                 attention_mask=(positions < lengths[:, None]).long(),
                 output_hidden_states=all_layers,
                 mask_time_indices=self._time_mask(len(num_frames), num_hidden, lengths.device),
@@ -133,6 +136,19 @@ class WaveformBackbone(SpeechBackbone):
         self.model.feature_extractor.lengths = num_samples
         if isinstance(getattr(self.model.encoder, "pos_conv_embed", None), _RealPositions):
             self.model.encoder.pos_conv_embed.lengths = num_frames
+
+
+def _residuals_in_float32(encoder: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Hand the transformer its frames in float32 where autocast would leave them in less.
+
+    What its layers add to them is then added in float32, and so are the gradients of its norms
+    summed over frames: on a CPU, whose autocast leaves norms as they come, and on a GPU for models
+    whose layers begin with the norm.
+    """
+    frames, *others = arguments
+    if torch.is_autocast_enabled(frames.device.type):
+        frames = at_least_float32(frames)
+    return (frames, *others)
 
 
 class _RealConvolutions(nn.Module):

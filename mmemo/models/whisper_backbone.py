@@ -12,6 +12,7 @@ from mmemo.audio.torchaudio_check import load_torchaudio
 from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
 from mmemo.models.checkpoints import Checkpoint
+from mmemo.models.precision import FixedBuffers
 from mmemo.models.speech_backbones import (
     OPTION,
     Padding,
@@ -43,9 +44,6 @@ class WhisperBackbone(SpeechBackbone):
         InputError: If the checkpoint cannot be loaded, or takes less sound or another rate.
     """
 
-    mel_filters: Tensor
-    window: Tensor
-
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -64,6 +62,7 @@ class WhisperBackbone(SpeechBackbone):
         self.extractor: Any = WhisperFeatureExtractor(  # type: ignore[no-untyped-call]
             feature_size=self.config.num_mel_bins
         )
+        self.log_mel = WhisperLogMel(self.extractor)
         if sample_rate != self.extractor.sampling_rate:
             raise InputError(
                 f"{OPTION}.sample_rate: expected Whisper's {self.extractor.sampling_rate} Hz, got "
@@ -77,9 +76,6 @@ class WhisperBackbone(SpeechBackbone):
         self.fixed_samples = self.model.embed_positions.num_embeddings * self.samples_per_frame
         self.min_samples = 1
         self.frame_dim = int(self.config.d_model)
-        filters = torch.as_tensor(self.extractor.mel_filters, dtype=torch.float32)
-        self.register_buffer("mel_filters", filters, persistent=False)
-        self.register_buffer("window", torch.hann_window(self.extractor.n_fft), persistent=False)
 
     def _shorten(self, num_frames: int) -> None:
         """Keep the positions of the first frames alone."""
@@ -99,33 +95,48 @@ class WhisperBackbone(SpeechBackbone):
         shorter._attn_implementation = self.config._attn_implementation
         self.model.config = shorter
 
-    def log_mel(self, waveform: Tensor) -> Tensor:
-        """Whisper's log-mel spectrogram: (B, T) to (B, num_mels, T / hop_samples).
-
-        As transformers' feature extractor gives it, for whole batches on any device.
-        """
-        spectrum = torch.stft(
-            waveform,
-            self.extractor.n_fft,
-            self.hop_samples,
-            window=self.window,
-            return_complex=True,
-        )
-        power = spectrum[..., :-1].abs() ** 2
-        log_mel = torch.log10((self.mel_filters.T @ power).clamp(min=1e-10))
-        loudest = log_mel.amax(dim=(1, 2), keepdim=True)
-        return (torch.maximum(log_mel, loudest - 8.0) + 4.0) / 4.0
-
     def forward(self, audio: AudioInput, all_layers: bool) -> tuple[list[Tensor], Tensor]:
         """Encode (B, T) into frames (B, F, D), 50 for each second."""
         with torch.autocast(audio.waveform.device.type, enabled=False):
             log_mel = self.log_mel(audio.waveform.float())
         if self.training and self.mask_time_prob > 0:
             log_mel = masked_in_time(log_mel, self.mask_time_prob)
-        layers = layers_of(self.model(log_mel, output_hidden_states=all_layers), all_layers)
+        output = self.model(log_mel.to(self.model.dtype), output_hidden_states=all_layers)
+        layers = layers_of(output, all_layers)
         # A frame that has begun counts.
         num_frames = (audio.mask.sum(dim=1) - 1) // self.samples_per_frame + 1
         return layers, frame_mask(num_frames, layers[-1].shape[1])
+
+
+class WhisperLogMel(FixedBuffers):
+    """Whisper's log-mel spectrogram, in float32.
+
+    As transformers' feature extractor gives it, for whole batches on any device.
+
+    Args:
+        extractor: That feature extractor.
+    """
+
+    mel_filters: Tensor
+    window: Tensor
+
+    def __init__(self, extractor: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.n_fft = int(extractor.n_fft)
+        self.hop_samples = int(extractor.hop_length)
+        filters = torch.as_tensor(extractor.mel_filters, dtype=torch.float32)
+        self.register_buffer("mel_filters", filters, persistent=False)
+        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(B, T) to (B, num_mels, T / hop_samples)."""
+        spectrum = torch.stft(
+            waveform, self.n_fft, self.hop_samples, window=self.window, return_complex=True
+        )
+        power = spectrum[..., :-1].abs() ** 2
+        log_mel = torch.log10((self.mel_filters.T @ power).clamp(min=1e-10))
+        loudest = log_mel.amax(dim=(1, 2), keepdim=True)
+        return (torch.maximum(log_mel, loudest - 8.0) + 4.0) / 4.0
 
 
 def masked_in_time(spectrogram: Tensor, mean_share: float) -> Tensor:

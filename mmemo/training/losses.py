@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from mmemo.errors import InputError
+from mmemo.models.precision import move_alone
 
 
 class CrossEntropy(nn.Module):
@@ -73,7 +75,7 @@ class CrossEntropy(nn.Module):
         return nn.functional.cross_entropy(
             logits,
             target,
-            weight=self.class_weights,
+            weight=None if self.class_weights is None else self.class_weights.to(logits.dtype),
             reduction="none",
             label_smoothing=self.label_smoothing,
         )
@@ -113,7 +115,8 @@ class EpochLoss(Metric):
     """The loss of all utterances of an epoch: the sum of theirs over the sum of their weights.
 
     torchmetrics' MeanMetric either makes a GPU wait, to look for what is not a number, or leaves
-    the weights out (``nan_strategy="disable"``, as of 1.9).
+    the weights out (``nan_strategy="disable"``, as of 1.9). The sums stay in float32 where the
+    model's weights are not: bfloat16 counts to 256.
     """
 
     total: Tensor
@@ -123,6 +126,9 @@ class EpochLoss(Metric):
         super().__init__()
         for name in ("total", "weight"):
             self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Any:  # noqa: ANN401
+        return super()._apply(move_alone(fn), exclude_state)
 
     def update(self, losses: Tensor, weights: Tensor) -> None:
         """Add losses (B,), weighted already, and weights (B,)."""

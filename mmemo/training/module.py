@@ -15,6 +15,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from mmemo.data.batch import Batch
+from mmemo.models.precision import at_least_float32
 from mmemo.training.finite_loss import WatchedLoss, not_finite
 from mmemo.training.losses import CrossEntropy, EpochLoss
 from mmemo.training.parameter_groups import build_optimizer
@@ -80,6 +81,14 @@ class EmotionModule(lightning.LightningModule):
         logits: Tensor = self.classifier(batch)
         return logits
 
+    def setup(self, stage: str) -> None:
+        """Leave batches as they are whatever the precision of the weights.
+
+        Lightning would convert them (and refuses a frozen dataclass): an encoder that begins
+        with a spectrum needs its sound in float32, and every encoder converts what it then needs.
+        """
+        self.trainer.precision_plugin.convert_input = lambda data: data  # type: ignore[method-assign]
+
     def on_fit_start(self) -> None:
         """Tell the loss how many utterances each class has in the training split."""
         self.loss.use_class_counts(self.trainer.datamodule.train_counts())  # type: ignore[attr-defined]
@@ -88,7 +97,7 @@ class EmotionModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of this process' share; the mean over the processes is the batch's."""
         logits = self(batch)
-        losses = self.loss(logits.float(), batch.target)
+        losses = self.loss(at_least_float32(logits), batch.target)
         weights = self.loss.weights(batch.target)
         self._log(batch, logits, losses, weights, "fit", "train")
         total, weight = sums = torch.stack([losses.detach().sum(), weights.sum()])
@@ -109,7 +118,9 @@ class EmotionModule(lightning.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and metrics on validation."""
         logits = self(batch)
-        losses = nn.functional.cross_entropy(logits.float(), batch.target, reduction="none")
+        losses = nn.functional.cross_entropy(
+            at_least_float32(logits), batch.target, reduction="none"
+        )
         self._log(batch, logits, losses, torch.ones_like(losses), "validate", "val")
 
     def on_validation_epoch_end(self) -> None:

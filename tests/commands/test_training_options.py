@@ -1,6 +1,7 @@
 """Losses, rates, precision and compilation, and the stop at a loss that is not finite."""
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from mmemo.errors import InputError
 from tests.commands.conftest import Cli, only_run
 
 TEXT_ALONE = ["audio_encoder=none"]
@@ -87,3 +89,50 @@ def test_a_loss_that_is_not_finite_keeps_what_was_saved(
     cli("train", f"resume={run.path}", "trainer.max_epochs=1")
     assert run.read_info()["status"] == "finished"
     assert pd.read_csv(run.history_file)["epoch"].tolist() == [0]
+
+
+@pytest.mark.slow
+def test_a_run_with_weights_in_bfloat16_is_resumed_and_evaluated_as_it_was(
+    cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmemo.training.losses import CrossEntropy
+
+    plain, calls = CrossEntropy.forward, []
+
+    def interrupted(self: CrossEntropy, *given: torch.Tensor) -> torch.Tensor:
+        calls.append(given)
+        if len(calls) == 3:
+            raise InputError("enough")
+        return plain(self, *given)
+
+    overrides = [*text_alone(small), "precision=bf16-true"]
+    cli("train", *overrides, "name=whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(CrossEntropy, "forward", interrupted)
+        cli("train", *overrides, "name=cut", expect=1)
+    whole, cut = only_run(tmp_path, "whole"), only_run(tmp_path, "cut")
+    cli("train", f"resume={cut.path}")
+    expected, found = (
+        torch.load(run.last_checkpoint, weights_only=True)["state_dict"] for run in (whole, cut)
+    )
+    assert {v.dtype for v in expected.values() if v.is_floating_point()} == {torch.bfloat16}
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    predictions = pd.read_parquet(cut.predictions_file)
+    cli("evaluate", f"run={cut.path}")
+    pd.testing.assert_frame_equal(pd.read_parquet(cut.predictions_file), predictions)
+
+
+@pytest.mark.parametrize(
+    ("precision", "said"),
+    [
+        ("16-mixed", "precision=16-mixed: expected a GPU, got a CPU, .* set precision=bf16-mixed"),
+        ("16-true", "precision: expected one in which AdamW can train, got 16-true"),
+        ("bf17", "precision: expected one of 32-true, .*, 64-true, got 'bf17'"),
+    ],
+)
+def test_a_precision_that_cannot_train_is_refused_before_anything_is_prepared(
+    cli: Cli, small: list[str], tmp_path: Path, precision: str, said: str
+) -> None:
+    done = cli("train", *small, f"precision={precision}", expect=1)
+    assert re.search(said, done.stderr)
+    assert not list((tmp_path / "cache").glob("prepared/*"))

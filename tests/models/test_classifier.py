@@ -9,6 +9,7 @@ from mmemo.errors import InputError
 from mmemo.models import pooling
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
+from mmemo.models.layer_weights import LayerWeights
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 
@@ -84,3 +85,26 @@ def test_pooling_by_hand() -> None:
     expected = torch.tensor([[2.0, 4.0, 1.0, 2.0]])
     torch.testing.assert_close(pooling.mean_std(frames, mask), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(pooling.first(frames, mask), torch.tensor([[1.0, 2.0]]))
+
+
+def test_pooling_of_bfloat16_is_in_float32() -> None:
+    """In bfloat16 399 frames would be counted as 400, and (a + b) / 2 be rounded."""
+    ones = torch.ones(1, 400, 1, dtype=torch.bfloat16)
+    mask = torch.arange(400)[None] < 399
+    assert pooling.mean(ones, mask).tolist() == [[1.0]]
+    frames = torch.tensor([[[1.0], [1.0 + 2**-7]]], dtype=torch.bfloat16)
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    assert pooling.mean(frames, mask).tolist() == [[1.0 + 2**-8]]
+    _, spread = pooling.mean_std(256 * frames, mask).unbind(dim=1)
+    torch.testing.assert_close(spread, torch.tensor([1.0]))
+    for pool in (pooling.mean, pooling.mean_std, pooling.first):
+        assert pool(frames, mask).dtype == torch.float32
+        assert pool(frames.double(), mask).dtype == torch.float64
+
+
+def test_layers_of_bfloat16_are_weighed_in_float32() -> None:
+    """Three equal layers are that layer: a third in bfloat16 is 0.334, three of them 1.002."""
+    layers = LayerWeights(3)
+    layer = torch.tensor([1.0], dtype=torch.bfloat16)
+    torch.testing.assert_close(layers([layer] * 3), torch.tensor([1.0]))
+    torch.testing.assert_close(layers.to(torch.bfloat16)([layer] * 3), torch.tensor([1.0]))
