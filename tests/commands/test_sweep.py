@@ -18,7 +18,7 @@ from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 from mmemo.evaluation.sweep_cells import Cell
 from mmemo.training.stop_signals import Stopped
-from tests.commands.conftest import Cli, only_run
+from tests.commands.conftest import Cli, Start, only_run
 from tests.commands.interruptions import FailureOnce, KillOnce, befalls
 
 ARGUMENTS = ["-m", "experiment=demo", "fusion.bottleneck_dim=8,16", "seed=1,2"]
