@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import csv
 import gc
 import os
@@ -11,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra._internal.config_repository import ConfigRepository
+from hydra.plugins.config_source import ConfigResult
 
+from mmemo.commands.launch import config_dir
 from mmemo.corpora.demo_clips import write_clip
 from mmemo.corpora.meld import COLUMNS
 from mmemo.corpora.meld_raw import LAYOUT
@@ -65,6 +69,25 @@ def meld_row(dialogue_id: int, utterance_id: int, emotion: str, text: str = "Hel
         "StartTime": "00:00:01,500",
         "EndTime": "00:00:02,000",
     }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configs_are_read_once() -> Iterator[None]:
+    """What Hydra reads of conf/ is kept, which it would read anew for every composition."""
+    read = ConfigRepository.load_config
+    kept: dict[str, ConfigResult | None] = {}
+
+    def load(repository: ConfigRepository, config_path: str) -> ConfigResult | None:
+        folders = {s.path for s in repository.get_sources() if s.scheme() == "file"}
+        if folders != {f"file://{config_dir()}"}:
+            return read(repository, config_path)
+        if config_path not in kept:
+            kept[config_path] = read(repository, config_path)
+        return copy.copy(kept[config_path])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigRepository, "load_config", load)
+        yield
 
 
 def write_meld(root: Path, per_split: int, duration_s: float, clips: bool) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
+import runpy
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from tempfile import mkdtemp
 
-IMPORTED = ["mmemo.commands.train", "mmemo.commands.prepare"]
+IMPORTED = ["mmemo.commands.train", "mmemo.commands.prepare", "mmemo.commands.explain"]
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,29 @@ class Forking:
         self.context: ForkServerContext = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(IMPORTED)
 
-    def start(self, work: Callable[..., object], *arguments: object, folder: Path) -> Forked:
-        """Call a function in a folder, with this process' environment."""
+    def start(
+        self,
+        work: Callable[..., object],
+        *arguments: object,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> Forked:
+        """Call a function in a folder, with this process' environment or another."""
         outputs = Path(mkdtemp(prefix=".printed-", dir=folder))
         paths = (outputs / "stdout", outputs / "stderr")
-        job = (work, arguments, folder, dict(os.environ), paths)
+        for path in paths:
+            path.touch()
+        job = (work, arguments, folder, dict(environment or os.environ), paths)
         process = self.context.Process(target=_work, args=job)
         process.start()
         return Forked(process, *paths)
+
+
+def run_script(path: Path, *arguments: str) -> None:
+    """What ``python PATH ARGUMENTS`` does."""
+    sys.argv = [str(path), *arguments]
+    sys.path.insert(0, str(path.parent))
+    runpy.run_path(str(path), run_name="__main__")
 
 
 def _work(
@@ -65,7 +82,7 @@ def _work(
     outputs: tuple[Path, Path],
 ) -> None:
     for stream, path in enumerate(outputs, start=1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
+        os.dup2(os.open(path, os.O_WRONLY), stream)
     # As in a process that was started by hand: this one would start others as it was started.
     multiprocessing.set_start_method(None, force=True)
     os.chdir(folder)
