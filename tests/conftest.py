@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import copy
 import csv
+import gc
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra._internal.config_repository import ConfigRepository
+from hydra.plugins.config_source import ConfigResult
 
+from mmemo.commands.launch import config_dir
 from mmemo.corpora.demo_clips import write_clip
 from mmemo.corpora.meld import COLUMNS
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.corpora.utterance import LabelSet
+from tests.forking import Forking
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
@@ -27,6 +34,12 @@ CLIP_RATE = 48_000
 FIVE = ("anger", "joy", "neutral", "sadness", "surprise")
 
 Row = dict[str, str]
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage go through what the imports have made, which stays."""
+    gc.collect()
+    gc.freeze()
 
 
 def tone(frequency_hz: float, duration_s: float, rate: int = CLIP_RATE) -> np.ndarray:
@@ -58,34 +71,67 @@ def meld_row(dialogue_id: int, utterance_id: int, emotion: str, text: str = "Hel
     }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def configs_are_read_once() -> Iterator[None]:
+    """What Hydra reads of conf/ is kept, which it would read anew for every composition."""
+    read = ConfigRepository.load_config
+    kept: dict[str, ConfigResult | None] = {}
+
+    def load(repository: ConfigRepository, config_path: str) -> ConfigResult | None:
+        folders = {s.path for s in repository.get_sources() if s.scheme() == "file"}
+        if folders != {f"file://{config_dir()}"}:
+            return read(repository, config_path)
+        if config_path not in kept:
+            kept[config_path] = read(repository, config_path)
+        return copy.copy(kept[config_path])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigRepository, "load_config", load)
+        yield
+
+
+def write_meld(root: Path, per_split: int, duration_s: float, clips: bool) -> None:
+    """A MELD.Raw tree of tones: a few utterances of five classes in every split."""
+    for split_index, layout in enumerate(LAYOUT.values()):
+        (root / layout.clips).mkdir(parents=True)
+        rows = []
+        for index in range(per_split):
+            emotion = FIVE[index % len(FIVE)]
+            rows.append(meld_row(0, index, emotion, f"Sentence {index} of {emotion}."))
+            if clips:
+                pitch_hz = 200.0 + 100 * (index % len(FIVE)) + 10 * split_index
+                path = root / layout.clips / f"dia0_utt{index}.mp4"
+                samples = tone(pitch_hz, duration_s)[None]
+                write_clip(path, samples, CLIP_RATE, "mono", (0, 0, 0))
+        write_csv(root / layout.annotations, rows)
+
+
 MeldMaker = Callable[..., Path]
 
 
+@pytest.fixture(scope="session")
+def meld_maker(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """Copies a tree of ``write_meld``, which encodes the clips of each kind once."""
+    made: dict[tuple[int, float, bool], Path] = {}
+
+    def make(root: Path, *kind: Any) -> None:  # noqa: ANN401
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp("meld")
+            write_meld(made[kind], *kind)
+        shutil.copytree(made[kind], root)
+
+    return make
+
+
 @pytest.fixture
-def make_meld(tmp_path: Path) -> MeldMaker:
-    """Makes a MELD.Raw tree of tones: a few utterances of five classes in every split."""
+def make_meld(tmp_path: Path, meld_maker: Callable[..., None]) -> MeldMaker:
+    """Makes a MELD.Raw tree in the test's folder, with sound or without."""
 
     def make(
         name: str = "meld", per_split: int = 5, duration_s: float = 0.3, clips: bool = True
     ) -> Path:
-        root = tmp_path / name
-        for split_index, layout in enumerate(LAYOUT.values()):
-            (root / layout.clips).mkdir(parents=True)
-            rows = []
-            for index in range(per_split):
-                emotion = FIVE[index % len(FIVE)]
-                rows.append(meld_row(0, index, emotion, f"Sentence {index} of {emotion}."))
-                if clips:
-                    pitch_hz = 200.0 + 100 * (index % len(FIVE)) + 10 * split_index
-                    write_clip(
-                        root / layout.clips / f"dia0_utt{index}.mp4",
-                        tone(pitch_hz, duration_s)[None],
-                        CLIP_RATE,
-                        "mono",
-                        (0, 0, 0),
-                    )
-            write_csv(root / layout.annotations, rows)
-        return root
+        meld_maker(tmp_path / name, per_split, duration_s, clips)
+        return tmp_path / name
 
     return make
 
@@ -93,6 +139,12 @@ def make_meld(tmp_path: Path) -> MeldMaker:
 @pytest.fixture
 def five() -> LabelSet:
     return LabelSet("five", dict.fromkeys(FIVE, "#000000"))
+
+
+@pytest.fixture(scope="session")
+def forking() -> Forking:
+    """Starts processes of their own without the time of imports."""
+    return Forking()
 
 
 @pytest.fixture(scope="session")

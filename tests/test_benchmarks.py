@@ -1,23 +1,39 @@
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+from tests.forking import Forking, run_script
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
+pytestmark = pytest.mark.slow
 
-def test_preparing_is_measured_from_stages_to_a_second_run(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCHMARKS / "prepare.py"), "--utterances", "12"]
-    done = subprocess.run(
-        [*command, "--denoiser", "off"], capture_output=True, text=True, timeout=300, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+Benchmark = Callable[..., list[str]]
+
+
+@pytest.fixture
+def benchmark(forking: Forking, tmp_path: Path) -> Benchmark:
+    """Runs a benchmark in a folder, where it leaves nothing; returns the lines that it prints."""
+
+    def run(name: str, *arguments: str) -> list[str]:
+        folder = tmp_path / "empty"
+        folder.mkdir()
+        process = forking.start(run_script, BENCHMARKS / name, *arguments, folder=folder)
+        assert process.ended() == 0, process.stderr.read_text()
+        assert list(folder.iterdir()) == [process.stdout.parent]
+        return process.stdout.read_text().splitlines()
+
+    return run
+
+
+def test_preparing_is_measured_from_stages_to_a_second_run(benchmark: Benchmark) -> None:
+    lines = benchmark("prepare.py", "--utterances", "12", "--denoiser", "off")
     assert lines[0].startswith("12 clips, ")
     for name in ("decode", "resample", "write", "all stages"):
         assert any(line.startswith(name) for line in lines), name
     assert "nothing to do: " in lines[-1]
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_large_table_is_prepared_and_then_left_alone(tmp_path: Path) -> None:
@@ -31,52 +47,32 @@ def test_a_large_table_is_prepared_and_then_left_alone(tmp_path: Path) -> None:
 
 
 def test_training_is_measured_against_the_recipe_and_the_unpadded_reference(
-    tmp_path: Path,
+    benchmark: Benchmark,
 ) -> None:
-    command = [sys.executable, str(BENCHMARKS / "training.py"), "--small", "--no-memory"]
-    done = subprocess.run(
-        [*command, "--steps", "2"], capture_output=True, text=True, timeout=300, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    title, _, *rows = done.stdout.splitlines()
+    title, _, *rows = benchmark("training.py", "--small", "--no-memory", "--steps", "2")
     assert title == "2 steps of 8 utterances, one thread"
     table = {row[:14].strip(): [float(value) for value in row[14:].split()] for row in rows}
     assert table["recipe"][1] == 1.0
     assert table["float32"][2] < 1e-4, "the loss is that of every utterance alone"
     assert table["bfloat16"][2] < 2e-2
     assert table["cached"][1] > table["float32"][1]
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_comparing_is_measured_as_a_whole_process(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCHMARKS / "comparison.py"), "--groups", "3"]
-    done = subprocess.run(
-        [*command, "--share", "0.02", "--repeats", "1"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    title, seconds = done.stdout.splitlines()
+def test_comparing_is_measured_as_a_whole_process(benchmark: Benchmark) -> None:
+    sizes = ("--groups", "3", "--share", "0.02", "--repeats", "1")
+    title, seconds = benchmark("comparison.py", *sizes)
     assert title == "10 runs, 52 test predictions each"
     wall_s, cpu_s = (float(value) for value in re.findall(r"[\d.]+", seconds))
     assert cpu_s > 0
     assert 0 < wall_s < 120
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_explaining_is_measured_against_a_plain_captum_call(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCHMARKS / "explanation.py"), "--small", "--steps", "4"]
-    done = subprocess.run(
-        [*command, "--seconds", "0.5"], capture_output=True, text=True, timeout=300, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    title, _, *rows = done.stdout.splitlines()
+def test_explaining_is_measured_against_a_plain_captum_call(benchmark: Benchmark) -> None:
+    sizes = ("--small", "--steps", "4", "--seconds", "0.5")
+    title, _, *rows = benchmark("explanation.py", *sizes)
     assert title == "0.5 s of sound, 4 steps, float32, one thread"
     table = {row[:22].strip(): [float(value) for value in row[22:].split()] for row in rows}
     assert set(table) == {"Integrated Gradients", "Occlusion"}
     for _, _, times_faster, cosine in table.values():
         assert times_faster > 1, "0.5 s instead of 8 s"
         assert cosine > 0.999
-    assert list(tmp_path.iterdir()) == []

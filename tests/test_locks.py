@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from mmemo.corpora.spoken_demo import SpokenDemoCorpus
 from mmemo.models import feature_cache
 from mmemo.models.feature_cache import FeatureCache
 from tests.conftest import MeldMaker
+from tests.forking import Forking
 
 NOTES = "made.txt"
 SLOW_S = 0.02
@@ -44,9 +44,9 @@ def note(folder: Path, what: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def two_processes() -> Iterator[Executor]:
-    """They stay for all tests, as torch is slow to import."""
-    context = multiprocessing.get_context("spawn")
+def two_processes(forking: Forking) -> Iterator[Executor]:
+    """They stay for all tests."""
+    context = forking.context
     with ProcessPoolExecutor(2, context, begin, (context.Barrier(2),)) as pool:
         yield pool
 

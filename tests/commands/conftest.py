@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 
-from mmemo.cli import main
+from mmemo.audio.preparation import Preparer
+from mmemo.corpora.meld import MeldCorpus
 from mmemo.evaluation.runs import RunFolder
-from tests.conftest import MeldMaker, meld_row, write_csv
+from tests.commands.command_line import call, typed
+from tests.conftest import FIVE, meld_row, write_csv
+from tests.forking import Forked, Forking
 
 LEAST_LOGGER = "logger=csv"
 """Without it a run has the default one, which takes a second more."""
@@ -34,15 +37,9 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 
     def run(*arguments: str, expect: int = 0) -> Printed:
         capfd.readouterr()
+        # It stays there, as a shell does.
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["mmemo", *arguments])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        finally:
-            GlobalHydra.instance().clear()
+        code = call(tmp_path, *arguments)
         printed = Printed(*capfd.readouterr())
         assert code == expect, printed.stderr
         return printed
@@ -52,7 +49,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 
 @pytest.fixture
 def fresh_cli(tmp_path: Path) -> Cli:
-    """The same in a process of its own, as a user does it."""
+    """The same in a new interpreter, as a user does it."""
 
     def run(*arguments: str, expect: int = 0) -> Printed:
         command = [sys.executable, "-m", "mmemo", *arguments]
@@ -63,25 +60,66 @@ def fresh_cli(tmp_path: Path) -> Cli:
     return run
 
 
+Start = Callable[..., Forked]
+
+
 @pytest.fixture
-def tones(make_meld: MeldMaker) -> Path:
-    """A MELD tree of tones; one test transcript is hostile, one clip is broken."""
-    root = make_meld("tones", per_split=15)
+def start_cli(tmp_path: Path, forking: Forking) -> Start:
+    """Starts a command line in a process of its own, which has imported everything already."""
+    return lambda *arguments: forking.start(typed, *arguments, folder=tmp_path)
+
+
+@pytest.fixture
+def forked_cli(start_cli: Start) -> Cli:
+    """Runs a command line in such a process, which it may end or leave changed."""
+
+    def run(*arguments: str, expect: int = 0) -> Printed:
+        process = start_cli(*arguments)
+        code = process.ended()
+        printed = Printed(process.stdout.read_text(), process.stderr.read_text())
+        assert code == expect, printed.stderr
+        return printed
+
+    return run
+
+
+@dataclass(frozen=True)
+class PreparedTones:
+    """A MELD tree of tones, and the folder of its prepared corpus without denoising."""
+
+    clips: Path
+    prepared: Path
+
+
+@pytest.fixture(scope="session")
+def tones_for_all(
+    tmp_path_factory: pytest.TempPathFactory, meld_maker: Callable[..., None]
+) -> PreparedTones:
+    """What ``tones`` and ``small`` are copies of; a test that changes it would change others."""
+    folder = tmp_path_factory.mktemp("tones")
+    root = folder / "tones"
+    meld_maker(root, 15, 0.3, True)
     texts = {0: HOSTILE}
-    emotions = ("anger", "joy", "neutral", "sadness", "surprise")
-    rows = [meld_row(0, i, emotions[i % 5], texts.get(i, f"Tone {i % 5}.")) for i in range(15)]
+    rows = [meld_row(0, i, FIVE[i % 5], texts.get(i, f"Tone {i % 5}.")) for i in range(15)]
     write_csv(root / "test_sent_emo.csv", rows)
     (root / "train_splits" / "dia0_utt3.mp4").write_bytes(b"broken")
-    return root
+    prepared = folder / "prepared"
+    Preparer(prepared, num_workers=0).prepare(MeldCorpus(root).read(), None)
+    return PreparedTones(root, prepared)
 
 
 @pytest.fixture
-def small(tones: Path, tmp_path: Path) -> list[str]:
-    """Overrides of a run on the tones that takes a moment."""
+def tones(tones_for_all: PreparedTones, tmp_path: Path) -> Path:
+    """A MELD tree of tones; one test transcript is hostile, one clip is broken."""
+    return shutil.copytree(tones_for_all.clips, tmp_path / "tones")
+
+
+def small_run(folder: Path) -> list[str]:
+    """Overrides of a run on a folder's ``tones`` that takes a moment."""
     return [
         "corpus=meld",
-        f"corpus.root={tones}",
-        f"cache_dir={tmp_path / 'cache'}",
+        f"corpus.root={folder / 'tones'}",
+        f"cache_dir={folder / 'cache'}",
         "denoiser=off",
         "preparer.num_workers=0",
         "audio_encoder=logmel_cnn",
@@ -99,6 +137,61 @@ def small(tones: Path, tmp_path: Path) -> list[str]:
     ]
 
 
-def only_run(tmp_path: Path, name: str = "train") -> RunFolder:
-    (info,) = (tmp_path / "outputs" / name).glob("*/run.json")
+@pytest.fixture
+def small(tones: Path, tones_for_all: PreparedTones, tmp_path: Path) -> list[str]:
+    """Overrides of a run on the tones, which are prepared, that takes a moment."""
+    shutil.copytree(tones_for_all.prepared, tmp_path / "cache" / "prepared")
+    return small_run(tmp_path)
+
+
+@pytest.fixture
+def nothing_prepared(small: list[str], tmp_path: Path) -> None:
+    """The clips of ``small`` are not decoded yet."""
+    shutil.rmtree(tmp_path / "cache")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run with all that it was made of.
+
+    Args:
+        run: Its folder.
+        overrides: What it was trained with.
+        tones: Its clips and annotations.
+        prepared: Its prepared corpus.
+    """
+
+    run: RunFolder
+    overrides: list[str]
+    tones: Path
+    prepared: Path
+
+
+@pytest.fixture(scope="session")
+def trained_for_all(
+    tmp_path_factory: pytest.TempPathFactory, tones_for_all: PreparedTones
+) -> tuple[Path, Path]:
+    """Where a small run was trained, and what lay there afterwards."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(tones_for_all.clips, folder / "tones")
+    shutil.copytree(tones_for_all.prepared, folder / "cache" / "prepared")
+    assert call(folder, "train", *small_run(folder)) == 0
+    return folder, folder.rename(folder.with_name("trained_before"))
+
+
+@pytest.fixture
+def trained(trained_for_all: tuple[Path, Path]) -> TrainedRun:
+    """A run of ``small`` that was trained once for all tests, put back as it was.
+
+    It is where it was trained, as a run is continued there alone.
+    """
+    folder, kept = trained_for_all
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(kept, folder)
+    (prepared,) = (folder / "cache" / "prepared").glob("meld-*s")
+    return TrainedRun(only_run(folder), small_run(folder), folder / "tones", prepared)
+
+
+def only_run(folder: Path, name: str = "train") -> RunFolder:
+    (info,) = (folder / "outputs" / name).glob("*/run.json")
     return RunFolder.open(info.parent)

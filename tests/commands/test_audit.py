@@ -1,11 +1,12 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmemo.audio.prepared import PreparedCorpus
-from tests.commands.conftest import HOSTILE, Cli
+from tests.commands.conftest import HOSTILE, Cli, PreparedTones
 from tests.conftest import MeldMaker, meld_row, write_csv
 
 
@@ -17,10 +18,9 @@ def only_audit(tmp_path: Path) -> tuple[dict[str, Any], str]:
 
 
 @pytest.fixture
-def prepared(cli: Cli, tones: Path, tmp_path: Path) -> Path:
-    arguments = [f"corpus.root={tones}", f"cache_dir={tmp_path / 'cache'}", "denoiser=off"]
-    cli("prepare", *arguments, "preparer.num_workers=0")
-    (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*-undenoised-16000-30s")
+def prepared(tones_for_all: PreparedTones, tmp_path: Path) -> Path:
+    shutil.copytree(tones_for_all.prepared, tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").glob("meld-*-undenoised-16000-30s")
     return folder
 
 

@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +15,11 @@ from omegaconf import OmegaConf
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 from mmemo.training.slurm_processes import SlurmProcesses, announced_run
+from tests.commands.command_line import typed
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import FailureAt, SignalAt, befalls
 from tests.commands.test_interruption import assert_same_run, position
+from tests.forking import Forking
 
 NO_DROPOUT = ["classifier.dropout=0", "audio_encoder.dropout=0", "text_encoder.dropout=0"]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,6 +41,7 @@ def assert_equal_run(run: RunFolder, expected: RunFolder) -> None:
     pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one_also_when_stopped(
     cli: Cli, small: list[str], tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
     assert_equal_run(run, runs[0])
 
 
+@pytest.mark.slow
 def test_a_failing_process_ends_the_others_with_one_message(
     cli: Cli, small: list[str], tmp_path: Path
 ) -> None:
@@ -113,27 +115,25 @@ def step(rank: int, port: int = 7) -> dict[str, str]:
     }
 
 
-def slurm(cwd: Path, overrides: list[str]) -> list[tuple[int, str, str]]:
+def slurm(forking: Forking, folder: Path, overrides: list[str]) -> list[tuple[int, str, str]]:
     """The same command in both processes, as srun starts it: exit status and what was printed."""
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1] % 10_000
-    command = [sys.executable, "-m", "mmemo", "train", *overrides]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     tasks = [
-        subprocess.Popen(command, env=os.environ | step(rank, port), cwd=cwd, **pipes)
-        for rank in range(2)
+        forking.start(typed, "train", *overrides, folder=folder, environment=environment)
+        for environment in (os.environ | step(rank, port) for rank in range(2))
     ]
-    said = [task.communicate(timeout=180) for task in tasks]
-    return [(task.returncode, *both) for task, both in zip(tasks, said, strict=True)]
+    return [(t.ended(timeout_s=180), t.stdout.read_text(), t.stderr.read_text()) for t in tasks]
 
 
+@pytest.mark.slow
 def test_processes_that_slurm_starts_train_one_run(
-    cli: Cli, small: list[str], tmp_path: Path
+    cli: Cli, forking: Forking, small: list[str], tmp_path: Path
 ) -> None:
     steps = [*small, *NO_DROPOUT]
     two = ["trainer=slurm", "trainer.devices=1", "data.batch_size=4", "trainer.accelerator=cpu"]
-    first, second = slurm(tmp_path, [*steps, *two, "name=slurm"])
+    first, second = slurm(forking, tmp_path, [*steps, *two, "name=slurm"])
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     assert "Test split" in first[1]
     assert second[1] == ""

@@ -5,11 +5,12 @@ network takes minutes.
 """
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import pytest
+
 from tests.commands.conftest import LEAST_LOGGER, Cli, only_run
+from tests.forking import Forking, run_script
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "demo_explanations.py"
 
@@ -33,18 +34,15 @@ EXPLAINING = [
 ]
 
 
-def test_what_carries_the_emotion_is_found(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_what_carries_the_emotion_is_found(cli: Cli, forking: Forking, tmp_path: Path) -> None:
     cli("train", *TRAINING, f"cache_dir={tmp_path / 'cache'}")
     run = only_run(tmp_path, "demo")
     cli("explain", f"run={run.path}", *EXPLAINING)
-    done = subprocess.run(
-        [sys.executable, str(BENCHMARK), str(run.path / "explanations" / "demo")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    _, *rows, test, first = done.stdout.splitlines()
+    folder = str(run.path / "explanations" / "demo")
+    process = forking.start(run_script, BENCHMARK, folder, folder=tmp_path)
+    assert process.ended(timeout_s=120) == 0, process.stderr.read_text()
+    _, *rows, test, first = process.stdout.read_text().splitlines()
     shares = {row.split()[0]: [float(value) for value in row.split()[1:]] for row in rows}
     assert sum(num for num, _ in shares.values()) == 60
     assert min(shares["words"][0], shares["prosody"][0]) >= 20

@@ -22,7 +22,7 @@ from mmemo.explanation.failures import ExplanationError
 from mmemo.explanation.faithfulness import Faithfulness
 from mmemo.explanation.inputs import GivenInput
 from mmemo.reporting.explanation_index import PROBES_FILE
-from tests.commands.conftest import HOSTILE, Cli, only_run
+from tests.commands.conftest import HOSTILE, Cli, TrainedRun, only_run
 from tests.conftest import FIVE, meld_row, write_csv
 from tests.wandb_files import read_run
 
@@ -37,9 +37,8 @@ HOSTILE_KEY = "test/dia0_utt0"
 
 
 @pytest.fixture
-def run(cli: Cli, small: list[str], tmp_path: Path) -> RunFolder:
-    cli("train", *small)
-    return only_run(tmp_path)
+def run(trained: TrainedRun) -> RunFolder:
+    return trained.run
 
 
 def only_set(run: RunFolder) -> Path:

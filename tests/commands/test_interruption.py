@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmemo.evaluation.runs import RunFolder
-from tests.commands.conftest import Cli, only_run
+from tests.commands.conftest import Cli, TrainedRun, only_run
 from tests.commands.interruptions import SignalAt, befalls
 from tests.commands.test_train import assert_same_weights, weights
 
@@ -108,9 +108,12 @@ def test_the_state_is_saved_inside_an_epoch_for_what_gives_no_warning(
 
 
 def test_a_full_disk_leaves_a_run_that_goes_on(
-    cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli,
+    trained: TrainedRun,
+    small: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cli("train", *small, "name=whole")
     whole_save, whole_replace = torch.save, Path.replace
     full = OSError(errno.ENOSPC, "No space left on device")
 
@@ -137,7 +140,7 @@ def test_a_full_disk_leaves_a_run_that_goes_on(
         assert position(run) == (0, None)
         assert not list(run.path.glob("checkpoints/*.tmp"))
         cli("train", f"resume={run.path}")
-        assert_same_run(run, only_run(tmp_path, "whole"))
+        assert_same_run(run, trained.run)
 
 
 def test_other_files_find_the_disk_full_too(

@@ -26,14 +26,15 @@ def cells(tmp_path: Path) -> list[RunFolder]:
     return [RunFolder(p.parent) for p in sorted((tmp_path / "outputs").glob("*/sweep/*/run.json"))]
 
 
+@pytest.mark.slow
 def test_cells_side_by_side_share_the_cores(
-    fresh_cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    forked_cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     # What is heard would be prepared first, which takes longer than all the rest.
     text_alone = [o for o in small if not o.startswith("audio_encoder")] + ["audio_encoder=none"]
     threads = f"+callbacks.threads._target_={ThreadsNote.__module__}.{ThreadsNote.__name__}"
-    fresh_cli(
+    forked_cli(
         "train",
         "-m",
         *text_alone,
@@ -52,16 +53,19 @@ def test_cells_side_by_side_share_the_cores(
         assert OmegaConf.load(cell.config_file).preparer.num_workers == share
 
 
+@pytest.mark.slow
 def test_a_cell_beside_others_can_start_processes() -> None:
     found = Parallel(n_jobs=2)(delayed(distance_in_another_process)(value) for value in (-3, 4))
     assert found == [3, 4]
 
 
+@pytest.mark.slow
 def test_a_job_whose_time_ends_saves_its_state_and_is_queued_again(
-    fresh_cli: Cli, small: list[str], tmp_path: Path
+    forked_cli: Cli, small: list[str], tmp_path: Path
 ) -> None:
+    """Beside another one that fails."""
     ends = befalls(SignalOnce, epoch=0, batch=1)
-    fresh_cli(
+    printed = forked_cli(
         "train",
         "-m",
         *small,
@@ -69,18 +73,25 @@ def test_a_job_whose_time_ends_saves_its_state_and_is_queued_again(
         "data.batch_size=4",
         *ends,
         f"+callbacks.befalls.marker={tmp_path}/told",
-        "classifier.hidden_dim=8",
+        "audio_encoder.width=8,eight",
         "hydra/launcher=submitit_local",
+        expect=1,
     )
-    (cell,) = cells(tmp_path)
-    assert cell.read_info()["status"] == "finished"
+    assert "2 cells: 1 finished, 1 failed" in printed.stdout
+    assert "failed: width_eight-seed7" in printed.stderr
+    assert "Traceback" not in printed.stderr
+    found = {cell.path.name.rpartition("-")[0]: cell for cell in cells(tmp_path)}
+    states = {name: cell.read_info()["status"] for name, cell in found.items()}
+    assert states == {"width_8-seed7": "finished", "width_eight-seed7": "failed"}
+
+    cell = found["width_8-seed7"]
     log = (cell.path / "train.log").read_text()
     # The first time it stopped where the signal came; the second it went on from there.
     assert log.count("run folder: ") == 2
     assert "stopping after this step" in log
     assert "not finished; to continue" in log
-    (said,) = (cell.path.parent / ".submitit").glob("*/*_0_log.err")
-    assert "Caught signal SIGUSR2" in said.read_text()
+    said = [path.read_text() for path in (cell.path.parent / ".submitit").glob("*/*_0_log.err")]
+    assert [text.count("Caught signal SIGUSR2") for text in sorted(said, key=len)] == [0, 1]
     assert signal.SIGUSR2.name not in log.partition("not finished")[2]
 
 

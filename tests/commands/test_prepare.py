@@ -53,12 +53,12 @@ def test_every_row_read_is_kept_or_skipped(cli: Cli, tones: Path, tmp_path: Path
 
 
 def test_shards_run_side_by_side_on_a_cluster_launcher(
-    fresh_cli: Cli, cli: Cli, tones: Path, tmp_path: Path
+    forked_cli: Cli, cli: Cli, tones: Path, tmp_path: Path
 ) -> None:
     arguments = [f"corpus.root={tones}", f"cache_dir={tmp_path / 'cache'}", "denoiser=off"]
     arguments += ["preparer.num_workers=0"]
     launcher = ["-m", "shard=0,1", "shards=2", "hydra/launcher=submitit_local"]
-    fresh_cli("prepare", *arguments, *launcher)
+    forked_cli("prepare", *arguments, *launcher)
     (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*-30s")
     assert sorted(p.name for p in folder.glob("*.i16")) == ["audio-0-of-2.i16", "audio-1-of-2.i16"]
     assert len(pd.read_parquet(folder / "manifest.parquet")) == 45

@@ -126,7 +126,9 @@ def test_a_leaky_run_cannot_hide_its_name(
     assert "name it best run-LEAKY" in done.stderr
 
 
-def test_a_clip_in_two_splits_is_refused(cli: Cli, small: list[str], tmp_path: Path) -> None:
+def test_a_clip_in_two_splits_is_refused(
+    cli: Cli, small: list[str], nothing_prepared: None, tmp_path: Path
+) -> None:
     sharing = "corpus._target_=tests.commands.test_protocols.SharingCorpus"
     done = cli("train", *small, sharing, expect=1)
     assert "split=official: expected each source utterance in one split only" in done.stderr
@@ -191,7 +193,7 @@ def test_everything_follows_the_label_set(
 
 
 def test_an_absent_class_cannot_be_weighed(
-    cli: Cli, small: list[str], tmp_path: Path, tones: Path
+    cli: Cli, small: list[str], nothing_prepared: None, tmp_path: Path, tones: Path
 ) -> None:
     rows = [meld_row(0, i, "joy" if i % 5 == 4 else FIVE[i % 5]) for i in range(15)]
     write_csv(tones / LAYOUT["train"].annotations, rows)

@@ -1,13 +1,10 @@
 """Sweeps: what is run, continued, skipped, and how it is told."""
 
-import json
 import pickle
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -17,9 +14,10 @@ from mmemo.commands.sweep import Sweep
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 from mmemo.evaluation.sweep_cells import Cell
-from mmemo.training.stop_signals import Stopped
+from mmemo.training.stop_signals import Stopped, stopped_at_once
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import FailureOnce, KillOnce, befalls
+from tests.forking import Forking
 
 ARGUMENTS = ["-m", "experiment=demo", "fusion.bottleneck_dim=8,16", "seed=1,2"]
 SEEDS = ["-m", "experiment=demo", "fusion.bottleneck_dim=8", "seed=1,2,3"]
@@ -158,31 +156,27 @@ def test_a_cell_that_another_process_works_on_is_passed_over(
     assert len(training.began) == 3
 
 
-HOLDER = """
-import sys, time
-from pathlib import Path
-from mmemo.evaluation.runs import RunFolder
-from mmemo.evaluation.sweep_cells import Cell
-from mmemo.training.stop_signals import stopped_at_once
-run = RunFolder.create(Path(sys.argv[1]))
-with stopped_at_once(), run.working():
-    print("working", flush=True)
-    time.sleep(60)
-"""
+def hold(folder: Path) -> None:
+    """Work on a cell until a signal comes."""
+    with stopped_at_once(), RunFolder.create(folder).working():
+        print("working", flush=True)
+        time.sleep(60)
 
 
-def test_cells_in_other_processes_end_before_the_sweep_does(tmp_path: Path) -> None:
+def test_cells_in_other_processes_end_before_the_sweep_does(
+    forking: Forking, tmp_path: Path
+) -> None:
     run = RunFolder(tmp_path)
     sweep = Sweep(["-m", "seed=1,2"])
     sweep.cells["cell"] = Cell(run, 1, "val/loss", is_maximised=False)
-    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        with pytest.raises(Stopped, match="SIGTERM"):
-            sweep.stop(signal.SIGTERM, None)
-        assert run.read_info()["status"] == "interrupted"
-    assert process.returncode == 128 + signal.SIGTERM
+    process = forking.start(hold, tmp_path, folder=tmp_path)
+    deadline = time.monotonic() + 60
+    while "working" not in process.stdout.read_text() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(Stopped, match="SIGTERM"):
+        sweep.stop(signal.SIGTERM, None)
+    assert run.read_info()["status"] == "interrupted"
+    assert process.ended() == 128 + signal.SIGTERM
 
 
 def test_who_stopped_is_told_from_process_to_process() -> None:
@@ -238,8 +232,9 @@ def test_what_does_not_compose_ends_before_any_cell(
     assert training.began == []
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_ends_as_if_it_had_not_been(
-    cli: Cli, fresh_cli: Cli, small: list[str], tmp_path: Path
+    cli: Cli, forked_cli: Cli, small: list[str], tmp_path: Path
 ) -> None:
     settings = [*small, "data.batch_size=4", "logger=none"]
     sweep = ["-m", *settings, "classifier.hidden_dim=8,4"]
@@ -249,7 +244,7 @@ def test_a_killed_sweep_ends_as_if_it_had_not_been(
     sweep += [*killed, once.format("befalls", "killed")]
     sweep += [*failing, once.format("fails", "failed")]
     # The first cell fails; the second is killed, and with it the process.
-    fresh_cli("train", *sweep, expect=-signal.SIGKILL)
+    forked_cli("train", *sweep, expect=-signal.SIGKILL)
     first, second = (cells(tmp_path, name="train")[f"hidden_dim_{dim}-seed7"] for dim in (8, 4))
     assert (first.read_info()["status"], second.read_info()["status"]) == ("failed", "running")
     assert second.last_checkpoint.is_file()
@@ -264,16 +259,3 @@ def test_a_killed_sweep_ends_as_if_it_had_not_been(
     assert second.history_file.read_bytes() == whole.history_file.read_bytes()
     assert second.predictions_file.read_bytes() == whole.predictions_file.read_bytes()
     assert second.read_info()["best_score"] == whole.read_info()["best_score"]
-
-
-def test_cells_on_a_cluster_launcher(fresh_cli: Cli, small: list[str], tmp_path: Path) -> None:
-    sweep = ["-m", *small, "logger=none", "trainer.max_epochs=1", "audio_encoder.width=8,eight"]
-    printed = fresh_cli("train", *sweep, "hydra/launcher=submitit_local", expect=1)
-    assert "2 cells: 1 finished, 1 failed" in printed.stdout
-    assert "failed: width_eight-seed7" in printed.stderr
-    assert "Traceback" not in printed.stderr
-    found: dict[str, Any] = {
-        name: json.loads(run.info_file.read_text())["status"]
-        for name, run in cells(tmp_path, name="train").items()
-    }
-    assert found == {"width_8-seed7": "finished", "width_eight-seed7": "failed"}

@@ -76,7 +76,7 @@ def test_cross_validation_tests_every_speaker_once(
 
 
 def test_a_file_in_two_splits_is_refused_before_anything_is_decoded(
-    cli: Cli, options: list[str], own_corpus: Path, tmp_path: Path
+    cli: Cli, options: list[str], nothing_prepared: None, own_corpus: Path, tmp_path: Path
 ) -> None:
     table = pd.read_csv(own_corpus)
     table["split"] = (["train"] * 3 + ["val"] + ["test"]) * 6

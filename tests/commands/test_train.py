@@ -1,8 +1,5 @@
 import json
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +10,7 @@ from omegaconf import OmegaConf
 from sklearn.metrics import f1_score
 
 from mmemo.evaluation.runs import RunFolder
-from tests.commands.conftest import HOSTILE, LEAST_LOGGER, Cli, only_run
+from tests.commands.conftest import HOSTILE, LEAST_LOGGER, Cli, Start, TrainedRun, only_run
 
 
 def weights(run: RunFolder, name: str | None = None) -> dict[str, torch.Tensor]:
@@ -28,6 +25,7 @@ def assert_same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) 
         assert torch.equal(a[name], b[name]), name
 
 
+@pytest.mark.slow
 def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path: Path) -> None:
     small.remove(LEAST_LOGGER)
     printed = fresh_cli("train", *small).stdout
@@ -72,9 +70,8 @@ def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path:
     assert "dia0_utt3.mp4" in page
 
 
-def test_evaluate_gives_the_same_again(cli: Cli, small: list[str], tmp_path: Path) -> None:
-    cli("train", *small)
-    run = only_run(tmp_path)
+def test_evaluate_gives_the_same_again(cli: Cli, trained: TrainedRun, tmp_path: Path) -> None:
+    run = trained.run
     names = ("predictions.parquet", "metrics.json", "metrics_table.csv")
     before = {name: (run.path / name).read_bytes() for name in names}
     for name in names:
@@ -87,23 +84,25 @@ def test_evaluate_gives_the_same_again(cli: Cli, small: list[str], tmp_path: Pat
     assert str(moved.report_file) in printed
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_weights(
-    cli: Cli, fresh_cli: Cli, small: list[str], tmp_path: Path
+    cli: Cli, fresh_cli: Cli, trained: TrainedRun, small: list[str], tmp_path: Path
 ) -> None:
-    for run, name, seed in ((fresh_cli, "a", 7), (fresh_cli, "b", 7), (cli, "c", 8)):
-        run("train", *small, f"name={name}", f"seed={seed}")
-    a, b, c = (weights(only_run(tmp_path, name)) for name in "abc")
-    assert_same_weights(a, b)
-    assert any(not torch.equal(a[name], c[name]) for name in a)
+    """Also in another process, where Python hashes otherwise."""
+    fresh_cli("train", *small, "name=a", "seed=7")
+    cli("train", *small, "name=b", "seed=8")
+    a, b = (weights(only_run(tmp_path, name)) for name in "ab")
+    assert_same_weights(a, weights(trained.run))
+    assert any(not torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_resumed_after_a_kill_equals_undisturbed(
-    fresh_cli: Cli, small: list[str], tmp_path: Path
+    cli: Cli, start_cli: Start, small: list[str], tmp_path: Path
 ) -> None:
     long = [*small, "trainer.max_epochs=30", "callbacks.early_stopping.patience=100"]
-    fresh_cli("train", *long, "name=whole")
-    command = [sys.executable, "-m", "mmemo", "train", *long, "name=killed"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=-3, stderr=-3)
+    cli("train", *long, "name=whole")
+    process = start_cli("train", *long, "name=killed")
     deadline = time.monotonic() + 120
     history: list[Path] = []
     while time.monotonic() < deadline:
@@ -111,17 +110,16 @@ def test_resumed_after_a_kill_equals_undisturbed(
         if history and history[0].read_text().count("\n") >= 4:
             break
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     killed = RunFolder.open(history[0].parent)
     assert killed.read_info()["status"] == "running"
     assert not killed.metrics_file.exists()
     at_kill = len(pd.read_csv(killed.history_file))
     assert 3 <= at_kill < 30, "killed in the middle"
 
-    refused = fresh_cli("evaluate", f"run={killed.path}", expect=1)
+    refused = cli("evaluate", f"run={killed.path}", expect=1)
     assert f"continue it with mmemo train resume={killed.path}" in refused.stderr
-    fresh_cli("train", f"resume={killed.path}")
+    cli("train", f"resume={killed.path}")
     whole = only_run(tmp_path, "whole")
     assert killed.read_info()["status"] == "finished"
     pd.testing.assert_frame_equal(
@@ -133,14 +131,12 @@ def test_resumed_after_a_kill_equals_undisturbed(
     assert_same_weights(weights(killed, last), weights(whole, last))
     assert killed.predictions_file.read_bytes() == whole.predictions_file.read_bytes()
 
-    again = fresh_cli("train", f"resume={killed.path}", expect=1)
+    again = cli("train", f"resume={killed.path}", expect=1)
     assert "expected a run that was interrupted, it is finished" in again.stderr
 
 
-def test_resume_refuses_other_settings(cli: Cli, small: list[str], tmp_path: Path) -> None:
-    cli("train", *small)
-    run = only_run(tmp_path)
-    done = cli("train", f"resume={run.path}", "optimizer.lr=1", expect=1)
+def test_resume_refuses_other_settings(cli: Cli, trained: TrainedRun) -> None:
+    done = cli("train", f"resume={trained.run.path}", "optimizer.lr=1", expect=1)
     assert "expected no change but to trainer.*, got optimizer.lr=1" in done.stderr
 
 
@@ -197,7 +193,7 @@ def test_pretrained_encoders_end_to_end(
     ],
 )
 def test_a_fault_shows_before_any_clip_is_decoded(
-    cli: Cli, small: list[str], tmp_path: Path, change: str, said: str
+    cli: Cli, small: list[str], nothing_prepared: None, tmp_path: Path, change: str, said: str
 ) -> None:
     (tmp_path / "file").write_text("")
     if change.startswith("audio_encoder.checkpoint"):
@@ -208,23 +204,19 @@ def test_a_fault_shows_before_any_clip_is_decoded(
     assert not list(tmp_path.glob("cache/prepared/*/audio.i16"))
 
 
-def test_a_damaged_checkpoint_is_named(cli: Cli, small: list[str], tmp_path: Path) -> None:
-    cli("train", *small)
-    run = only_run(tmp_path)
-    checkpoint = run.path / run.read_info()["checkpoint"]
+def test_a_damaged_checkpoint_is_named(cli: Cli, trained: TrainedRun) -> None:
+    checkpoint = trained.run.path / trained.run.read_info()["checkpoint"]
     checkpoint.write_bytes(b"damaged")
-    done = cli("evaluate", f"run={run.path}", expect=1)
+    done = cli("evaluate", f"run={trained.run.path}", expect=1)
     assert f"{checkpoint}: expected the checkpoint of this run" in done.stderr
 
 
 def test_evaluation_needs_neither_clips_nor_annotations(
-    cli: Cli, small: list[str], tmp_path: Path, tones: Path
+    cli: Cli, trained: TrainedRun, tmp_path: Path
 ) -> None:
-    cli("train", *small)
-    run = only_run(tmp_path)
+    run, folder = trained.run, trained.prepared
     before = run.predictions_file.read_bytes()
-    shutil.rmtree(tones)
-    (folder,) = (tmp_path / "cache" / "prepared").glob("meld-*s")
+    shutil.rmtree(trained.tones)
     folder.rename(tmp_path / "moved")
     done = cli("evaluate", f"run={run.path}", expect=1)
     assert f"{folder}: expected a prepared corpus" in done.stderr
@@ -232,14 +224,12 @@ def test_evaluation_needs_neither_clips_nor_annotations(
     assert run.predictions_file.read_bytes() == before
 
 
-def test_data_that_changed_are_not_evaluated(
-    cli: Cli, small: list[str], tmp_path: Path, tones: Path
-) -> None:
-    cli("train", *small)
-    run = only_run(tmp_path)
-    clips = tones / "train_splits"
+def test_data_that_changed_are_not_evaluated(cli: Cli, trained: TrainedRun) -> None:
+    run = trained.run
+    clips = trained.tones / "train_splits"
     (clips / "dia0_utt3.mp4").write_bytes((clips / "dia0_utt4.mp4").read_bytes())
-    prepare = [o for o in small if o.startswith(("corpus", "cache", "denoiser", "preparer"))]
+    parts = ("corpus", "cache", "denoiser", "preparer")
+    prepare = [o for o in trained.overrides if o.startswith(parts)]
     assert "45 of 45 rows kept" in cli("prepare", *prepare).stdout
     done = cli("evaluate", f"run={run.path}", expect=1)
     assert "expected the data that the run was trained on" in done.stderr
@@ -264,11 +254,8 @@ def test_a_run_killed_after_early_stopping_trains_no_further(
     assert run.read_info()["status"] == "finished"
 
 
-def test_a_damaged_state_is_named_before_anything_is_done(
-    cli: Cli, small: list[str], tmp_path: Path
-) -> None:
-    cli("train", *small)
-    run = only_run(tmp_path)
+def test_a_damaged_state_is_named_before_anything_is_done(cli: Cli, trained: TrainedRun) -> None:
+    run = trained.run
     run.write_info(status="running")
     run.last_checkpoint.write_bytes(b"damaged")
     done = cli("train", f"resume={run.path}", expect=1)
@@ -276,14 +263,11 @@ def test_a_damaged_state_is_named_before_anything_is_done(
     assert "Traceback" not in done.stderr
 
 
-def test_a_refused_run_leaves_the_other_as_it_was(
-    cli: Cli, small: list[str], tmp_path: Path
-) -> None:
-    cli("train", *small)
-    run = only_run(tmp_path)
+def test_a_refused_run_leaves_the_other_as_it_was(cli: Cli, trained: TrainedRun) -> None:
+    run = trained.run
     names = ("composed.yaml", "config.yaml", "run.json")
     before = {name: (run.path / name).read_bytes() for name in names}
-    done = cli("train", *small, "seed=9", f"hydra.run.dir={run.path}", expect=1)
+    done = cli("train", *trained.overrides, "seed=9", f"hydra.run.dir={run.path}", expect=1)
     assert "it already holds one; continue that one with mmemo train resume=" in done.stderr
     assert {name: (run.path / name).read_bytes() for name in names} == before
 

@@ -64,7 +64,7 @@ def test_a_run_from_transcripts_alone(
 
 
 def test_what_wants_sound_is_refused(
-    cli: Cli, csvs: Path, small: list[str], tmp_path: Path
+    cli: Cli, csvs: Path, small: list[str], nothing_prepared: None, tmp_path: Path
 ) -> None:
     command = ["train", *overrides(csvs, small)]
     done = cli(*command, "audio_encoder=logmel_cnn", "denoiser=off", expect=1)

@@ -15,7 +15,8 @@ from mmemo.errors import InputError
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> SpokenDemoCorpus:
-    corpus = SpokenDemoCorpus(tmp_path_factory.mktemp("demo"), num_utterances=30, seed=5)
+    folder = tmp_path_factory.mktemp("demo")
+    corpus = SpokenDemoCorpus(folder, num_utterances=30, seed=5, num_workers=1)
     corpus.read()
     return corpus
 
@@ -28,8 +29,9 @@ def tree_digest(root: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_files(demo: SpokenDemoCorpus, tmp_path: Path) -> None:
-    again = SpokenDemoCorpus(tmp_path, num_utterances=30, seed=5)
+    again = SpokenDemoCorpus(tmp_path, num_utterances=30, seed=5, num_workers=2)
     again.read()
     assert tree_digest(again.root) == tree_digest(demo.root)
 

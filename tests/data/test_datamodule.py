@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,9 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.corpora.meld import MeldCorpus
 from mmemo.corpora.oversampled_split import OversampledBeforeSplit
 from mmemo.corpora.splits import GroupDisjointSplit, OfficialSplit
 from mmemo.corpora.utterance import LabelSet
@@ -18,7 +15,6 @@ from mmemo.data.frontends import Tokens
 from mmemo.data.sampling import BalancedSampling
 from mmemo.data.text_cleaning import AlphanumericCleaning
 from mmemo.errors import InputError
-from tests.conftest import MeldMaker
 
 
 class Doubling:
@@ -37,12 +33,6 @@ class Lengths:
         self, transcript: str, before: Sequence[str] = (), after: Sequence[str] = ()
     ) -> Tokens:
         return Tokens([len(word) for word in " ".join([*before, transcript, *after]).split()])
-
-
-@pytest.fixture
-def prepared(make_meld: MeldMaker, tmp_path: Path) -> PreparedCorpus:
-    annotations = MeldCorpus(make_meld(per_split=10)).read()
-    return Preparer(tmp_path / "p", num_workers=0).prepare(annotations, None)
 
 
 def build(prepared: PreparedCorpus, labels: LabelSet, **changes: object) -> EmotionDataModule:

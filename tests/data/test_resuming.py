@@ -8,14 +8,11 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
-from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.corpora.meld import MeldCorpus
 from mmemo.corpora.splits import OfficialSplit
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.batch import Batch
 from mmemo.data.datamodule import EmotionDataModule
-from tests.conftest import MeldMaker
 from tests.data.test_datamodule import Lengths
 
 Step = tuple[int, int, tuple[str, ...]]
@@ -38,12 +35,6 @@ class Recorder(lightning.LightningModule):
         # As a schedule does, this starts the loader before the epoch of a checkpoint is known.
         assert self.trainer.estimated_stepping_batches == 15
         return torch.optim.SGD(self.parameters(), 1e-3)
-
-
-@pytest.fixture
-def prepared(make_meld: MeldMaker, tmp_path: Path) -> PreparedCorpus:
-    annotations = MeldCorpus(make_meld(per_split=10)).read()
-    return Preparer(tmp_path / "p", num_workers=0).prepare(annotations, None)
 
 
 def fit(

@@ -1,7 +1,7 @@
 """Every family of speech models, from tiny random checkpoints, by the path that a user takes."""
 
 import math
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,9 @@ import pytest
 import torch
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
@@ -58,7 +60,7 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 SPECTROGRAM = ("ast",)
-LENGTHS = (4_001, 9_000, 16, 7_337)
+LENGTHS = (2_001, 4_500, 16, 3_337)
 
 
 def noise(num_samples: int) -> Tensor:
@@ -84,19 +86,19 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return folders
 
 
+@cache
+def composed_option(option: str) -> DictConfig:
+    overrides = ["text_encoder=none", "corpus.root=/data", "data.max_duration_s=0.6"]
+    return composed([f"audio_encoder={option}", *overrides])
+
+
 def build(name: str, checkpoints: dict[str, Path], *options: str) -> PretrainedAudioEncoder:
     if name in SPECTROGRAM:
         options = ("padding=fixed", "fixed_duration_s=0.6", *options)
-    cfg = composed(
-        [
-            f"audio_encoder={FAMILIES[name][0]}",
-            f"audio_encoder.checkpoint={checkpoints[name]}",
-            "text_encoder=none",
-            "corpus.root=/data",
-            "data.max_duration_s=0.6",
-            *(f"audio_encoder.{option}" for option in options),
-        ]
-    )
+    cfg = composed_option(FAMILIES[name][0]).copy()
+    given = [f"checkpoint={checkpoints[name]}", *options]
+    for override in OverridesParser.create().parse_overrides(given):
+        OmegaConf.update(cfg.audio_encoder, override.key_or_group, override.value())
     encoder = build_encoders(cfg).audio
     assert isinstance(encoder, PretrainedAudioEncoder)
     return encoder

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, multiprocessing, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mmemo.data.batch import Batch, TextInput
 from mmemo.errors import InputError
 from mmemo.training.losses import CrossEntropy
 from mmemo.training.module import EmotionModule
+from tests.forking import Forking
 
 VALUES = torch.tensor([[2.0, 0.5], [-1.0, 0.2], [0.3, 0.0], [0.7, -2.0]])
 TARGET = torch.tensor([0, 1, 0, 0])
@@ -66,7 +67,7 @@ def take_steps(step: Step, wrapped: nn.Module, part: slice) -> dict[str, Any]:
     return {}
 
 
-def work(rank: int, folder: str) -> None:
+def work(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
@@ -76,8 +77,9 @@ def work(rank: int, folder: str) -> None:
     distributed.destroy_process_group()
 
 
-def test_two_processes_take_the_step_of_one(tmp_path: Path) -> None:
-    multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+def test_two_processes_take_the_step_of_one(forking: Forking, tmp_path: Path) -> None:
+    for process in [forking.start(work, rank, tmp_path, folder=tmp_path) for rank in range(2)]:
+        assert process.ended() == 0, process.stderr.read_text()
     step = Step()
     trainer, values = EmotionModule.trainer, VALUES.clone()
     try:
