@@ -7,6 +7,9 @@ import gc
 import sys
 from importlib.util import find_spec
 
+from mmemo.commands.completion import FLAGS, complete
+from mmemo.errors import InputError
+
 COMMANDS = {
     "train": "prepare what is missing, train, evaluate, write the report",
     "prepare": "decode, denoise and resample a corpus once, for all runs",
@@ -32,7 +35,8 @@ examples:
   mmemo explain run=outputs/demo/RUN one_per_class=true faithfulness=true
   mmemo compare outputs/paper
 
-`mmemo <command> --help` shows the options and settings of a command.\
+`mmemo <command> --help` shows the options and settings of a command.
+`eval "$(mmemo -sc install=bash)"` completes them by the tab key (also install=zsh).\
 """
 
 
@@ -46,6 +50,13 @@ def main() -> None:
         from mmemo import __version__
 
         print(f"mmemo {__version__}")
+        return
+    if set(FLAGS) & set(arguments):
+        try:
+            complete(arguments, COMMANDS)
+        except InputError as error:
+            print(f"mmemo: error: {error}", file=sys.stderr)
+            sys.exit(1)
         return
     command = arguments[0]
     if command not in COMMANDS or find_spec(f"mmemo.commands.{command}") is None:

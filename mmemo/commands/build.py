@@ -10,11 +10,12 @@ from typing import Any, cast
 import lightning
 import pandas as pd
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
+from mmemo.commands.input_errors import settings_of
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.leaks import LEAKY, check_disjoint
 from mmemo.corpora.splits import SplitProtocol
@@ -25,7 +26,8 @@ from mmemo.evaluation.runs import RunFolder
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
-from mmemo.training.losses import CrossEntropy
+from mmemo.training.interruption import Interruption
+from mmemo.training.losses import CrossEntropy, build_torch_loss
 from mmemo.training.module import EmotionModule
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
@@ -75,18 +77,45 @@ def build_module(cfg: DictConfig, encoders: Encoders, labels: LabelSet) -> Emoti
         _convert_="all",
         classifier=classifier,
         num_classes=len(labels),
-        loss=instantiate(cfg.loss, _convert_="all"),
+        loss=build_loss(cfg.loss),
         optimizer=instantiate(cfg.optimizer, _convert_="all"),
         scheduler=instantiate(cfg.scheduler, _convert_="all"),
     )
     return module
 
 
-def build_trainer(cfg: DictConfig, **changes: Any) -> lightning.Trainer:  # noqa: ANN401
-    """Lightning's trainer, with some of its settings changed.
+def is_own_loss(target: object) -> bool:
+    """Whether a loss tells how much each utterance counts, and not its mean alone."""
+    return all(hasattr(target, name) for name in ("use_class_counts", "weights"))
+
+
+def build_loss(cfg: DictConfig) -> CrossEntropy:
+    """The training loss: one of mmemo's kind, or any of torch's over logits and class indices.
 
     Raises:
-        InputError: If its precision is unknown, cannot be trained in, or is not that device's.
+        InputError: If it cannot be built, or is of another kind.
+    """
+    target = get_object(cfg["_target_"])
+    if is_own_loss(target):
+        loss: CrossEntropy = instantiate(cfg, _convert_="all")
+        return loss
+    settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    return build_torch_loss(target, {k: v for k, v in settings.items() if k != "_target_"})
+
+
+def _build_callbacks(cfg: DictConfig) -> list[lightning.Callback]:
+    chosen = (cfg.callbacks or {}).values()
+    callbacks = [instantiate(c, _convert_="all") for c in chosen if c is not None]
+    # The state that it saves is the one behind what all others do after a step.
+    return sorted(callbacks, key=lambda callback: isinstance(callback, Interruption))
+
+
+def build_trainer(cfg: DictConfig, **changes: Any) -> lightning.Trainer:  # noqa: ANN401
+    """Lightning's trainer, with the callbacks that are not null, and some of its settings changed.
+
+    Raises:
+        InputError: If it or a callback cannot be built, or its precision is unknown, cannot be
+            trained in, or is not that device's.
     """
     asked = str(cfg.trainer.precision or "32-true")
     precision = SHORT_PRECISIONS.get(asked, asked)
@@ -98,7 +127,11 @@ def build_trainer(cfg: DictConfig, **changes: Any) -> lightning.Trainer:  # noqa
         )
     if precision not in PRECISIONS:
         raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got '{asked}'")
-    trainer: lightning.Trainer = instantiate(cfg.trainer, _convert_="all", **changes)
+    callbacks = changes.pop("callbacks") if "callbacks" in changes else _build_callbacks(cfg)
+    build = instantiate(cfg.trainer, _convert_="all", _partial_=True, callbacks=None, **changes)
+    with settings_of("trainer"):
+        # Objects are given to the trainer itself: a config cannot hold them.
+        trainer: lightning.Trainer = build(callbacks=callbacks)
     if trainer.precision != precision:
         raise InputError(
             f"precision={asked}: expected a GPU, got a CPU, on which Lightning trains in "
@@ -225,7 +258,7 @@ def _check_split(cfg: DictConfig, annotations: Annotations, labels: LabelSet) ->
             )
         _tell_absent(rows, labels, name)
     trained = rows.loc[rows["split"] == "train", labels.column].tolist()
-    loss: CrossEntropy = instantiate(cfg.loss, _convert_="all")
+    loss = build_loss(cfg.loss)
     loss.use_class_counts([trained.count(name) for name in labels.classes])
 
 

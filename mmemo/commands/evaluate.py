@@ -23,6 +23,7 @@ from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modalit
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.pages import write_report
 from mmemo.training.module import EmotionModule
+from mmemo.training.processes import leave_together
 
 
 def run(cfg: DictConfig) -> None:
@@ -77,7 +78,7 @@ def evaluate(
         str(split): compute_metrics(rows, majority)
         for split, rows in table.groupby("split", sort=False)
     }
-    protocol = _protocol(cfg, datamodule, epoch) | {"missing": folder.missing}
+    protocol = _protocol(cfg, datamodule, epoch, module.loss.name) | {"missing": folder.missing}
     calibration = calibration_summary([(val, test)])
     document = {"protocol": protocol, "splits": metrics, "calibration": calibration}
     folder.metrics_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
@@ -97,10 +98,13 @@ def predict(
         loader = datamodule.val_dataloader() if split == "val" else datamodule.test_dataloader()
         mine: Any = trainer.predict(module, dataloaders=loader)
         outputs[split] = gathered(mine or [])
+    leave_together(trainer)
     return outputs
 
 
-def _protocol(cfg: DictConfig, datamodule: EmotionDataModule, epoch: int) -> dict[str, Any]:
+def _protocol(
+    cfg: DictConfig, datamodule: EmotionDataModule, epoch: int, loss: str
+) -> dict[str, Any]:
     """What has to be known to compare the numbers with others."""
     meta = datamodule.prepared.meta
     monitored = cfg.callbacks.checkpoint
@@ -124,7 +128,7 @@ def _protocol(cfg: DictConfig, datamodule: EmotionDataModule, epoch: int) -> dic
         "future_utterances": datamodule.future_utterances,
         "speaker_names": datamodule.speaker_names,
         "sampling": _part_name(cfg.sampling),
-        "loss": cfg.loss.name,
+        "loss": loss,
         "loss_settings": _settings(cfg.loss),
         "selection": f"checkpoint with the {monitored.mode} {monitored.monitor}",
         "checkpoint_epoch": epoch,

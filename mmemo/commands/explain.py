@@ -70,9 +70,9 @@ def run(cfg: DictConfig) -> None:
         _tell_checks(work, folder, dict.fromkeys(keys, _target(cfg)), faithfulness, siblings)
         seeds = _explain_by_other_seeds(cfg, siblings, folder, keys)
         work.check(folder, keys, faithfulness, seeds)
-    folder.write_failures(work.failures)
-    _end_without_any(folder, keys, work.failures)
-    results = _write_pages(cfg, rebuilt, folder, keys, table, work.failures)
+    failures = folder.update_failures(work.failures, work.done)
+    _end_without_any(folder, keys, failures)
+    results = _write_pages(cfg, rebuilt, folder, keys, table, failures)
     print_results(results)
     track_results(cfg, rebuilt.folder, results)
 

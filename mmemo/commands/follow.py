@@ -15,7 +15,7 @@ from mmemo.commands.input_errors import input_error
 from mmemo.commands.launch import quiet_warnings
 from mmemo.commands.train import follow
 from mmemo.evaluation.runs import RunFolder
-from mmemo.training.processes import end_with_parent
+from mmemo.training.processes import ending_with_parent
 from mmemo.training.stop_signals import Stopped, stopped_at_once
 
 PATIENCE_S = 3.0
@@ -24,8 +24,8 @@ PATIENCE_S = 3.0
 
 def main() -> None:
     """Train along as long as the first process lives."""
-    end_with_parent()
-    train_along(Path(sys.argv[1]))
+    with ending_with_parent():
+        train_along(Path(sys.argv[1]))
 
 
 def train_along(path: Path) -> None:

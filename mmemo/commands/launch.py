@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import re
 import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -18,11 +19,23 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmemo.commands.input_errors import fail, input_error
-from mmemo.commands.user_paths import make_paths_absolute, readable_by_hydra
+from mmemo.commands.user_paths import (
+    make_paths_absolute,
+    quoted,
+    readable_by_hydra,
+    typed_text,
+)
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
+from mmemo.training.monitored_scores import direction
 
-RESUMABLE_PREFIXES = ("trainer.", "hydra.")
+RESUMABLE = re.compile(r"\+{0,2}(trainer\.|hydra\.|callbacks\.early_stopping[.=])")
+FLAGS_WITH_VALUE = (
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--config-dir", "-cd", "--experimental-rerun"),
+)
+INFO = ("--info", "-i")
+INFO_CHOICES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 NEED_TORCH = ("train", "evaluate", "explain")
 """Commands that import torch; preparing needs none."""
 
@@ -35,6 +48,17 @@ def _sweep_name(typed: ListConfig) -> str:
 
 
 OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
+
+
+def run_folder() -> str:
+    """The folder of Hydra's job; where none runs, the one that it would have."""
+    cfg = HydraConfig.get()
+    is_running = not OmegaConf.is_missing(cfg.runtime, "output_dir")
+    return str(cfg.runtime.output_dir if is_running else cfg.run.dir)
+
+
+OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+OmegaConf.register_new_resolver("direction", direction, replace=True)
 
 
 def config_dir() -> Path:
@@ -51,19 +75,23 @@ def launch(command: str, overrides: list[str]) -> None:
     jobs run first.
     """
     typed = overrides
-    overrides = [readable_by_hydra(override) for override in overrides]
-    # Hydra reads no override behind a flag that stands behind another override.
-    overrides.sort(key=lambda argument: argument not in ("-m", "--multirun"))
+    is_sweep = any(argument in ("-m", "--multirun") for argument in overrides)
+    try:
+        flags, overrides = _flags_and_overrides(overrides)
+    except InputError as error:
+        fail(error)
+    overrides = [readable_by_hydra(override, is_sweep) for override in overrides]
     folder, name = config_dir(), command
     try:
         if command == "compare":
             overrides = _named_folders(overrides)
         if command == "train":
-            _join_slurms_first(overrides)
+            _join_slurms_first(is_sweep, overrides)
             folder, name, overrides = _resumed(folder, name, overrides)
+            overrides = [_any_of_lightnings(override) for override in overrides]
     except InputError as error:
         fail(error)
-    sys.argv = [sys.argv[0], *overrides]
+    sys.argv = [sys.argv[0], *flags, *overrides]
 
     def work(cfg: DictConfig) -> Any:  # noqa: ANN401
         quiet_warnings()
@@ -109,6 +137,36 @@ def _around_plugins(typed: list[str]) -> AbstractContextManager[None]:
     return Sweep(typed).around_plugins()
 
 
+def _flags_and_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Flags with their values, and all else: Hydra reads flags in front of overrides alone.
+
+    Raises:
+        InputError: If flags exclude each other.
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    for place, argument in enumerate(arguments):
+        before = arguments[place - 1] if place else ""
+        is_value = before in FLAGS_WITH_VALUE or (before in INFO and argument in INFO_CHOICES)
+        (flags if argument.startswith("-") or is_value else overrides).append(argument)
+        if argument in INFO and not set(arguments[place + 1 : place + 2]) & set(INFO_CHOICES):
+            flags.append("all")
+    if {"-m", "--multirun"} & set(flags) and {"--cfg", "-c", *INFO} & set(flags):
+        raise InputError(
+            "--cfg, --info: expected one run to show, got -m; leave -m out and give each setting "
+            "one value"
+        )
+    return flags, overrides
+
+
+def _any_of_lightnings(override: str) -> str:
+    """Let ``trainer.*`` name what conf/trainer does not: all that Lightning's trainer takes.
+
+    What it does not take is refused before the trainer is built.
+    """
+    return f"++{override}" if override.startswith("trainer.") else override
+
+
 def _named_folders(arguments: list[str]) -> list[str]:
     """Folders that were given without a name, as one setting; patterns are expanded."""
     is_folder = [not a.startswith("-") and ("=" not in a or Path(a).is_dir()) for a in arguments]
@@ -116,8 +174,8 @@ def _named_folders(arguments: list[str]) -> list[str]:
     others = [a for a, found in zip(arguments, is_folder, strict=True) if not found]
     folders = [str(Path(name).expanduser().absolute()) for name in named]
     found_folders = [match for folder in folders for match in _matches(folder)]
-    quoted = ["'" + folder.replace("'", "\\'") + "'" for folder in found_folders]
-    return [*others, f"folders=[{','.join(quoted)}]"] if folders else others
+    named = [quoted(folder) for folder in found_folders]
+    return [*others, f"folders=[{','.join(named)}]"] if folders else others
 
 
 def _matches(folder: str) -> list[str]:
@@ -128,14 +186,14 @@ def _matches(folder: str) -> list[str]:
     return [str(match) for match in found if match.is_dir()] or [folder]
 
 
-def _join_slurms_first(overrides: list[str]) -> None:
+def _join_slurms_first(is_sweep: bool, overrides: list[str]) -> None:
     """In the other processes of a Slurm step of several: train along, then end."""
     if int(os.environ.get("SLURM_NTASKS", "1")) == 1:
         return
     from mmemo.training.slurm_processes import announced_run, slurm_rank
 
     rank = slurm_rank()
-    is_sweep = any(o in ("-m", "--multirun") or o.startswith("+sweep=") for o in overrides)
+    is_sweep = is_sweep or any(o.startswith("+sweep=") for o in overrides)
     if rank is not None and is_sweep:
         if rank > 0:
             sys.exit(1)
@@ -171,20 +229,22 @@ def quiet_warnings() -> None:
 
 def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, list[str]]:
     """Where ``resume=RUN`` is given: the config of that run, in that run's folder."""
-    runs = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith("resume=")]
-    if not runs or runs[-1] in ("", "null"):
+    runs = [typed_text(o) for o in overrides if o.startswith("resume=") and o != "resume="]
+    if not runs or runs[-1] in ("", "None"):
         return folder, name, [o for o in overrides if not o.startswith("resume=")]
     from mmemo.evaluation.runs import RunFolder
 
     run = RunFolder.open(runs[-1])
     others = [o for o in overrides if not o.startswith("resume=")]
-    foreign = [o for o in others if "=" in o and not o.startswith(RESUMABLE_PREFIXES)]
+    foreign = [o for o in others if "=" in o and not RESUMABLE.match(o)]
     if foreign:
         raise InputError(
-            f"resume={run.path}: expected no change but to trainer.*, got {' '.join(foreign)}; a "
-            "run with other settings is a new run: leave resume out"
+            f"resume={run.path}: expected no change but to trainer.* and "
+            f"callbacks.early_stopping.*, got {' '.join(foreign)}; a run with other settings is a "
+            "new run: leave resume out"
         )
-    others += [f"resume='{run.path}'", f"hydra.run.dir='{run.path}'", "hydra.output_subdir=null"]
+    path = quoted(str(run.path))
+    others += [f"resume={path}", f"hydra.run.dir={path}", "hydra.output_subdir=null"]
     return run.composed_config_file.parent, run.composed_config_file.stem, others
 
 
@@ -203,6 +263,12 @@ class WritableFolders(Callback):
     def _check(config: DictConfig, folder_key: str) -> None:
         try:
             for key in ("output_dir", folder_key):
-                writable_folder(OmegaConf.select(config, key), key)
+                folder = OmegaConf.select(config, key)
+                if "${" in str(folder):
+                    raise InputError(
+                        f"{key}: expected a path without '${{', by which Hydra begins a reference, "
+                        f"got {folder}"
+                    )
+                writable_folder(folder, key)
         except InputError as error:
             fail(error)

@@ -11,22 +11,26 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from types import FrameType
 from typing import Any
 from unittest import mock
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig
+from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from mmemo.commands.cell import best_score, forget_stop, note_stop
 from mmemo.commands.cell_composer import CellComposer
 from mmemo.commands.input_errors import fail, input_error
 from mmemo.commands.sweep_screen import SweepScreen
+from mmemo.commands.user_paths import with_nulls
 from mmemo.errors import InputError
 from mmemo.evaluation.sweep_cells import (
     DONE,
@@ -52,6 +56,9 @@ class Sweep:
         self.cells: dict[str, Cell] = {}
         self.screen: SweepScreen | None = None
         self.stopped: Stopped | None = None
+        self.seeds: list[str] = []
+        self.is_search = False
+        self.left_out: dict[str, str] = {}
         self._is_stopping = False
 
     @contextmanager
@@ -63,7 +70,12 @@ class Sweep:
         make_sweeper, make_launcher = Plugins.instantiate_sweeper, Plugins.instantiate_launcher
 
         def sweeper(plugins: Plugins, **parts: Any) -> _WatchedSweeper:  # noqa: ANN401
-            return _WatchedSweeper(self, make_sweeper(plugins, **parts), parts["config"])
+            config = parts["config"]
+            _read_nulls(config)
+            self.is_search = _is_search(config)
+            if self.is_search:
+                self.seeds = _taken_seeds(config)
+            return _WatchedSweeper(self, make_sweeper(plugins, **parts), config)
 
         def launcher(plugins: Plugins, **parts: Any) -> _CellLauncher:  # noqa: ANN401
             return _CellLauncher(
@@ -136,7 +148,15 @@ class _WatchedSweeper:
         self.config = config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run all cells; ends the process where one failed."""
+        """Run all cells; ends the process where one failed.
+
+        A search has no axis of seeds: it would find the luckiest. Each of its trials is trained
+        with all of them, and is as good as their mean.
+        """
+        if self.sweep_of_cells.is_search:
+            typed = [argument for argument in arguments if _seeds(argument)]
+            arguments = [argument for argument in arguments if argument not in typed]
+            self.sweep_of_cells.seeds = _seeds(typed[-1]) if typed else self.sweep_of_cells.seeds
         folder = Path(self.config.hydra.sweep.dir).absolute()
         sweep = self.sweep_of_cells
         # The launcher composes every cell itself before the first one is run.
@@ -153,6 +173,8 @@ class _WatchedSweeper:
                 stopped = error
             except Exception as error:
                 problem = error
+        for key in sweep.left_out:
+            print(f"{key}: left out where what was chosen has no such setting", file=sys.stderr)
         if sweep.cells:
             print("\n".join([view.counts(), *view.best(), f"sweep folder: {folder}"]))
         stopped = stopped or sweep.stopped
@@ -170,6 +192,50 @@ class _WatchedSweeper:
                 "hydra.sweep.subdir: expected no name for the cells' folders, by which finished "
                 "cells are recognised; name the sweep's folder instead, with hydra.sweep.dir=DIR"
             )
+
+
+def _is_search(config: DictConfig) -> bool:
+    """Whether a sweeper goes where scores are good, and does not run all that there is."""
+    return str(config.hydra.sweeper.get("_target_")).rpartition(".")[2] != BasicSweeper.__name__
+
+
+def _read_nulls(config: DictConfig) -> None:
+    params = config.hydra.sweeper.get("params") or {}
+    with flag_override(config, ["readonly", "struct"], False):
+        for key, values in params.items():
+            if isinstance(values, str):
+                params[key] = with_nulls(f"{key}={values}").partition("=")[2]
+
+
+def _taken_seeds(config: DictConfig) -> list[str]:
+    """The seeds among a search's axes, which are taken out."""
+    params = config.hydra.sweeper.get("params")
+    if not params or "seed" not in params:
+        return []
+    seeds = _seeds(f"seed={params['seed']}")
+    if seeds:
+        with flag_override(config, ["readonly", "struct"], False):
+            del params["seed"]
+    return seeds
+
+
+def _seeds(override: str) -> list[str]:
+    """The values of an override that names several seeds.
+
+    Raises:
+        InputError: If they are a range that is drawn from.
+    """
+    if not override.lstrip("+").startswith("seed="):
+        return []
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return []
+    if parsed.is_interval_sweep():
+        raise InputError(
+            f"{override}: expected the seeds that each trial is trained with, seed=1,2,3, got a "
+            "range to search"
+        )
+    return [str(value) for value in parsed.sweep_iterator()]
 
 
 def _show(problem: Exception) -> None:
@@ -198,6 +264,7 @@ class _CellLauncher(Launcher):
         self.sweep = sweep
         self.inner = inner
         self.composer = CellComposer(context.config_loader, config)
+        sweep.left_out = self.composer.lacking
 
     def setup(self, **parts: Any) -> None:  # noqa: ANN401
         """Nothing: the inner one was set up."""
@@ -210,14 +277,26 @@ class _CellLauncher(Launcher):
         Returns:
             One for each job. None has failed as Hydra sees it: a failure would end the sweep.
         """
-        cells = [self.composer.cell(list(overrides)) for overrides in job_overrides]
+        jobs = [[with_nulls(override) for override in job] for job in job_overrides]
+        cells = [[self.composer.cell(o) for o in self._with_seeds(job)] for job in jobs]
+        if not self.sweep.is_search:
+            self.composer.check_lacking()
         to_run: dict[str, list[str]] = {}
-        for cell, overrides in zip(cells, job_overrides, strict=True):
+        for cell, overrides in (pair for job in cells for pair in job):
             if self._is_to_run(cell):
                 to_run[cell.name] = self.composer.placed(cell, overrides)
         if to_run:
             self._launch(list(to_run.values()), initial_job_idx)
-        return [self._returned(c, o) for c, o in zip(cells, job_overrides, strict=True)]
+        return [
+            self._returned([cell for cell, _ in pairs], overrides)
+            for pairs, overrides in zip(cells, job_overrides, strict=True)
+        ]
+
+    def _with_seeds(self, overrides: list[str]) -> list[list[str]]:
+        """A trial's overrides for each of its seeds; as they are where it has none."""
+        if not self.sweep.seeds:
+            return [overrides]
+        return [[*overrides, f"seed={seed}"] for seed in self.sweep.seeds]
 
     def _is_to_run(self, cell: Cell) -> bool:
         state = cell_state(cell.folder)
@@ -240,9 +319,11 @@ class _CellLauncher(Launcher):
             ):
                 time.sleep(WAIT_S)
 
-    def _returned(self, cell: Cell, overrides: Sequence[str]) -> JobReturn:
+    def _returned(self, cells: Sequence[Cell], overrides: Sequence[str]) -> JobReturn:
         done = JobReturn(overrides=list(overrides), working_dir=str(Path.cwd()))
         done.status = JobStatus.COMPLETED
-        is_done = cell_state(cell.folder) in DONE
-        done.return_value = best_score(cell.folder) if is_done else None
+        is_done = all(cell_state(cell.folder) in DONE for cell in cells)
+        scores = [best_score(cell.folder) for cell in cells] if is_done else [None]
+        known = [score for score in scores if score is not None]
+        done.return_value = fmean(known) if len(known) == len(scores) else None
         return done

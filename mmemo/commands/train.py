@@ -38,6 +38,7 @@ from mmemo.commands.evaluate import (
     print_results,
 )
 from mmemo.commands.rebuilt_run import load_checkpoint, one_process_trainer
+from mmemo.commands.settings_trial import check_composed, check_devices, check_model
 from mmemo.commands.source import Source, build_source
 from mmemo.commands.tracked import print_tracking, tracked
 from mmemo.corpora.leaks import protocol_stamp
@@ -116,6 +117,7 @@ class _Model:
 
 
 def _train(folder: RunFolder, cfg: DictConfig) -> float:
+    check_composed(cfg)
     _save_config(folder, cfg)
     processes = (
         LocalProcesses(["-m", "mmemo.commands.follow", str(folder.path)], folder.fail)
@@ -126,7 +128,8 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         source = build_source(cfg)
         source.preparer.check(source.denoiser)
         model = _build_model(folder, cfg)
-        _check_trainer(model.trainer)
+        check_model(model.module, model.trainer)
+        check_devices(cfg, model.trainer)
         _check_end(model.trainer)
         processes.check(model.trainer)
         prepared = _prepare(folder, cfg, source, model)
@@ -160,8 +163,7 @@ def _build_model(folder: RunFolder, cfg: DictConfig) -> _Model:
     module = build_module(cfg, encoders, labels)
     if is_resumed:
         load_checkpoint(folder.last_checkpoint, module)
-    trainer = build_trainer(cfg)
-    return _Model(labels, encoders, module, trainer, is_resumed)
+    return _Model(labels, encoders, module, build_trainer(cfg), is_resumed)
 
 
 def _prepare(folder: RunFolder, cfg: DictConfig, source: Source, model: _Model) -> PreparedCorpus:
@@ -183,7 +185,7 @@ def _build_data(cfg: DictConfig, prepared: PreparedCorpus, model: _Model) -> Emo
 def _save_config(folder: RunFolder, cfg: DictConfig) -> None:
     composed = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
     composed.resume = None
-    composed.run_dir = "${hydra:runtime.output_dir}"
+    composed.run_dir = "${run_folder:}"
     OmegaConf.save(composed, folder.composed_config_file)
     folder.config_file.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
 
@@ -213,13 +215,6 @@ def _check_last_checkpoint(folder: RunFolder) -> bool:
                 f"were written in {written_in}; move it back there"
             )
     return True
-
-
-def _check_trainer(trainer: lightning.Trainer) -> None:
-    if not isinstance(trainer.checkpoint_callback, ModelCheckpoint):
-        raise InputError(
-            "callbacks: expected a ModelCheckpoint, which chooses the evaluated weights, got none"
-        )
 
 
 def _check_end(trainer: lightning.Trainer) -> None:

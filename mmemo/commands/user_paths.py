@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 PATH_KEYS = (
@@ -19,18 +22,80 @@ PATH_KEYS = (
     "feature_cache.folder",
 )
 CHECKPOINT_KEYS = ("audio_encoder.checkpoint", "text_encoder.checkpoint")
+FOLDER_KEYS = ("output", "hydra.run.dir", "hydra.sweep.dir")
+NAME_KEYS = ("run", "resume", "prepared", "baseline", "other_seeds", "keys")
+"""Of these a value is one name, whatever marks are in it, unless it is written as a list."""
 
 
-def readable_by_hydra(override: str) -> str:
-    """Quote what Hydra's grammar would not read: a run folder, a path in ``~``, a group's name."""
+def quoted(text: str) -> str:
+    """A value that Hydra's grammar reads as this text, whatever marks are in it."""
+    literal = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
+    return QuotedString(text=literal, quote=Quote.single).with_quotes()
+
+
+def typed_text(override: str) -> str:
+    """The text that the value of an override stands for, quoted or not."""
+    value = str(OverridesParser.create().parse_override(override).value())
+    return re.sub(r"(\\*)\$\{", lambda found: found[1][: len(found[1]) // 2] + "${", value)
+
+
+def readable_by_hydra(override: str, is_sweep: bool = False) -> str:
+    """Quote what Hydra's grammar would not read: a path, a run folder, a group's name.
+
+    Args:
+        override: As typed.
+        is_sweep: Whether commas may stand between several values.
+    """
+    override = with_nulls(override)
     key, equals, value = override.partition("=")
-    if not equals or value[:1] in ("'", '"'):
+    if not equals or value in ("", "null") or _is_quoted(value):
         return override
-    if value.startswith("~"):
-        return f"{key}='{Path(value).expanduser()}'"
-    is_name = key in ("run", "resume", "prepared", "baseline") and value not in ("", "null")
-    is_path = key in PATH_KEYS and Path(value).exists()
-    return f"{key}='{value}'" if is_name or is_path else override
+    if value == "~" or value.startswith("~/"):
+        return f"{key}={quoted(str(Path(value).expanduser()))}"
+    name = key.lstrip("+")
+    is_path = name in (*PATH_KEYS, *CHECKPOINT_KEYS, *FOLDER_KEYS)
+    is_name = name in NAME_KEYS and value[0] != "["
+    if not (is_path or is_name):
+        return override
+    # What is there already is a path, whatever is in it.
+    new = _behind_what_exists(value)
+    is_list = is_sweep and is_path and "," in new
+    return override if is_list or "${" in new else f"{key}={quoted(value)}"
+
+
+def with_nulls(override: str) -> str:
+    """Write null so that Hydra reads it.
+
+    W&B's agent and Optuna write Python's None, and ``choice(null, 1)`` has to be ``null, 1``.
+    """
+    key, equals, values = override.partition("=")
+    if not equals or not re.search("None|null", values) or values[0] in "'\"[{":
+        return override
+    choices = re.fullmatch(r"\s*choice\((.*)\)\s*", values)
+    told = (choices[1] if choices else values).split(",")
+    told = ["null" if value.strip() in ("None", "null") else value for value in told]
+    is_choice_of_one = choices is not None and len(told) == 1
+    return override if is_choice_of_one else f"{key}={','.join(told)}"
+
+
+def _is_quoted(value: str) -> bool:
+    return len(value) > 1 and value[0] in ("'", '"') and value[-1] == value[0]
+
+
+def _behind_what_exists(path: str) -> str:
+    """What of a path is not there yet."""
+    if _exists(path):
+        return ""
+    there = [str(parent) for parent in Path(path).parents if _exists(str(parent))]
+    return path.removeprefix(there[0]) if there and there[0] != "." else path
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        # Too long for a name, or with a character that no path has.
+        return False
 
 
 def make_paths_absolute(cfg: DictConfig) -> None:

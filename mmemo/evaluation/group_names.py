@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from mmemo.evaluation.run_groups import RunGroup, derived_from
+from mmemo.evaluation.run_groups import DATA, RunGroup, derived_from
 
 ENCODERS = ("audio_encoder", "text_encoder")
+CORPUS_PLACES = ("corpus.csv", "corpus.root", "corpus.annotations", "corpus.folder")
+DIGEST_DIGITS = 8
 
 
 def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
     """For each group the settings in which the groups differ.
 
     Where a part of another kind was chosen (another encoder, fusion, loss), its name stands for
-    it, and of its own settings only those that differ between groups with that same part.
+    it, and of its own settings only those that differ between groups with that same part. Groups
+    of other data are told by it where nothing else tells them apart.
     """
     parts = _parts(groups)
     shown: list[dict[str, Any]] = [{} for _ in groups]
@@ -25,7 +28,7 @@ def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
                 chosen[section] = name
     for key in sorted({key for group in groups for key in group.settings}):
         section = key.partition(".")[0]
-        if all(derived_from(group.first.settings.get(key)) for group in groups):
+        if key == DATA or all(derived_from(group.first.settings.get(key)) for group in groups):
             continue
         names = parts.get(section, [""] * len(groups))
         for name in sorted(set(names)):
@@ -34,7 +37,28 @@ def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
             if any(value != values[0] for value in values):
                 for place, value in zip(members, values, strict=True):
                     shown[place][key.removesuffix("._target_")] = _class_name(key, value)
+    _tell_data(groups, shown)
     return shown
+
+
+def _tell_data(groups: Sequence[RunGroup], shown: Sequence[dict[str, Any]]) -> None:
+    """Add what tells the data apart: where the corpus lies, else the digest of the data."""
+    told = [repr(sorted(settings.items(), key=str)) for settings in shown]
+    for same in set(told):
+        members = [place for place, text in enumerate(told) if text == same]
+        if len({groups[place].settings.get(DATA) for place in members}) < 2:
+            continue
+        for key in CORPUS_PLACES:
+            paths = [str(groups[place].first.settings.get(key)) for place in members]
+            if len(set(paths)) == len(paths):
+                names = [PurePath(path).name for path in paths]
+                values = names if len(set(names)) == len(names) else paths
+                break
+        else:
+            key = DATA
+            values = [str(groups[place].settings.get(DATA))[:DIGEST_DIGITS] for place in members]
+        for place, value in zip(members, values, strict=True):
+            shown[place][key] = value
 
 
 def group_names(groups: Sequence[RunGroup]) -> list[str]:

@@ -27,6 +27,9 @@ NUM_FOLDS = "split.num_test_folds"
 MAX_KEYS = 4096
 """Keys are the same in most runs: of as many it is remembered whether they have an effect."""
 
+DATA = "prepared.digest"
+"""Key of what tells one corpus from another, wherever it lies: its utterances and their sound."""
+
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -122,12 +125,12 @@ def group_runs(results: Sequence[RunResults]) -> tuple[list[RunGroup], list[Left
 
 
 def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
-    """Settings that tell a group of runs from another.
+    """Settings that tell a group of runs from another, the data that they were trained on too.
 
     One that is null is as one that the run's version did not have; one that takes its value from
     another has that value, or none where the other has no effect.
     """
-    settings = {}
+    settings: dict[str, Any] = {DATA: run.prepared_digest}
     for key, value in run.settings.items():
         source = derived_from(value)
         if source is not None and source in run.settings:

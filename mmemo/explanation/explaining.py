@@ -35,12 +35,14 @@ class Explaining:
         classifier: The run's model.
         load: An utterance of the run by its key.
         failures: By key, what happened to those that could not be explained or checked.
+        done: Keys of which all that was asked for is there.
     """
 
     explainer: Explainer
     classifier: EmotionClassifier
     load: Callable[[str], GivenInput]
     failures: dict[str, str] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
 
     def cost(self, keys: Sequence[str], target: str) -> tuple[Passes, float]:
         """Passes that explaining utterances takes, and a rough time in s.
@@ -92,6 +94,7 @@ class Explaining:
                 explanation = self._try(key, work)
                 if explanation is not None:
                     explanation.save(folder.place(key))
+                    self.done.add(key)
 
     def _explained(self, key: str, target: str, progress: Callable[[int], None]) -> Explanation:
         return self.explainer.explain(self.classifier, self.load(key), target, progress)
@@ -122,6 +125,7 @@ class Explaining:
             for key in there
         }
         missing = [key for key in there if checked_with(folder, key) != wanted[key]]
+        self.done.update(set(there) - set(missing))
         total = sum((passes for _, passes in self._checked(missing, faithfulness)), Passes(0, 0))
         with progress_bar(total.forward + total.backward, "checking", unit="pass") as bar:
             for key in missing:
@@ -131,8 +135,12 @@ class Explaining:
                 )
                 document = self._try(key, work)
                 if document is not None:
-                    text = json.dumps({**document, "settings": wanted[key]}, indent=2)
+                    # What failed is told as not done, and tried again by the next command.
+                    is_whole = key not in self.failures
+                    made = wanted[key] | {"is_randomised": key in randomised and is_whole}
+                    text = json.dumps({**document, "settings": made}, indent=2)
                     write_whole(folder.place(key) / CHECKS_FILE, text + "\n")
+                    self.done |= {key} if is_whole else set()
             # Some masks were the same: what was told was the most it could take.
             bar.total = bar.n
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE
 SETTINGS_FILE = "settings.json"
 FAILURES_FILE = "failures.json"
 DIGEST_DIGITS = 8
+NAME_DIGITS = 12
+MAX_NAME_LENGTH = 100
+PLAIN_KEY = re.compile(r"[a-z0-9-][a-z0-9.-]*/[a-z0-9_.-]+")
+"""Of these the slash is the first "_" of the name, on file systems that ignore case too."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,24 @@ class SetFolder:
         digest = hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
         return SetFolder(self.path.with_name(f"{self.path.name}-seeds") / f"{run.name}-{digest}")
 
-    def write_failures(self, failures: Mapping[str, str]) -> None:
-        """Note what happened to the utterances that could not be explained, by key."""
-        text = json.dumps(failures, indent=2, ensure_ascii=False) + "\n"
-        (self.path / FAILURES_FILE).write_text(text, encoding="utf-8")
+    def update_failures(self, failures: Mapping[str, str], done: Collection[str]) -> dict[str, str]:
+        """Note what happened to utterances that could not be explained or checked, by key.
+
+        Args:
+            failures: What failed now.
+            done: Keys of which all that was asked for is there now; a former failure of any other
+                stays.
+
+        Returns:
+            All that the file holds now.
+        """
+        file = self.path / FAILURES_FILE
+        known: dict[str, str] = {}
+        with suppress(OSError, ValueError, TypeError):
+            known = dict(json.loads(file.read_text(encoding="utf-8")))
+        known = {key: reason for key, reason in known.items() if key not in done} | dict(failures)
+        write_whole(file, json.dumps(known, indent=2, ensure_ascii=False) + "\n")
+        return known
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -92,9 +111,13 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def safe_name(key: str) -> str:
-    """A folder's name for a key; different keys have different names."""
+    """A folder's name for a key; different keys have different names.
+
+    ``test/dia0_utt3`` is ``test_dia0_utt3``. Where a key cannot be told from its name alone, or
+    the name would be too long, a digest of the key ends it.
+    """
     name = key.replace("/", "_")
-    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".")
-    if safe != name or key.count("/") != 1:
-        safe += "-" + hashlib.sha256(key.encode()).hexdigest()[:DIGEST_DIGITS]
-    return safe
+    if PLAIN_KEY.fullmatch(key) and len(name) <= MAX_NAME_LENGTH:
+        return name
+    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".")[:MAX_NAME_LENGTH]
+    return f"{safe}-{hashlib.sha256(key.encode()).hexdigest()[:NAME_DIGITS]}"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmemo.errors import InputError
 from mmemo.models import pooling
-from mmemo.models.fusion import Fusion
+from mmemo.models.fusion import Fusion, check_at_least_one
 from mmemo.models.protocols import EncodedModality, FeatureDims, Features
 from mmemo.models.standardisation import FrameStandardisation
 
@@ -49,6 +49,7 @@ class CrossAttentionFusion(Fusion):
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__(input_dims, modality_dropout)
+        check_at_least_one(bottleneck_dim=bottleneck_dim, num_heads=num_heads)
         if bottleneck_dim % num_heads:
             raise InputError(
                 f"fusion.bottleneck_dim: expected a multiple of fusion.num_heads ({num_heads}), "

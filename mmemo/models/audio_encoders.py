@@ -44,7 +44,7 @@ class PretrainedAudioEncoder(nn.Module):
         gradient_checkpointing: Compute activations again in the backward pass: less memory,
             about a third more time.
         attention: "sdpa": torch's fused attention where the model allows it; "eager": as it
-            stands in transformers.
+            stands in transformers (WavLM's not with ``trainable="lora"``, which it passes by).
         assets_dir: Folder of a run with the checkpoint's config; no weights are fetched then.
 
     Raises:
@@ -90,6 +90,8 @@ class PretrainedAudioEncoder(nn.Module):
         model = self.backbone.model
         if gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
+        if trainable == "lora":
+            self.backbone.call_projections()
         self.frozen = set_trainable(model, trainable, OPTION, lora_rank)
         self.all_layers = layers == "weighted"
         num_layers = (

@@ -94,14 +94,17 @@ class Checkpoint:
 
         Args:
             config: What ``config`` gave.
-            attention: transformers' ``attn_implementation``.
+            attention: "sdpa", which is "eager" where the architecture has no other, or "eager".
             unused: How the names of weights begin that may be missing.
 
         Raises:
             InputError: If the weights cannot be loaded.
         """
-        from transformers import AutoModel
+        from transformers import MODEL_MAPPING, AutoModel
 
+        model_class: Any = MODEL_MAPPING.get(type(config), None)
+        if not getattr(model_class, "_supports_sdpa", True):
+            attention = "eager"
         options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention}
         if not self.pretrained or self.assets_dir is not None:
             with self._explained():

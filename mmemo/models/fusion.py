@@ -96,6 +96,17 @@ class Fusion(nn.Module, ABC):
         return MissingVectors(dims if can_be_missing else {})
 
 
+def check_at_least_one(**sizes: int) -> None:
+    """Check sizes of a fusion.
+
+    Raises:
+        InputError: If one is no whole number above 0.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise InputError(f"fusion.{name}: expected a whole number, at least 1, got {size}")
+
+
 def build_projections(
     input_dims: Mapping[str, FeatureDims], bottleneck_dim: int, standardise: bool
 ) -> nn.ModuleDict:
@@ -132,6 +143,7 @@ class BottleneckFusion(Fusion):
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__(input_dims, modality_dropout)
+        check_at_least_one(bottleneck_dim=bottleneck_dim)
         self.projections = build_projections(input_dims, bottleneck_dim, standardise)
         self.missing = self._missing_vectors(dict.fromkeys(input_dims, bottleneck_dim))
         self.output_dim = bottleneck_dim * len(input_dims)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mmemo.models.fusion import Fusion
+from mmemo.models.fusion import Fusion, check_at_least_one
 from mmemo.models.protocols import EncodedModality, FeatureDims
 from mmemo.models.standardisation import Standardisation
 
@@ -36,6 +36,7 @@ class GatedFusion(Fusion):
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__(input_dims, modality_dropout)
+        check_at_least_one(bottleneck_dim=bottleneck_dim)
         dims = {name: sizes.pooled for name, sizes in input_dims.items()}
         self.standardisations = nn.ModuleDict(
             {n: Standardisation(d) if standardise else nn.Identity() for n, d in dims.items()}

@@ -31,7 +31,7 @@ def build_language_model(
 
     Args:
         checkpoint: What is loaded.
-        attention: "sdpa", which is "eager" where the model has no other, or "eager".
+        attention: "sdpa" or "eager"; see ``Checkpoint.model``.
         gradient_checkpointing: Compute activations again in the backward pass.
         trainable: See ``set_trainable``.
         lora_rank: Rank of low-rank updates.
@@ -41,15 +41,13 @@ def build_language_model(
             option does not fit it.
     """
     config = checkpoint.config({})
-    model_class = _model_class(config, checkpoint)
+    _check_model_class(config, checkpoint)
     if not checkpoint.has_files:
         check_vocab_size(
             int(config.vocab_size), NUM_SPECIAL_TOKENS, f"{OPTION}.architecture.vocab_size"
         )
         if config.pad_token_id not in range(NUM_SPECIAL_TOKENS):
             config.pad_token_id = 0
-    if not model_class._supports_sdpa:
-        attention = "eager"
     model = checkpoint.model(config, attention)
     if hasattr(model, "pooler"):
         # Nothing reads it, and distributed training wants a gradient of all it trains.
@@ -70,7 +68,7 @@ def build_language_model(
     return model, frozen
 
 
-def _model_class(config: Any, checkpoint: Checkpoint) -> Any:  # noqa: ANN401
+def _check_model_class(config: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401
     from transformers import MODEL_MAPPING
 
     model_class: Any = MODEL_MAPPING.get(type(config), None)
@@ -85,7 +83,6 @@ def _model_class(config: Any, checkpoint: Checkpoint) -> Any:  # noqa: ANN401
             "DistilBERT, DeBERTa, ELECTRA, ModernBERT, MPNet, XLM-R and the like), got "
             f"{config.model_type} in '{checkpoint.name}'; name another checkpoint"
         )
-    return model_class
 
 
 def check_max_tokens(model: Any, max_tokens: int) -> None:  # noqa: ANN401

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mmemo.models.fusion import Fusion, ModalityVectors, build_projections
+from mmemo.models.fusion import Fusion, ModalityVectors, build_projections, check_at_least_one
 from mmemo.models.protocols import EncodedModality, FeatureDims
 
 
@@ -34,6 +34,7 @@ class LateFusion(Fusion):
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__(input_dims, modality_dropout)
+        check_at_least_one(bottleneck_dim=bottleneck_dim)
         self.projections = build_projections(input_dims, bottleneck_dim, standardise)
         self.output_dim = bottleneck_dim
 

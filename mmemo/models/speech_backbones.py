@@ -14,6 +14,12 @@ from mmemo.models.checkpoints import Checkpoint
 
 OPTION = "audio_encoder"
 
+WAVEFORM_MODELS = (
+    *("wavlm", "wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat"),
+    *("sew", "sew-d", "wav2vec2-conformer"),
+)
+"""transformers' names of the architectures over raw waveforms that are known here."""
+
 Padding = Literal["longest", "fixed"]
 
 
@@ -35,6 +41,12 @@ class SpeechBackbone(nn.Module, ABC):
     def preprocess(self, waveform: Tensor) -> Tensor:
         """Prepare one utterance (T,); as it is, unless a model wants otherwise."""
         return waveform
+
+    def call_projections(self) -> None:
+        """Compute attention by calling its linear layers, around which updates can be put.
+
+        Nothing has to be done for a model that does so by itself.
+        """
 
     @abstractmethod
     def forward(self, audio: AudioInput, all_layers: bool) -> tuple[list[Tensor], Tensor]:
@@ -60,16 +72,18 @@ def frame_mask(lengths: Tensor, num_frames: int) -> Tensor:
     return positions < lengths.clamp(min=1)[:, None]
 
 
-def check_fixed(padding: Padding, model_type: str) -> None:
-    """Refuse real lengths for a model that knows one length alone.
+def check_fixed(
+    padding: Padding, model_type: str, reason: str = "which hears one length whatever a clip's"
+) -> None:
+    """Refuse real lengths for a model that cannot answer alike whatever it is padded to.
 
     Raises:
         InputError: If they are asked for.
     """
     if padding != "fixed":
         raise InputError(
-            f"{OPTION}.padding: expected fixed for {model_type}, which hears one length whatever a "
-            f"clip's, got {padding}; set {OPTION}.padding=fixed"
+            f"{OPTION}.padding: expected fixed for {model_type}, {reason}, got {padding}; set "
+            f"{OPTION}.padding=fixed"
         )
 
 
@@ -114,7 +128,7 @@ def build_backbone(
                 f"{OPTION}.layerdrop: expected 0 for AST, which has none, got {layerdrop}"
             )
         return AstBackbone(checkpoint, *length, attention, {}, mask_time_prob)
-    if hasattr(config, "conv_kernel") and hasattr(config, "feat_extract_activation"):
+    if kind in WAVEFORM_MODELS:
         regularisers = {
             "layerdrop": layerdrop,
             "mask_time_prob": mask_time_prob,

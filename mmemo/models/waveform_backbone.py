@@ -16,6 +16,7 @@ from mmemo.models.speech_backbones import (
     OPTION,
     Padding,
     SpeechBackbone,
+    check_fixed,
     frame_mask,
     layers_of,
 )
@@ -60,10 +61,26 @@ class WaveformBackbone(SpeechBackbone):
                 f"{OPTION}.fixed_duration_s='${{data.max_duration_s}}'"
             )
         config = self.config = checkpoint.config(overrides)
+        if getattr(config, "add_adapter", False):
+            raise InputError(
+                f"{OPTION}: expected a model without an adapter behind its layers (add_adapter), "
+                f"which joins frames to fewer, got one in '{checkpoint.name}'; leave it out with "
+                f"{OPTION}.config_overrides={{add_adapter:false}}"
+            )
+        is_conformer = config.model_type == "wav2vec2-conformer"
+        if is_conformer:
+            reason = "whose convolutions carry padding into what is real"
+            check_fixed(padding, "wav2vec2-conformer", reason)
         is_wavlm = config.model_type == "wavlm"
         self.model = checkpoint.model(config, "eager" if is_wavlm else attention)
         if is_wavlm and attention == "sdpa":
             use_fast_attention(self.model)
+        positions: Any = getattr(self.model.encoder, "pos_conv_embed", None)
+        if is_conformer:
+            # It is there, and nothing reads it.
+            positions.requires_grad_(False)
+        if isinstance(getattr(positions, "batch_norm", None), nn.BatchNorm1d):
+            positions.batch_norm.__class__ = _RealBatchNorm
         if config.mask_time_prob == 0 and hasattr(self.model, "masked_spec_embed"):
             # Nothing reads it then, and distributed training wants a gradient of all it trains.
             self.model.masked_spec_embed.requires_grad_(False)
@@ -81,8 +98,11 @@ class WaveformBackbone(SpeechBackbone):
         else:
             self.model.feature_extractor = _RealConvolutions(self.model.feature_extractor)
             if config.model_type == "data2vec-audio":
-                positions = self.model.encoder.pos_conv_embed
                 self.model.encoder.pos_conv_embed = _RealPositions(positions)
+
+    def call_projections(self) -> None:
+        """Replace WavLM's attention, which reads weights and passes by the layers themselves."""
+        use_fast_attention(self.model)
 
     def _samples(self, num_frames: int) -> int:
         return (num_frames - 1) * self.hop_samples + self.frame_samples
@@ -134,8 +154,10 @@ class WaveformBackbone(SpeechBackbone):
 
     def _set_lengths(self, num_samples: list[int], num_frames: list[int]) -> None:
         self.model.feature_extractor.lengths = num_samples
-        if isinstance(getattr(self.model.encoder, "pos_conv_embed", None), _RealPositions):
-            self.model.encoder.pos_conv_embed.lengths = num_frames
+        positions = getattr(self.model.encoder, "pos_conv_embed", None)
+        for part in (positions, getattr(positions, "batch_norm", None)):
+            if isinstance(part, _RealPositions | _RealBatchNorm):
+                part.lengths = num_frames
 
 
 def _residuals_in_float32(encoder: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -201,6 +223,34 @@ class _RealPositions(nn.Module):
         for layer in self.layers:
             hidden = layer(hidden)
         return hidden[0].T
+
+
+class _RealBatchNorm(nn.BatchNorm1d):
+    """HuBERT's batch normalisation before its positional convolution, over real frames alone.
+
+    The padded ones stay zero: shifted like the others they would reach into real frames through
+    the convolution. Where its weights are not trained, its statistics are not either. ``lengths``
+    are those of the next batch; without them every frame is real.
+    """
+
+    lengths: list[int] | None = None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, D, F) to (B, D, F)."""
+        lengths = [hidden.shape[2]] * len(hidden) if self.lengths is None else self.lengths
+        real = frame_mask(torch.tensor(lengths, device=hidden.device), hidden.shape[2])
+        frames = hidden.transpose(1, 2)
+        normed = nn.functional.batch_norm(
+            frames[real],
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training and self.weight.requires_grad,
+            momentum=0.1 if self.momentum is None else self.momentum,
+            eps=self.eps,
+        )
+        return torch.zeros_like(frames).masked_scatter(real[..., None], normed).transpose(1, 2)
 
 
 def _receptive_field(kernels: list[int], strides: list[int]) -> int:

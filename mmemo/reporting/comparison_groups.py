@@ -16,11 +16,19 @@ from mmemo.reporting.comparison_numbers import (
 )
 from mmemo.reporting.text_table import Cell, TextTable, mean_cell, mean_of, named
 
+CHOSEN = "†"
+CHOSEN_NOTE = f"{CHOSEN}: highest mean on validation, by which groups are chosen and ranked."
+"""A mark at the name alone: bold numbers would be read as the highest on test."""
 
-def best_groups(document: dict[str, Any], table: dict[str, Any]) -> list[bool]:
-    """For each group whether its mean on validation is the highest; the test is not asked."""
+
+def _group_cells(document: dict[str, Any], table: dict[str, Any]) -> list[Cell]:
+    """Each group's name, marked where its mean on validation is the highest."""
+    names = [group["name"] for group in table["groups"]]
     means = [group["val"][document["metric"]]["mean"] for group in table["groups"]]
-    return [mean is not None and mean == means[0] for mean in means]
+    return [
+        Cell(f"{name} {CHOSEN}" if mean is not None and mean == means[0] else name, name)
+        for name, mean in zip(names, means, strict=True)
+    ]
 
 
 def results_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
@@ -28,17 +36,17 @@ def results_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
     metric, sizes = document["metric"], table["protocol"]["num_utterances"]
     others = [name for name in table["groups"][0]["test"] if name != metric]
     rows = []
-    best = best_groups(document, table)
-    for rank, (group, is_best) in enumerate(zip(table["groups"], best, strict=True), 1):
+    names = _group_cells(document, table)
+    for rank, (group, group_cell) in enumerate(zip(table["groups"], names, strict=True), 1):
         test = group["test"]
         bounds = test[metric]["interval"]
         rows.append(
             [
                 Cell(str(rank), rank),
-                named(group["name"]),
+                group_cell,
                 Cell(str(len(group["seeds"])), len(group["seeds"])),
                 mean_cell(group["val"][metric]),
-                mean_cell(test[metric], is_best),
+                mean_cell(test[metric]),
                 Cell(interval(bounds), bounds[0] if bounds else None),
                 *(mean_cell(test[name]) for name in others),
             ]
@@ -48,7 +56,8 @@ def results_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
     header += [f"{name},\ntest\n(N = {sizes['test']})"]
     header += [f"{percent(document['confidence'])} interval,\ntest"]
     header += [f"{metric_name(other)},\ntest" for other in others]
-    return TextTable("results", "Results", header, "rl" + "r" * (len(header) - 2), rows)
+    align = "rl" + "r" * (len(header) - 2)
+    return TextTable("results", "Results", header, align, rows, CHOSEN_NOTE)
 
 
 def seeds_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
@@ -76,13 +85,13 @@ def class_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
     classes = table["protocol"]["classes"]
     rows = [
         [
-            named(group["name"]),
-            *(mean_cell(group["per_class_f1"][c], is_best) for c in classes),
+            group_cell,
+            *(mean_cell(group["per_class_f1"][c]) for c in classes),
         ]
-        for group, is_best in zip(table["groups"], best_groups(document, table), strict=True)
+        for group, group_cell in zip(table["groups"], _group_cells(document, table), strict=True)
     ]
-    align = "l" + "r" * len(classes)
-    return TextTable("classes", "F1 of each class, test", ["group", *classes], align, rows)
+    align, header = "l" + "r" * len(classes), ["group", *classes]
+    return TextTable("classes", "F1 of each class, test", header, align, rows, CHOSEN_NOTE)
 
 
 def cost_table(table: dict[str, Any]) -> TextTable:

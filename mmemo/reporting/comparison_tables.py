@@ -90,7 +90,7 @@ def _without_names(differences: TextTable) -> TextTable:
 
 
 def markdown(document: dict[str, Any]) -> str:
-    """All tables as Markdown; the best on validation is bold.
+    """All tables as Markdown; the best on validation is marked.
 
     Args:
         document: What ``comparison.json`` holds.
@@ -117,8 +117,7 @@ def _markdown_table(part: TextTable) -> list[str]:
     rows = [[_escaped(name.replace("\n", " ")) for name in part.header]]
     rows.append(["---" if side == "l" else "---:" for side in part.align])
     for row in part.rows:
-        texts = [_escaped(cell.text.replace("\n", " ")) for cell in row]
-        rows.append([f"**{t}**" if c.is_best else t for t, c in zip(texts, row, strict=True)])
+        rows.append([_escaped(cell.text.replace("\n", " ")) for cell in row])
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
@@ -128,7 +127,7 @@ def _escaped(text: str) -> str:
 
 
 def latex(document: dict[str, Any]) -> str:
-    """The tables for a paper, with booktabs; the best on validation is bold.
+    """The tables for a paper, with booktabs; the best on validation is marked.
 
     Args:
         document: What ``comparison.json`` holds.

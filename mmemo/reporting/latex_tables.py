@@ -29,6 +29,7 @@ CHARACTERS = {
     "→": r"$\rightarrow$",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
+    "†": r"$^{\dagger}$",
     "…": r"\ldots{}",
     "’": "'",
     "\u00a0": "~",
@@ -92,5 +93,4 @@ def _head(text: str, side: str) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = escape(cell.text)
-    return rf"\textbf{{{text}}}" if cell.is_best else text
+    return escape(cell.text)

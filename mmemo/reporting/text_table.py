@@ -15,12 +15,10 @@ class Cell(NamedTuple):
     Args:
         text: What is read.
         key: What it is sorted by; None where it is undefined.
-        is_best: Whether it belongs to a group that validation selects.
     """
 
     text: str
     key: float | str | None = None
-    is_best: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,6 @@ def mean_of(summary: Mapping[str, Any] | None) -> float | None:
     return summary["mean"] if summary else None
 
 
-def mean_cell(summary: Mapping[str, Any] | None, is_best: bool = False) -> Cell:
+def mean_cell(summary: Mapping[str, Any] | None) -> Cell:
     """Mean and standard deviation, sorted by the mean."""
-    return Cell(mean_sd(summary), mean_of(summary), is_best)
+    return Cell(mean_sd(summary), mean_of(summary))

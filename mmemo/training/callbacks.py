@@ -95,22 +95,42 @@ class EpochHistory(callbacks.Callback):
 
 def learning_rates(optimizer: Optimizer) -> dict[str, float]:
     """``learning_rate`` of the first group, and that of others where they have their own."""
-    named = {group.get("name"): float(group["lr"]) for group in optimizer.param_groups}
+    named = {group.get("part"): float(group["lr"]) for group in optimizer.param_groups}
     first, *others = named
     own = {f"learning_rate/{name}": named[name] for name in others}
     return {"learning_rate": named[first], **own}
 
 
 class RememberedEarlyStopping(callbacks.EarlyStopping):
-    """Early stopping that a resumed run remembers.
+    """Early stopping that a resumed run remembers, and that asks again after the first epochs.
 
     Lightning restores how long the score has not improved, but not that training had to stop
-    for it: a run killed just after its last epoch would train one more.
+    for it: a run killed just after its last epoch would train one more. It restores the patience
+    too, whatever this run's is. And what has used up the patience before ``trainer.min_epochs``
+    ends the training there, however much it has improved since.
     """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over how long the score has not improved; the patience is this run's."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
 
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Stop at once where the patience was used up before the interruption."""
-        if self.wait_count >= self.patience:
+        if self.wait_count >= self.patience and _may_stop(trainer):
             trainer.should_stop = True
+
+    def _run_early_stopping_check(self, trainer: lightning.Trainer) -> None:
+        former = trainer.should_stop
+        super()._run_early_stopping_check(trainer)
+        if not _may_stop(trainer):
+            # The next epoch asks again.
+            trainer.should_stop = former
+
+
+def _may_stop(trainer: lightning.Trainer) -> bool:
+    """Whether the epochs and steps that have to be trained are."""
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    enough_epochs = bool(progress.processed >= (trainer.min_epochs or 0))
+    return enough_epochs and trainer.global_step >= (trainer.min_steps or 0)

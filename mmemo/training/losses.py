@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -109,6 +111,101 @@ class FocalLoss(CrossEntropy):
         plain = nn.functional.cross_entropy(logits, target, reduction="none")
         # expm1 keeps 1 - p exact where p is close to 1.
         return self.weights(target) * (-torch.expm1(-plain)) ** self.gamma * plain
+
+
+class TorchLoss(CrossEntropy):
+    """A loss of torch's over logits and class indices, such as CrossEntropyLoss.
+
+    Args:
+        name: What the loss is called in the protocol.
+        loss: Gives each utterance's loss: ``reduction="none"``.
+        balance_classes: As for cross-entropy, where the loss takes weights of classes.
+
+    Raises:
+        InputError: If it gives anything else, or is no lower for the right class.
+    """
+
+    def __init__(self, name: str, loss: nn.Module, balance_classes: bool = False) -> None:
+        super().__init__(name, balance_classes)
+        self.loss = loss
+        if balance_classes and not hasattr(loss, "weight"):
+            raise InputError(
+                f"loss.balance_classes: expected false for {name}, which weighs no classes"
+            )
+        self._check()
+
+    def _check(self) -> None:
+        weight = getattr(self.loss, "weight", None)
+        logits = torch.eye(3 if weight is None else len(weight))
+        target = torch.arange(len(logits))
+        try:
+            right, wrong = self.loss(logits, target), self.loss(-logits, target)
+            is_fit = right.shape == target.shape and bool((right <= wrong).all())
+            is_fit &= bool((right < wrong).any()) and math.isfinite(float((right + wrong).sum()))
+            problem = "" if is_fit else " and did not get it"
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            problem = f", which it does not take ({str(error).splitlines()[0]})"
+        if problem or isinstance(self.loss, nn.NLLLoss):
+            raise InputError(
+                f"loss._target_: expected a loss of each utterance from logits (B, C) and class "
+                f"indices (B,), got {self.name}{problem}; choose one such as "
+                "torch.nn.CrossEntropyLoss or torch.nn.MultiMarginLoss, or loss=focal and the like"
+            )
+
+    def use_class_counts(self, counts: Sequence[int]) -> None:
+        """As for cross-entropy; the weights are the loss' own."""
+        super().use_class_counts(counts)
+        if self.class_weights is not None:
+            self.loss.weight = self.class_weights
+
+    def weights(self, target: Tensor) -> Tensor:
+        """How much each utterance counts in the mean (B,): as torch's own mean counts it."""
+        weight = getattr(self.loss, "weight", None)
+        if isinstance(self.loss, nn.CrossEntropyLoss) and weight is not None:
+            counted: Tensor = weight[target]
+            return counted
+        return torch.ones_like(target, dtype=torch.float32)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Losses (B,) from logits (B, C) and class indices (B,)."""
+        weight = getattr(self.loss, "weight", None)
+        if weight is not None and weight.dtype != logits.dtype:
+            self.loss.weight = weight.to(logits.dtype)
+        losses: Tensor = self.loss(logits, target)
+        return losses
+
+
+def build_torch_loss(target: Callable[..., nn.Module], settings: Mapping[str, Any]) -> TorchLoss:
+    """A loss of torch's from what ``loss.*`` says.
+
+    Args:
+        target: The class.
+        settings: Its arguments, and those of mmemo's own losses: where it does not take one of
+            these, it may be left as it is without effect (0, false).
+
+    Raises:
+        InputError: If it does not take a setting, or is no loss of logits and class indices.
+    """
+    name = getattr(target, "__name__", str(target))
+    taken = inspect.signature(target).parameters
+    given = {k: v for k, v in settings.items() if k not in ("name", "balance_classes")}
+    for key in [key for key in given if key not in taken]:
+        if given.pop(key):
+            raise InputError(
+                f"loss.{key}: expected a setting of {name}, one of {', '.join(taken)}, got {key}"
+            )
+    if "reduction" not in taken or given.pop("reduction", "mean") != "mean":
+        raise InputError(
+            f"loss: expected a loss with the mean over utterances, which mmemo takes itself, got "
+            f"{name} with another or none"
+        )
+    if isinstance(given.get("weight"), list):
+        given["weight"] = torch.tensor(given["weight"], dtype=torch.float32)
+    try:
+        loss = target(**given, reduction="none")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"loss: expected settings of {name}, got {error}") from error
+    return TorchLoss(name, loss, bool(settings.get("balance_classes", False)))
 
 
 class EpochLoss(Metric):

@@ -19,6 +19,7 @@ from mmemo.models.precision import at_least_float32
 from mmemo.training.finite_loss import WatchedLoss, not_finite
 from mmemo.training.losses import CrossEntropy, EpochLoss
 from mmemo.training.parameter_groups import build_optimizer
+from mmemo.training.schedules import LENGTHS, build_schedule
 
 
 class EmotionModule(lightning.LightningModule):
@@ -36,8 +37,8 @@ class EmotionModule(lightning.LightningModule):
         num_classes: C.
         loss: Of each training utterance.
         optimizer: Builds the optimizer from parameter groups.
-        scheduler: Builds the schedule from the optimizer and the number of steps, stepped after
-            each; None for a constant learning rate.
+        scheduler: Builds the schedule, stepped after each step; see ``build_schedule``. None for a
+            constant learning rate.
         encoder_learning_rate: Of the encoders' models; None for the optimizer's.
         layer_decay: Share of its learning rate that an encoder's layer hands to the one below.
     """
@@ -48,7 +49,7 @@ class EmotionModule(lightning.LightningModule):
         num_classes: int,
         loss: CrossEntropy,
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
-        scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
+        scheduler: Callable[..., LRScheduler] | None = None,
         encoder_learning_rate: float | None = None,
         layer_decay: float = 1.0,
     ) -> None:
@@ -88,6 +89,12 @@ class EmotionModule(lightning.LightningModule):
         with a spectrum needs its sound in float32, and every encoder converts what it then needs.
         """
         self.trainer.precision_plugin.convert_input = lambda data: data  # type: ignore[method-assign]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the schedule's length from this run: trainer.max_epochs may be another now."""
+        for state in checkpoint.get("lr_schedulers", []):
+            for name in LENGTHS:
+                state.pop(name, None)
 
     def on_fit_start(self) -> None:
         """Tell the loss how many utterances each class has in the training split."""
@@ -151,11 +158,19 @@ class EmotionModule(lightning.LightningModule):
         """Keys and class probabilities (B, C)."""
         return batch.keys, torch.softmax(self(batch).float(), dim=1)
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401
-        """Optimizer over the parameter groups, and the schedule."""
-        optimizer = build_optimizer(
+    def build_optimizer(self) -> Optimizer:
+        """The optimizer over the parameter groups.
+
+        Raises:
+            InputError: If a rate is out of range, or an encoder has no layers.
+        """
+        return build_optimizer(
             self.optimizer_builder, self.classifier, self.encoder_learning_rate, self.layer_decay
         )
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401
+        """Optimizer over the parameter groups, and the schedule."""
+        optimizer = self.build_optimizer()
         if optimizer.defaults.get("fused"):
             # In mixed precision a fused optimizer offers to undo the scaling of the gradients
             # itself. Lightning refuses to clip then; without the offer it undoes it before.
@@ -163,5 +178,5 @@ class EmotionModule(lightning.LightningModule):
         if self.build_scheduler is None:
             return optimizer
         num_steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = self.build_scheduler(optimizer, num_steps)
+        scheduler = build_schedule(self.build_scheduler, optimizer, num_steps)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]

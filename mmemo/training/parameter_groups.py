@@ -22,6 +22,9 @@ def build_optimizer(
 ) -> Optimizer:
     """The optimizer over a classifier's parameter groups, the head's first.
 
+    Each group has a ``name`` and, where decayed and other parameters of one part are apart, the
+    same ``part``.
+
     Biases and norms are not decayed. With a rate of the encoders' own or a layer decay, each
     encoder's model is apart from the rest, the head, which keeps the optimizer's rate: what an
     encoder adds around its model (a weighting of layers, a projection) is the head's.
@@ -56,15 +59,18 @@ def build_optimizer(
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
     head = "head" if places else "all"
     for decayed in (True, False):
-        groups[head, decayed] = {"name": head, "params": [], "depth": None}
+        groups[head, decayed] = {"part": head, "params": [], "depth": None}
     for parameter in classifier.parameters():
         if parameter.requires_grad:
             name, depth = places.get(id(parameter), (head, None))
             key = (name, parameter.ndim > 1)
-            group = groups.setdefault(key, {"name": name, "params": [], "depth": depth})
+            group = groups.setdefault(key, {"part": name, "params": [], "depth": depth})
             group["params"].append(parameter)
     for (_, decayed), group in groups.items():
         group.update({} if decayed else {"weight_decay": 0.0})
+    for (name, decayed), group in groups.items():
+        # Each has a name of its own, as Lightning's LearningRateMonitor wants it.
+        group["name"] = name if decayed else f"{name}/not_decayed"
     built = optimizer([group for group in groups.values() if group["params"]])
     for group in built.param_groups:
         if group["depth"] is not None:

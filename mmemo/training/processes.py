@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -45,6 +46,7 @@ class LocalProcesses:
         self.others: list[subprocess.Popen[bytes]] = []
         self._environment: dict[str, str] = {}
         self._ended = threading.Event()
+        self._watcher: threading.Thread | None = None
 
     def __enter__(self) -> LocalProcesses:
         """Name this process the first."""
@@ -74,7 +76,8 @@ class LocalProcesses:
         for rank in range(1, trainer.world_size):
             environment = os.environ | {"LOCAL_RANK": str(rank), "PYTHONPATH": path}
             self.others.append(subprocess.Popen([sys.executable, *self.arguments], env=environment))
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
 
     def _watch(self) -> None:
         while not self._ended.wait(POLL_INTERVAL_S):
@@ -102,6 +105,8 @@ class LocalProcesses:
             InputError: If another process failed, and this one because of it.
         """
         self._ended.set()
+        if self._watcher is not None:
+            self._watcher.join()
         is_told = isinstance(error, InputError)
         is_fault = isinstance(error, Exception) and not is_told
         # A lost connection is noticed here before the end of the process that caused it, which
@@ -138,13 +143,32 @@ def _is_lost(error: BaseException | None) -> bool:
     return is_torchs or "onnection closed" in str(error)
 
 
-def end_with_parent() -> None:
+def leave_together(trainer: lightning.Trainer) -> None:
+    """Leave the process group once all that share it have nothing more to ask of each other.
+
+    A process that ends while threads of the group still run can abort at its very end.
+    """
+    if trainer.world_size > 1 and distributed.is_available() and distributed.is_initialized():
+        trainer.strategy.barrier()
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def ending_with_parent() -> Iterator[None]:
     """End this process when the one that started it was killed: it would wait for it for ever."""
     parent = os.getppid()
+    ended = threading.Event()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL_INTERVAL_S)
-        os._exit(1)
+        while not ended.wait(POLL_INTERVAL_S):
+            if os.getppid() != parent:
+                os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    # No thread is left to the end of the interpreter.
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()

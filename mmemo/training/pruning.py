@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import lightning
 from lightning.pytorch import callbacks
 
+from mmemo.training.processes import leave_together
+
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
@@ -91,6 +93,7 @@ def check_pruned(trainer: lightning.Trainer) -> None:
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, SweepPruning) and callback.pruned:
+            leave_together(trainer)
             raise PrunedError(callback.pruned)
 
 

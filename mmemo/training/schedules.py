@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import partial
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers.optimization import get_scheduler
@@ -16,6 +20,31 @@ NAMES = (
     "polynomial",
     "cosine_with_restarts",
 )
+
+
+LENGTHS = ("T_max", "total_steps", "total_iters")
+"""What torch's schedules call the number of their steps."""
+
+
+def build_schedule(
+    builder: Callable[..., LRScheduler], optimizer: Optimizer, num_steps: int
+) -> LRScheduler:
+    """The schedule of an optimizer that takes ``num_steps`` steps.
+
+    Args:
+        builder: One of torch's schedules with its settings, which is told the steps where it has a
+            length that they leave open; or anything that takes the optimizer and the steps.
+        optimizer: What is scheduled.
+        num_steps: Steps of the run.
+    """
+    given = builder.keywords if isinstance(builder, partial) else {}
+    target = builder.func if isinstance(builder, partial) else builder
+    if not (isinstance(target, type) and issubclass(target, LRScheduler)):
+        return builder(optimizer, num_steps)
+    open_lengths = [
+        n for n in LENGTHS if n in inspect.signature(target).parameters and n not in given
+    ]
+    return builder(optimizer, **dict.fromkeys(open_lengths[:1], num_steps))
 
 
 class WarmupSchedule:

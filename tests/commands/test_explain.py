@@ -96,6 +96,7 @@ def test_a_random_model_that_fails_costs_no_other_check(
     def fails(*_: object) -> None:
         raise ExplanationError("random weights are not finite")
 
+    whole_check = Faithfulness.add_randomised
     monkeypatch.setattr(Faithfulness, "add_randomised", fails)
     command = ["explain", f"run={run.path}", f"keys={HOSTILE_KEY}", "faithfulness=true", *QUICK]
     printed = cli(*command).stdout
@@ -104,10 +105,23 @@ def test_a_random_model_that_fails_costs_no_other_check(
     whole = json.loads(file.read_text())
     assert "deletion area" in {row["name"] for row in whole["rows"]}
     assert whole["randomisation"] == {}
+    assert whole["settings"]["is_randomised"] is False
 
     file.write_text(file.read_text()[:100])
     cli(*command)
     assert json.loads(file.read_text()) == whole, "what cannot be read is made again"
+
+    noted = {HOSTILE_KEY: "random weights are not finite"}
+    failures = only_set(run) / "failures.json"
+    unchecked = cli("explain", f"run={run.path}", f"keys={HOSTILE_KEY}", *QUICK).stdout
+    assert json.loads(failures.read_text()) == noted, "nothing has tried it since"
+    assert "1 of 1 utterances failed" in unchecked
+    monkeypatch.setattr(Faithfulness, "add_randomised", whole_check)
+    assert "failed" not in cli(*command).stdout
+    assert json.loads(failures.read_text()) == {}
+    mended = json.loads(file.read_text())
+    assert mended["settings"]["is_randomised"] is True
+    assert mended["randomisation"]
     file.unlink()
 
 

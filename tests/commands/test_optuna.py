@@ -10,16 +10,22 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from mmemo.commands import train
 from mmemo.commands.launch import config_dir
 from mmemo.evaluation.runs import RunFolder
 from tests.commands.conftest import Cli
 
 
-@pytest.mark.parametrize(("mode", "direction"), [("min", "minimize"), ("max", "maximize")])
-def test_the_search_goes_where_the_checkpoint_is_chosen(mode: str, direction: str) -> None:
-    overrides = ["experiment=demo", "+sweep=optuna", f"callbacks.checkpoint.mode={mode}"]
+@pytest.mark.parametrize(
+    ("score", "mode", "direction"),
+    [("loss", "min", "minimize"), ("accuracy", "max", "maximize")],
+)
+def test_the_search_goes_where_the_checkpoint_is_chosen(
+    score: str, mode: str, direction: str
+) -> None:
+    overrides = ["experiment=demo", "+sweep=optuna", f"callbacks.checkpoint.monitor=val/{score}"]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose("train", overrides, return_hydra_config=True)
     assert cfg.hydra.sweeper.direction == direction
@@ -71,6 +77,35 @@ def test_hopeless_cells_are_given_up_and_the_search_goes_on(
     before = {cell.info_file: cell.info_file.read_bytes() for cell in cells}
     cli(*command)
     assert {path: path.read_bytes() for path in sweep.glob("*/run.json")} == before
+
+
+@pytest.mark.parametrize("seeds", ["+sweep=[optuna,seeds]", "seed=1,2"])
+def test_a_search_has_the_mean_over_seeds_and_none_of_them_as_an_axis(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: str
+) -> None:
+    def train_alone(cfg: DictConfig) -> float:
+        folder = RunFolder.create(Path(cfg.run_dir))
+        with folder.working():
+            # The luckiest seed has the dropout that is worst on the whole.
+            rate = cfg.classifier.dropout or 0.0
+            score = -0.1 if rate == 0.5 and cfg.seed in (1, 42) else rate
+            folder.write_info(best_score=score)
+        return score
+
+    monkeypatch.setattr(train, "run", train_alone)
+    axes = "hydra.sweeper.params={classifier.dropout: 'choice(null, 0.5)'}"
+    if "sweep=" in seeds:
+        axes = "hydra.sweeper.params={classifier.dropout: 'choice(null, 0.5)', seed: '42,123,2025'}"
+    given = [seeds] if "sweep=" in seeds else ["+sweep=optuna", seeds]
+    cli("train", "experiment=demo", "logger=none", *given, axes, "hydra.sweeper.n_trials=4")
+    (results,) = tmp_path.glob("outputs/demo/*/optimization_results.yaml")
+    found = OmegaConf.load(results)
+    assert "seed" not in found.best_params
+    assert (found.best_params["classifier.dropout"], found.best_value) == ("null", 0.0)
+    cells = [RunFolder(path.parent) for path in results.parent.glob("*/run.json")]
+    assert len(cells) == 4 * (3 if "sweep=" in seeds else 2)
+    best = [cell.read_info()["best_score"] for cell in cells]
+    assert min(best) < 0 < max(best), "the lucky seed has been seen"
 
 
 def test_two_processes_give_up_together(

@@ -238,6 +238,9 @@ def test_sound_is_told_of_where_its_settings_are_the_same(two_groups: Path) -> N
     assert notes() == []
     (two_groups / "32-2" / "data.json").write_text(json.dumps({"prepared": {"digest": "d3"}}))
     assert len(notes()) == 1
+    (first, *_) = compared(two_groups)["tables"]
+    told = [g["name"].rpartition(", ")[2] for g in first["groups"] if "digest" in g["name"]]
+    assert sorted(told) == ["digest=d1", "digest=d3"]
 
 
 def test_nothing_finished_is_an_error(tmp_path: Path) -> None:

@@ -76,6 +76,20 @@ def test_keys_of_one_last_part_are_told_apart(tmp_path: Path) -> None:
     }
 
 
+def test_another_corpus_is_another_group(tmp_path: Path) -> None:
+    for number, (csv, digest) in enumerate(
+        [("/a/first.csv", "d1"), ("/a/second.csv", "d2"), ("/moved/first.csv", "d1")]
+    ):
+        settings = {"corpus._target_": "x.TableCorpus", "corpus.csv": csv}
+        run = write_run(tmp_path / str(number), TEST, seed=1 + number // 2, settings=settings)
+        (run / "data.json").write_text(json.dumps({"prepared": {"digest": digest}}))
+    assert names(tmp_path) == {"csv=first.csv": [1, 2], "csv=second.csv": [1]}
+    for number in range(3):
+        path = tmp_path / str(number) / "composed.yaml"
+        path.write_text(path.read_text().replace("second.csv", "first.csv"))
+    assert names(tmp_path) == {"digest=d1": [1, 2], "digest=d2": [1]}
+
+
 def test_the_later_run_of_a_seed_counts(tmp_path: Path) -> None:
     write_run(tmp_path / "old", TEST, info={"started": "2026-01-01"})
     write_run(tmp_path / "new", TEST, info={"started": "2026-01-02"})

@@ -49,7 +49,18 @@ def test_other_seeds_lie_beside_and_not_inside(tmp_path: Path) -> None:
 
 def test_keys_become_names_of_folders() -> None:
     keys = ["test/dia0_utt3", "test/dia0_utt3#2", "test/dia0_utt3 2", "../x", "a/b/c", "a_b/c"]
+    keys += ["a/b_c.wav", "a_b/c.wav", "a/b/c.wav", "a_b_c.wav", "A/b_c.wav", "a/é", "a/è"]
+    keys += ["/".join(("a", end * 300)) for end in "xy"]
     names = [safe_name(key) for key in keys]
     assert names[0] == "test_dia0_utt3"
-    assert len(set(names)) == len(keys)
+    assert len({name.lower() for name in names}) == len(keys)
     assert all("/" not in name and not name.startswith(".") for name in names)
+    assert max(map(len, names)) < 128
+
+
+def test_a_failure_stays_until_what_was_asked_for_is_there(tmp_path: Path) -> None:
+    folder = SetFolder(tmp_path)
+    assert folder.update_failures({"a": "1", "b": "2"}, {"b"}) == {"a": "1", "b": "2"}
+    assert folder.update_failures({"c": "3"}, {"b"}) == {"a": "1", "c": "3"}
+    (tmp_path / "failures.json").write_text("[")
+    assert folder.update_failures({}, set()) == {}

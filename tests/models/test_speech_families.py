@@ -1,6 +1,7 @@
 """Every family of speech models, from tiny random checkpoints, by the path that a user takes."""
 
 import math
+import re
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +43,12 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "wav2vec2": ("wav2vec2_base", "wav2vec2", TINY_SPEECH | {"feat_extract_norm": "group"}),
     "hubert": ("hubert_base", "hubert", TINY_SPEECH | {"feat_extract_norm": "group"}),
+    "hubert_batch_norm": (
+        "hubert_base",
+        "hubert",
+        TINY_SPEECH | {"feat_extract_norm": "group", "conv_pos_batch_norm": True},
+    ),
+    "unispeech": ("pretrained", "unispeech", TINY_SPEECH | {"feat_extract_norm": "group"}),
     "data2vec": (
         "data2vec_audio_base",
         "data2vec-audio",
@@ -53,6 +60,17 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
         TINY_SPEECH | {"feat_extract_norm": "group"},
     ),
     "sew": ("pretrained", "sew", TINY_SPEECH | {"feat_extract_norm": "group"}),
+    "sew_d": (
+        "pretrained",
+        "sew-d",
+        TINY_SPEECH
+        | {"feat_extract_norm": "group", "max_position_embeddings": 64, "position_buckets": 8},
+    ),
+    "conformer": (
+        "pretrained",
+        "wav2vec2-conformer",
+        TINY_SPEECH | {"conv_depthwise_kernel_size": 5},
+    ),
     "ast": (
         "pretrained",
         "audio-spectrogram-transformer",
@@ -60,6 +78,7 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 SPECTROGRAM = ("ast",)
+FIXED = ("ast", "conformer")
 LENGTHS = (2_001, 4_500, 16, 3_337)
 
 
@@ -82,7 +101,13 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         folders[name] = tmp_path_factory.mktemp(name)
         torch.manual_seed(0)
         config = AutoConfig.for_model(model_type, **size)
-        AutoModel.from_config(config).save_pretrained(folders[name])
+        model = AutoModel.from_config(config)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm1d):
+                # As it is after training: what is zero does not stay zero.
+                for statistics in (module.running_mean, module.weight, module.bias):
+                    torch.nn.init.normal_(statistics)
+        model.save_pretrained(folders[name])
     return folders
 
 
@@ -93,7 +118,7 @@ def composed_option(option: str) -> DictConfig:
 
 
 def build(name: str, checkpoints: dict[str, Path], *options: str) -> PretrainedAudioEncoder:
-    if name in SPECTROGRAM:
+    if name in FIXED:
         options = ("padding=fixed", "fixed_duration_s=0.6", *options)
     cfg = composed_option(FAMILIES[name][0]).copy()
     given = [f"checkpoint={checkpoints[name]}", *options]
@@ -104,12 +129,12 @@ def build(name: str, checkpoints: dict[str, Path], *options: str) -> PretrainedA
     return encoder
 
 
-@pytest.mark.parametrize("layers", ["last", "weighted"])
+@pytest.mark.parametrize("options", [["layers=last"], ["layers=weighted"], ["attention=eager"]])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_answer_does_not_depend_on_the_batch(
-    name: str, layers: str, checkpoints: dict[str, Path]
+    name: str, options: list[str], checkpoints: dict[str, Path]
 ) -> None:
-    encoder = build(name, checkpoints, f"layers={layers}", "layerdrop=0", "pooling=mean_std").eval()
+    encoder = build(name, checkpoints, *options, "layerdrop=0", "pooling=mean_std").eval()
     with torch.no_grad():
         together = encoder(collate(encoder, LENGTHS))
         for index, length in enumerate(LENGTHS):
@@ -128,18 +153,24 @@ def test_the_answer_does_not_depend_on_the_batch(
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_trained_parameter_gets_a_gradient(name: str, checkpoints: dict[str, Path]) -> None:
     droppable = [] if name in SPECTROGRAM else ["layerdrop=0"]
-    for options in ([], ["layers=weighted"], ["trainable=top_1"], ["trainable=lora"]):
+    for options in (
+        *([], ["layers=weighted"], ["trainable=top_1"], ["trainable=lora"]),
+        *(
+            ["trainable=lora", "attention=eager"],
+            ["trainable=no_feature_encoder"] * (name != "ast"),
+        ),
+    ):
         encoder = build(name, checkpoints, *options, *droppable)
         assert encoder.training
         encoder(collate(encoder, LENGTHS)).pooled.square().sum().backward()
         trained = {n for n, p in encoder.named_parameters() if p.requires_grad}
         assert trained == {n for n, p in encoder.named_parameters() if p.grad is not None}
-        if options == ["trainable=lora"]:
+        if "trainable=lora" in options:
             assert trained
             assert all("lora_" in parameter for parameter in trained)
         if options == ["trainable=top_1"]:
-            assert any("layers.1." in parameter for parameter in trained)
-            assert not any("layers.0." in parameter for parameter in trained)
+            assert any(re.search(r"layers?\.1\.", parameter) for parameter in trained)
+            assert not any(re.search(r"layers?\.0\.", parameter) for parameter in trained)
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in SPECTROGRAM])
@@ -153,6 +184,32 @@ def test_one_utterance_is_heard_as_transformers_hears_it(
     with torch.no_grad():
         expected = reference(audio.waveform).last_hidden_state
         torch.testing.assert_close(encoder(audio).frames, expected, atol=1e-5, rtol=0)
+
+
+def test_batch_statistics_are_of_real_frames(checkpoints: dict[str, Path]) -> None:
+    still = "config_overrides={hidden_dropout:0,feat_proj_dropout:0}"
+    frames: list[Tensor] = []
+    encoder = build("hubert_batch_norm", checkpoints, still, "layerdrop=0", "mask_time_prob=0")
+    norm = encoder.model.encoder.pos_conv_embed.batch_norm
+    before = norm.running_mean.clone()
+    norm.register_forward_hook(lambda module, given, made: frames.extend([given[0], made]))
+    mask = encoder(collate(encoder, LENGTHS)).mask
+    given, made = (hidden.transpose(1, 2) for hidden in frames)
+    assert not made[~mask].any()
+    torch.testing.assert_close(norm.running_mean, 0.9 * before + 0.1 * given[mask].mean(dim=0))
+    # What is not trained is not moved by what it hears.
+    frozen = build("hubert_batch_norm", checkpoints, "layerdrop=0", "trainable=top_1").train()
+    frozen(collate(frozen, LENGTHS))
+    assert torch.equal(frozen.model.encoder.pos_conv_embed.batch_norm.running_mean, before)
+
+
+def test_what_would_depend_on_the_batch_is_refused(checkpoints: dict[str, Path]) -> None:
+    for name, option, said in (
+        ("conformer", "padding=longest", "expected fixed for wav2vec2-conformer, whose conv"),
+        ("wav2vec2", "config_overrides={add_adapter:true}", "add_adapter:false"),
+    ):
+        with pytest.raises(InstantiationException, match=said):
+            build(name, checkpoints, option)
 
 
 def test_ast_is_that_of_transformers(checkpoints: dict[str, Path]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from mmemo.reporting import comparison_numbers as numbers
 from mmemo.reporting.comparison_contrasts import published_tables
-from mmemo.reporting.comparison_groups import best_groups, results_table
+from mmemo.reporting.comparison_groups import CHOSEN_NOTE, class_table, results_table
 from mmemo.reporting.comparison_sentences import gain_summary
 from mmemo.reporting.comparison_tables import frame, latex, markdown, terminal_text
 from mmemo.reporting.latex_tables import escape
@@ -54,7 +54,7 @@ def line_of(text: str, start: str) -> list[str]:
 def test_the_terminal_shows_validation_test_interval_and_seeds(document: dict[str, Any]) -> None:
     text = terminal_text(document)
     assert line_of(text, "1  bottleneck_dim=128") == [
-        *("1", "bottleneck_dim=128", "3", "0.850 ± 0.010", "0.800 ± 0.010"),
+        *("1", "bottleneck_dim=128 †", "3", "0.850 ± 0.010", "0.800 ± 0.010"),
         *("[0.750, 0.850]", "0.820 ± 0.010", "0.780 ± 0.010"),
     ]
     assert line_of(text, "text_encoder=none") == [
@@ -85,25 +85,39 @@ def test_many_classes_and_seeds_stay_whole_in_120_columns(document: dict[str, An
     assert len(re.findall("(?m)^group", text)) == 4
 
 
-def test_only_the_best_on_validation_is_bold(document: dict[str, Any]) -> None:
+def marked(document: dict[str, Any]) -> list[bool]:
+    rows = results_table(document, document["tables"][0]).rows
+    names = [row[1] for row in rows]
+    assert [row[0].text for row in class_table(document, document["tables"][0]).rows] == [
+        name.text for name in names
+    ]
+    assert [name.key for name in names] == [g["name"] for g in document["tables"][0]["groups"]]
+    return [name.text.endswith(" †") for name in names]
+
+
+def test_the_best_on_validation_is_marked_and_no_number_is_bold(document: dict[str, Any]) -> None:
     table = document["tables"][0]
     # The second is better on test, which must not matter.
     table["groups"][1]["test"]["weighted_f1"]["mean"] = 0.99
-    assert best_groups(document, table) == [True, False, False, False]
+    assert marked(document) == [True, False, False, False]
     rows = [line for line in markdown(document).splitlines() if line.startswith("| 2 |")]
     assert rows == [
         "| 2 | bottleneck_dim=256 | 3 | 0.830 ± 0.010 | 0.990 ± 0.010 | \\[0.730, 0.830\\] "
         "| 0.800 ± 0.010 | 0.760 ± 0.010 |"
     ]
-    assert "**0.800 ± 0.010**" in markdown(document)
-    assert r"\textbf{0.800 $\pm$ 0.010}" in latex(document)
-    assert r"\textbf{0.990" not in latex(document)
+    first = table["groups"][0]["name"]
+    for write, mark in ((markdown, "†"), (terminal_text, "†"), (latex, r"$^{\dagger}$")):
+        text = write(document)
+        name = escape(first) if write is latex else first
+        assert f"{name} {mark}" in text
+        assert text.count(CHOSEN_NOTE.replace("†", mark)) >= 2, "what the mark means"
+        assert "**0" not in text and r"\textbf{" not in text
 
 
 def test_groups_that_tie_on_validation_are_both_best(document: dict[str, Any]) -> None:
     table = document["tables"][0]
     table["groups"][1] = group("tied", 0.85)
-    assert best_groups(document, table) == [True, True, False, False]
+    assert marked(document) == [True, True, False, False]
 
 
 @pytest.mark.parametrize("write", [terminal_text, markdown, latex])
@@ -185,7 +199,7 @@ def test_latex_is_balanced_and_escaped() -> None:
 
 def test_a_first_cell_with_a_bracket_is_no_argument() -> None:
     text = latex(comparison(first_name="[0.1]"))
-    assert r"{}[0.1] & \textbf{0.850" in text
+    assert r"{}[0.1] $^{\dagger}$ & 0.850" in text
     assert "\n[0.1]" not in text
 
 

@@ -1,0 +1,217 @@
+"""What can be known of a run's settings before anything is prepared for it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import Any, cast
+
+import lightning
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_object
+from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
+from omegaconf import DictConfig, OmegaConf
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from mmemo.commands.build import is_own_loss
+from mmemo.commands.input_errors import settings_of
+from mmemo.errors import InputError
+from mmemo.training.module import EmotionModule
+from mmemo.training.monitored_scores import check_monitor
+from mmemo.training.schedules import build_schedule
+
+MAX_LEARNING_RATE = 1.0
+NUM_TRIAL_STEPS = 100
+
+NAMED_OPTIONS = ("labels", "loss", "split")
+"""Groups whose ``name`` stands in every result for the option that was chosen."""
+
+TRIAL_RUN = (
+    "for a trial of every part: trainer.max_epochs=1 trainer.limit_train_batches=2 "
+    "trainer.limit_val_batches=2"
+)
+
+
+def check_composed(cfg: DictConfig) -> None:
+    """Check a config before anything of it is built.
+
+    Raises:
+        InputError: If a target is not there or does not take a setting, a callback watches what
+            is no score, a rate is out of range, or an option was given another option's name.
+    """
+    _check_names(cfg)
+    _check_rates(cfg)
+    if OmegaConf.select(cfg, "callbacks.checkpoint") is None:
+        raise InputError(
+            "callbacks.checkpoint: expected a ModelCheckpoint, which chooses the evaluated "
+            "weights, got none; leave it as it is"
+        )
+    _check_compiled(cfg)
+    settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    for path, node in _targets({k: v for k, v in settings.items() if k != "hydra"}):
+        _check_signature(path, node)
+    _check_callbacks(cfg)
+
+
+def check_model(module: EmotionModule, trainer: lightning.Trainer) -> None:
+    """Check what trains, once it is built.
+
+    Raises:
+        InputError: If optimizer or schedule cannot be built, or the trainer would choose no
+            checkpoint, or one that nobody asked for.
+    """
+    with settings_of("optimizer"):
+        optimizer = module.build_optimizer()
+    with settings_of("scheduler"):
+        if module.build_scheduler is not None:
+            schedule: object = build_schedule(module.build_scheduler, optimizer, NUM_TRIAL_STEPS)
+            if isinstance(schedule, ReduceLROnPlateau):
+                raise InputError(
+                    "scheduler: expected one that steps by itself, got ReduceLROnPlateau, which "
+                    "waits for a score; choose another, and early stopping for the score"
+                )
+    _check_trainer(trainer)
+
+
+def _check_names(cfg: DictConfig) -> None:
+    if not HydraConfig.initialized():
+        return
+    hydra = HydraConfig.get()
+    typed = dict(o.lstrip("+").partition("=")[::2] for o in hydra.overrides.task)
+    for group in NAMED_OPTIONS:
+        chosen = hydra.runtime.choices.get(group)
+        name = OmegaConf.select(cfg, f"{group}.name")
+        if f"{group}.name" in typed and chosen is not None and name != chosen:
+            raise InputError(
+                f"{group}.name: expected '{chosen}', the name of what is chosen, got '{name}', "
+                f"which would change the name alone; choose with {group}=NAME"
+            )
+
+
+def _check_rates(cfg: DictConfig) -> None:
+    for key in ("optimizer.lr", "module.encoder_learning_rate"):
+        rate = OmegaConf.select(cfg, key)
+        if rate is None:
+            continue
+        is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+        if not is_number or not 0 < rate <= MAX_LEARNING_RATE or not math.isfinite(rate):
+            raise InputError(
+                f"{key}: expected a learning rate, more than 0 and at most "
+                f"{MAX_LEARNING_RATE:g}, got {rate}"
+            )
+
+
+def _check_compiled(cfg: DictConfig) -> None:
+    for encoder in ("audio_encoder", "text_encoder"):
+        if cfg.compile and OmegaConf.select(cfg, f"{encoder}.gradient_checkpointing"):
+            raise InputError(
+                f"compile: expected false beside {encoder}.gradient_checkpointing=true, through "
+                "which torch.compile cannot follow the layers; leave one of them out"
+            )
+
+
+def _targets(node: object, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything in a config that is built, with where it stands."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _targets(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _targets(value, f"{path}[{index}]")
+
+
+def _check_signature(path: str, node: dict[str, Any]) -> None:
+    try:
+        target: Callable[..., Any] = get_object(node["_target_"])
+        parameters = inspect.signature(target).parameters
+    except Exception as error:
+        raise InputError(
+            f"{path}._target_: expected the name of a class or function that can be imported, got "
+            f"{node['_target_']} ({type(error.__cause__ or error).__name__}: "
+            f"{error.__cause__ or error})"
+        ) from error
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    if takes_any or (path == "loss" and not is_own_loss(target)):
+        return
+    for name in node:
+        if not name.startswith("_") and name not in parameters:
+            close = get_close_matches(name, list(parameters), 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise InputError(
+                f"{path}.{name}: expected a setting of {node['_target_']}, one of "
+                f"{', '.join(parameters)}, got {name}{hint}"
+            )
+
+
+def _check_callbacks(cfg: DictConfig) -> None:
+    for name, callback in (cfg.callbacks or {}).items():
+        if callback is None or "monitor" not in callback:
+            continue
+        is_checkpoint = name == "checkpoint"
+        # Some callbacks watch only where they are asked to.
+        if callback.monitor is not None or is_checkpoint:
+            on_training = not is_checkpoint and name != "pruning"
+            option = f"callbacks.{name}"
+            check_monitor(option, callback.monitor, callback.get("mode"), on_training)
+
+
+def _check_trainer(trainer: lightning.Trainer) -> None:
+    given = cast(Any, trainer)
+    if given.fast_dev_run:
+        raise InputError(
+            "trainer.fast_dev_run: expected false, as it saves no checkpoint, without which "
+            f"nothing is evaluated; {TRIAL_RUN}"
+        )
+    if given.overfit_batches:
+        raise InputError(
+            "trainer.overfit_batches: expected 0, as validation would be of training utterances "
+            "and choose by them; to see a model learn a few by heart: "
+            "trainer.limit_train_batches=1 data.bucket_batches=0 and the training loss"
+        )
+    if given.limit_val_batches == 0:
+        raise InputError(
+            "trainer.limit_val_batches: expected more than 0, as the checkpoint is chosen on "
+            f"validation; {TRIAL_RUN}"
+        )
+    # As a whole number it counts batches, as a share it is of all.
+    if given.limit_predict_batches != 1.0 or isinstance(given.limit_predict_batches, int):
+        raise InputError(
+            "trainer.limit_predict_batches: expected 1.0, as every utterance of validation and "
+            f"test is evaluated, got {given.limit_predict_batches}"
+        )
+    if given.check_val_every_n_epoch != 1 or given.val_check_interval not in (None, 1.0):
+        raise InputError(
+            "trainer: expected a validation after each epoch, which checkpoint, early stopping "
+            f"and curves are of, got check_val_every_n_epoch={given.check_val_every_n_epoch} and "
+            f"val_check_interval={given.val_check_interval}; leave both out"
+        )
+    if not isinstance(trainer.checkpoint_callback, ModelCheckpoint):
+        raise InputError(
+            "callbacks: expected a ModelCheckpoint, which chooses the evaluated weights, got none"
+        )
+    if any(isinstance(callback, StochasticWeightAveraging) for callback in given.callbacks):
+        raise InputError(
+            "callbacks: expected weights that validation chooses, got StochasticWeightAveraging, "
+            "which averages after the last validation; lightning.pytorch.callbacks."
+            "EMAWeightAveraging averages along the way, and is validated and saved"
+        )
+
+
+def check_devices(cfg: DictConfig, trainer: lightning.Trainer) -> None:
+    """Check that several processes on a CPU were asked for as such.
+
+    Raises:
+        InputError: If GPUs were counted, and there are none.
+    """
+    is_chosen = cfg.trainer.get("strategy", "auto") != "auto"
+    is_cpu = isinstance(trainer.accelerator, CPUAccelerator)
+    if is_cpu and trainer.num_devices > 1 and not is_chosen:
+        raise InputError(
+            f"trainer.devices: expected 1 where there is no GPU, got {trainer.num_devices}; two "
+            "processes on the CPU are trainer=ddp_cpu"
+        )
