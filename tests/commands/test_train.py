@@ -9,6 +9,8 @@ import torch
 from omegaconf import OmegaConf
 from sklearn.metrics import f1_score
 
+from mmemo.commands.build import _tell_absent
+from mmemo.corpora.utterance import LabelSet
 from mmemo.evaluation.runs import RunFolder
 from tests.commands.conftest import HOSTILE, LEAST_LOGGER, Cli, Start, TrainedRun, only_run
 
@@ -185,9 +187,16 @@ def test_pretrained_encoders_end_to_end(
         ("corpus.root={tmp}/nowhere", "expected the folder of MELD.Raw at {tmp}/nowhere"),
         ("preparer.sample_rate=8000", "expected the audio encoder's 16000 Hz, got 8000 Hz"),
         ("data.batch_size=0", "data.batch_size: expected at least 1, got 0"),
+        ("data.batch_size=1.5", "data.batch_size: expected a whole number, got 1.5"),
+        ("data.max_duration_s=nan", "data.max_duration_s: expected more than 0, got nan"),
+        ("seed=-1", "seed: expected at least 0, got -1"),
+        ("trainer.max_epochs=-1", "trainer.max_epochs: expected at least 1, got -1"),
+        ("trainer.max_epochs=0", "trainer.max_epochs: expected at least 1, got 0"),
+        ("classifier.hidden_dim=0", "classifier.hidden_dim: expected at least 1, got 0"),
+        ("labels.colours.joy=joyful", "labels 'five': expected a colour such as"),
         ("scheduler.warmup_ratio=3", "scheduler.warmup_ratio: expected a share"),
         (
-            "~labels.colours +labels.colours={{fear:a,disgust:b}}",
+            "~labels.colours +labels.colours={{fear:red,disgust:blue}}",
             "found none of fear, disgust (emotion there: anger, joy",
         ),
         ("trainer=slurm", "trainer.num_nodes: expected 1 where Slurm does not start"),
@@ -203,6 +212,21 @@ def test_a_fault_shows_before_any_clip_is_decoded(
     assert said.format(tmp=tmp_path) in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("cache/prepared/*/audio.i16"))
+
+
+def test_a_class_that_a_split_lacks_is_told(
+    five: LabelSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splits = {"train": ["joy", "anger"], "val": five.classes, "test": ["joy"]}
+    pairs = [(split, emotion) for split, emotions in splits.items() for emotion in emotions]
+    rows = pd.DataFrame(pairs, columns=["split", "emotion"])
+    for split in splits:
+        _tell_absent(rows, five, split)
+    told = "mmemo: the split '{}' has no utterance of {}: {}"
+    assert capsys.readouterr().err.splitlines() == [
+        told.format("train", "neutral, sadness, surprise", "none can be learnt"),
+        told.format("test", "anger, neutral, sadness, surprise", "their scores are of nothing"),
+    ]
 
 
 def test_a_damaged_checkpoint_is_named(cli: Cli, trained: TrainedRun) -> None:
