@@ -21,7 +21,6 @@ from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.utterance import LabelSet
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
-from mmemo.reporting.audit_page import AUDIT_FILE, PAGE_FILE, write_audit_page
 from mmemo.reporting.audit_text import format_audit
 
 if TYPE_CHECKING:
@@ -60,6 +59,9 @@ def run(cfg: DictConfig) -> None:
             f"labels={labels.name}: expected rows of {', '.join(labels.classes)} in the corpus "
             f"{audited.corpus}, found none; choose other labels"
         )
+    # What draws the page is imported behind what can go wrong.
+    from mmemo.reporting.audit_page import AUDIT_FILE, PAGE_FILE, write_audit_page
+
     document = _document(audited, labels)
     name = f"{audited.corpus}-{labels.name}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
     folder = output / "audit" / name

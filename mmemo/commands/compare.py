@@ -11,10 +11,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo.commands.launch import config_dir
+from mmemo.evaluation.confusion_scores import check_metric
 from mmemo.evaluation.published import comparable, read_published
 from mmemo.evaluation.run_results import find_runs, read_runs
 from mmemo.folders import writable_folder
-from mmemo.reporting.comparison_page import write_comparison_page
 from mmemo.reporting.comparison_tables import frame, latex, markdown, terminal_text
 
 if TYPE_CHECKING:
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 
 def run(cfg: DictConfig) -> None:
-    """Compare the runs in some folders; print the tables, write them and the page."""
+    """Compare the runs in some folders; print the tables, then write them and the page."""
     folders = [Path(folder).expanduser().absolute() for folder in cfg.folders]
+    found = find_runs(folders)
+    check_metric(cfg.metric)
+    # What tests the differences is imported only now.
     comparison: Comparison = instantiate(cfg.comparison, _convert_="all")
-    document = comparison.compare(*read_runs(find_runs(folders)))
+    document = comparison.compare(*read_runs(found))
     published = read_published(config_dir() / "published")
     for table in document["tables"]:
         protocol = table["protocol"]
@@ -33,7 +36,7 @@ def run(cfg: DictConfig) -> None:
             published, protocol["corpus"], protocol["classes"], table["stamp"], document["metric"]
         )
     output = writable_folder(cfg.output or _beside(folders), "output")
-    print(terminal_text(document))
+    print(terminal_text(document), flush=True)
     for label, path in _write(document, output).items():
         print(f"{label:>17}: {path}")
 
@@ -43,6 +46,9 @@ def _beside(folders: list[Path]) -> Path:
 
 
 def _write(document: dict[str, Any], output: Path) -> dict[str, Path]:
+    # The tables are on the screen before what draws the page is imported.
+    from mmemo.reporting.comparison_page import write_comparison_page
+
     files = {
         "comparison": output / "comparison.json",
         "table": output / "comparison.csv",

@@ -124,7 +124,9 @@ class TableCorpus:
         unfilled = [c for c in OPTIONAL if c in rows and (rows[c] == "").all()]
         rows = rows.drop(columns=unfilled)
         emotion = rows["emotion"].str.lower()
-        rows["emotion"] = emotion.map(self.emotions).fillna(emotion)
+        if self.emotions:
+            emotion = emotion.map(lambda name: self.emotions.get(name, name))
+        rows["emotion"] = emotion
         rows["line"] = range(2, len(rows) + 2)
         return rows
 

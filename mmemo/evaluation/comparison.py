@@ -12,7 +12,7 @@ import numpy as np
 from mmemo.errors import InputError
 from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.compared_group import ComparedGroup, TableUtterances
-from mmemo.evaluation.confusion_scores import METRICS
+from mmemo.evaluation.confusion_scores import METRICS, check_metric
 from mmemo.evaluation.differences import DifferenceTests
 from mmemo.evaluation.group_names import differing_settings, group_names
 from mmemo.evaluation.intervals import interval, resampled_scores
@@ -52,8 +52,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed."""
-        if self.metric not in METRICS:
-            raise InputError(f"metric: expected one of {', '.join(METRICS)}, got '{self.metric}'")
+        check_metric(self.metric)
         if not 0 < self.confidence < 1:
             raise InputError(f"confidence: expected a share between 0 and 1, got {self.confidence}")
         if self.num_resamples < 1:

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mmemo.errors import InputError
+
 Floats = NDArray[np.float64]
 
 Metric = Callable[[Floats], Floats]
@@ -62,6 +64,16 @@ METRICS: dict[str, Metric] = {
     "macro_f1": macro_f1,
     "weighted_f1": weighted_f1,
 }
+
+
+def check_metric(name: str) -> None:
+    """Refuse a metric that there is none of.
+
+    Raises:
+        InputError: If the name is none of ``METRICS``.
+    """
+    if name not in METRICS:
+        raise InputError(f"metric: expected one of {', '.join(METRICS)}, got '{name}'")
 
 
 def _share(part: Floats, whole: Floats) -> Floats:
