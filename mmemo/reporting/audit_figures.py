@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmemo.reporting.figures import DOTS_PER_INCH, SPLIT_COLOURS
+from mmemo.reporting.figures import SPLIT_COLOURS, save_figure
 
 OUTSIDE_COLOUR = "#c8c8c8"
 MAX_SPEAKERS = 15
@@ -32,7 +32,7 @@ def plot_durations(document: dict[str, Any], path: Path) -> None:
     all_axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, durations in zip(all_axes, panels, strict=True):
         _plot_histograms(axes, durations, bin_s)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_figure(figure, path)
 
 
 def _plot_histograms(axes: Axes, durations: dict[str, Any], bin_s: float) -> None:
@@ -88,7 +88,7 @@ def plot_classes(document: dict[str, Any], path: Path) -> None:
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
     all_axes[-1].set_xticks(range(len(classes)), classes)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_figure(figure, path)
 
 
 def plot_speakers(document: dict[str, Any], path: Path) -> None:
@@ -127,7 +127,7 @@ def plot_speakers(document: dict[str, Any], path: Path) -> None:
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     axes.legend()
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_figure(figure, path)
 
 
 def _shortened(name: str) -> str:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmemo.explanation.explained_set import METHODS
-from mmemo.reporting.explanation_figures import save_figure
+from mmemo.reporting.explanation_figures import save_in_formats
 from mmemo.reporting.self_contained import as_data_uri
 
 CHECKS_MEANING = (
@@ -48,7 +48,7 @@ def write_check_figures(documents: Sequence[Document], folder: Path) -> dict[str
     images = {}
     for name, figure in figures.items():
         if figure is not None:
-            save_figure(figure, folder / name)
+            save_in_formats(figure, folder / name)
             images[name] = as_data_uri(folder / f"{name}.png")
     return images
 

@@ -18,7 +18,7 @@ from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.voicing import estimated_word_times
 from mmemo.reporting.attribution_scale import SCALE, colours, normalised
 from mmemo.reporting.explanation_panels import frame_values, methods_of, panel_title
-from mmemo.reporting.figures import DOTS_PER_INCH
+from mmemo.reporting.figures import save_figure
 from mmemo.reporting.mel_spectrogram import HOP_MS, mel_spectrogram_db
 
 Floats = NDArray[np.float64]
@@ -34,16 +34,14 @@ def write_explanation_figures(explanation: Explanation, folder: Path) -> None:
     An explanation without sound has only its words in ``joint``; one with neither has no figure.
     """
     if frame_values(explanation):
-        save_figure(methods_figure(explanation), folder / METHODS_FIGURE)
+        save_in_formats(methods_figure(explanation), folder / METHODS_FIGURE)
     if any(a.frames is not None or a.words is not None for a in methods_of(explanation).values()):
-        save_figure(joint_figure(explanation), folder / JOINT_FIGURE)
+        save_in_formats(joint_figure(explanation), folder / JOINT_FIGURE)
 
 
-def save_figure(figure: Figure, stem: Path) -> None:
+def save_in_formats(figure: Figure, stem: Path) -> None:
     """Write a figure in every format beside each other; the same figure gives the same bytes."""
-    for suffix in FORMATS:
-        dates = {"CreationDate": None} if suffix == ".pdf" else {}
-        figure.savefig(stem.with_name(stem.name + suffix), dpi=DOTS_PER_INCH, metadata=dates)
+    save_figure(figure, *(stem.with_name(stem.name + suffix) for suffix in FORMATS))
 
 
 def methods_figure(explanation: Explanation) -> Figure:

@@ -18,7 +18,7 @@ from mmemo.explanation.explained_set import METHODS, SUMMARY_FILE, explanation_f
 from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE, Explanation
 from mmemo.reporting.attribution_scale import NORMALISATION, gradient_stops
 from mmemo.reporting.explanation_check_figures import CHECKS_MEANING, write_check_figures
-from mmemo.reporting.explanation_figures import class_grid_figure, has_frames, save_figure
+from mmemo.reporting.explanation_figures import class_grid_figure, has_frames, save_in_formats
 from mmemo.reporting.explanation_page import OUTPUTS, PAGE_FILE, read_checks
 from mmemo.reporting.explanation_panels import ShownWord, shown_words, word_methods
 from mmemo.reporting.explanation_set_figures import (
@@ -89,7 +89,7 @@ def write_explanation_index(
     chosen = [Explanation.load(entry.folder) for entry in one_per_class(entries)]
     figures = _figures(root, summary, chosen)
     for name, figure in figures.items():
-        save_figure(figure, root / name)
+        save_in_formats(figure, root / name)
     documents = [checks for entry in entries if (checks := read_checks(entry.folder))]
     images = write_check_figures(documents, root)
     page = root / INDEX_FILE

@@ -63,7 +63,7 @@ def plot_confusion_matrix(
     figure.suptitle(title, fontsize="medium", wrap=True)
     figure.colorbar(image, ax=axes, label="% of the annotated class", shrink=0.8)
     _draw_mark(axes, mark)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_figure(figure, path)
 
 
 def plot_curves(
@@ -83,7 +83,7 @@ def plot_curves(
         _plot_metric(axes, history, metric, chosen_epoch)
         _draw_mark(axes, mark)
     figure.suptitle(title)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_figure(figure, path)
 
 
 def plot_reliability(
@@ -115,7 +115,23 @@ def plot_reliability(
     axes.legend(loc="upper left")
     _draw_mark(axes, mark)
     figure.suptitle(title, fontsize="medium", wrap=True)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, *paths: Path) -> None:
+    """Write a figure to files; the same figure gives the same bytes.
+
+    It is laid out once and keeps that: Matplotlib would do so for each file, and would draw the
+    figure once more to that end.
+    """
+    figure.set_dpi(DOTS_PER_INCH)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+    for path in paths:
+        dates = {"CreationDate": None} if path.suffix == ".pdf" else {}
+        figure.savefig(path, dpi=DOTS_PER_INCH, metadata=dates)
 
 
 def _draw_mark(axes: Axes, mark: str) -> None:

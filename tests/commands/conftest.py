@@ -5,14 +5,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mmemo.audio.preparation import Preparer
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.evaluation.runs import RunFolder
+from mmemo.training import processes
 from tests.commands.command_line import call, typed
+from tests.commands.followers import ForkedFollower
 from tests.conftest import FIVE, meld_row, write_csv
 from tests.forking import Forked, Forking
 
@@ -81,6 +85,13 @@ def forked_cli(start_cli: Start) -> Cli:
         return printed
 
     return run
+
+
+@pytest.fixture
+def fork_followers(forking: Forking, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, the other processes of a run are forked as well."""
+    stands_for = SimpleNamespace(Popen=partial(ForkedFollower, forking))
+    return lambda: monkeypatch.setattr(processes, "subprocess", stands_for)
 
 
 @dataclass(frozen=True)

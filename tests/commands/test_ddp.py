@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,7 +44,7 @@ def assert_equal_run(run: RunFolder, expected: RunFolder) -> None:
 
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one_also_when_stopped(
-    cli: Cli, small: list[str], tmp_path: Path
+    cli: Cli, fork_followers: Callable[[], None], small: list[str], tmp_path: Path
 ) -> None:
     # 14, 15 and 15 utterances: the two have unequal shares of a batch.
     two = [*small, *NO_DROPOUT, "trainer=ddp_cpu", "data.batch_size=2", "data.eval_batch_size=4"]
@@ -62,6 +63,7 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
     cli("train", *small, *NO_DROPOUT, "data.batch_size=4", "data.eval_batch_size=8", "name=one")
     assert_equal_run(runs[0], only_run(tmp_path, "one"))
 
+    fork_followers()
     stops = befalls(SignalAt, signum=int(signal.SIGTERM), epoch=1, batch=1, rank=1)
     said = cli("train", *two, *stops, "name=stopped", expect=143).stderr
     run = only_run(tmp_path, "stopped")

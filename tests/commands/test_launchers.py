@@ -28,13 +28,13 @@ def cells(tmp_path: Path) -> list[RunFolder]:
 
 @pytest.mark.slow
 def test_cells_side_by_side_share_the_cores(
-    forked_cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh_cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     # What is heard would be prepared first, which takes longer than all the rest.
     text_alone = [o for o in small if not o.startswith("audio_encoder")] + ["audio_encoder=none"]
     threads = f"+callbacks.threads._target_={ThreadsNote.__module__}.{ThreadsNote.__name__}"
-    forked_cli(
+    fresh_cli(
         "train",
         "-m",
         *text_alone,

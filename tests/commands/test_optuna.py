@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,11 +109,9 @@ def test_a_search_has_the_mean_over_seeds_and_none_of_them_as_an_axis(
 
 
 def test_two_processes_give_up_together(
-    cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, fork_followers: Callable[[], None], small: list[str], tmp_path: Path
 ) -> None:
-    repository = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, (repository, os.environ.get("PYTHONPATH"))))
-    monkeypatch.setenv("PYTHONPATH", path)
+    fork_followers()
     sweep = tmp_path / "outputs" / "train" / "sweep-optuna"
     perfect = sweep / "perfect"
     perfect.mkdir(parents=True)

@@ -1,14 +1,17 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from mmemo.reporting.figures import (
     confusion_counts,
     plot_confusion_matrix,
     plot_curves,
     plot_reliability,
+    save_figure,
 )
 
 TABLE = pd.DataFrame({"target": ["a", "a", "a", "b"], "pred": ["a", "b", "a", "a"]})
@@ -30,6 +33,24 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     monkeypatch.setattr(Figure, "savefig", keep)
     return figures
+
+
+def test_a_figure_is_laid_out_as_matplotlib_does_it(tmp_path: Path) -> None:
+    for name in ("ours.png", "theirs.png"):
+        figure = Figure(figsize=(4, 3), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.plot([1, 2, 4], label="a long name of a line")
+        left.legend()
+        left.set(ylabel="a label\nof two lines")
+        figure.colorbar(right.imshow([[0, 1], [2, 3]]), ax=right)
+        figure.suptitle("title " * 20, wrap=True)
+        if name == "ours.png":
+            save_figure(figure, tmp_path / name, tmp_path / "ours.pdf")
+        else:
+            figure.savefig(tmp_path / name, dpi=150)
+    ours, theirs = (imread(tmp_path / name) for name in ("ours.png", "theirs.png"))
+    np.testing.assert_array_equal(ours, theirs)
+    assert (tmp_path / "ours.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_confusion_matrix_shows_counts_and_row_percentages(
