@@ -136,16 +136,17 @@ def test_optimizer_and_schedule_are_built_before() -> None:
 def test_nothing_is_prepared_for_what_cannot_train(
     cli: Cli, small: list[str], tmp_path: Path
 ) -> None:
+    new = tmp_path / "new"
     for option, message in {
         "labels.name=eight": "labels.name: expected 'five', .* choose with labels=NAME",
         "fusion.bottleneck_dim=0": "fusion.bottleneck_dim: expected a whole number, at least 1",
         "callbacks.checkpoint.monitor=val/f1": "callbacks.checkpoint.monitor",
     }.items():
-        said = cli("train", *small, option, expect=1).stderr
+        said = cli("train", *small, f"cache_dir={new}", option, expect=1).stderr
         with pytest.raises(InputError, match=message):
             raise InputError(said)
         assert "Traceback" not in said
-    assert not list((tmp_path / "cache" / "prepared").glob("*"))
+    assert not list(new.rglob("manifest*"))
 
 
 def test_what_cannot_be_built_is_told_without_a_traceback() -> None:

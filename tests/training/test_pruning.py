@@ -72,6 +72,7 @@ def test_a_hopeless_cell_stops_after_the_epoch(sweep: Path) -> None:
         strategy=strategy,
         should_stop=False,
         callbacks=[callback],
+        world_size=1,
     )
     check_pruned(cast(lightning.Trainer, trainer))
     callback.on_validation_end(trainer, cast(lightning.LightningModule, None))
