@@ -28,7 +28,6 @@ from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.training.losses import CrossEntropy
 from mmemo.training.module import EmotionModule
 
-
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
