@@ -25,6 +25,7 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ PARTS = ("audio", "text")
 NUM_PLACES = 11  # batches of one bucket from which those of middle and greatest length are taken
 SMALL = "hidden_size:32,num_hidden_layers:2,num_attention_heads:2,intermediate_size:64"
 NARROW = f"conv_dim:[{','.join(['16'] * 7)}]"
+BASE: dict[str, str] = {}
+TINY = {"audio_encoder": f"{SMALL},{NARROW}", "text_encoder": SMALL}
 
 
 @dataclass
@@ -91,15 +94,19 @@ class Trainee:
     result: Result = field(default_factory=Result)
 
 
-def build(name: str, small: bool) -> Trainee:
-    """A trainee with the weights that all of them begin with."""
+def build(name: str, sizes: Mapping[str, str], seed: int = 0) -> Trainee:
+    """A trainee with the weights that all of one seed begin with.
+
+    Args:
+        name: Of the way to train.
+        sizes: Settings of each encoder that differ from the base size.
+        seed: Of the weights.
+    """
     off = {
         "audio_encoder": ",".join(f"{part}_dropout:0.0" for part in STILL["audio_encoder"]),
         "text_encoder": ",".join(f"{part}:0.0" for part in STILL["text_encoder"]),
     }
-    if small:
-        off = {group: f"{values},{SMALL}" for group, values in off.items()}
-        off["audio_encoder"] += f",{NARROW}"
+    off = {group: f"{values},{sizes.get(group, '')}".strip(",") for group, values in off.items()}
     overrides = [
         "experiment=paper",
         "corpus.root=none",
@@ -112,7 +119,7 @@ def build(name: str, small: bool) -> Trainee:
     ]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose("train", overrides)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     labels = instantiate(cfg.labels, _convert_="all")
     encoders = build_encoders(cfg)
     module = build_module(cfg, encoders, labels)
@@ -120,12 +127,17 @@ def build(name: str, small: bool) -> Trainee:
     return Trainee(name, module, module.configure_optimizers())
 
 
-def draw_batches(num_batches: int, facts: Path | None) -> list[list[Example]]:
+def draw_batches(
+    num_batches: int,
+    facts: Path | None,
+    max_duration_s: float = MAX_DURATION_S,
+    seed: int = 0,
+) -> list[list[Example]]:
     """Batches of a sorted bucket, evenly from the shortest to the longest."""
-    durations_s = draw_clips(BUCKET_UTTERANCES, facts)["duration_s"].clip(0.1, MAX_DURATION_S)
+    durations_s = draw_clips(BUCKET_UTTERANCES, facts)["duration_s"].clip(0.1, max_duration_s)
     ordered = np.sort(durations_s.to_numpy())
     chosen = (np.arange(num_batches) + 0.5) / num_batches * (BUCKET_UTTERANCES // BATCH_SIZE)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     return [
         [_example(f"{number:.0f}-{i}", seconds, generator) for i, seconds in enumerate(part)]
         for number in chosen.astype(int)
@@ -202,7 +214,7 @@ def take_turns(
     names: tuple[str, ...], batches: list[list[Example]], small: bool
 ) -> dict[str, Result]:
     """Train in some of the ways, step by step in turns."""
-    trainees = [build(name, small) for name in names]
+    trainees = [build(name, TINY if small else BASE) for name in names]
     for trainee in trainees:
         if trainee.name == "cached":
             keep_features(trainee, batches)
@@ -223,7 +235,7 @@ def peak_memory_gib(name: str, place: int, small: bool, facts: Path | None) -> f
 
 def measure_memory(name: str, place: int, small: bool, facts: Path | None) -> None:
     """Take two steps and print the peak of this process in GiB."""
-    trainee = build(name, small)
+    trainee = build(name, TINY if small else BASE)
     (examples,) = draw_batches(NUM_PLACES, facts)[place : place + 1]
     if name == "cached":
         keep_features(trainee, [examples])

@@ -40,7 +40,8 @@ class LayerWeights(nn.Module):
         first, *others = (
             weight * at_least_float32(layer) for weight, layer in zip(weights, layers, strict=True)
         )
-        return sum(others, first)
+        weighted: Tensor = sum(others, first)
+        return weighted
 
 
 def check_layers(layers: str, layerdrop: float, frozen: bool, option: str) -> None:

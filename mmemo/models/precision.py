@@ -27,4 +27,4 @@ class FixedBuffers(nn.Module):
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:  # noqa: ANN401
-        return super()._apply(move_alone(fn), recurse)
+        return super()._apply(move_alone(fn), recurse)  # type: ignore[no-untyped-call]
