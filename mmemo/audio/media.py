@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import av.filter
@@ -44,6 +44,11 @@ FORMATS = (
 open other files, and connections."""
 
 NO_PROTOCOL = "none"
+
+TAG_ERRORS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
+"""Tags in an old encoding are no damage; from PyAV 19 on they never are."""
 
 MPEG_AUDIO = ("mp1", "mp2", "mp3", "mp1float", "mp2float", "mp3float")
 UNREADABLE = "unreadable"
@@ -169,7 +174,7 @@ def _container(source: str, file: BinaryIO) -> InputContainer:
     try:
         # Not as ``options``, which PyAV 14 also hands to streams that are not known yet: it
         # crashes. Tags in an old encoding are no damage.
-        return av.open(file, mode="r", container_options=options, metadata_errors="replace")
+        return av.open(file, mode="r", container_options=options, **TAG_ERRORS)
     except av.error.FFmpegError as error:
         if error.errno != errno.EINVAL:
             raise
