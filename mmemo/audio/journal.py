@@ -121,8 +121,13 @@ def _read_journal(path: Path) -> Iterator[Record]:
     for line in path.read_bytes().splitlines(keepends=True):
         if not line.endswith(b"\n"):
             return
-        record = Record(**json.loads(line))
-        if record.offset + record.num_samples > written:
+        try:
+            record = Record(**json.loads(line))
+            is_torn = record.offset + record.num_samples > written
+        # A damaged line ends the journal as a torn one does: what is behind it is done again.
+        except (ValueError, TypeError, RecursionError):
+            return
+        if is_torn:
             return
         yield record
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
@@ -15,6 +16,10 @@ from mmemo.audio.journal import Record
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import Done, Prepared, file_name
 from mmemo.corpora.utterance import Utterance
+from mmemo.errors import InputError
+from mmemo.folders import written_whole
+
+log = logging.getLogger(__name__)
 
 WHOLE_NUMBERS = (
     "dialogue_id",
@@ -62,10 +67,10 @@ def write_manifest(
         manifest = pd.concat([manifest, pd.DataFrame(skips)], ignore_index=True)
     shown = ["key", "split", "reason", "detail", "media_path"]
     skipped = manifest.loc[manifest["status"] == "skipped", shown]
-    skipped.to_csv(target / prepared.SKIPPED_FILE, index=False)
-    temporary = target / f"{prepared.MANIFEST_FILE}.tmp"
-    manifest.to_parquet(temporary, index=False)
-    temporary.replace(target / prepared.MANIFEST_FILE)
+    with written_whole(target / prepared.SKIPPED_FILE) as place:
+        skipped.to_csv(place, index=False)
+    with written_whole(target / prepared.MANIFEST_FILE) as place:
+        manifest.to_parquet(place, index=False, write_page_checksum=True)
 
 
 def _columns(rows: Sequence[Any], kind: type[Any]) -> dict[str, list[Any]]:
@@ -73,13 +78,34 @@ def _columns(rows: Sequence[Any], kind: type[Any]) -> dict[str, list[Any]]:
     return {f.name: list(map(attrgetter(f.name), rows)) for f in fields(kind)}
 
 
+def is_whole(target: Path) -> bool:
+    """Whether a corpus is complete, and its table and its meta can be read."""
+    return _whole_table(target) is not None
+
+
 def read_done(target: Path) -> Done:
-    """Which clips a complete corpus was prepared from; none where it is not complete."""
-    path = target / prepared.MANIFEST_FILE
-    if not path.is_file():
+    """Which clips a complete corpus was prepared from; none where it is not whole."""
+    table = _whole_table(target)
+    if table is None:
         return {}
     columns = ["key", "source", "source_bytes", "source_modified_s", "source_crc32"]
-    rows = pd.read_parquet(path, columns=columns).dropna()
+    rows = table[columns].dropna()
     keys, sources, *rest = (rows[column].to_numpy(dtype=object) for column in columns)
     clips = map(Prepared, map(file_name, sources), *rest)
     return dict(zip(keys, clips, strict=True))
+
+
+def _whole_table(target: Path) -> pd.DataFrame | None:
+    """The table of a complete corpus.
+
+    None where it or the meta is missing or damaged: then they are named and made again, of what
+    the journals tell.
+    """
+    if not (target / prepared.MANIFEST_FILE).is_file():
+        return None
+    try:
+        prepared.read_meta(target)
+        return prepared.read_manifest(target)
+    except InputError as error:
+        log.warning("%s", error)
+        return None

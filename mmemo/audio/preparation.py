@@ -17,7 +17,7 @@ from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import Done, is_done
 from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
-from mmemo.folders import writable_folder
+from mmemo.folders import writable_folder, write_whole
 from mmemo.locks import exclusive
 from mmemo.progress import progress_bar
 from mmemo.values import check_real, check_whole
@@ -131,6 +131,8 @@ class Preparer:
         records = read_records(target)
         done = done_of(records.values(), not _is_being_read(target))
         if _is_current(target, annotations, shard, own, done):
+            # Only what is made of the journal is missing, or damaged.
+            self._write_meta(target, annotations, denoiser)
             return
         self.check(denoiser)
         annotations.clips.check()
@@ -160,7 +162,7 @@ class Preparer:
             for other in target.glob(f"*{ARCHIVES_SUFFIX}"):
                 other.unlink()
         if archives:
-            state.write_text(json.dumps(archives), encoding="utf-8")
+            write_whole(state, json.dumps(archives))
         else:
             state.unlink(missing_ok=True)
 
@@ -177,7 +179,7 @@ class Preparer:
             "sample_rate": self.sample_rate,
             "max_duration_s": self.max_duration_s,
         }
-        (target / prepared.META_FILE).write_text(json.dumps(meta, indent=2), encoding="utf-8")
+        write_whole(target / prepared.META_FILE, json.dumps(meta, indent=2))
 
     def _finish(self, target: Path, annotations: Annotations, has_worked: bool) -> Progress:
         num_utterances = len(annotations.utterances)
@@ -248,4 +250,8 @@ def _is_being_read(target: Path) -> bool:
 
 def _has_read(target: Path, shard: Shard, now: dict[str, list[int]]) -> bool:
     path = target / f"{shard.name}{ARCHIVES_SUFFIX}"
-    return path.is_file() and now.items() <= json.loads(path.read_text("utf-8")).items()
+    try:
+        read = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(read, dict) and now.items() <= read.items()

@@ -18,11 +18,13 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from mmemo.errors import InputError
 
@@ -37,6 +39,69 @@ JOURNAL_SUFFIX = ".jsonl"
 MANIFEST_FILE = "manifest.parquet"
 SKIPPED_FILE = "skipped.csv"
 META_FILE = "meta.json"
+META_KINDS: dict[str, type] = {
+    "corpus": str,
+    "split_origin": str,
+    "num_repaired": dict,
+    "sample_rate": int,
+    "has_sound": bool,
+}
+
+
+COLUMNS = (
+    *("key", "split", "status", "reason", "detail", "emotion", "speaker", "transcript"),
+    *("audio_file", "offset", "num_samples", "crc32", "source_duration_s"),
+)
+"""Those of the manifest that everything needs."""
+
+AGAIN = "`mmemo prepare` with the same corpus and denoiser writes it again"
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """What a prepared corpus was made from.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    path = folder / META_FILE
+    try:
+        meta = json.loads(path.read_bytes())
+        wrong = [
+            name
+            for name, kind in META_KINDS.items()
+            if not isinstance(meta, dict) or not isinstance(meta.get(name, kind()), kind)
+        ]
+        if wrong or "sample_rate" not in meta or meta["sample_rate"] <= 0:
+            raise ValueError(f"{', '.join(wrong) or 'sample_rate'} cannot be")
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: expected what the corpus was prepared from, cannot read it "
+            f"({type(error).__name__}: {error}); {AGAIN}"
+        ) from error
+    return cast(dict[str, Any], meta)
+
+
+def read_manifest(folder: Path) -> pd.DataFrame:
+    """The table of a prepared corpus; the checksums of its pages are checked.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        manifest: pd.DataFrame = table.to_pandas()
+        lacking = [name for name in COLUMNS if name not in manifest]
+        if lacking:
+            raise ValueError(f"without {', '.join(lacking)}")
+    # What Arrow raises for a damaged file is not told anywhere.
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"{path}: expected the table of a prepared corpus, cannot read it "
+            f"({type(error).__name__}: {first}); {AGAIN}"
+        ) from error
+    return manifest
 
 
 class PreparedCorpus:
@@ -56,9 +121,10 @@ class PreparedCorpus:
                 f"{folder}: expected a prepared corpus with its {MANIFEST_FILE}, found none; "
                 "run `mmemo prepare` with the same corpus and denoiser"
             )
-        self.meta: dict[str, Any] = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
-        self.manifest = pd.read_parquet(folder / MANIFEST_FILE)
+        self.meta = read_meta(folder)
+        self.manifest = read_manifest(folder)
         self._maps: dict[str, np.memmap[Any, np.dtype[np.int16]]] = {}
+        self._checked: set[tuple[str, int]] = set()
 
     @property
     def sample_rate(self) -> int:
@@ -82,12 +148,38 @@ class PreparedCorpus:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the memory maps out: each process opens its own."""
-        return {**self.__dict__, "_maps": {}}
+        """Leave the memory maps out: each process opens its own, and checks what it reads."""
+        return {**self.__dict__, "_maps": {}, "_checked": set()}
 
-    def _samples(
+    @cached_property
+    def _written(self) -> dict[tuple[str, int], tuple[str, int, int]]:
+        """By file and offset: the key, number of samples and CRC-32 of what was written there."""
+        columns = ["audio_file", "offset", "key", "num_samples", "crc32"]
+        rows = self.kept[columns].itertuples(index=False, name=None)
+        return {(file, offset): (key, num, crc32) for file, offset, key, num, crc32 in rows}
+
+    def _check_samples(self, audio_file: str, offset: int) -> None:
+        """Check an utterance's samples when they are first read in this process.
+
+        Raises:
+            InputError: If they are not those that were written.
+        """
+        place = (audio_file, offset)
+        if place in self._checked or place not in self._written:
+            return
+        key, num_samples, crc32 = self._written[place]
+        if zlib.crc32(self.samples(audio_file, offset, num_samples).tobytes()) != crc32:
+            raise InputError(
+                f"{self.folder / audio_file}: expected the sound of {key} that was written when "
+                "it was prepared, got another; `mmemo audit prepared=DIR` tells which are changed. "
+                "Remove the folder and run `mmemo prepare` again"
+            )
+        self._checked.add(place)
+
+    def samples(
         self, audio_file: str, offset: int, num_samples: int
     ) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+        """Samples of one utterance (T,) as they are kept, unchecked; arguments as of ``read``."""
         if audio_file not in self._maps:
             path = self.folder / audio_file
             size = path.stat().st_size // BYTES_PER_SAMPLE
@@ -106,12 +198,13 @@ class PreparedCorpus:
             num_samples: How many, from the manifest.
 
         Raises:
-            InputError: If the corpus has no sound.
+            InputError: If the corpus has no sound, or another than was prepared.
         """
         self.check_sound()
+        self._check_samples(audio_file, offset)
         import torch
 
-        samples = self._samples(audio_file, offset, num_samples)
+        samples = self.samples(audio_file, offset, num_samples)
         return torch.from_numpy(samples.astype(np.float32)) / FULL_SCALE
 
     def check_sound(self) -> None:
@@ -151,7 +244,7 @@ class PreparedCorpus:
         ):
             path = self.folder / audio_file
             readable = path.is_file() and path.stat().st_size >= BYTES_PER_SAMPLE
-            samples = self._samples(audio_file, offset, num_samples) if readable else None
+            samples = self.samples(audio_file, offset, num_samples) if readable else None
             if samples is None or zlib.crc32(samples.tobytes()) != crc32:
                 keys.append(str(key))
         return keys

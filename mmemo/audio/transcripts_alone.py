@@ -7,12 +7,13 @@ from pathlib import Path
 
 from mmemo.audio import prepared
 from mmemo.audio.journal import Record
-from mmemo.audio.manifest import write_manifest
+from mmemo.audio.manifest import is_whole, write_manifest
 from mmemo.audio.preparation import content_digest, open_prepared
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import MISSING
 from mmemo.errors import InputError
+from mmemo.folders import write_whole
 from mmemo.locks import exclusive
 
 
@@ -44,10 +45,10 @@ def prepare_transcripts(
     }
     try:
         with exclusive(target, f"writing {target.name}"):
-            if not (target / prepared.MANIFEST_FILE).is_file():
+            if not is_whole(target):
                 target.mkdir(exist_ok=True)
                 text = json.dumps(meta, indent=2)
-                (target / prepared.META_FILE).write_text(text, encoding="utf-8")
+                write_whole(target / prepared.META_FILE, text)
                 records = {u.key: _silent_record(u.key) for u in annotations.utterances}
                 write_manifest(target, annotations, records, max_duration_s)
     except OSError as error:

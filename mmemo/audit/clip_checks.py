@@ -8,6 +8,7 @@ import pandas as pd
 
 from mmemo.audit.counts import splits_of
 from mmemo.audit.durations import Durations, check_durations
+from mmemo.audit.near_copies import NearCopies, NearCopy
 
 SPAN_TOLERANCE_S = 0.5
 """A clip is cut at whole frames of its picture and its sound, which is far less."""
@@ -69,6 +70,10 @@ class ClipChecks:
         layouts: Clips by season and channel layout; without seasons by split. Where it changes
             with the season, a model that hears the layout hears the season.
         layouts_by: "season" or "split".
+        num_near_copies: Pairs of clips of different splits that seem to be one.
+        near_copies: Those pairs.
+        near_copies_by_length: Whether all clips of like length were compared for them, or those of
+            equal text alone.
         num_damaged: Clips whose samples are not those that were written.
         damaged: Their keys.
     """
@@ -82,12 +87,17 @@ class ClipChecks:
     identical: tuple[IdenticalClips, ...]
     layouts: dict[str, dict[str, int]]
     layouts_by: str
+    num_near_copies: int
+    near_copies: tuple[NearCopy, ...]
+    near_copies_by_length: bool
     num_damaged: int
     damaged: tuple[str, ...]
 
 
-def check_clips(table: pd.DataFrame, sample_rate: int, damaged: list[str]) -> ClipChecks:
-    """Check the clips of a prepared corpus by its table alone.
+def check_clips(
+    table: pd.DataFrame, sample_rate: int, damaged: list[str], near: NearCopies | None = None
+) -> ClipChecks:
+    """Check the clips of a prepared corpus by its table, and what was found out of their sound.
 
     Args:
         table: Its annotated rows, as ``audit.audit_table`` makes them from its manifest. The
@@ -95,7 +105,9 @@ def check_clips(table: pd.DataFrame, sample_rate: int, damaged: list[str]) -> Cl
             samples.
         sample_rate: Of those samples, in Hz.
         damaged: Keys of clips whose samples are damaged.
+        near: Near copies across splits; None where none were looked for.
     """
+    near = near or NearCopies()
     kept = table[table["status"] == "kept"]
     sound_s = _sound_s(kept, sample_rate).reindex(table.index)
     spans, differences = _compare_spans(table, sound_s)
@@ -111,6 +123,9 @@ def check_clips(table: pd.DataFrame, sample_rate: int, damaged: list[str]) -> Cl
         identical=identical,
         layouts=layouts,
         layouts_by=by,
+        num_near_copies=len(near.pairs),
+        near_copies=near.pairs,
+        near_copies_by_length=near.by_length,
         num_damaged=len(damaged),
         damaged=tuple(damaged),
     )

@@ -150,6 +150,7 @@ def listed(audit: Audit) -> Audit:
             durations=_cut_durations(clips.durations),
             span_differences=_cut(clips.span_differences),
             identical=_cut(clips.identical),
+            near_copies=_cut(clips.near_copies),
             damaged=_cut(clips.damaged),
         )
     return replace(

@@ -17,10 +17,11 @@ from mmemo import __version__
 from mmemo.audit.clip_checks import SPAN_TOLERANCE_S, check_clips
 from mmemo.audit.durations import BIN_S, LONG_S, MAX_LETTERS_PER_S, SHORT_S
 from mmemo.audit.findings import MAX_LISTED, Audit, audit_corpus, audit_table, listed
+from mmemo.audit.near_copies import find_near_copies
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.utterance import LabelSet
 from mmemo.errors import InputError
-from mmemo.folders import writable_folder
+from mmemo.folders import writable_folder, write_whole
 from mmemo.reporting.audit_text import format_audit
 
 if TYPE_CHECKING:
@@ -66,9 +67,8 @@ def run(cfg: DictConfig) -> None:
     name = f"{audited.corpus}-{labels.name}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
     folder = output / "audit" / name
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / AUDIT_FILE).write_text(
-        json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False), encoding="utf-8"
-    )
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    write_whole(folder / AUDIT_FILE, text)
     write_audit_page(folder)
     print(format_audit(document))
     print(f"audit: {folder / AUDIT_FILE}\n page: {folder / PAGE_FILE}")
@@ -89,7 +89,11 @@ def _audit_prepared(prepared: PreparedCorpus, labels: LabelSet) -> _Audited:
     manifest = prepared.manifest
     is_usable = manifest["emotion"].notna()
     table = audit_table(manifest[is_usable], labels.column)
-    clips = check_clips(table, prepared.sample_rate, prepared.damaged())
+    damaged = prepared.damaged()
+    kept = table[(table["status"] == "kept") & ~table["key"].isin(damaged)].reset_index(drop=True)
+    places = list(kept[["audio_file", "offset", "num_samples"]].itertuples(index=False, name=None))
+    near = find_near_copies(kept, prepared.sample_rate, lambda row: prepared.samples(*places[row]))
+    clips = check_clips(table, prepared.sample_rate, damaged, near)
     num_unusable = _by_split(manifest["split"][~is_usable])
     corpus = str(prepared.meta["corpus"])
     num_repaired = prepared.meta["num_repaired"]

@@ -52,8 +52,10 @@ def build_encoders(cfg: DictConfig, run: RunFolder | None = None) -> Encoders:
 
     def build(name: str) -> Any:  # noqa: ANN401
         assets: dict[str, Path] = {}
-        if run is not None and run.assets(name).is_dir():
-            assets["assets_dir"] = run.assets(name)
+        if run is not None:
+            run.check_digest(run.assets(name))
+            if run.assets(name).is_dir():
+                assets["assets_dir"] = run.assets(name)
         return instantiate(cfg[name], _convert_="all", **assets) if cfg[name] else None
 
     return Encoders(build("audio_encoder"), build("text_encoder"))

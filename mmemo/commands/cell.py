@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -17,11 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands.input_errors import input_error
 from mmemo.cores import num_cores
-from mmemo.evaluation.runs import RunFolder, RunTakenError
+from mmemo.errors import InputError
+from mmemo.evaluation.run_files import check_checksums
+from mmemo.evaluation.runs import ENDED, RunFolder, RunTakenError
 from mmemo.evaluation.sweep_cells import DONE, LOG_FILE, CellState, cell_state
 from mmemo.training.stop_signals import Stopped, hand_on
 
 HYDRA_FOLDER = ".hydra"
+ENCODERS = ("audio_encoder", "text_encoder")
 
 _stopped: list[Stopped] = []
 """The signal that this process obeys: a launcher's worker would begin the next cell."""
@@ -51,6 +54,8 @@ def run_cell(cfg: DictConfig, work: Callable[[DictConfig], float]) -> float | No
         return best_score(folder)
     try:
         with _output_to(folder.path / LOG_FILE):
+            if state is CellState.DAMAGED:
+                print(f"begun anew: {_problem(folder)}")
             return _work_on(folder, state, cfg, work)
     except Stopped as stop:
         note_stop(stop)
@@ -88,23 +93,52 @@ def forget_stop() -> None:
 
 def best_score(folder: RunFolder) -> float | None:
     """The best validation score that the folder tells of, if any."""
-    score = folder.read_info().get("best_score")
-    return None if score is None else float(score)
+    with suppress(InputError):
+        return folder.read_info().get("best_score")
+    return None
+
+
+def _problem(folder: RunFolder) -> str:
+    try:
+        folder.read_info()
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _take_up(folder: RunFolder, state: CellState, cfg: DictConfig) -> None:
     """Go on from the last checkpoint, or begin again in the same folder.
 
-    A run that failed while it trained begins again: its last state may be what failed it.
+    A run that failed while it trained begins again: its last state may be what failed it. So does
+    one with a file that is damaged.
     """
     if state is CellState.WAITING:
         return
-    is_trained = "checkpoint" in folder.read_info()
-    has_state = folder.last_checkpoint.is_file() and folder.composed_config_file.is_file()
-    if has_state and (state is CellState.INTERRUPTED or is_trained):
+    if state is not CellState.DAMAGED and _can_go_on(folder, state):
         cfg.resume = str(folder.path)
     else:
-        folder.clear(keep=(LOG_FILE, HYDRA_FOLDER))
+        folder.clear(keep=(LOG_FILE, HYDRA_FOLDER), unless=ENDED)
+
+
+def _can_go_on(folder: RunFolder, state: CellState) -> bool:
+    info = folder.read_info()
+    is_trained = "checkpoint" in info
+    has_state = folder.last_checkpoint.is_file() and folder.composed_config_file.is_file()
+    if not has_state or not (state is CellState.INTERRUPTED or is_trained):
+        return False
+    kept = [folder.data_file, *(folder.assets(name) for name in ENCODERS)]
+    kept += [folder.path / info["checkpoint"]] if "checkpoint" in info else []
+    try:
+        for path in kept:
+            folder.check_digest(path)
+        if folder.data_file.is_file():
+            folder.read_data_card()
+        if info.get("digests"):
+            check_checksums(folder.last_checkpoint)
+    except ValueError as error:
+        print(f"begun anew: {error}")
+        return False
+    return True
 
 
 def _without_bar(cfg: DictConfig) -> None:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from mmemo.commands.launch import config_dir
 from mmemo.evaluation.confusion_scores import check_metric
 from mmemo.evaluation.published import comparable, read_published
 from mmemo.evaluation.run_results import find_runs, read_runs
-from mmemo.folders import writable_folder
+from mmemo.folders import config_dir, writable_folder, write_whole
 from mmemo.reporting.comparison_tables import frame, latex, markdown, terminal_text
 
 if TYPE_CHECKING:
@@ -57,9 +56,9 @@ def _write(document: dict[str, Any], output: Path) -> dict[str, Path]:
         "page": output / "comparison.html",
     }
     text = json.dumps(document, indent=1, allow_nan=False)
-    files["comparison"].write_text(text, encoding="utf-8")
-    frame(document).to_csv(files["table"], index=False)
-    files["Markdown"].write_text(markdown(document), encoding="utf-8")
-    files["LaTeX"].write_text(latex(document), encoding="utf-8")
+    write_whole(files["comparison"], text)
+    write_whole(files["table"], frame(document).to_csv(index=False))
+    write_whole(files["Markdown"], markdown(document))
+    write_whole(files["LaTeX"], latex(document))
     write_comparison_page(document, files["page"])
     return files

@@ -10,18 +10,12 @@ import pandas as pd
 
 from mmemo.audio.levels import denoising_faults
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.corpora.leaks import leak_shares
 from mmemo.corpora.utterance import SPLITS
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.selection import CLASS_EXCLUDED, state_counts
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
-
-
-def read_data_card(folder: RunFolder) -> dict[str, Any]:
-    """Contents of ``data.json``."""
-    card: dict[str, Any] = json.loads(folder.data_file.read_text(encoding="utf-8"))
-    return card
+from mmemo.folders import write_whole
 
 
 def check_same_data(folder: RunFolder, prepared: PreparedCorpus) -> None:
@@ -32,7 +26,7 @@ def check_same_data(folder: RunFolder, prepared: PreparedCorpus) -> None:
     """
     if not folder.data_file.is_file():
         return
-    begun_with = read_data_card(folder)["prepared"]
+    begun_with = folder.read_data_card()["prepared"]
     if prepared.digest() != begun_with["digest"]:
         raise InputError(
             f"{folder.path}: expected the data that the run was trained on "
@@ -50,7 +44,7 @@ def check_same_split(folder: RunFolder, datamodule: EmotionDataModule) -> None:
     """
     if not folder.data_file.is_file():
         return
-    if _split_digest(datamodule) != read_data_card(folder)["split"]["digest"]:
+    if _split_digest(datamodule) != folder.read_data_card()["split"]["digest"]:
         raise InputError(
             f"{folder.path}: expected the split that the run was trained on "
             f"(split={datamodule.split.name}), {datamodule.prepared.folder} gives another; restore "
@@ -87,7 +81,8 @@ def write_data_card(
         "denoising": denoising_faults(prepared.kept).to_dict(),
         "skipped": listed[["key", "reason", "detail"]].to_dict("records"),
     }
-    folder.data_file.write_text(json.dumps(card, indent=2), encoding="utf-8")
+    with folder.sealed(folder.data_file):
+        write_whole(folder.data_file, json.dumps(card, indent=2))
 
 
 def _split_block(datamodule: EmotionDataModule) -> dict[str, Any]:
@@ -95,7 +90,7 @@ def _split_block(datamodule: EmotionDataModule) -> dict[str, Any]:
     return {
         "name": datamodule.split.name,
         "leaky": datamodule.split.leaky,
-        "leak_shares": leak_shares(datamodule.rows),
+        "leak_shares": datamodule.leak_shares,
         "num_kept_unused": num_kept - int(datamodule.rows["source_key"].nunique()),
         "digest": _split_digest(datamodule),
     }

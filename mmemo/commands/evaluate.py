@@ -11,16 +11,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands.build import build_datamodule
 from mmemo.commands.data_card import check_same_split
-from mmemo.commands.rebuilt_run import load_checkpoint, rebuild_run
+from mmemo.commands.rebuilt_run import chosen_checkpoint, load_checkpoint, rebuild_run, saved_parts
 from mmemo.commands.withheld import withheld_results, without
-from mmemo.corpora.leaks import EVALUATED_SPLITS, leak_shares
+from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.gathering import Outputs, gathered
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
-from mmemo.evaluation.predictions import build_table
+from mmemo.evaluation.predictions import build_table, write_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
+from mmemo.evaluation.run_files import read_history
 from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.saved_config import trusted_names
+from mmemo.folders import check_writable, write_whole, written_whole
 from mmemo.reporting.pages import write_report
 from mmemo.training.module import EmotionModule
 from mmemo.training.processes import leave_together
@@ -28,18 +31,21 @@ from mmemo.training.processes import leave_together
 
 def run(cfg: DictConfig) -> None:
     """Build the run's model and data again and evaluate it."""
-    rebuilt = rebuild_run(cfg.run, cfg.prepared)
+    check_writable(RunFolder.open(cfg.run).path)
+    rebuilt = rebuild_run(cfg.run, cfg.prepared, trusted_names(cfg.trust))
     folder, encoders = rebuilt.folder, rebuilt.encoders
     if cfg.missing is not None:
         folder = withheld_results(folder, rebuilt.cfg, cfg.missing)
-    datamodule = build_datamodule(
-        rebuilt.cfg,
-        rebuilt.prepared,
-        without(encoders, cfg.missing),
-        rebuilt.labels,
-        rebuilt.device,
-        rebuilt.module,
-    )
+    read_history(folder.history_file)
+    with saved_parts(folder):
+        datamodule = build_datamodule(
+            rebuilt.cfg,
+            rebuilt.prepared,
+            without(encoders, cfg.missing),
+            rebuilt.labels,
+            rebuilt.device,
+            rebuilt.module,
+        )
     check_same_split(folder, datamodule)
     evaluate(folder, rebuilt.cfg, rebuilt.module, datamodule, rebuilt.trainer)
     print_results(folder)
@@ -57,7 +63,9 @@ def evaluate(
     Raises:
         InputError: If the checkpoint is missing, is not one, or is another model's.
     """
-    epoch = load_checkpoint(folder.path / folder.read_info()["checkpoint"], module)
+    checkpoint = chosen_checkpoint(folder)
+    folder.check_digest(checkpoint, "the checkpoint of this run")
+    epoch = load_checkpoint(checkpoint, module)
     labels = datamodule.labels
     outputs = predict(module, datamodule, trainer)
     tables = [
@@ -72,7 +80,7 @@ def evaluate(
     ]
     val, test = tables
     table = pd.concat([val, test], ignore_index=True)
-    table.to_parquet(folder.predictions_file, index=False)
+    write_predictions(table, folder.predictions_file)
     majority = str(datamodule.datasets["train"].rows[labels.column].mode()[0])
     metrics = {
         str(split): compute_metrics(rows, majority)
@@ -81,8 +89,9 @@ def evaluate(
     protocol = _protocol(cfg, datamodule, epoch, module.loss.name) | {"missing": folder.missing}
     calibration = calibration_summary([(val, test)])
     document = {"protocol": protocol, "splits": metrics, "calibration": calibration}
-    folder.metrics_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
-    metrics_table(metrics, split_stamp(protocol)).to_csv(folder.table_file, index=False)
+    write_whole(folder.metrics_file, json.dumps(document, indent=2))
+    with written_whole(folder.table_file) as place:
+        metrics_table(metrics, split_stamp(protocol)).to_csv(place, index=False)
     write_report(folder)
 
 
@@ -115,7 +124,7 @@ def _protocol(
         "corpus_split": meta["split_origin"],
         "split": datamodule.split.name,
         "leaky": datamodule.split.leaky,
-        "leak_shares": leak_shares(datamodule.rows),
+        "leak_shares": datamodule.leak_shares,
         "split_settings": _settings(cfg.split),
         "labels": datamodule.labels.name,
         "classes": list(datamodule.labels.classes),
@@ -148,7 +157,7 @@ def _part_name(cfg: DictConfig | None) -> str:
 
 def print_results(folder: RunFolder) -> None:
     """Print the test metrics and where everything lies."""
-    protocol = json.loads(folder.metrics_file.read_text(encoding="utf-8"))["protocol"]
+    protocol = folder.read_metrics()["protocol"]
     table = pd.read_csv(folder.table_file)
     test = table[table["split"] == "test"].drop(columns=["split", "split_protocol"])
     test["support"] = ["" if pd.isna(count) else f"{count:.0f}" for count in test["support"]]

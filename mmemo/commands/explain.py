@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -23,12 +21,19 @@ from mmemo.commands.explanation_results import (
     track_results,
 )
 from mmemo.commands.probed_run import probe_run
-from mmemo.commands.rebuilt_run import RebuiltRun, chosen_checkpoint, rebuild_run
+from mmemo.commands.rebuilt_run import (
+    RebuiltRun,
+    chosen_checkpoint,
+    rebuild_run,
+    saved_parts,
+)
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning
-from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.run_files import Protocol
+from mmemo.evaluation.runs import RunFolder, file_digest
+from mmemo.evaluation.saved_config import trusted_names
 from mmemo.evaluation.seed_siblings import seed_siblings
 from mmemo.explanation.encoder_probes import EncoderProbes
 from mmemo.explanation.explainer import Explainer
@@ -39,6 +44,7 @@ from mmemo.explanation.inputs import GivenInput, given_input
 from mmemo.explanation.selection import Selection, most_confident
 from mmemo.explanation.set_folder import SetFolder
 from mmemo.explanation.set_summary import write_set_summary
+from mmemo.folders import check_writable
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.progress import progress_bar
 from mmemo.reporting.explanation_index import write_explanation_index
@@ -56,9 +62,13 @@ def run(cfg: DictConfig) -> None:
     check_logger(cfg)
     faithfulness: Faithfulness = instantiate(cfg.faithfulness_checks, _convert_="all")
     probes: EncoderProbes = instantiate(cfg.layer_probes, _convert_="all")
-    rebuilt, datamodule = _rebuild(cfg.run, cfg.prepared)
+    trusted = trusted_names(cfg.trust)
+    own = RunFolder.open(cfg.run)
+    check_writable(own.path)
+    table = read_predictions(own.predictions_file)
+    metrics = own.read_metrics()
+    rebuilt, datamodule = _rebuild(cfg.run, cfg.prepared, trusted)
     siblings = _other_seeds(cfg, rebuilt.folder) if cfg.faithfulness else []
-    table = read_predictions(rebuilt.folder.predictions_file)
     selection = _selection(cfg)
     keys = selection.choose(table)
     work = _explaining(cfg, rebuilt, datamodule)
@@ -72,16 +82,20 @@ def run(cfg: DictConfig) -> None:
         work.check(folder, keys, faithfulness, seeds)
     failures = folder.update_failures(work.failures, work.done)
     _end_without_any(folder, keys, failures)
-    results = _write_pages(cfg, rebuilt, folder, keys, table, failures)
+    protocol = metrics["protocol"]
+    results = _write_pages(cfg, rebuilt, folder, keys, table, failures, protocol)
     print_results(results)
     track_results(cfg, rebuilt.folder, results)
 
 
-def _rebuild(run: str, prepared: str | None) -> tuple[RebuiltRun, EmotionDataModule]:
-    rebuilt = rebuild_run(run, prepared)
-    datamodule = build_plain_datamodule(
-        rebuilt.cfg, rebuilt.prepared, rebuilt.encoders, rebuilt.labels
-    )
+def _rebuild(
+    run: str, prepared: str | None, trusted: tuple[str, ...]
+) -> tuple[RebuiltRun, EmotionDataModule]:
+    rebuilt = rebuild_run(run, prepared, trusted)
+    with saved_parts(rebuilt.folder):
+        datamodule = build_plain_datamodule(
+            rebuilt.cfg, rebuilt.prepared, rebuilt.encoders, rebuilt.labels
+        )
     check_same_split(rebuilt.folder, datamodule)
     rebuilt.module.to(rebuilt.device)
     return rebuilt, datamodule
@@ -129,19 +143,11 @@ def _set_folder(
         "split": selection.split,
         "target": _target(cfg),
         "seed": cfg.seed,
-        "checkpoint": _digest(chosen_checkpoint(rebuilt.folder)),
+        "checkpoint": file_digest(chosen_checkpoint(rebuilt.folder)),
         "mmemo_version": __version__,
         **explainer.settings(),
     }
     return SetFolder.of(rebuilt.folder.path / FOLDER, cfg.name, settings)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _explain(
@@ -204,7 +210,7 @@ def _explain_by_other_seeds(
     places = []
     for path in runs:
         try:
-            place = folder.seed_folder(path, _digest(chosen_checkpoint(RunFolder.open(path))))
+            place = folder.seed_folder(path, file_digest(chosen_checkpoint(RunFolder.open(path))))
             if place.missing(list(targets)):
                 _explain_by_one(cfg, path, place, targets)
             places.append(place)
@@ -214,7 +220,7 @@ def _explain_by_other_seeds(
 
 
 def _explain_by_one(cfg: DictConfig, path: Path, place: SetFolder, targets: dict[str, str]) -> None:
-    rebuilt, datamodule = _rebuild(str(path), cfg.prepared)
+    rebuilt, datamodule = _rebuild(str(path), cfg.prepared, trusted_names(cfg.trust))
     other = _explaining(cfg, rebuilt, datamodule)
     other.explainer = other.explainer.without_shapley()
     _explain(other, place, targets, f"seed {rebuilt.cfg.seed}")
@@ -229,6 +235,7 @@ def _write_pages(
     keys: list[str],
     table: pd.DataFrame,
     failures: dict[str, str],
+    protocol: Protocol,
 ) -> Results:
     """A page for each explanation, numbers over all, and the page of the set."""
     colours = rebuilt.labels.colours
@@ -241,8 +248,7 @@ def _write_pages(
                 write_explanation_page(folder.place(key), colours)
             bar.update()
     summary = write_set_summary(folder.path, cfg.min_word_count, cfg.seed)
-    metrics = json.loads(rebuilt.folder.metrics_file.read_text(encoding="utf-8"))
-    warning = leak_warning(metrics["protocol"]) or ""
+    warning = leak_warning(protocol) or ""
     title = f"{rebuilt.folder.path.name}: {folder.path.name}"
     write_explanation_index(folder.path, title, colours, warning)
     return Results(folder, keys, summary, failures)

@@ -111,7 +111,7 @@ def track_results(cfg: DictConfig, folder: RunFolder, results: Results) -> None:
         if card
         else logger.new_identity()
     )
-    labels = WandbLabels(folder.path.name, (card or {}).get("group"), JOB_TYPE, ())
+    labels = WandbLabels(folder.path.name, card["group"] if card else None, JOB_TYPE, ())
     logger.begin(identity, labels, run_config(folder), [])
     where = logger.where()
     if logger.run is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,17 @@ from omegaconf.errors import MissingMandatoryValue
 
 from mmemo.errors import InputError
 
+UNWRITABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG),
+    *(errno.ENAMETOOLONG, errno.EIO),
+)
+"""Ways of a disk not to take, or not to give, a file."""
+
+WORKER = "in DataLoader worker process"
+
 
 def input_error(error: BaseException) -> InputError | None:
-    """The user's error behind an exception; Hydra wraps what a constructor raises.
+    """The user's error behind an exception, or a disk's; Hydra wraps what a constructor raises.
 
     What cannot be built from its settings is the user's too, unless ``HYDRA_FULL_ERROR`` asks for
     where it was raised.
@@ -27,7 +36,13 @@ def input_error(error: BaseException) -> InputError | None:
             key = cause.full_key or str(cause)
             return InputError(f"{key}: expected a value, got none; give it with {key}=…")
         if isinstance(cause, InputError):
-            return cause
+            return _of_worker(cause)
+        if isinstance(cause, OSError) and cause.errno in UNWRITABLE:
+            return InputError(
+                f"{cause.filename or 'a file'}: expected to read or write it, could not "
+                f"({cause.strerror}); make room on the disk, or give permission, then give the "
+                "command again: what is finished is kept"
+            )
         if isinstance(cause, InstantiationException):
             unbuilt = cause
         cause = cause.__cause__
@@ -56,6 +71,13 @@ def settings_of(option: str) -> Iterator[None]:
         if problem is None and os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         raise problem or _unbuilt(option, error) from error
+
+
+def _of_worker(error: InputError) -> InputError:
+    """The message alone of a loader's process: torch puts a traceback before it."""
+    text = str(error)
+    name = f"{InputError.__module__}.{InputError.__qualname__}: "
+    return InputError(text.rpartition(name)[2].strip()) if WORKER in text else error
 
 
 def fail(error: Exception) -> NoReturn:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import importlib
 import os
 import re
 import sys
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from mmemo.commands.input_errors import fail, input_error
 from mmemo.commands.user_paths import (
@@ -26,7 +29,7 @@ from mmemo.commands.user_paths import (
     typed_text,
 )
 from mmemo.errors import InputError
-from mmemo.folders import writable_folder
+from mmemo.folders import config_dir, writable_folder
 from mmemo.training.monitored_scores import direction
 
 RESUMABLE = re.compile(r"\+{0,2}(trainer\.|hydra\.|callbacks\.early_stopping[.=])")
@@ -59,13 +62,6 @@ def run_folder() -> str:
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 OmegaConf.register_new_resolver("direction", direction, replace=True)
-
-
-def config_dir() -> Path:
-    """Folder with the configs: in the package when it was installed, else beside it."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
 
 
 def launch(command: str, overrides: list[str]) -> None:
@@ -228,14 +224,20 @@ def quiet_warnings() -> None:
 
 
 def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, list[str]]:
-    """Where ``resume=RUN`` is given: the config of that run, in that run's folder."""
+    """Where ``resume=RUN`` is given: the config of that run."""
     runs = [typed_text(o) for o in overrides if o.startswith("resume=") and o != "resume="]
     if not runs or runs[-1] in ("", "None"):
+        if any(o.startswith("trust=") for o in overrides):
+            raise InputError(
+                "trust: expected resume=RUN beside it; a new run builds what it is told"
+            )
         return folder, name, [o for o in overrides if not o.startswith("resume=")]
     from mmemo.evaluation.runs import RunFolder
+    from mmemo.evaluation.saved_config import read_saved_config, trusted_names
 
     run = RunFolder.open(runs[-1])
-    others = [o for o in overrides if not o.startswith("resume=")]
+    trust = [o for o in overrides if o.startswith("trust=")]
+    others = [o for o in overrides if not o.startswith(("resume=", "trust="))]
     foreign = [o for o in others if "=" in o and not RESUMABLE.match(o)]
     if foreign:
         raise InputError(
@@ -243,16 +245,43 @@ def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, 
             f"callbacks.early_stopping.*, got {' '.join(foreign)}; a run with other settings is a "
             "new run: leave resume out"
         )
+    parser = OverridesParser.create()
+    trusted = [name for o in trust for name in trusted_names(parser.parse_override(o).value())]
+    saved = read_saved_config(run, trusted)
+    # As a value, not as a file in the run's folder: Hydra obeys what a file says of defaults,
+    # callbacks and launchers.
+    name = f"resumed_{hashlib.sha256(repr(saved.composed).encode()).hexdigest()[:8]}"
+    ConfigStore.instance().store(name, saved.composed)
     path = quoted(str(run.path))
     others += [f"resume={path}", f"hydra.run.dir={path}", "hydra.output_subdir=null"]
-    return run.composed_config_file.parent, run.composed_config_file.stem, others
+    return folder, name, others
+
+
+def _claimed(path: Path) -> str:
+    """A folder that nobody else has: the path, or the path with -2, -3 and so on."""
+    number, place = 1, path
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                place.mkdir()
+            except FileExistsError:
+                number += 1
+                place = path.with_name(f"{path.name}-{number}")
+            else:
+                break
+    return str(place)
 
 
 class WritableFolders(Callback):
     """Try the output folder before Hydra makes the run's folder in it."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
-        """Check before a single run."""
+        """Check before a single run; one that began in the same second keeps its folder."""
+        given = [*config.hydra.overrides.hydra]
+        if not any(o.lstrip("+").startswith("hydra.run.dir=") for o in given):
+            with open_dict(config.hydra):
+                config.hydra.run.dir = _claimed(Path(config.hydra.run.dir))
         self._check(config, "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401

@@ -11,7 +11,7 @@ from mmemo.commands.rebuilt_run import RebuiltRun
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.explanation.encoder_probes import EncoderProbes
-from mmemo.explanation.set_folder import write_whole
+from mmemo.folders import write_whole
 from mmemo.reporting.explanation_index import PROBES_FILE
 
 SETTINGS_FILE = "probes.json"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.commands.build import (
@@ -19,10 +21,13 @@ from mmemo.commands.build import (
     build_trainer,
     check_run_name,
 )
-from mmemo.commands.data_card import check_same_data, read_data_card
+from mmemo.commands.data_card import check_same_data
+from mmemo.commands.input_errors import input_error
 from mmemo.corpora.utterance import LabelSet
 from mmemo.errors import InputError
-from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.run_files import check_checksums, damaged, reason
+from mmemo.evaluation.runs import RESTORE, RunFolder
+from mmemo.evaluation.saved_config import read_saved_config
 from mmemo.training.module import EmotionModule
 
 
@@ -61,6 +66,12 @@ def chosen_checkpoint(folder: RunFolder) -> Path:
         InputError: If its training has not ended.
     """
     name = folder.read_info().get("checkpoint")
+    if name is not None and not (folder.path / name).resolve().is_relative_to(
+        folder.path.resolve()
+    ):
+        raise damaged(
+            folder.info_file, "the checkpoint of this run", f"{name} is outside of it", RESTORE
+        )
     if name is None:
         raise InputError(
             f"{folder.path}: expected a trained run, its training has not ended; continue it with "
@@ -69,31 +80,59 @@ def chosen_checkpoint(folder: RunFolder) -> Path:
     return folder.path / str(name)
 
 
-def rebuild_run(run: str | Path, prepared: str | Path | None) -> RebuiltRun:
+def rebuild_run(
+    run: str | Path, prepared: str | Path | None, trusted: Sequence[str] = ()
+) -> RebuiltRun:
     """Build a run's model and find its data again.
 
     Args:
         run: The run's folder.
         prepared: The prepared corpus' folder, where it was moved since; else None.
+        trusted: What the run may build beside what mmemo's own configs do.
 
     Raises:
-        InputError: If the run has not ended, its checkpoint cannot be loaded, or its data has
-            changed.
+        InputError: If the run has not ended, a file of it is missing or damaged, its config would
+            build what is not trusted, its checkpoint cannot be loaded, or its data has changed.
     """
     folder = RunFolder.open(run)
     checkpoint = chosen_checkpoint(folder)
-    cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
-    cfg.run_dir = str(folder.path)
-    check_run_name(cfg, folder.path)
-    labels: LabelSet = instantiate(cfg.labels, _convert_="all")
-    encoders = build_encoders(cfg, folder)
-    module = build_module(cfg, encoders, labels)
+    cfg = read_saved_config(folder, trusted).resolved
+    card = folder.read_data_card()
+    corpus = PreparedCorpus(Path(prepared or card["prepared"]["folder"]))
+    check_same_data(folder, corpus)
+    folder.check_digest(checkpoint, "the checkpoint of this run")
+    with saved_parts(folder):
+        check_run_name(cfg, folder.path)
+        labels: LabelSet = instantiate(cfg.labels, _convert_="all")
+        encoders = build_encoders(cfg, folder)
+        module = build_module(cfg, encoders, labels)
+        trainer = one_process_trainer(cfg)
     # A frozen encoder's features are made of the weights that the run used.
     load_checkpoint(checkpoint, module)
-    corpus = PreparedCorpus(Path(prepared or read_data_card(folder)["prepared"]["folder"]))
-    check_same_data(folder, corpus)
-    trainer = one_process_trainer(cfg)
     return RebuiltRun(folder, cfg, labels, encoders, module, corpus, trainer)
+
+
+@contextmanager
+def saved_parts(folder: RunFolder) -> Iterator[None]:
+    """Build parts of a run from what its folder has kept; what fails is the folder's fault.
+
+    Raises:
+        InputError: For anything that is raised inside.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        problem = input_error(error)
+        if problem is not None:
+            raise problem from error
+        cause = error.__cause__ or error
+        raise InputError(
+            f"{folder.path}: expected a run that can be built again from "
+            f"{folder.composed_config_file.name} and what its encoders have saved, could not "
+            f"({reason(cause)}); {RESTORE}"
+        ) from error
 
 
 def one_process_trainer(cfg: DictConfig) -> lightning.Trainer:
@@ -109,6 +148,7 @@ def load_checkpoint(path: Path, module: EmotionModule) -> int:
         InputError: If the file is missing, is not a checkpoint, or is another model's.
     """
     try:
+        check_checksums(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(checkpoint["state_dict"])
         return int(checkpoint["epoch"])

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import fmean
 from types import FrameType
@@ -112,19 +112,23 @@ class Sweep:
         pids = []
         for cell in self.cells.values():
             if cell_state(cell.folder) is CellState.RUNNING:
-                process = cell.folder.read_info().get("process") or {}
-                if process.get("host") == socket.gethostname() and process["pid"] != os.getpid():
-                    pids.append(process["pid"])
+                with suppress(InputError):
+                    process = cell.folder.read_info().get("process")
+                    here = process is not None and process["host"] == socket.gethostname()
+                    if process is not None and here and process["pid"] != os.getpid():
+                        pids.append(process["pid"])
         return pids
 
     def end(self, is_stopped: bool) -> bool:
         """Print how the cells went; returns whether all went well that were to be run."""
         states = {name: cell_state(cell.folder) for name, cell in self.cells.items()}
         failed = [self.cells[n] for n, state in states.items() if state is CellState.FAILED]
-        left = [n for n, s in states.items() if s in (CellState.INTERRUPTED, CellState.WAITING)]
+        unended = (CellState.INTERRUPTED, CellState.WAITING, CellState.DAMAGED)
+        left = [name for name, state in states.items() if state in unended]
         for cell in failed:
-            error = str(cell.folder.read_info().get("error")).strip().splitlines()[0]
-            print(f"failed: {cell.name}: {error}\n  {cell.log_file}", file=sys.stderr)
+            with suppress(InputError):
+                lines = str(cell.folder.read_info().get("error")).strip().splitlines() or [""]
+                print(f"failed: {cell.name}: {lines[0]}\n  {cell.log_file}", file=sys.stderr)
         if not is_stopped:
             for name in left:
                 print(f"ended before its time: {name}", file=sys.stderr)

@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from mmemo.evaluation.run_files import read_history
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.tracking import log_results, run_config
 from mmemo.training.pruning import PrunedError
@@ -68,11 +69,13 @@ def tracked(folder: RunFolder, cfg: DictConfig, trainer: lightning.Trainer) -> I
 
 def print_tracking(folder: RunFolder) -> None:
     """Print where the run is on W&B, or what uploads it."""
-    card = folder.read_info().get("wandb", {})
+    card = folder.read_info().get("wandb")
+    if card is None:
+        return
     if card.get("uploaded"):
         print(f"{'W&B':>17}: {card['url']}")
     elif card.get("files"):
-        command = f"wandb sync {shlex.quote(str(folder.path / card['files']))}"
+        command = f"wandb sync {shlex.quote(str(folder.path / str(card['files'])))}"
         print(f"{'W&B':>17}: not uploaded yet; to do that: {command}")
 
 
@@ -95,7 +98,8 @@ def _history(folder: RunFolder) -> list[dict[str, float]]:
     """
     if not (folder.last_checkpoint.is_file() and folder.history_file.is_file()):
         return []
-    rows = pd.read_csv(folder.history_file).drop(columns="split_protocol").to_dict("records")
+    table = read_history(folder.history_file).drop(columns="split_protocol", errors="ignore")
+    rows = table.to_dict("records")
     return [
         {
             f"step/{name}" if str(name).startswith("learning_rate") else str(name): value

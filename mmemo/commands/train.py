@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,6 @@ from mmemo.commands.build import (
 from mmemo.commands.data_card import (
     check_same_data,
     check_same_split,
-    read_data_card,
     write_data_card,
 )
 from mmemo.commands.evaluate import (
@@ -37,7 +37,7 @@ from mmemo.commands.evaluate import (
     predict,
     print_results,
 )
-from mmemo.commands.rebuilt_run import load_checkpoint, one_process_trainer
+from mmemo.commands.rebuilt_run import load_checkpoint, one_process_trainer, saved_parts
 from mmemo.commands.settings_trial import check_composed, check_devices, check_model
 from mmemo.commands.source import Source, build_source
 from mmemo.commands.tracked import print_tracking, tracked
@@ -45,7 +45,10 @@ from mmemo.corpora.leaks import protocol_stamp
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
+from mmemo.evaluation.run_files import check_checksums, reason
 from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.saved_config import save_composed
+from mmemo.folders import check_writable, write_whole, written_whole
 from mmemo.training.module import EmotionModule
 from mmemo.training.processes import LocalProcesses
 from mmemo.training.pruning import PrunedError, check_pruned
@@ -54,30 +57,30 @@ from mmemo.training.stop_signals import stopped_at_once
 from mmemo.values import check_seed
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+STATE_PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch")
+"""Of what Lightning saves, that which it goes on from."""
 
 
 def run(cfg: DictConfig) -> float:
     """Train, evaluate and report one run; returns the best validation score."""
-    with stopped_at_once():
-        folder = _open_folder(cfg)
+    with stopped_at_once(), _opened(cfg) as folder:
         print(f"run folder: {folder.path}")
-        with folder.working():
-            try:
-                return _train(folder, cfg)
-            except PrunedError as reason:
-                folder.prune(str(reason))
-                print(f"pruned: {reason}")
-                return float(folder.read_info()["best_score"])
-            except BaseException as error:
-                hint = folder.command("train", "resume")
-                if folder.composed_config_file.is_file():
-                    print(f"not finished; to continue: {hint}", file=sys.stderr)
-                if isinstance(error, OSError) and error.errno in NO_ROOM:
-                    raise InputError(
-                        f"{error.filename or folder.path}: expected room for the run's files, "
-                        f"found none ({error.strerror}); make room, then continue: {hint}"
-                    ) from error
-                raise
+        try:
+            return _train(folder, cfg)
+        except PrunedError as pruned:
+            folder.prune(str(pruned))
+            print(f"pruned: {pruned}")
+            return float(folder.read_info()["best_score"])
+        except BaseException as error:
+            hint = folder.command("train", "resume")
+            if folder.composed_config_file.is_file():
+                print(f"not finished; to continue: {hint}", file=sys.stderr)
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise InputError(
+                    f"{error.filename or folder.path}: expected room for the run's files, "
+                    f"found none ({error.strerror}); make room, then continue: {hint}"
+                ) from error
+            raise
 
 
 def follow(folder: RunFolder) -> None:
@@ -85,24 +88,30 @@ def follow(folder: RunFolder) -> None:
     cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
     cfg.run_dir = str(folder.path)
     model = _build_model(folder, cfg)
-    prepared = PreparedCorpus(Path(read_data_card(folder)["prepared"]["folder"]))
+    prepared = PreparedCorpus(Path(folder.read_data_card()["prepared"]["folder"]))
     datamodule = _build_data(cfg, prepared, model)
     with suppress(PrunedError):
         _fit(folder, model, datamodule)
         predict(model.module, datamodule, model.trainer)
 
 
-def _open_folder(cfg: DictConfig) -> RunFolder:
+@contextmanager
+def _opened(cfg: DictConfig) -> Iterator[RunFolder]:
+    """The run's folder, held; a new run, or one that goes on."""
     check_run_name(cfg, Path(cfg.resume or cfg.run_dir))
     if not cfg.resume:
-        return RunFolder.create(Path(cfg.run_dir))
+        with RunFolder.begin(Path(cfg.run_dir)) as folder:
+            yield folder
+        return
     folder = RunFolder.open(cfg.resume)
-    if folder.read_info().get("status") == "finished":
+    if folder.read_info()["status"] == "finished":
         raise InputError(
             f"{folder.path}: expected a run that was interrupted, it is finished; evaluate it "
             f"again with {folder.command('evaluate', 'run')}"
         )
-    return folder
+    check_writable(folder.path)
+    with folder.working():
+        yield folder
 
 
 @dataclass(frozen=True)
@@ -125,21 +134,23 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         else SlurmProcesses(folder.path)
     )
     with processes:
-        source = build_source(cfg)
-        source.preparer.check(source.denoiser)
-        model = _build_model(folder, cfg)
-        check_model(model.module, model.trainer)
-        check_devices(cfg, model.trainer)
-        _check_end(model.trainer)
-        processes.check(model.trainer)
-        prepared = _prepare(folder, cfg, source, model)
-        datamodule = _build_data(cfg, prepared, model)
+        with saved_parts(folder) if cfg.resume else nullcontext():
+            source = build_source(cfg)
+            source.preparer.check(source.denoiser)
+            model = _build_model(folder, cfg)
+            check_model(model.module, model.trainer)
+            check_devices(cfg, model.trainer)
+            _check_end(model.trainer)
+            processes.check(model.trainer)
+            prepared = _prepare(folder, cfg, source, model)
+            datamodule = _build_data(cfg, prepared, model)
         check_same_split(folder, datamodule)
         write_data_card(folder, datamodule, cfg.data.max_duration_s)
         split = datamodule.split
         folder.write_info(split_protocol=protocol_stamp(split.name, split.leaky))
         for name, encoder in model.encoders.named().items():
-            encoder.save_assets(folder.assets(name))
+            with folder.sealed(folder.assets(name)):
+                encoder.save_assets(folder.assets(name))
         trainer = model.trainer
         with tracked(folder, cfg, trainer):
             if "checkpoint" not in folder.read_info():
@@ -183,11 +194,10 @@ def _build_data(cfg: DictConfig, prepared: PreparedCorpus, model: _Model) -> Emo
 
 
 def _save_config(folder: RunFolder, cfg: DictConfig) -> None:
-    composed = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
-    composed.resume = None
-    composed.run_dir = "${run_folder:}"
-    OmegaConf.save(composed, folder.composed_config_file)
-    folder.config_file.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+    path = folder.composed_config_file
+    with folder.sealed(path), written_whole(path) as place:
+        save_composed(place, cfg)
+    write_whole(folder.config_file, OmegaConf.to_yaml(cfg, resolve=True))
 
 
 def _check_last_checkpoint(folder: RunFolder) -> bool:
@@ -200,12 +210,16 @@ def _check_last_checkpoint(folder: RunFolder) -> bool:
     if not path.is_file():
         return False
     try:
+        check_checksums(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        lacking = [name for name in STATE_PARTS if name not in checkpoint]
+        if lacking:
+            raise ValueError(f"without {', '.join(lacking)}")
         states: dict[str, dict[str, Any]] = checkpoint["callbacks"]
     except Exception as error:
         raise InputError(
             f"{path}: expected the state of an interrupted run, could not load it "
-            f"({type(error).__name__}); start a new run"
+            f"({reason(error)}); start a new run"
         ) from error
     for state in states.values():
         written_in = state.get("dirpath", str(path.parent))
@@ -244,11 +258,13 @@ def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> Non
             "trainer: expected a checkpoint to be chosen on validation, none was saved; train "
             "for at least one epoch (trainer.max_epochs) and name callbacks.checkpoint.monitor"
         )
-    folder.write_info(
-        checkpoint=str(Path(best.best_model_path).relative_to(folder.path)),
-        best_score=float(best.best_model_score),
-        num_processes=trainer.world_size,
-        num_parameters=sum(p.numel() for p in model.module.classifier.parameters()),
-        fit_s=round(time.monotonic() - start, 1),
-    )
+    chosen = Path(best.best_model_path)
+    with folder.sealed(chosen):
+        folder.write_info(
+            checkpoint=str(chosen.relative_to(folder.path)),
+            best_score=float(best.best_model_score),
+            num_processes=trainer.world_size,
+            num_parameters=sum(p.numel() for p in model.module.classifier.parameters()),
+            fit_s=round(time.monotonic() - start, 1),
+        )
     check_pruned(trainer)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import zlib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 
 from mmemo.corpora.splits import SplitProtocol
@@ -10,6 +17,13 @@ from mmemo.errors import InputError
 LEAKY = "LEAKY"
 EVALUATED_SPLITS = ("val", "test")
 
+REASONS = {
+    "utterance": "",
+    "file": " (one file)",
+    "sound": " (the same sound: equal checksum and length)",
+}
+"""What makes two rows one utterance or clip, for the message."""
+
 
 def protocol_stamp(name: str, leaky: bool) -> str:
     """How a split protocol is called wherever its numbers stand: ``official``, ``… (LEAKY)``."""
@@ -17,41 +31,83 @@ def protocol_stamp(name: str, leaky: bool) -> str:
 
 
 def leak_shares(rows: pd.DataFrame) -> dict[str, float]:
-    """For validation and test, the share of rows whose source utterance is in training too.
+    """For validation and test, the share of rows whose utterance or clip is in training too.
 
     Args:
-        rows: Of all splits: split, source_key.
+        rows: Of all splits, as ``check_disjoint`` takes them.
     """
-    trained = set(rows.loc[rows["split"] == "train", "source_key"])
-    sources = {split: rows.loc[rows["split"] == split, "source_key"] for split in EVALUATED_SPLITS}
-    return {
-        split: float(keys.isin(trained).mean()) if len(keys) else 0.0
-        for split, keys in sources.items()
-    }
+    is_trained = pd.Series(False, index=rows.index)
+    for names in _identities(rows).values():
+        trained = set(names[rows["split"] == "train"].dropna())
+        is_trained |= names.isin(trained)
+    shares = is_trained.groupby(rows["split"]).mean()
+    return {split: float(shares.get(split, 0.0)) for split in EVALUATED_SPLITS}
 
 
 def check_disjoint(rows: pd.DataFrame, protocol: SplitProtocol) -> None:
-    """Refuse splits that share an utterance, unless the protocol says that they do.
+    """Refuse splits that share an utterance or a clip, unless the protocol says that they do.
+
+    A clip is known by its file, whatever name leads there, and by its prepared sound.
 
     Args:
-        rows: Of all splits: split, source_key, media_path.
+        rows: Of all splits: key, split, source_key; of clips media_path; of prepared ones crc32
+            and num_samples.
         protocol: What assigned them.
 
     Raises:
-        InputError: If a source utterance, or one clip under two names, stands in two splits.
+        InputError: If a source utterance, a file or a sound stands in two splits.
     """
     if protocol.leaky:
         return
-    for column in ("source_key", "media_path"):
-        splits = rows.astype({column: str}).groupby(column, sort=False)["split"]
-        shared = splits.nunique()
+    for what, names in _identities(rows).items():
+        shared = rows["split"].groupby(names, sort=False).nunique()
         shared = shared[shared > 1]
         if shared.empty:
             continue
-        first = str(shared.index[0])
-        held = rows[rows[column].astype(str) == first]
+        held = rows[names == shared.index[0]]
         places = ", ".join(f"{s} ({k})" for s, k in zip(held["split"], held["key"], strict=True))
+        column = "source_key" if what == "utterance" else "media_path"
+        first = " = ".join(dict.fromkeys(held[column].astype(str)))
         raise InputError(
             f"split={protocol.name}: expected each source utterance in one split only, {first} is "
-            f"in {places}; {len(shared)} in all. Remove them from all splits but one"
+            f"in {places}; {len(shared)} in all{REASONS[what]}. Remove them from all splits but "
+            "one, or train with every number stamped LEAKY: +split.leaky=true +run_mark=-LEAKY"
         )
+
+
+def _identities(rows: pd.DataFrame) -> dict[str, pd.Series[str]]:
+    """Names under which two rows are the same utterance or clip; missing where there is none."""
+    found = {"utterance": rows["source_key"].astype(str)}
+    if "media_path" in rows:
+        found["file"] = rows["media_path"].map(_file_name)
+    if "crc32" in rows:
+        sound = rows["crc32"].astype(str) + "/" + rows["num_samples"].astype(str)
+        found["sound"] = sound.mask(_is_silent(rows))
+    return found
+
+
+def _file_name(path: object) -> str:
+    """The same for one file, reached by whatever links, hard or symbolic, and ``..``."""
+    name = str(path)
+    try:
+        state = os.stat(name)  # noqa: PTH116 (a Path for each of 200,000 clips takes seconds)
+    except (OSError, ValueError):
+        # Archived, say: what leads there may still be written in two ways.
+        folder, _, last = name.rpartition("/")
+        return f"{_real_folder(folder)}/{last}"
+    return f"{state.st_dev}:{state.st_ino}" if stat.S_ISREG(state.st_mode) else name
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    return str(Path(folder or "/").resolve())
+
+
+def _is_silent(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Rows without sound, or of nothing but zeros: two of them need not be one clip."""
+    lengths = rows["num_samples"].fillna(0).astype(int)
+    zeros = {
+        length: zlib.crc32(np.zeros(length, np.int16).tobytes())
+        for length in lengths[lengths.duplicated(keep=False)].unique()
+    }
+    return (lengths == 0) | (rows["crc32"] == lengths.map(zeros))

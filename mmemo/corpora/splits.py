@@ -46,11 +46,17 @@ class SplitProtocol(Protocol):
 
 
 class OfficialSplit:
-    """The corpus' own split."""
+    """The corpus' own split.
+
+    Args:
+        leaky: Let clips stand in several splits, and stamp every number for it.
+    """
 
     name = "official"
-    leaky = False
     group_columns: Sequence[str] = ()
+
+    def __init__(self, leaky: bool = False) -> None:
+        self.leaky = leaky
 
     def assign(self, rows: pd.DataFrame, column: str) -> pd.DataFrame:
         """Keep every row where the corpus has it."""
@@ -72,9 +78,8 @@ class GroupDisjointSplit:
         test_fold: Which fold is tested, from 0; over all of them each group is tested once.
         seed: The same seed gives the same folds.
         option: Where these settings stand, for messages.
+        leaky: Let clips stand in several splits, and stamp every number for it.
     """
-
-    leaky = False
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class GroupDisjointSplit:
         test_fold: int,
         seed: int,
         option: str = "split",
+        leaky: bool = False,
     ) -> None:
         check_whole(f"{option}.num_test_folds", num_test_folds, 2)
         check_whole(f"{option}.num_val_folds", num_val_folds, 2)
@@ -96,6 +102,7 @@ class GroupDisjointSplit:
                 f"({option}.num_test_folds is {num_test_folds}), got {test_fold}"
             )
         self.name = name
+        self.leaky = leaky
         self.option = option
         self.group_columns = list(group_columns)
         self.num_test_folds = num_test_folds

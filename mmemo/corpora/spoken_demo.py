@@ -20,6 +20,7 @@ from mmemo.corpora.demo_script import SPEAKERS, Line, write_script
 from mmemo.corpora.meld import COLUMNS, MeldCorpus
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.corpora.utterance import SPLITS
+from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 from mmemo.locks import exclusive
 from mmemo.progress import progress_bar
@@ -69,9 +70,15 @@ class SpokenDemoCorpus:
     def read(self) -> Annotations:
         """Read the annotations, after making the corpus where it does not exist yet."""
         writable_folder(self.root.parent, "corpus.folder")
-        with exclusive(self.root, f"making the corpus {self.root.name}"):
-            if not self.root.is_dir():
-                self._make()
+        try:
+            with exclusive(self.root, f"making the corpus {self.root.name}"):
+                if not self.root.is_dir():
+                    self._make()
+        except OSError as error:
+            raise InputError(
+                f"{self.root}: could not make the demo corpus ({error.strerror or error}); make "
+                "room or name another folder with corpus.folder=DIR"
+            ) from error
         return MeldCorpus(self.root, name=self.name).read()
 
     def _make(self) -> None:

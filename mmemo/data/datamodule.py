@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.corpora.leaks import check_disjoint, protocol_stamp
+from mmemo.corpora.leaks import check_disjoint, leak_shares, protocol_stamp
 from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.batch import Batch, Collator
@@ -141,6 +141,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         )
         self.rows = split.assign(kept_rows(self.states), labels.column)
         check_disjoint(self.rows, split)
+        self.leak_shares = leak_shares(self.rows)
         self.rows["split_protocol"] = protocol_stamp(split.name, split.leaky)
         texts = spoken_texts(self.states, text_cleaning, speaker_names)
         contexts = dialogue_contexts(

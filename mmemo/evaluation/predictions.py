@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from mmemo.errors import InputError
+from mmemo.folders import written_whole
 
 if TYPE_CHECKING:
     # Tables are read where nothing else needs torch, which takes seconds to import.
@@ -27,6 +29,10 @@ COLUMNS = (
     "target",
     "pred",
 )
+
+
+TEXTS = ("key", "split", "split_protocol", "transcript", "target", "pred")
+IDS = ("dialogue_id", "utterance_id")
 
 
 def build_table(
@@ -74,6 +80,16 @@ def build_table(
     return table.astype({"dialogue_id": "int64", "utterance_id": "int64"})
 
 
+def write_predictions(table: pd.DataFrame, path: Path) -> None:
+    """Write a prediction table, with checksums of its pages.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    with written_whole(path) as place:
+        table.to_parquet(place, index=False, write_page_checksum=True)
+
+
 def classes_of(table: pd.DataFrame) -> list[str]:
     """Class names in label order, from the probability columns."""
     prefix = PROBABILITY_PREFIX
@@ -90,11 +106,34 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise InputError(
             f"{path}: expected a table of predictions, found none; run `mmemo evaluate run=DIR`"
         )
-    table = pd.read_parquet(path)
+    try:
+        found = pq.read_table(path, page_checksum_verification=True)
+        # What the file says of the frame that it was is not needed, and may be damaged too.
+        table: pd.DataFrame = found.to_pandas(ignore_metadata=True)
+    # What Arrow raises for a damaged file is not told anywhere.
+    except Exception as error:
+        raise InputError(
+            f"{path}: expected a table of predictions, it cannot be read "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); run "
+            "`mmemo evaluate run=DIR` again"
+        ) from error
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing or not classes_of(table):
         raise InputError(
             f"{path}: expected the columns {', '.join(COLUMNS)} and probabilities, missing "
             f"{', '.join(missing) or 'the probabilities'}; run `mmemo evaluate run=DIR` again"
         )
+    _check_values(path, table)
     return table
+
+
+def _check_values(path: Path, table: pd.DataFrame) -> None:
+    probabilities = [PROBABILITY_PREFIX + name for name in classes_of(table)]
+    is_text, is_number = pd.api.types.is_string_dtype, pd.api.types.is_any_real_numeric_dtype
+    wrong = [name for name in TEXTS if not is_text(table[name].dropna())]
+    wrong += [name for name in (*IDS, *probabilities) if not is_number(table[name])]
+    if wrong or table["key"].isna().any():
+        raise InputError(
+            f"{path}: expected texts and numbers as `mmemo evaluate` writes them, got other values "
+            f"of {', '.join(wrong) or 'key'}; run `mmemo evaluate run=DIR` again"
+        )

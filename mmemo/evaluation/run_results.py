@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,15 @@ import yaml
 
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of, read_predictions
-from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.run_files import (
+    TRAINED_ON,
+    damaged,
+    read_history,
+    read_json,
+    read_text,
+    reason,
+)
+from mmemo.evaluation.runs import RESTORE, RunFolder
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -126,30 +133,40 @@ def read_runs(folders: Sequence[RunFolder]) -> tuple[list[RunResults], list[Left
 
 def _read(folder: RunFolder) -> RunResults:
     info = folder.read_info()
-    status = info.get("status")
+    status = info["status"]
     if status != "finished":
-        reason = f": {info['error']}" if info.get("error") else ""
-        raise InputError(f"expected a finished run, its status is {status}{reason}")
-    document = json.loads(folder.metrics_file.read_text(encoding="utf-8"))
-    composed = folder.composed_config_file.read_text(encoding="utf-8")
+        why = f": {info['error']}" if info.get("error") else ""
+        raise InputError(f"expected a finished run, its status is {status}{why}")
+    document = folder.read_metrics()
     protocol = document["protocol"]
     _check_protocol(protocol, folder)
     splits = _read_splits(document, folder)
-    history = pd.read_csv(folder.history_file)
-    if "epoch" not in history:
-        raise InputError(f"{folder.history_file}: expected the column epoch, it is missing")
+    history = read_history(folder.history_file)
     return RunResults(
         folder=folder,
         protocol=protocol,
-        settings=flattened(yaml.load(composed, Loader)),  # noqa: S506
+        settings=flattened(_read_composed(folder)),
         info=info,
-        prepared_digest=str(
-            json.loads(folder.data_file.read_text(encoding="utf-8"))["prepared"]["digest"]
-        ),
+        prepared_digest=read_json(
+            folder.data_file, TRAINED_ON, "what the run was trained on", RESTORE
+        )["prepared"]["digest"],
         history=history,
         val=splits["val"],
         test=splits["test"],
     )
+
+
+def _read_composed(folder: RunFolder) -> Mapping[str, Any]:
+    """The config as it was composed, as text: references in it are not followed."""
+    path, what = folder.composed_config_file, "the config of a run"
+    text = read_text(path, what, RESTORE)
+    try:
+        composed = yaml.load(text, Loader)  # noqa: S506
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise damaged(path, what, f"it is not YAML: {reason(error)}", RESTORE) from error
+    if not isinstance(composed, Mapping):
+        raise damaged(path, what, "it is not a mapping", RESTORE)
+    return composed
 
 
 def _check_protocol(protocol: Mapping[str, Any], folder: RunFolder) -> None:

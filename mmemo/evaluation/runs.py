@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
 import shutil
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +20,22 @@ from filelock import FileLock, Timeout
 
 from mmemo import __version__
 from mmemo.errors import InputError
+from mmemo.evaluation.run_files import (
+    DATA_CARD,
+    INFO,
+    METRICS,
+    DataCard,
+    MetricsDocument,
+    RunInfo,
+    damaged,
+    read_json,
+    read_text,
+)
 from mmemo.evaluation.source_state import source_state
+from mmemo.folders import write_whole
+
+ENDED = ("finished", "pruned")
+RESTORE = "restore it from a copy, or train again"
 
 LOCK_PATIENCE_S = 1.0
 """Longer than another process needs to look whether the folder is held."""
@@ -131,25 +148,36 @@ class RunFolder:
         """A new run in a folder that Hydra has made; of two processes, one gets it.
 
         Raises:
-            RunTakenError: If another run is in it.
+            RunTakenError: If another run is in it, or another process holds it.
         """
         run = cls(path.absolute())
-        try:
-            with run.info_file.open("x", encoding="utf-8") as file:
-                file.write("{}")
-        except FileExistsError as error:
-            raise RunTakenError(
-                f"{run.path}: expected a folder without a run, it already holds one; continue "
-                f"that one with {run.command('train', 'resume')} or name another folder with "
-                "hydra.run.dir=DIR"
-            ) from error
-        run.write_info(
-            status="running",
-            started=_now(),
-            mmemo_version=__version__,
-            **source_state(),
-        )
+        with run._held():
+            run._begin()
         return run
+
+    @classmethod
+    @contextmanager
+    def begin(cls, path: Path) -> Iterator[RunFolder]:
+        """A new run that is held from the moment when it is there; see ``working``.
+
+        Raises:
+            RunTakenError: As ``create`` does.
+        """
+        run = cls(path.absolute())
+        with run._held():
+            run._begin()
+            with run._noting_the_end():
+                yield run
+
+    def _begin(self) -> None:
+        if self.info_file.exists():
+            raise RunTakenError(
+                f"{self.path}: expected a folder without a run, it already holds one; continue "
+                f"that one with {self.command('train', 'resume')} or name another folder with "
+                "hydra.run.dir=DIR"
+            )
+        state = {"status": "running", "started": _now(), "mmemo_version": __version__}
+        self._write_info({**state, **source_state()})
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -172,17 +200,94 @@ class RunFolder:
         """A command on this run, ready for a shell: ``mmemo train resume=…``."""
         return f"mmemo {name} {shlex.quote(f'{option}={self.path}')}"
 
-    def read_info(self) -> dict[str, Any]:
-        """Contents of ``run.json``."""
-        info: dict[str, Any] = json.loads(self.info_file.read_text(encoding="utf-8"))
-        return info
+    def read_info(self) -> RunInfo:
+        """Contents of ``run.json``.
+
+        Raises:
+            InputError: If it is missing or damaged.
+        """
+        remedy = f"restore it from a copy, or remove {self.path} and train again"
+        return read_json(self.info_file, INFO, "what happened to the run", remedy)
+
+    def read_data_card(self) -> DataCard:
+        """Contents of ``data.json``.
+
+        Raises:
+            InputError: If it is missing or damaged.
+        """
+        what, remedy = "what the run was trained on", "restore it from a copy, or train again"
+        self.check_digest(self.data_file)
+        return read_json(self.data_file, DATA_CARD, what, remedy)
+
+    def read_metrics(self) -> MetricsDocument:
+        """Contents of ``metrics.json``.
+
+        Raises:
+            InputError: If it is missing or damaged.
+        """
+        remedy = f"write it again with {self.command('evaluate', 'run')}"
+        return read_json(self.metrics_file, METRICS, "metrics and their protocol", remedy)
+
+    def read_config_text(self) -> str:
+        """Contents of ``config.yaml``, to be shown.
+
+        Raises:
+            InputError: If it is missing or is no text.
+        """
+        return read_text(self.config_file, "the resolved config of the run", RESTORE)
 
     def write_info(self, **changes: Any) -> None:  # noqa: ANN401
         """Add to ``run.json`` or replace what it says."""
-        info = self.read_info() if self.info_file.exists() else {}
-        temporary = self.info_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(info | changes, indent=2), encoding="utf-8")
-        temporary.replace(self.info_file)
+        self._write_info({**self.read_info(), **changes})
+
+    def _write_info(self, info: dict[str, Any]) -> None:
+        write_whole(self.info_file, json.dumps(info, indent=2))
+
+    @contextmanager
+    def sealed(self, *paths: Path) -> Iterator[None]:
+        """Write files that are read again later, and note their digests in ``run.json``.
+
+        Meanwhile there is none: a kill leaves files that cannot be checked, but none that seem
+        damaged. A folder stands for the files in
+        it, and may not be there: not every encoder saves something.
+        """
+        names = [self._name(path) for path in paths]
+        kept = {
+            name: digest
+            for name, digest in self.read_info().get("digests", {}).items()
+            if not any(name == other or name.startswith(f"{other}/") for other in names)
+        }
+        self.write_info(digests=kept)
+        yield
+        digests = {self._name(file): file_digest(file) for file in _files(paths)}
+        self.write_info(digests={**kept, **digests})
+
+    def check_digest(self, path: Path, what: str = "what the run has written") -> None:
+        """Check a file, or all of a folder, against the digest that was noted when it was written.
+
+        Args:
+            path: The file or folder.
+            what: What it is, for the message.
+
+        Raises:
+            InputError: If it is another file by now, or is not there.
+        """
+        name = self._name(path)
+        for other, digest in self.read_info().get("digests", {}).items():
+            if other != name and not other.startswith(f"{name}/"):
+                continue
+            file = self.path / other
+            try:
+                found = file_digest(file)
+            except OSError as error:
+                problem = f"it cannot be read ({error.strerror or error})"
+                raise damaged(file, what, problem, RESTORE) from error
+            if found != digest:
+                problem = "it was changed or damaged since (its SHA-256 is another)"
+                raise damaged(file, what, problem, RESTORE)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -191,7 +296,11 @@ class RunFolder:
         Raises:
             RunTakenError: If another process holds it.
         """
-        lock = self._locked()
+        with self._held(), self._noting_the_end():
+            yield
+
+    @contextmanager
+    def _noting_the_end(self) -> Iterator[None]:
         self.write_info(
             status="running", error=None, process={"host": socket.gethostname(), "pid": os.getpid()}
         )
@@ -200,17 +309,16 @@ class RunFolder:
         except BaseException as error:
             is_interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
             status = "interrupted" if is_interrupted else "failed"
-            # A full disk is told about by the error itself.
-            with suppress(OSError):
+            # A full disk, or a damaged file, is told about by the error itself.
+            with suppress(OSError, InputError):
                 self._end(status, f"{type(error).__name__}: {error}")
             raise
         else:
             if self.read_info()["status"] == "running":
                 self._end("finished", None)
-        finally:
-            lock.release()
 
-    def _locked(self) -> FileLock:
+    @contextmanager
+    def _held(self) -> Iterator[None]:
         lock = FileLock(self.lock_file)
         try:
             lock.acquire(timeout=LOCK_PATIENCE_S)
@@ -219,7 +327,10 @@ class RunFolder:
                 f"{self.path}: expected a run that nothing works on, another process trains in "
                 "it; wait for that one to end"
             ) from error
-        return lock
+        try:
+            yield
+        finally:
+            lock.release()
 
     def is_held(self) -> bool:
         """Whether a process works in the folder at the moment."""
@@ -229,16 +340,22 @@ class RunFolder:
         except Timeout:
             return True
 
-    def clear(self, keep: Collection[str]) -> None:
+    def clear(self, keep: Collection[str], unless: Collection[str] = ()) -> None:
         """Remove what a run has written, so that it can be begun anew.
 
         Args:
             keep: Names of files and folders that stay.
+            unless: With such a status all of it stays: another process may have ended it meanwhile.
 
         Raises:
-            RunTakenError: If another process holds the folder.
+            RunTakenError: If another process holds the folder, or the run has such a status.
         """
-        with self._locked():
+        with self._held():
+            if self._status() in unless:
+                raise RunTakenError(
+                    f"{self.path}: expected a run that has not ended, another process has ended "
+                    "it meanwhile; nothing was removed"
+                )
             for path in self.path.iterdir():
                 if path.name in keep or path == self.lock_file:
                     continue
@@ -246,6 +363,11 @@ class RunFolder:
                     shutil.rmtree(path)
                 else:
                     path.unlink()
+
+    def _status(self) -> str | None:
+        with suppress(InputError):
+            return self.read_info()["status"]
+        return None
 
     def fail(self, problem: str) -> None:
         """Note that the run has failed."""
@@ -261,3 +383,24 @@ class RunFolder:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    state = path.stat()
+    return _digest_of(path, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _digest_of(path: Path, size: int, modified_ns: int) -> str:
+    """Once for each state of a file: a checkpoint of several GB is asked for more than once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.is_file())
+        elif path.exists():
+            yield path

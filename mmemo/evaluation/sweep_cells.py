@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 
 NOT_IN_DIGEST = (
@@ -21,6 +22,7 @@ NOT_IN_DIGEST = (
     "cache_dir",
     "run_dir",
     "resume",
+    "trust",
     "corpus.folder",
     "preparer.folder",
     "feature_cache",
@@ -59,6 +61,7 @@ class CellState(Enum):
     INTERRUPTED = "interrupted"
     FAILED = "failed"
     PRUNED = "pruned"
+    DAMAGED = "damaged"
     FINISHED = "finished"
 
 
@@ -164,11 +167,16 @@ def named_folder(sweep: Path, digest: str, name: str) -> Path:
 
 
 def cell_state(run: RunFolder) -> CellState:
-    """What the folder tells: a run whose process was killed counts as interrupted."""
-    status = run.read_info().get("status") if run.info_file.is_file() else None
-    if status is None:
+    """What the folder tells: a run whose process was killed counts as interrupted.
+
+    One whose ``run.json`` cannot be read is damaged, and is to be begun anew.
+    """
+    if not run.info_file.exists():
         return CellState.WAITING
-    state = CellState(status)
+    try:
+        state = CellState(run.read_info()["status"])
+    except InputError:
+        return CellState.RUNNING if run.is_held() else CellState.DAMAGED
     if state is CellState.RUNNING and not run.is_held():
         return CellState.INTERRUPTED
     return state

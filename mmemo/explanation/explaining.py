@@ -19,7 +19,8 @@ from mmemo.explanation.faithfulness import Faithfulness
 from mmemo.explanation.inputs import GivenInput
 from mmemo.explanation.pass_times import PassTimes, time_passes
 from mmemo.explanation.passes import Passes
-from mmemo.explanation.set_folder import SetFolder, write_whole
+from mmemo.explanation.set_folder import SetFolder
+from mmemo.folders import write_whole
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.progress import progress_bar
 
@@ -206,9 +207,10 @@ def checked_with(folder: SetFolder, key: str) -> Any:  # noqa: ANN401
     """Settings of the checks of an explanation; None where there are none that can be read."""
     try:
         text = (folder.place(key) / CHECKS_FILE).read_text(encoding="utf-8")
-        return json.loads(text).get("settings")
-    except (OSError, ValueError):
+        document = json.loads(text)
+    except (OSError, ValueError, RecursionError):
         return None
+    return document.get("settings") if isinstance(document, dict) else None
 
 
 def _check_its_own(error: Exception) -> None:

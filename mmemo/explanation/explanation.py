@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from mmemo.errors import InputError
 from mmemo.explanation.frames import FRAME_MS, frame_samples
 from mmemo.explanation.words import Word
+from mmemo.folders import write_whole, written_whole
 
 Floats = NDArray[np.float64]
 
@@ -159,16 +161,12 @@ class Explanation:
         """
         folder.mkdir(parents=True, exist_ok=True)
         arrays = self._arrays()
-        temporary = folder / f"{ARRAYS_FILE}.tmp"
-        with temporary.open("wb") as file:
-            # Of any type for mypy: a name might be that of another argument.
-            kept: dict[str, Any] = {n: array for n, array in arrays.items() if array is not None}
+        # Of any type for mypy: a name might be that of another argument.
+        kept: dict[str, Any] = {n: array for n, array in arrays.items() if array is not None}
+        with written_whole(folder / ARRAYS_FILE) as place, place.open("wb") as file:
             np.savez(file, **kept)
-        temporary.replace(folder / ARRAYS_FILE)
-        temporary = folder / f"{RECORD_FILE}.tmp"
         text = json.dumps(self._record(), indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(folder / RECORD_FILE)
+        write_whole(folder / RECORD_FILE, text + "\n")
 
     def _arrays(self) -> dict[str, NDArray[Any] | None]:
         methods = {"integrated_gradients": self.integrated_gradients, "occlusion": self.occlusion}
@@ -217,10 +215,10 @@ class Explanation:
             with np.load(folder / ARRAYS_FILE) as file:
                 arrays = {name: file[name] for name in file.files}
             return cls._from_files(record, arrays)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, BadZipFile) as error:
             raise InputError(
                 f"{folder}: expected the files of an explanation, cannot read them "
-                f"({type(error).__name__}: {error}); run `mmemo explain` again"
+                f"({type(error).__name__}: {error}); remove it and run `mmemo explain` again"
             ) from error
 
     @classmethod

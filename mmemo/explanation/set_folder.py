@@ -13,6 +13,7 @@ from typing import Any
 
 from mmemo.errors import InputError
 from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE
+from mmemo.folders import write_whole
 
 SETTINGS_FILE = "settings.json"
 FAILURES_FILE = "failures.json"
@@ -52,7 +53,7 @@ class SetFolder:
         if not file.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(file, text)
-        elif file.read_text(encoding="utf-8") != text:
+        elif file.read_bytes() != text.encode():
             raise InputError(
                 f"name={folder.name}: expected a folder without explanations or with the same "
                 f"settings, {file} has others; choose another name, or leave it out"
@@ -101,13 +102,6 @@ class SetFolder:
         known = {key: reason for key, reason in known.items() if key not in done} | dict(failures)
         write_whole(file, json.dumps(known, indent=2, ensure_ascii=False) + "\n")
         return known
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def safe_name(key: str) -> str:

@@ -31,6 +31,7 @@ from mmemo.explanation.positions import (
     shares_by_tenth,
 )
 from mmemo.explanation.word_influence import influential_words
+from mmemo.folders import write_whole
 
 TABLES = ("modalities", "tenths", "zones", "words", "claims", "checks")
 ALL_CLASSES = "all"
@@ -64,7 +65,7 @@ def write_set_summary(root: Path, min_word_count: int = 2, seed: int = 0) -> dic
     for name in TABLES:
         pd.json_normalize(document[name]).to_csv(root / f"summary_{name}.csv", index=False)
     text = json.dumps(document, indent=2, ensure_ascii=False)
-    (root / SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
+    write_whole(root / SUMMARY_FILE, text + "\n")
     return document
 
 

@@ -18,6 +18,19 @@ from mmemo.errors import InputError
 # Parts that checkpoints of language and speech models may lack, and that mmemo does not use.
 NOT_ALWAYS_SAVED = ("pooler.", "masked_spec_embed")
 HUB_TIMEOUT_S = 5.0
+ATTENTION = ("sdpa", "eager")
+"""Any other name would have transformers fetch code from the hub."""
+
+NEVER_CODE = {"trust_remote_code": False}
+"""A checkpoint's own code is never run: asked for nothing, transformers would ask the user."""
+
+LOADING_OPTIONS = (
+    *("trust_remote_code", "code_revision", "auto_map", "custom_pipelines", "adapter_kwargs"),
+    *("attn_implementation", "experts_implementation", "quantization_config", "use_kernels"),
+    *("cache_dir", "force_download", "local_files_only", "proxies", "token", "revision"),
+    *("subfolder", "name_or_path", "return_unused_kwargs", "gguf_file", "weights_only"),
+)
+"""What is no setting of a model, but tells transformers what to load or run."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +81,13 @@ class Checkpoint:
         """
         from transformers import AutoConfig
 
+        self._refuse_loading_options()
         changes = {**self.config_overrides, **overrides}
         if self.has_files:
             with self._explained():
-                config = AutoConfig.from_pretrained(self.source, **self._where(), **changes)
+                config = AutoConfig.from_pretrained(
+                    self.source, **self._where(), **NEVER_CODE, **changes
+                )
         elif self.architecture is None:
             raise InputError(
                 f"{self.option}.pretrained=false: expected a local folder as {self.option}."
@@ -102,10 +118,15 @@ class Checkpoint:
         """
         from transformers import MODEL_MAPPING, AutoModel
 
+        if attention not in ATTENTION:
+            raise InputError(
+                f"{self.option}.attention: expected {' or '.join(ATTENTION)}, got '{attention}'"
+            )
         model_class: Any = MODEL_MAPPING.get(type(config), None)
         if not getattr(model_class, "_supports_sdpa", True):
             attention = "eager"
         options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention}
+        options |= NEVER_CODE
         if not self.pretrained or self.assets_dir is not None:
             with self._explained():
                 model = AutoModel.from_config(config, **options)  # type: ignore[no-untyped-call]
@@ -141,7 +162,21 @@ class Checkpoint:
         from transformers import AutoTokenizer
 
         with self._explained():
-            return AutoTokenizer.from_pretrained(self.source, use_fast=True, **self._where())
+            return AutoTokenizer.from_pretrained(
+                self.source, use_fast=True, **self._where(), **NEVER_CODE
+            )
+
+    def _refuse_loading_options(self) -> None:
+        for option, given in (
+            ("config_overrides", self.config_overrides),
+            ("architecture", self.architecture or {}),
+        ):
+            refused = [str(k) for k in given if k in LOADING_OPTIONS or str(k).startswith("_")]
+            if refused:
+                raise InputError(
+                    f"{self.option}.{option}: expected settings of the model, got "
+                    f"{', '.join(refused)}, which tells what to load or run; leave it out"
+                )
 
     def _where(self) -> dict[str, Any]:
         """Where transformers has to look, so that it does not wait for a hub out of reach."""

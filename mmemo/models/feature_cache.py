@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from importlib.metadata import version
@@ -18,10 +19,12 @@ from mmemo.data.batch import AudioInput, Batch, Example, TextInput
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.frontends import Tokens
 from mmemo.data.utterances import UtteranceDataset
-from mmemo.folders import writable_folder
+from mmemo.folders import writable_folder, written_whole
 from mmemo.locks import exclusive
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.progress import progress_bar
+
+log = logging.getLogger(__name__)
 
 SAVE_EVERY = 32
 """Batches after which what is computed is saved: more is not lost by a kill."""
@@ -184,19 +187,36 @@ def _digest(encoder: nn.Module, made_of: list[str]) -> str:
 
 
 def _read(folder: Path) -> dict[str, Tensor]:
+    """What is kept; a damaged file is named and set aside, and its features are missing."""
     known: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as file:
-            features = torch.from_numpy(file["features"])
-            known |= zip(file["keys"].tolist(), features, strict=True)
+        try:
+            known |= _read_part(path)
+        # What a damaged archive or array raises is not told anywhere.
+        except Exception as error:
+            aside = path.with_name(f"{path.name}.damaged")
+            log.warning(
+                "%s: expected kept features, it is damaged (%s: %s); it is set aside as %s, and "
+                "its features are computed again",
+                *(path, type(error).__name__, error, aside.name),
+            )
+            path.replace(aside)
     return known
+
+
+def _read_part(path: Path) -> dict[str, Tensor]:
+    """Features (layers, D) of some utterances, by name; the archive's own CRC-32 is checked."""
+    with np.load(path, allow_pickle=False) as file:
+        keys, features = file["keys"], file["features"]
+    if keys.dtype.kind != "U" or features.dtype != np.float32 or features.ndim != 3:
+        raise ValueError(f"keys are {keys.dtype}, features {features.dtype} {features.shape}")
+    return dict(zip(keys.tolist(), torch.from_numpy(features), strict=True))
 
 
 def _write_part(folder: Path, features: dict[str, Tensor]) -> None:
     """Write beside what is there: parts are never written again, however many there are."""
     folder.mkdir(exist_ok=True)
-    temporary = folder / "part.tmp"
-    with temporary.open("wb") as file:
+    number = max((int(path.stem) for path in folder.glob("*.npz")), default=-1) + 1
+    with written_whole(folder / f"{number:06}.npz") as place, place.open("wb") as file:
         stacked = torch.stack(list(features.values())).numpy()
         np.savez(file, keys=np.array(list(features)), features=stacked)
-    temporary.replace(folder / f"{len(list(folder.glob('*.npz'))):06}.npz")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmemo.folders import write_whole
 from mmemo.reporting.audit_figures import plot_classes, plot_durations, plot_speakers
 from mmemo.reporting.self_contained import as_data_uri, render_page
 
@@ -35,7 +36,7 @@ def write_audit_page(folder: Path) -> None:
     page = render_page(
         "audit.html.j2", **document, images=images, max_shown=MAX_SHOWN, labels=_labels(document)
     )
-    (folder / PAGE_FILE).write_text(page, encoding="utf-8")
+    write_whole(folder / PAGE_FILE, page)
 
 
 def _labels(document: dict[str, Any]) -> list[str]:

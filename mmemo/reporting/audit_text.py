@@ -162,6 +162,19 @@ def _baseline_lines(document: dict[str, Any]) -> list[str]:
     return lines + [_line(name, cells) for name, cells in by_name.items()]
 
 
+def _compared(clips: dict[str, Any]) -> str:
+    return f"of {'like length' if clips['near_copies_by_length'] else 'equal text'} compared"
+
+
+def _near_copies(pairs: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        f"  {' and '.join(pair['keys'])}: same {pair['alike']}, correlation "
+        f"{pair['correlation']:.2f}"
+        for pair in pairs[:MAX_SCENES]
+    ]
+    return [*lines, "  …"] if len(pairs) > MAX_SCENES else lines
+
+
 def _clip_lines(document: dict[str, Any]) -> list[str]:
     clips = document["clips"]
     limits = document["protocol"]["limits"]
@@ -178,6 +191,9 @@ def _clip_lines(document: dict[str, Any]) -> list[str]:
         _line(f"sound over {tolerance} shorter than its span", [s["num_shorter"] for s in spans]),
         f"groups of clips with identical sound: {clips['num_identical_groups']} "
         f"({clips['num_identical_across_splits']} across splits)",
+        f"near copies across splits: {clips['num_near_copies']} pairs of clips "
+        f"({_compared(clips)})",
+        *_near_copies(clips["near_copies"]),
     ]
     for value, layouts in clips["layouts"].items():
         counts = ", ".join(f"{layout} {count}" for layout, count in layouts.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mmemo.folders import write_whole
 from mmemo.reporting import comparison_sentences as sentences
 from mmemo.reporting.comparison_figures import (
     MAX_DIFFERENCES,
@@ -38,7 +39,7 @@ def write_comparison_page(document: dict[str, Any], path: Path) -> None:
         left_out=sentences.left_out(document),
         max_differences=MAX_DIFFERENCES,
     )
-    path.write_text(page, encoding="utf-8")
+    write_whole(path, page)
 
 
 def _section(document: dict[str, Any], table: dict[str, Any], number: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from mmemo.errors import InputError
 from mmemo.explanation.explained_set import METHODS, SUMMARY_FILE, explanation_folders
 from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE, Explanation
+from mmemo.folders import write_whole
 from mmemo.reporting.attribution_scale import NORMALISATION, gradient_stops
 from mmemo.reporting.explanation_check_figures import CHECKS_MEANING, write_check_figures
 from mmemo.reporting.explanation_figures import class_grid_figure, has_frames, save_in_formats
@@ -113,7 +114,7 @@ def write_explanation_index(
         min_utterances=summary["min_utterances"],
         words=_words_by_class(summary["words"]),
     )
-    page.write_text(text, encoding="utf-8")
+    write_whole(page, text)
     return page
 
 

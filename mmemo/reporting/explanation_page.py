@@ -10,7 +10,7 @@ from typing import Any
 
 from mmemo.explanation.explained_set import CHECKS_FILE
 from mmemo.explanation.explanation import RECORD_FILE, Explanation
-from mmemo.explanation.set_folder import write_whole
+from mmemo.folders import write_whole
 from mmemo.reporting.attribution_scale import (
     AGAINST_COLOUR,
     FOR_COLOUR,

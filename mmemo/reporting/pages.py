@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pandas as pd
@@ -12,11 +11,19 @@ from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
+from mmemo.evaluation.run_files import read_history
 from mmemo.evaluation.runs import RunFolder
+from mmemo.folders import write_whole
 from mmemo.reporting.figures import plot_confusion_matrix, plot_curves, plot_reliability
 from mmemo.reporting.self_contained import as_data_uri, render_page
 
 MAX_SHOWN = 200
+UNKNOWN_SOURCE = {
+    "mmemo_version": "of unknown version",
+    "started": "at an unknown time",
+    "git_commit": None,
+    "git_dirty": None,
+}
 MOST_CONFIDENT_ERRORS = 15
 
 
@@ -25,8 +32,8 @@ def write_report(run: RunFolder) -> None:
 
     Only files of the run folder are read. Text of the corpus is escaped.
     """
-    metrics: dict[str, Any] = json.loads(run.metrics_file.read_text(encoding="utf-8"))
-    data: dict[str, Any] = json.loads(run.data_file.read_text(encoding="utf-8"))
+    metrics = run.read_metrics()
+    data = run.read_data_card()
     table = read_predictions(run.predictions_file)
     protocol = metrics["protocol"]
     test = table[table["split"] == "test"]
@@ -37,7 +44,7 @@ def write_report(run: RunFolder) -> None:
     plot_confusion_matrix(
         test, data["colours"], f"{title}: test, N = {len(test)}", run.confusion_file, mark
     )
-    history = pd.read_csv(run.history_file)
+    history = read_history(run.history_file)
     plot_curves(history, protocol["checkpoint_epoch"], title, run.curves_file, mark)
     calibration = metrics["calibration"]
     plot_reliability(calibration, f"{title}: test, N = {len(test)}", run.reliability_file, mark)
@@ -48,7 +55,7 @@ def write_report(run: RunFolder) -> None:
         leak_warning=leak_warning(protocol),
         split_stamp=stamp,
         protocol=protocol,
-        info=run.read_info(),
+        info={**UNKNOWN_SOURCE, **run.read_info()},
         metrics=metrics["splits"],
         rows=_by_split(metrics_table(metrics["splits"], stamp)),
         data=data,
@@ -59,9 +66,9 @@ def write_report(run: RunFolder) -> None:
         reliability=as_data_uri(run.reliability_file),
         calibration=calibration,
         has_temperature=not is_at_bound(calibration["temperature"]["mean"]),
-        config=run.config_file.read_text(encoding="utf-8"),
+        config=run.read_config_text(),
     )
-    run.report_file.write_text(page, encoding="utf-8")
+    write_whole(run.report_file, page)
 
 
 def _by_split(table: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:

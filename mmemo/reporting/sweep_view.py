@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import threading
 import time
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from mmemo.errors import InputError
 from mmemo.evaluation.sweep_cells import DONE, Cell, CellState, cell_state
 
 MAX_ERROR_LENGTH = 200
@@ -56,10 +56,10 @@ def read_progress(cell: Cell, old_ns: int | None) -> CellProgress:
     try:
         if file.stat().st_mtime_ns == old_ns:
             return CellProgress(CellState.WAITING)
-        info = json.loads(file.read_text(encoding="utf-8"))
+        info = cell.folder.read_info()
         state = CellState(info["status"])
-    except (OSError, ValueError, KeyError):
-        # Not there yet, or not yet written to the end.
+    except (OSError, InputError):
+        # Not there yet, or damaged: it is begun anew.
         return CellProgress(CellState.WAITING)
     epoch, score = _read_history(cell)
     lines = str(info.get("error") or "").strip().splitlines() or [""]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import wave
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,14 +10,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
+import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from mmemo.audio.prepared import BYTES_PER_SAMPLE, FULL_SCALE, PreparedCorpus
 from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of, read_predictions
 from mmemo.evaluation.protocol import split_stamp
-from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.run_files import damaged, read_history, reason
+from mmemo.evaluation.runs import RESTORE, RunFolder
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run, Table
@@ -31,10 +33,15 @@ ENCODERS = ("audio_encoder", "text_encoder")
 
 def run_config(folder: RunFolder) -> dict[str, Any]:
     """The resolved config, and the source that runs it: ``git`` (commit, dirty), version."""
-    config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(folder.config_file)))
+    try:
+        config = OmegaConf.to_container(OmegaConf.create(folder.read_config_text()))
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        what = "the resolved config of the run"
+        raise damaged(folder.config_file, what, reason(error), RESTORE) from error
     info = folder.read_info()
-    git = {"commit": info["git_commit"], "dirty": info["git_dirty"]}
-    return {**config, "git": git, "mmemo_version": info["mmemo_version"]}
+    git = {"commit": info.get("git_commit"), "dirty": info.get("git_dirty")}
+    version = info.get("mmemo_version")
+    return {**cast(dict[str, Any], config), "git": git, "mmemo_version": version}
 
 
 def log_results(run: Run, folder: RunFolder, num_examples: int, log_checkpoint: bool) -> None:
@@ -46,7 +53,7 @@ def log_results(run: Run, folder: RunFolder, num_examples: int, log_checkpoint: 
         num_examples: Validation utterances in the table of predictions.
         log_checkpoint: Log the chosen checkpoint too, as an artifact.
     """
-    document = json.loads(folder.metrics_file.read_text(encoding="utf-8"))
+    document = folder.read_metrics()
     protocol, metrics = document["protocol"], document["splits"]
     table = read_predictions(folder.predictions_file)
     run.config["protocol"] = protocol
@@ -107,8 +114,8 @@ def _examples(folder: RunFolder, table: pd.DataFrame, num_examples: int, clips: 
     columns = ["key", "speaker", "transcript", "target", "pred", *probabilities]
     shown = rows[columns].assign(correct=rows["target"] == rows["pred"])
     columns, data = [*shown.columns], shown.astype(object).to_numpy().tolist()
-    card = json.loads(folder.data_file.read_text(encoding="utf-8"))
-    if card["prepared"]["has_sound"]:
+    card = folder.read_data_card()
+    if card["prepared"].get("has_sound", True):
         prepared = PreparedCorpus(Path(card["prepared"]["folder"]))
         paths = _write_clips(prepared, rows["key"], card["max_duration_s"], clips)
         data = [[wandb.Audio(str(path)), *row] for path, row in zip(paths, data, strict=True)]
@@ -141,7 +148,7 @@ def _summary(
     folder: RunFolder, protocol: Mapping[str, Any], metrics: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The run's values at the chosen checkpoint, also of the curves, and what it cost."""
-    history = pd.read_csv(folder.history_file)
+    history = read_history(folder.history_file)
     chosen = history[history["epoch"] == protocol["checkpoint_epoch"]].iloc[-1]
     curves = {
         str(name): float(value)

@@ -14,6 +14,7 @@ from lightning.pytorch import callbacks
 from torch.optim import Optimizer
 
 from mmemo.corpora.leaks import protocol_stamp
+from mmemo.folders import written_whole
 
 
 class StepSeed(callbacks.Callback):
@@ -75,7 +76,8 @@ class EpochHistory(callbacks.Callback):
             split = trainer.datamodule.split  # type: ignore[attr-defined]
             table = pd.DataFrame(self.rows)
             table["split_protocol"] = protocol_stamp(split.name, split.leaky)
-            table.to_csv(self.path, index=False)
+            with written_whole(self.path) as place:
+                table.to_csv(place, index=False)
 
     def _note(self, trainer: lightning.Trainer) -> None:
         epoch = trainer.current_epoch

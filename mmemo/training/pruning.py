@@ -66,9 +66,8 @@ class SweepPruning(callbacks.Callback):
         for path in sorted(self.folder.parent.glob("*/run.json")):
             if path.parent == self.folder:
                 continue
-            info = json.loads(path.read_text(encoding="utf-8"))
             scores = _read_scores(path.parent, self.monitor)
-            if info.get("status") in COUNTED and scores:
+            if _status(path) in COUNTED and scores:
                 best = max(scores.values()) if self.mode == "max" else min(scores.values())
                 with warnings.catch_warnings():
                     # Adding finished trials still counts as experimental there.
@@ -97,10 +96,21 @@ def check_pruned(trainer: lightning.Trainer) -> None:
             raise PrunedError(callback.pruned)
 
 
+def _status(path: Path) -> str | None:
+    """What a ``run.json`` says of a cell; None where it is damaged."""
+    try:
+        info = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    status = info.get("status") if isinstance(info, dict) else None
+    return status if isinstance(status, str) else None
+
+
 def _read_scores(folder: Path, monitor: str) -> dict[int, float]:
-    """A run's validation score by epoch, as far as it has come."""
+    """A run's validation score by epoch, as far as it has come; none where it is damaged."""
     history = folder / "history.csv"
-    if not history.is_file():
+    try:
+        with history.open(newline="", encoding="utf-8") as file:
+            return {int(row["epoch"]): float(row[monitor]) for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return {}
-    with history.open(newline="", encoding="utf-8") as file:
-        return {int(row["epoch"]): float(row[monitor]) for row in csv.DictReader(file)}

@@ -9,7 +9,9 @@ import pytest
 
 from mmemo.audio import clip_worker
 from mmemo.audio.preparation import Preparer
+from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.meld import MeldCorpus
+from mmemo.errors import InputError
 from tests.audio.conftest import contents, counting, pack
 from tests.conftest import MeldMaker
 from tests.forking import Forked, Forking
@@ -115,3 +117,28 @@ def test_two_at_once_prepare_once(make_meld: MeldMaker, forking: Forking, tmp_pa
     (journal,) = target.glob("*/audio.jsonl")
     keys = [json.loads(line)["key"] for line in journal.read_text().splitlines()]
     assert len(keys) == len(set(keys)) == 60
+
+
+@pytest.mark.parametrize("name", ["manifest.parquet", "meta.json", "audio.jsonl"])
+@pytest.mark.parametrize("damage", ["empty", "half", "flipped", "other"])
+def test_what_is_damaged_is_made_again_of_the_journal(
+    make_meld: MeldMaker, tmp_path: Path, name: str, damage: str
+) -> None:
+    annotations = MeldCorpus(make_meld()).read()
+    preparer = Preparer(tmp_path / "prepared", num_workers=0)
+    folder = preparer.prepare(annotations, None).folder
+    whole = contents(folder)
+    file = folder / name
+    data = bytearray(file.read_bytes())
+    if damage == "flipped":
+        data[data.index(b"Sentence") if b"Sentence" in data else data.index(b"0")] ^= 0x80
+    changed = {"empty": b"", "half": bytes(data[: len(data) // 2]), "other": b"[1, 2]\n"}
+    file.write_bytes(changed.get(damage, bytes(data)))
+    if name == "audio.jsonl":
+        (folder / "manifest.parquet").unlink()
+    else:
+        with pytest.raises(InputError, match=f"{name}: expected"):
+            PreparedCorpus(folder)
+    again = preparer.prepare(annotations, None)
+    assert contents(again.folder) == whole
+    assert not again.damaged()

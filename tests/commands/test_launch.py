@@ -4,6 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmemo.commands.input_errors import input_error
+from mmemo.commands.launch import WritableFolders
 from mmemo.commands.user_paths import make_paths_absolute, readable_by_hydra
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
@@ -67,3 +68,16 @@ def test_an_unwritable_folder_names_its_option(tmp_path: Path) -> None:
     made = writable_folder(tmp_path / "new" / "folder", "cache_dir")
     assert made.is_dir()
     assert not list(made.iterdir())
+
+
+def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    def folder(*given: str) -> str:
+        overrides = {"hydra": list(given)}
+        config = {"run": {"dir": str(tmp_path / "out" / "now-seed1")}, "overrides": overrides}
+        cfg = OmegaConf.create({"output_dir": str(tmp_path), "hydra": config})
+        WritableFolders().on_run_start(cfg)
+        return Path(cfg.hydra.run.dir).name
+
+    assert [folder() for _ in range(3)] == ["now-seed1", "now-seed1-2", "now-seed1-3"]
+    # A folder that is named is taken as it is: whether there is a run in it is found out later.
+    assert folder(f"hydra.run.dir={tmp_path}/out/now-seed1") == "now-seed1"

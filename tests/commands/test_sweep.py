@@ -13,7 +13,7 @@ from mmemo.commands import train
 from mmemo.commands.sweep import Sweep
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
-from mmemo.evaluation.sweep_cells import Cell
+from mmemo.evaluation.sweep_cells import LOG_FILE, Cell
 from mmemo.training.stop_signals import Stopped, stopped_at_once
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import FailureOnce, KillOnce, befalls
@@ -141,6 +141,22 @@ def test_what_failed_after_its_training_is_only_evaluated(
     training.began.clear()
     cli("train", *SEEDS)
     assert (training.resumed, training.began) == (["8/2"], [])
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"status": 3}'])
+def test_a_cell_with_a_damaged_record_is_begun_anew(
+    cli: Cli, training: FakeTraining, tmp_path: Path, content: str
+) -> None:
+    cli("train", *SEEDS)
+    second = cells(tmp_path)["seed2"]
+    # So a kill left it while records were born empty, and so does a bad disk.
+    second.info_file.write_text(content)
+    training.began.clear()
+    printed = cli("train", *SEEDS)
+    assert training.began == ["8/2"]
+    assert "3 cells: 3 finished" in printed.stdout
+    assert "Traceback" not in printed.stderr
+    assert f"begun anew: {second.info_file}: expected what" in (second.path / LOG_FILE).read_text()
 
 
 def test_a_cell_that_another_process_works_on_is_passed_over(

@@ -1,3 +1,4 @@
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -184,6 +185,47 @@ def test_one_utterance_in_two_splits_is_refused() -> None:
     with pytest.raises(InputError, match="k is in train .* test"):
         check_disjoint(one_source, OfficialSplit())
     check_disjoint(one_source, oversampled())
+
+
+@pytest.mark.parametrize("way", ["dots", "symbolic", "folder", "hard"])
+def test_one_file_by_another_name_is_refused(tmp_path: Path, way: str) -> None:
+    rows = OfficialSplit().assign(make_rows(2), "emotion")
+    rows.loc[3:, "split"] = "test"
+    clips = [tmp_path / f"{number}.wav" for number in range(6)]
+    for clip in clips:
+        clip.write_bytes(b"sound")
+    check_disjoint(rows.assign(media_path=list(map(str, clips))), OfficialSplit())
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    other = {"dots": tmp_path / "sub" / ".." / "0.wav", "folder": tmp_path / "link" / "0.wav"}
+    other |= {name: tmp_path / f"{name}.wav" for name in ("symbolic", "hard")}
+    other["symbolic"].symlink_to(clips[0])
+    other["hard"].hardlink_to(clips[0])
+    paths = [*map(str, clips[:5]), str(other[way])]
+    leaky = rows.assign(media_path=paths)
+    with pytest.raises(InputError, match=r"0.wav = .* is in train .*; 1 in all \(one file\)"):
+        check_disjoint(leaky, OfficialSplit())
+    assert leak_shares(leaky)["test"] == pytest.approx(1 / 3)
+    if way in ("dots", "folder"):
+        clips[0].unlink()
+        with pytest.raises(InputError, match="one file"):
+            check_disjoint(leaky, OfficialSplit())
+    check_disjoint(leaky, OfficialSplit(leaky=True))
+
+
+def test_one_sound_in_two_splits_is_refused() -> None:
+    rows = OfficialSplit().assign(make_rows(2), "emotion")
+    rows.loc[3:, "split"] = "test"
+    sound = rows.assign(crc32=[1, 2, 3, 4, 5, 1], num_samples=[9, 9, 9, 9, 9, 9])
+    with pytest.raises(InputError, match="1 in all .the same sound: equal checksum and length"):
+        check_disjoint(sound, OfficialSplit())
+    assert leak_shares(sound)["test"] == pytest.approx(1 / 3)
+    longer = sound.assign(num_samples=[9, 9, 9, 9, 9, 8])
+    check_disjoint(longer, OfficialSplit())
+    # Digital silence of one length, and transcripts without sound, are no clips in common.
+    silence = zlib.crc32(bytes(2 * 9))
+    check_disjoint(sound.assign(crc32=[silence, 2, 3, 4, 5, silence]), OfficialSplit())
+    check_disjoint(sound.assign(crc32=0, num_samples=0), OfficialSplit())
 
 
 def test_the_stamp_names_a_leak() -> None:

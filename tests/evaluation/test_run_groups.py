@@ -141,7 +141,8 @@ def test_what_cannot_be_compared_is_left_out_with_its_reason(tmp_path: Path) -> 
     assert [Path(run.name).name for run in results] == ["good"]
     reasons = {Path(run.run).name: run.reason for run in left_out}
     assert reasons["stopped"] == "expected a finished run, its status is failed: no room"
-    assert reasons["broken"].startswith("its files cannot be read (JSONDecodeError")
+    assert "metrics.json: expected metrics and their protocol; it cannot be" in reasons["broken"]
+    assert "mmemo evaluate" in reasons["broken"]
     assert "expected a table of predictions, found none" in reasons["no table"]
     assert "expected 3 rows of test, found none" in reasons["one split"]
 
@@ -168,7 +169,7 @@ def test_results_that_contradict_themselves_are_left_out(tmp_path: Path) -> None
     assert "some are not finite" in reasons["no number"]
     assert "metrics.json tells (0.5000), got 1.0000" in reasons["changed"]
     assert "expected a protocol that tells split_settings" in reasons["old"]
-    assert reasons["no record"].startswith("its files cannot be read (AttributeError")
+    assert "run.json: expected what happened to the run; it: Input" in reasons["no record"]
     assert "expected the column epoch" in reasons["no epochs"]
 
 

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -234,3 +235,34 @@ def test_kept_features_give_the_answers_of_the_encoders(
     batch = next(iter(datamodule.train_dataloader()))
     classifier(batch).sum().backward()
     assert text.logits.grad is not None
+
+
+def test_a_damaged_part_is_named_set_aside_and_computed_again(
+    make_meld: MeldMaker,
+    tmp_path: Path,
+    five: LabelSet,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feature_cache, "SAVE_EVERY", 1)
+    root, encoder = make_meld(), Energy(2.0)
+    cache = FeatureCache(tmp_path / "features", batch_size=5)
+    datamodule = build(root, tmp_path / "p", five, encoder)
+    features = cache.audio_features(encoder, "settings", datamodule, CPU)
+    first, second, third = sorted((tmp_path / "features").glob("*/*.npz"))
+    whole = second.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(np.load(second)["features"].tobytes())] ^= 1
+    for damage in (b"", whole[: len(whole) // 2], bytes(flipped), b"no archive"):
+        second.write_bytes(damage)
+        encoder.num_encoded = 0
+        again = cache.audio_features(encoder, "settings", datamodule, CPU)
+        assert encoder.num_encoded == 5
+        torch.testing.assert_close(again, features, rtol=0, atol=0)
+        assert f"{second}: expected kept features, it is damaged" in caplog.text
+        assert second.with_name(f"{second.name}.damaged").read_bytes() == damage
+        # What is computed again takes no other part's place.
+        kept = sorted((tmp_path / "features").glob("*/*.npz"))
+        assert [path.name for path in kept] == [first.name, third.name, "000003.npz"]
+        kept[-1].rename(second)
+        caplog.clear()

@@ -1,0 +1,243 @@
+"""Readers of the files in a run folder: each tells what is wrong with its file, and what to do."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypeVar
+
+import pandas as pd
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+from mmemo.errors import InputError
+
+_OPEN = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+Schema = TypeVar("Schema")
+
+
+@with_config(_OPEN)
+class ProcessInfo(TypedDict):
+    """The process that works on a run, or did so last."""
+
+    host: str
+    pid: int
+
+
+@with_config(_OPEN)
+class WandbInfo(TypedDict):
+    """A run on Weights & Biases."""
+
+    id: str
+    project: str
+    entity: str | None
+    group: str | None
+    url: NotRequired[str | None]
+    files: NotRequired[str | None]
+    uploaded: NotRequired[bool]
+
+
+@with_config(_OPEN)
+class RunInfo(TypedDict):
+    """Contents of ``run.json``; what is not there yet has not happened yet.
+
+    ``digests`` holds, by path in the folder, the SHA-256 of what the run has written and is read
+    again: see ``RunFolder.seal``.
+    """
+
+    status: Literal["running", "interrupted", "failed", "pruned", "finished"]
+    started: NotRequired[str]
+    ended: NotRequired[str]
+    error: NotRequired[str | None]
+    mmemo_version: NotRequired[str]
+    git_commit: NotRequired[str | None]
+    git_dirty: NotRequired[bool | None]
+    process: NotRequired[ProcessInfo]
+    split_protocol: NotRequired[str]
+    prepare_s: NotRequired[float]
+    fit_s: NotRequired[float]
+    best_score: NotRequired[float]
+    checkpoint: NotRequired[str]
+    num_processes: NotRequired[int]
+    num_parameters: NotRequired[int]
+    wandb: NotRequired[WandbInfo]
+    digests: NotRequired[dict[str, str]]
+
+
+@with_config(_OPEN)
+class SoundInfo(TypedDict):
+    """What a comparison has to know of the prepared corpus that a run was trained on."""
+
+    digest: str
+
+
+@with_config(_OPEN)
+class PreparedInfo(SoundInfo):
+    """The prepared corpus that a run was trained on."""
+
+    name: str
+    folder: str
+    has_sound: NotRequired[bool]
+
+
+@with_config(_OPEN)
+class SplitInfo(TypedDict):
+    """How a run's rows were split."""
+
+    name: str
+    leaky: bool
+    leak_shares: dict[str, float]
+    num_kept_unused: int
+    digest: str
+
+
+@with_config(_OPEN)
+class TrainedOn(TypedDict):
+    """What a comparison reads of ``data.json``."""
+
+    prepared: SoundInfo
+
+
+@with_config(_OPEN)
+class DataCard(TypedDict):
+    """Contents of ``data.json``: what a run read, kept, skipped and left out."""
+
+    prepared: PreparedInfo
+    columns: list[str]
+    counts: dict[str, dict[str, int]]
+    split: SplitInfo
+    classes: dict[str, dict[str, int]]
+    colours: dict[str, str]
+    max_duration_s: float
+    num_cut: dict[str, int]
+    skipped: list[dict[str, Any]]
+
+
+@with_config(_OPEN)
+class Protocol(TypedDict, total=False):
+    """What has to be known to compare a run's numbers with others."""
+
+    name: str
+    seed: int
+    corpus: str
+    corpus_split: str
+    split: str
+    split_settings: dict[str, Any]
+    leaky: bool
+    leak_shares: dict[str, float]
+    labels: str
+    classes: list[str]
+    num_utterances: dict[str, int]
+    audio_encoder: str
+    text_encoder: str
+    checkpoint_epoch: int
+    missing: str | None
+
+
+@with_config(_OPEN)
+class MetricsDocument(TypedDict):
+    """Contents of ``metrics.json``."""
+
+    protocol: Protocol
+    splits: dict[str, dict[str, Any]]
+    calibration: NotRequired[dict[str, Any]]
+
+
+INFO = TypeAdapter(RunInfo)
+DATA_CARD = TypeAdapter(DataCard)
+TRAINED_ON = TypeAdapter(TrainedOn)
+METRICS = TypeAdapter(MetricsDocument)
+
+
+def read_json(path: Path, schema: TypeAdapter[Schema], what: str, remedy: str) -> Schema:
+    """Read a file of JSON whose contents are as a schema says.
+
+    Args:
+        path: The file.
+        schema: What has to be in it.
+        what: What it is, for the message: ``what happened to the run``.
+        remedy: What to do where it is missing or damaged.
+
+    Raises:
+        InputError: If it is missing, is not JSON, or holds something else.
+    """
+    try:
+        return schema.validate_python(json.loads(path.read_bytes()))
+    except FileNotFoundError as error:
+        raise damaged(path, what, "there is no such file", remedy) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise damaged(path, what, f"{place or 'it'}: {first['msg']}", remedy) from error
+    # Nested too deeply is a RecursionError.
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, what, f"it cannot be read: {reason(error)}", remedy) from error
+
+
+def read_text(path: Path, what: str, remedy: str) -> str:
+    """Read a file of text.
+
+    Raises:
+        InputError: If it is missing or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise damaged(path, what, "there is no such file", remedy) from error
+    except (OSError, ValueError) as error:
+        raise damaged(path, what, f"it cannot be read: {reason(error)}", remedy) from error
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Read ``history.csv``: a row for each epoch, all but ``split_protocol`` numbers.
+
+    Raises:
+        InputError: If it is missing, or another table.
+    """
+    what, remedy = "the metrics of each epoch", "restore it from a copy, or train again"
+    try:
+        table = pd.read_csv(path)
+    except FileNotFoundError as error:
+        raise damaged(path, what, "there is no such file", remedy) from error
+    # What a parser of its own may raise is not told anywhere.
+    except Exception as error:
+        raise damaged(path, what, f"it cannot be read: {reason(error)}", remedy) from error
+    if "epoch" not in table:
+        raise damaged(path, "the column epoch", "it is missing", remedy)
+    if table.empty or not pd.api.types.is_integer_dtype(table["epoch"]):
+        raise damaged(path, what, "the column epoch does not hold whole numbers", remedy)
+    numbers = table.drop(columns="split_protocol", errors="ignore")
+    is_number = pd.api.types.is_any_real_numeric_dtype
+    others = [str(name) for name, kind in numbers.dtypes.items() if not is_number(kind)]
+    if others:
+        raise damaged(path, what, f"{', '.join(others)}: not numbers", remedy)
+    return table
+
+
+def check_checksums(path: Path) -> None:
+    """Check a checkpoint against the CRC-32 of each of its parts, which torch itself ignores.
+
+    Raises:
+        ValueError: If a part is not what was written.
+        OSError: If it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"no whole archive: {error}") from error
+    if broken is not None:
+        raise ValueError(f"{broken} was damaged")
+
+
+def damaged(path: Path, what: str, problem: str, remedy: str) -> InputError:
+    """The one kind of message about a file of a run."""
+    return InputError(f"{path}: expected {what}; {problem}; {remedy}")
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error, with its kind."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
