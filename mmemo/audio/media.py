@@ -174,7 +174,8 @@ def _container(source: str, file: BinaryIO) -> InputContainer:
     try:
         # Not as ``options``, which PyAV 14 also hands to streams that are not known yet: it
         # crashes. Tags in an old encoding are no damage.
-        return av.open(file, mode="r", container_options=options, **TAG_ERRORS)
+        container: InputContainer = av.open(file, mode="r", container_options=options, **TAG_ERRORS)
+        return container
     except av.error.FFmpegError as error:
         if error.errno != errno.EINVAL:
             raise
