@@ -36,6 +36,13 @@ FIVE = ("anger", "joy", "neutral", "sadness", "surprise")
 Row = dict[str, str]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Let a process of ``-n`` that has no tests left take over some of another's."""
+    if config.getoption("numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
+
+
 def pytest_collection_finish() -> None:
     """Let no collection of garbage go through what the imports have made, which stays."""
     gc.collect()
