@@ -186,7 +186,7 @@ def test_what_lightnings_users_are_used_to(cli: Cli, small: list[str], tmp_path:
     assert run.read_info()["best_score"] == pytest.approx(history["val/macro_f1"].max())
     logged = pd.read_csv(next(run.path.glob("logs/*/metrics.csv")))
     assert {"lr-AdamW/all", "lr-AdamW/all/not_decayed"} <= set(logged)
-    cli("evaluate", f"run={run.path}")
+    cli("evaluate", f"run={run.path}", "trust=[torch.nn.MultiMarginLoss,lightning]")
 
 
 def test_averaged_weights_are_validated_saved_and_go_on(
@@ -205,7 +205,7 @@ def test_averaged_weights_are_validated_saved_and_go_on(
     stop = befalls(SignalAt, signum=int(signal.SIGINT), epoch=1, batch=0)
     cli("train", *command, *stop, "name=stopped", expect=130)
     stopped = only_run(tmp_path, "stopped")
-    cli("train", f"resume={stopped.path}")
+    cli("train", f"resume={stopped.path}", "trust=[lightning,tests]")
     assert_same_run(stopped, whole)
 
 
