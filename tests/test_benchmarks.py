@@ -54,6 +54,25 @@ def test_training_is_measured_against_the_recipe_and_the_unpadded_reference(
     assert table["cached"][1] > table["float32"][1]
 
 
+def test_bfloat16_is_held_against_transformers_own_models_without_padding(
+    benchmark: Benchmark,
+) -> None:
+    title, _, *rows = benchmark("precision.py", "--small", "--seeds", "1", "--steps", "2")
+    assert title == "2 steps of 8 utterances, seeds: 1"
+    ways, parts = rows[:7], rows[9:]
+    table = {row[:29].strip(): [float(value) for value in row[29:].split()] for row in ways}
+    assert max(table["mmemo, float32"][:3]) < 1e-5, "the same model, the same steps"
+    for name in ("transformers, bfloat16", "mmemo, bfloat16"):
+        first_losses, gradient, _, _ = table[name]
+        assert 0 < first_losses < 5e-3
+        assert 0 < gradient < 0.2
+    errors = {row[:36].strip(): [float(value) for value in row[36:].split()] for row in parts}
+    _, throughout, own = errors["output: logits"]
+    assert own < throughout, "the head is in float32"
+    _, throughout, own = errors["gradient: speech model, norms"]
+    assert own < throughout, "so are the residuals"
+
+
 def test_comparing_is_measured_as_a_whole_process(benchmark: Benchmark) -> None:
     sizes = ("--groups", "3", "--share", "0.02", "--repeats", "1")
     title, seconds = benchmark("comparison.py", *sizes)

@@ -37,7 +37,11 @@ class Example:
 
 @dataclass(frozen=True)
 class AudioInput:
-    """Padded sound: ``waveform`` (B, T); ``mask`` (B, T), True where it is real."""
+    """Padded sound: ``waveform`` (B, T); ``mask`` (B, T), True where it is real.
+
+    The waveform is float32 whatever the type of a model's weights: an encoder converts what its
+    weights take, behind its spectrum if it has one.
+    """
 
     waveform: Tensor
     mask: Tensor

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmemo.errors import InputError
 from mmemo.models.checkpoints import Checkpoint
+from mmemo.models.precision import keep_residuals_in_float32
 from mmemo.models.text_context import Layout
 from mmemo.models.text_tokenizer import check_vocab_size
 from mmemo.models.trainable import set_trainable
@@ -59,6 +60,7 @@ def build_language_model(
                 "transformers has not built it for"
             )
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    keep_residuals_in_float32(model)
     frozen = set_trainable(model, trainable, OPTION, lora_rank)
     if trainable.startswith("top_"):
         for name in SHARED_BY_LAYERS:

@@ -14,6 +14,25 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+def keep_residuals_in_float32(model: nn.Module) -> None:
+    """Hand a model's transformer its first vectors in float32 where autocast has left them in less.
+
+    Those that come out of a linear layer are: the frames of WavLM and its kin, the tokens of
+    ELECTRA. What the layers add to them is then added in float32, and the gradients of the norms
+    are summed in it: on a CPU, whose autocast leaves norms in the type of their input, and on a
+    GPU in models whose layers begin with the norm.
+    """
+    encoder = getattr(model, "encoder", None)
+    if isinstance(encoder, nn.Module):
+        encoder.register_forward_pre_hook(_first_in_float32)
+
+
+def _first_in_float32(encoder: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not arguments or not torch.is_autocast_enabled(arguments[0].device.type):
+        return arguments
+    return (at_least_float32(arguments[0]), *arguments[1:])
+
+
 def move_alone(convert: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """Of what ``nn.Module.to`` would do to a tensor, the move to another device alone."""
     return lambda values: values.to(convert(values).device)

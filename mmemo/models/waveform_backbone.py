@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
 from mmemo.models.checkpoints import Checkpoint
-from mmemo.models.precision import at_least_float32
+from mmemo.models.precision import keep_residuals_in_float32
 from mmemo.models.speech_backbones import (
     OPTION,
     Padding,
@@ -84,7 +84,7 @@ class WaveformBackbone(SpeechBackbone):
         if config.mask_time_prob == 0 and hasattr(self.model, "masked_spec_embed"):
             # Nothing reads it then, and distributed training wants a gradient of all it trains.
             self.model.masked_spec_embed.requires_grad_(False)
-        self.model.encoder.register_forward_pre_hook(_residuals_in_float32)
+        keep_residuals_in_float32(self.model)
         self.sample_rate = sample_rate
         self.frame_dim = int(config.hidden_size)
         self.frame_samples = _receptive_field(config.conv_kernel, config.conv_stride)
@@ -158,19 +158,6 @@ class WaveformBackbone(SpeechBackbone):
         for part in (positions, getattr(positions, "batch_norm", None)):
             if isinstance(part, _RealPositions | _RealBatchNorm):
                 part.lengths = num_frames
-
-
-def _residuals_in_float32(encoder: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Hand the transformer its frames in float32 where autocast would leave them in less.
-
-    What its layers add to them is then added in float32, and so are the gradients of its norms
-    summed over frames: on a CPU, whose autocast leaves norms as they come, and on a GPU for models
-    whose layers begin with the norm.
-    """
-    frames, *others = arguments
-    if torch.is_autocast_enabled(frames.device.type):
-        frames = at_least_float32(frames)
-    return (frames, *others)
 
 
 class _RealConvolutions(nn.Module):

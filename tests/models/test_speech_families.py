@@ -151,6 +151,23 @@ def test_the_answer_does_not_depend_on_the_batch(
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+def test_the_answer_is_the_same_in_every_type(name: str, checkpoints: dict[str, Path]) -> None:
+    """What autocast hands on between layers is float32: only what they compute is rounded."""
+    encoder = build(name, checkpoints, "layers=weighted", "layerdrop=0").eval()
+    sound = collate(encoder, (401, 733))
+    expected = encoder(sound).pooled.detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = encoder(sound)
+    assert rounded.frames.dtype == torch.float32
+    assert not torch.equal(rounded.pooled, expected)
+    torch.testing.assert_close(rounded.pooled, expected, atol=2e-2, rtol=2e-2)
+    for dtype, tolerance in ((torch.float64, 1e-5), (torch.bfloat16, 2e-2)):
+        pooled = encoder.to(dtype)(sound).pooled
+        torch.testing.assert_close(pooled.float(), expected, atol=tolerance, rtol=tolerance)
+        pooled.sum().backward()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_trained_parameter_gets_a_gradient(name: str, checkpoints: dict[str, Path]) -> None:
     droppable = [] if name in SPECTROGRAM else ["layerdrop=0"]
     for options in (

@@ -97,6 +97,23 @@ def collate(encoder: PretrainedTextEncoder, *tokens: Tokens) -> TextInput:
     return text
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_answer_is_the_same_in_every_type(name: str, checkpoints: dict[str, Path]) -> None:
+    """What autocast hands on between layers is float32: only what they compute is rounded."""
+    encoder = build(name, checkpoints[name]).eval()
+    text = collate(encoder, *(encoder.tokenize(sentence) for sentence in SENTENCES))
+    expected = encoder(text).pooled.detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = encoder(text)
+    assert rounded.frames.dtype == torch.float32
+    assert not torch.equal(rounded.pooled, expected)
+    torch.testing.assert_close(rounded.pooled, expected, atol=2e-2, rtol=2e-2)
+    for dtype, tolerance in ((torch.float64, 1e-5), (torch.bfloat16, 5e-2)):
+        pooled = encoder.to(dtype)(text).pooled
+        torch.testing.assert_close(pooled.float(), expected, atol=tolerance, rtol=tolerance)
+        pooled.sum().backward()
+
+
 @pytest.mark.parametrize("layers", ["last", "weighted"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_answer_does_not_depend_on_the_batch(
