@@ -37,6 +37,7 @@ from mmemo.commands.evaluate import (
     predict,
     print_results,
 )
+from mmemo.commands.input_errors import input_error
 from mmemo.commands.rebuilt_run import load_checkpoint, one_process_trainer, saved_parts
 from mmemo.commands.settings_trial import check_composed, check_devices, check_model
 from mmemo.commands.source import Source, build_source
@@ -64,7 +65,8 @@ STATE_PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "call
 def run(cfg: DictConfig) -> float:
     """Train, evaluate and report one run; returns the best validation score."""
     with stopped_at_once(), _opened(cfg) as folder:
-        print(f"run folder: {folder.path}")
+        print(f"run folder: {folder.path}", flush=True)
+        state_before = folder.state_ns()
         try:
             return _train(folder, cfg)
         except PrunedError as pruned:
@@ -72,15 +74,29 @@ def run(cfg: DictConfig) -> float:
             print(f"pruned: {pruned}")
             return float(folder.read_info()["best_score"])
         except BaseException as error:
-            hint = folder.command("train", "resume")
-            if folder.composed_config_file.is_file():
+            hint = _how_to_continue(folder, error, state_before)
+            if hint:
                 print(f"not finished; to continue: {hint}", file=sys.stderr)
             if isinstance(error, OSError) and error.errno in NO_ROOM:
+                then = f"then continue: {hint}" if hint else "then start it again"
                 raise InputError(
                     f"{error.filename or folder.path}: expected room for the run's files, "
-                    f"found none ({error.strerror}); make room, then continue: {hint}"
+                    f"found none ({error.strerror}); make room, {then}"
                 ) from error
             raise
+
+
+def _how_to_continue(
+    folder: RunFolder, error: BaseException, state_before: int | None
+) -> str | None:
+    """The command that goes on with the run; None where it would begin anew or fail again.
+
+    What the user can mend (``InputError``) meets the same run again, unless a state has been
+    saved since this process began.
+    """
+    state = folder.state_ns()
+    is_same_again = input_error(error) is not None and state == state_before
+    return None if state is None or is_same_again else folder.command("train", "resume")
 
 
 def follow(folder: RunFolder) -> None:

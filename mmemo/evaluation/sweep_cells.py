@@ -34,6 +34,7 @@ NOT_IN_DIGEST = (
     "trainer.enable_progress_bar",
     "trainer.enable_model_summary",
     "callbacks.interruption",
+    "callbacks.epoch_lines",
     "callbacks.step_curves",
     # How fast data arrives.
     "preparer.num_workers",
