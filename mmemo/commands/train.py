@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import lightning
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
@@ -117,6 +118,8 @@ def _opened(cfg: DictConfig) -> Iterator[RunFolder]:
     check_run_name(cfg, Path(cfg.resume or cfg.run_dir))
     if not cfg.resume:
         with RunFolder.begin(Path(cfg.run_dir)) as folder:
+            # Comparisons call the run's parts as the user did.
+            folder.write_info(choices=_choices())
             yield folder
         return
     folder = RunFolder.open(cfg.resume)
@@ -128,6 +131,12 @@ def _opened(cfg: DictConfig) -> Iterator[RunFolder]:
     check_writable(folder.path)
     with folder.working():
         yield folder
+
+
+def _choices() -> dict[str, str | None]:
+    """The option of conf/ that is chosen of each of mmemo's groups."""
+    choices = HydraConfig.get().runtime.choices
+    return {str(k): v for k, v in choices.items() if not str(k).startswith("hydra/")}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from mmemo.evaluation.runs import RunFolder
 NOT_IN_DIGEST = (
     # What the run is called and where things are kept.
     "name",
+    "label",
     "run_mark",
     "output_dir",
     "cache_dir",

@@ -1,5 +1,6 @@
 """Sweeps: what is run, continued, skipped, and how it is told."""
 
+import json
 import pickle
 import signal
 import time

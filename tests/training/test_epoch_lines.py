@@ -2,15 +2,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar, TQDMProgressBar
 
 from mmemo.training import epoch_lines
 from mmemo.training.epoch_lines import EpochLines, is_told
 
 
-def trainer_of(**changes: Any) -> Any:
+def trainer_of(**changes: object) -> SimpleNamespace:
     checkpoint = ModelCheckpoint(monitor="val/loss", mode="min")
-    values = {
+    values: dict[str, Any] = {
         "is_global_zero": True,
         "progress_bar_callback": None,
         "max_epochs": 5,
@@ -23,7 +23,7 @@ def trainer_of(**changes: Any) -> Any:
     return SimpleNamespace(**(values | changes))
 
 
-def run_epoch(lines: EpochLines, trainer: Any, num_batches: int = 4) -> None:
+def run_epoch(lines: EpochLines, trainer: SimpleNamespace, num_batches: int = 4) -> None:
     for batch in range(num_batches):
         lines.on_train_batch_end(trainer, None, None, None, batch)  # type: ignore[arg-type]
     lines.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def test_no_end_is_promised_where_there_is_none(capsys: pytest.CaptureFixture[st
     ],
 )
 def test_lines_stand_where_no_bar_is_seen(
-    bar: Any, is_terminal: bool, told: bool, monkeypatch: pytest.MonkeyPatch
+    bar: type[Callback] | None, is_terminal: bool, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     trainer = trainer_of(progress_bar_callback=bar and bar())
