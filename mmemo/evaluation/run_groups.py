@@ -159,6 +159,11 @@ def derived_from(value: Any) -> str | None:  # noqa: ANN401
     return found[1] if found else None
 
 
+def has_effect(key: str) -> bool:
+    """Whether a setting tells one group of runs from another."""
+    return not _is_without_effect(key)
+
+
 @lru_cache(maxsize=MAX_KEYS)
 def _is_without_effect(key: str) -> bool:
     return key.rpartition(".")[2] in PLACES or any(
