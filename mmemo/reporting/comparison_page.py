@@ -19,6 +19,7 @@ from mmemo.reporting.comparison_figures import (
     seed_strip,
     shown_groups,
 )
+from mmemo.reporting.comparison_numbers import told
 from mmemo.reporting.comparison_panels import confusions, loss_curves, metric_curves, reliability
 from mmemo.reporting.comparison_tables import table_parts
 from mmemo.reporting.self_contained import render_page
@@ -67,7 +68,7 @@ def _section(
         "not_ranked": sentences.not_ranked(table, number),
         "classes": sentences.classes(table),
         "notes": table["notes"],
-        "protocol": table["protocol"],
+        "protocol": told(table["protocol"]),
         "tables": {part.name: part for part in parts if part not in gains},
         "reports": [(group["name"], _reports(group, folder)) for group in table["groups"]],
         "num_groups": len(table["groups"]),
