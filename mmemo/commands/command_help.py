@@ -95,7 +95,7 @@ def command_help(command: str, summary: str, arguments: Sequence[str], folder: P
         "settings (key=value) as composed now; what stands indented is outer.inner=value:",
     ]
     # Of a group from which nothing is chosen there is nothing to set.
-    unset = {key for key in cfg if key in available and cfg._get_node(key)._is_none()}
+    unset = {key for key in cfg if key in available and cfg[key] is None}
     shown = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in (*unset, "hydra")])
     lines += [f"  {line}" for line in _setting_lines(shown, said)]
     return "\n".join(lines)
@@ -156,7 +156,7 @@ def _key_and_value(argument: str) -> tuple[str, str]:
 
 
 def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in cfg:
+    for key in map(str, cfg):
         yield f"{prefix}{key}"
         node = cfg._get_node(key)
         if isinstance(node, DictConfig) and _is_section(node):

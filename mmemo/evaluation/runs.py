@@ -244,7 +244,7 @@ class RunFolder:
         with suppress(OSError, ValueError):
             return self.last_checkpoint.stat().st_mtime_ns
         with suppress(OSError, ValueError, KeyError, TypeError):
-            return (self.path / self.read_info()["checkpoint"]).stat().st_mtime_ns
+            return (self.path / str(self.read_info()["checkpoint"])).stat().st_mtime_ns
         return None
 
     def write_info(self, **changes: Any) -> None:  # noqa: ANN401
