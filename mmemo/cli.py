@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
+from difflib import get_close_matches
 from importlib.util import find_spec
 
 from mmemo.commands.completion import FLAGS, complete
@@ -60,10 +61,16 @@ def main() -> None:
         return
     command = arguments[0]
     if command not in COMMANDS or find_spec(f"mmemo.commands.{command}") is None:
+        near = get_close_matches(command, COMMANDS, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
         print(
-            f"mmemo: expected a command, one of {', '.join(COMMANDS)}; got '{command}'\n\n{USAGE}"
+            f"mmemo: expected a command, one of {', '.join(COMMANDS)}; got '{command}'{hint}\n\n"
+            f"{USAGE}"
         )
         sys.exit(2)
+    if {"-h", "--help"} & set(arguments):
+        _show_help(command, arguments[1:])
+        return
     from mmemo.training.stop_signals import Stopped, stopped_at_once
 
     # What is imported stays, and is not looked through: neither now, nor when the process ends.
@@ -79,3 +86,14 @@ def main() -> None:
         raise
     finally:
         gc.enable()
+
+
+def _show_help(command: str, arguments: list[str]) -> None:
+    from mmemo.commands.command_help import command_help
+    from mmemo.commands.launch import config_dir
+
+    try:
+        print(command_help(command, COMMANDS[command], arguments, config_dir()))
+    except InputError as error:
+        print(f"mmemo: error: {error}", file=sys.stderr)
+        sys.exit(1)

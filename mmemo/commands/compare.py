@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from mmemo.evaluation.confusion_scores import check_metric
 from mmemo.evaluation.published import comparable, read_published
-from mmemo.evaluation.run_results import find_runs, read_runs
+from mmemo.evaluation.run_results import find_runs, labelled, read_runs
 from mmemo.folders import config_dir, writable_folder, write_whole
 from mmemo.reporting.comparison_tables import frame, latex, markdown, terminal_text
 
@@ -27,7 +27,11 @@ def run(cfg: DictConfig) -> None:
     check_metric(cfg.metric)
     # What tests the differences is imported only now.
     comparison: Comparison = instantiate(cfg.comparison, _convert_="all")
-    document = comparison.compare(*read_runs(found))
+    results, left_out = read_runs(found)
+    if cfg.label is not None:
+        labels = [cfg.label] if isinstance(cfg.label, str) else list(map(str, cfg.label))
+        results = labelled(results, folders, labels)
+    document = comparison.compare(results, left_out)
     published = read_published(config_dir() / "published")
     for table in document["tables"]:
         protocol = table["protocol"]

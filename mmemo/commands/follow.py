@@ -5,14 +5,13 @@ Started by the first one, never by a user.
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 import traceback
 from pathlib import Path
 
 from mmemo.commands.input_errors import input_error
-from mmemo.commands.launch import quiet_warnings
+from mmemo.commands.quiet_warnings import quiet_warnings
 from mmemo.commands.train import follow
 from mmemo.evaluation.runs import RunFolder
 from mmemo.training.processes import ending_with_parent
@@ -31,7 +30,6 @@ def main() -> None:
 def train_along(path: Path) -> None:
     """Train along in a run folder; where that fails by itself, say so."""
     quiet_warnings()
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     try:
         with stopped_at_once():
             follow(RunFolder.open(path))

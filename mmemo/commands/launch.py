@@ -8,7 +8,6 @@ import importlib
 import os
 import re
 import sys
-import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +21,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from mmemo.commands.input_errors import fail, input_error
+from mmemo.commands.quiet_warnings import quiet_warnings
+from mmemo.commands.sweep_listing import DRY_RUN, check_listable
 from mmemo.commands.user_paths import (
     make_paths_absolute,
     quoted,
@@ -39,6 +40,7 @@ FLAGS_WITH_VALUE = (
 )
 INFO = ("--info", "-i")
 INFO_CHOICES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+CACHE_VARIABLES = ("MMEMO_CACHE", "XDG_CACHE_HOME")
 NEED_TORCH = ("train", "evaluate", "explain")
 """Commands that import torch; preparing needs none."""
 
@@ -70,15 +72,17 @@ def launch(command: str, overrides: list[str]) -> None:
     An error of the user's is printed as one message, with exit status 1; in a sweep the other
     jobs run first.
     """
+    forget_empty_variables()
     typed = overrides
     is_sweep = any(argument in ("-m", "--multirun") for argument in overrides)
     try:
-        flags, overrides = _flags_and_overrides(overrides)
+        flags, overrides = _flags_and_overrides([o for o in typed if o != DRY_RUN])
     except InputError as error:
         fail(error)
     overrides = [readable_by_hydra(override, is_sweep) for override in overrides]
     folder, name = config_dir(), command
     try:
+        check_listable(command, typed)
         if command == "compare":
             overrides = _named_folders(overrides)
         if command == "train":
@@ -89,8 +93,10 @@ def launch(command: str, overrides: list[str]) -> None:
         fail(error)
     sys.argv = [sys.argv[0], *flags, *overrides]
 
+    composed: list[DictConfig] = []
+
     def work(cfg: DictConfig) -> Any:  # noqa: ANN401
-        quiet_warnings()
+        quiet_warnings(is_training=command == "train")
         if command in NEED_TORCH:
             from mmemo.audio.torchaudio_check import check_torchaudio
 
@@ -102,6 +108,7 @@ def launch(command: str, overrides: list[str]) -> None:
 
     @hydra.main(version_base="1.3", config_path=str(folder), config_name=name)
     def run(cfg: DictConfig) -> Any:  # noqa: ANN401
+        composed.append(cfg)
         is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         if is_sweep and command == "train":
             from mmemo.commands.cell import run_cell
@@ -116,7 +123,27 @@ def launch(command: str, overrides: list[str]) -> None:
             fail(problem)
 
     with _around_plugins(typed) if command == "train" else nullcontext():
-        run()
+        try:
+            run()
+        except SystemExit as end:
+            if end.code == 1 and not composed:
+                _tell_what_was_meant(command, typed)
+            raise
+
+
+def _tell_what_was_meant(command: str, typed: list[str]) -> None:
+    """Behind Hydra's word on a config that does not compose."""
+    from mmemo.commands.command_help import did_you_mean
+
+    for hint in did_you_mean(command, typed, config_dir()):
+        print(f"mmemo: {hint}", file=sys.stderr)
+
+
+def forget_empty_variables() -> None:
+    """An empty variable is as one that is not set; W&B would refuse it, and paths begin at /."""
+    for name, value in list(os.environ.items()):
+        if not value and (name.startswith("WANDB_") or name in CACHE_VARIABLES):
+            del os.environ[name]
 
 
 def _collect_from_now_on() -> None:
@@ -204,23 +231,6 @@ def _join_slurms_first(is_sweep: bool, overrides: list[str]) -> None:
         if run is not None:
             train_along(run)
         sys.exit(0)
-
-
-def quiet_warnings() -> None:
-    """Silence what a user can do nothing about."""
-    for message in (
-        # A name that Lightning uses and torch has deprecated.
-        r".*isinstance\(treespec, LeafSpec\)",
-        # A frozen encoder is in evaluation mode on purpose.
-        r"Found \d+ module\(s\) in eval mode",
-        # The data module itself leaves out the batches that were taken before the interruption.
-        r"You're resuming from a checkpoint that ended before the epoch ended",
-        # It is not, where a run goes on.
-        r"Checkpoint directory .* exists and is not empty",
-        # Ours gives every utterance once.
-        r"You are using a custom batch sampler",
-    ):
-        warnings.filterwarnings("ignore", message=message)
 
 
 def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, list[str]]:

@@ -23,12 +23,13 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, flag_override
+from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from mmemo.commands.cell import best_score, forget_stop, note_stop
 from mmemo.commands.cell_composer import CellComposer
 from mmemo.commands.input_errors import fail, input_error
+from mmemo.commands.sweep_listing import DRY_RUN, ListedCell, listing, remove_traces
 from mmemo.commands.sweep_screen import SweepScreen
 from mmemo.commands.user_paths import with_nulls
 from mmemo.errors import InputError
@@ -48,10 +49,12 @@ class Sweep:
     """Runs the cells of one command that are not done, and tells how they went.
 
     Args:
-        arguments: What was typed after ``mmemo train``.
+        arguments: What was typed after ``mmemo train``; with ``--dry-run`` no cell is run.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
+        self.is_dry = DRY_RUN in arguments
+        self.listed: list[ListedCell] = []
         self.command = shlex.join(["mmemo", "train", *arguments])
         self.cells: dict[str, Cell] = {}
         self.screen: SweepScreen | None = None
@@ -173,14 +176,20 @@ class _WatchedSweeper:
             try:
                 self._check()
                 self.inner.sweep(arguments)
+            except _ListedError:
+                pass
             except Stopped as error:
                 stopped = error
             except Exception as error:
                 problem = error
         for key in sweep.left_out:
             print(f"{key}: left out where what was chosen has no such setting", file=sys.stderr)
+        if sweep.is_dry and problem is None and stopped is None:
+            print(listing(sweep.listed, folder, sweep.is_search))
+            remove_traces(folder, Path(self.config.output_dir).absolute())
+            return
         if sweep.cells:
-            print("\n".join([view.counts(), *view.best(), f"sweep folder: {folder}"]))
+            print("\n".join([*self._results(folder, view), f"sweep folder: {folder}"]))
         stopped = stopped or sweep.stopped
         is_well = sweep.end(is_stopped=stopped is not None)
         if stopped is not None:
@@ -189,6 +198,19 @@ class _WatchedSweeper:
             _show(problem)
         if not is_well:
             sys.exit(1)
+
+    def _results(self, folder: Path, view: SweepView) -> list[str]:
+        """What the cells have come to, and the commands that show more of it."""
+        # Imported here: it takes pandas, which no help needs.
+        from mmemo.reporting.sweep_table import scores_text, upload_command
+
+        cells = list(self.sweep_of_cells.cells.values())
+        table = scores_text(cells, _ranking_metric(self.config))
+        if not table:
+            return [view.counts(), *view.best()]
+        lines = [f"{table}\n", view.counts(), f"compare: mmemo compare {shlex.quote(str(folder))}"]
+        upload = upload_command(folder, cells)
+        return [*lines, *([f"not uploaded to W&B yet; to do that: {upload}"] if upload else [])]
 
     def _check(self) -> None:
         if any(o.startswith("hydra.sweep.subdir=") for o in self.config.hydra.overrides.hydra):
@@ -242,6 +264,17 @@ def _seeds(override: str) -> list[str]:
     return [str(value) for value in parsed.sweep_iterator()]
 
 
+def _ranking_metric(config: DictConfig) -> str:
+    """What ``mmemo compare`` ranks by."""
+    sources = config.hydra.runtime.config_sources
+    (folder,) = (Path(source.path) for source in sources if source.provider == "main")
+    return str(OmegaConf.load(folder / "compare.yaml").metric)
+
+
+class _ListedError(Exception):
+    """Ends a search whose first cells have been listed."""
+
+
 def _show(problem: Exception) -> None:
     told = input_error(problem)
     if told is not None:
@@ -285,6 +318,11 @@ class _CellLauncher(Launcher):
         cells = [[self.composer.cell(o) for o in self._with_seeds(job)] for job in jobs]
         if not self.sweep.is_search:
             self.composer.check_lacking()
+        if self.sweep.is_dry:
+            self.sweep.listed += [ListedCell(c, tuple(o)) for job in cells for c, o in job]
+            if self.sweep.is_search:
+                raise _ListedError
+            return [JobReturn(status=JobStatus.COMPLETED) for _ in jobs]
         to_run: dict[str, list[str]] = {}
         for cell, overrides in (pair for job in cells for pair in job):
             if self._is_to_run(cell):

@@ -16,6 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from mmemo.commands.data_card import read_data_card
+from mmemo.corpora.annotations import OWN_SPLIT
+from mmemo.corpora.splits import OfficialSplit
+from mmemo.evaluation.run_groups import has_effect
 from mmemo.evaluation.run_files import read_history
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.tracking import log_results, run_config
@@ -24,6 +28,11 @@ from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
 from mmemo.training.wandb_logger import TolerantWandbLogger
 
 SEED_AND_DIGEST = re.compile(r"-?seed\d+(-[0-9a-f]{8})?")
+DIGEST = re.compile(r"-[0-9a-f]{8}(?=(-[A-Z]+)?$)")
+OFFICIAL = OfficialSplit.name
+MAX_TAG_LENGTH = 64
+"""Of W&B's tags."""
+
 FAILED, KILLED = 1, 255
 """Exit codes that W&B shows as these states."""
 
@@ -44,10 +53,10 @@ def tracked(folder: RunFolder, cfg: DictConfig, trainer: lightning.Trainer) -> I
     # Before it is opened: the id survives a kill at any moment.
     folder.write_info(wandb=card)
     labels = WandbLabels(
-        folder.path.name,
+        card["name"],
         card["group"],
         SEED_AND_DIGEST.sub("", folder.path.name) if card["group"] else cfg.name,
-        (folder.read_info()["split_protocol"], cfg.labels.name),
+        _tags(folder, cfg),
     )
     identity = WandbIdentity(card["id"], card["project"], card["entity"])
     logger.begin(identity, labels, run_config(folder), _history(folder))
@@ -83,12 +92,37 @@ def _card(folder: RunFolder, cfg: DictConfig, logger: TolerantWandbLogger) -> di
     """What ``run.json`` says of the run on W&B; of a run that begins, what it will."""
     stored = folder.read_info().get("wandb")
     if stored is not None:
-        return {key: stored[key] for key in ("id", "project", "entity", "group")}
+        kept = {key: stored[key] for key in ("id", "project", "entity", "group")}
+        return {**kept, "name": stored.get("name", folder.path.name)}
     group = None
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         sweep, outputs = folder.path.parent, Path(cfg.output_dir)
         group = str(sweep.relative_to(outputs) if outputs in sweep.parents else sweep.name)
-    return {**asdict(logger.new_identity()), "group": group}
+    return {**asdict(logger.new_identity()), "group": group, "name": _name(folder, cfg, group)}
+
+
+def _name(folder: RunFolder, cfg: DictConfig, group: str | None) -> str:
+    """What varies: in a sweep the cell's, else what was typed, and the seed.
+
+    The label, where the user has given one; the folder's name, where nothing was typed.
+    """
+    seed = f"seed={cfg.seed}"
+    if cfg.get("label"):
+        return f"{cfg.label} {seed}"
+    if group is not None:
+        return DIGEST.sub("", folder.path.name)
+    typed = [override.lstrip("+") for override in HydraConfig.get().overrides.task]
+    told = [override for override in typed if has_effect(override.partition("=")[0])]
+    return " ".join([*told, seed]) if told else folder.path.name
+
+
+def _tags(folder: RunFolder, cfg: DictConfig) -> tuple[str, ...]:
+    """The corpus, the split that was used, and the label set."""
+    prepared = read_data_card(folder)["prepared"]
+    split = folder.read_info()["split_protocol"]
+    if split == OFFICIAL and prepared["split_origin"] != OWN_SPLIT:
+        split = f"split {prepared['split_origin']}"
+    return tuple(tag[:MAX_TAG_LENGTH] for tag in (prepared["corpus"], split, cfg.labels.name))
 
 
 def _history(folder: RunFolder) -> list[dict[str, float]]:

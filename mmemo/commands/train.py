@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import lightning
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
@@ -37,6 +38,7 @@ from mmemo.commands.evaluate import (
     predict,
     print_results,
 )
+from mmemo.commands.input_errors import input_error
 from mmemo.commands.rebuilt_run import load_checkpoint, one_process_trainer, saved_parts
 from mmemo.commands.settings_trial import check_composed, check_devices, check_model
 from mmemo.commands.source import Source, build_source
@@ -64,7 +66,8 @@ STATE_PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "call
 def run(cfg: DictConfig) -> float:
     """Train, evaluate and report one run; returns the best validation score."""
     with stopped_at_once(), _opened(cfg) as folder:
-        print(f"run folder: {folder.path}")
+        print(f"run folder: {folder.path}", flush=True)
+        state_before = folder.state_ns()
         try:
             return _train(folder, cfg)
         except PrunedError as pruned:
@@ -72,15 +75,29 @@ def run(cfg: DictConfig) -> float:
             print(f"pruned: {pruned}")
             return float(folder.read_info()["best_score"])
         except BaseException as error:
-            hint = folder.command("train", "resume")
-            if folder.composed_config_file.is_file():
+            hint = _how_to_continue(folder, error, state_before)
+            if hint:
                 print(f"not finished; to continue: {hint}", file=sys.stderr)
             if isinstance(error, OSError) and error.errno in NO_ROOM:
+                then = f"then continue: {hint}" if hint else "then start it again"
                 raise InputError(
                     f"{error.filename or folder.path}: expected room for the run's files, "
-                    f"found none ({error.strerror}); make room, then continue: {hint}"
+                    f"found none ({error.strerror}); make room, {then}"
                 ) from error
             raise
+
+
+def _how_to_continue(
+    folder: RunFolder, error: BaseException, state_before: int | None
+) -> str | None:
+    """The command that goes on with the run; None where it would begin anew or fail again.
+
+    What the user can mend (``InputError``) meets the same run again, unless a state has been
+    saved since this process began.
+    """
+    state = folder.state_ns()
+    is_same_again = input_error(error) is not None and state == state_before
+    return None if state is None or is_same_again else folder.command("train", "resume")
 
 
 def follow(folder: RunFolder) -> None:
@@ -101,6 +118,8 @@ def _opened(cfg: DictConfig) -> Iterator[RunFolder]:
     check_run_name(cfg, Path(cfg.resume or cfg.run_dir))
     if not cfg.resume:
         with RunFolder.begin(Path(cfg.run_dir)) as folder:
+            # Comparisons call the run's parts as the user did.
+            folder.write_info(choices=_choices())
             yield folder
         return
     folder = RunFolder.open(cfg.resume)
@@ -112,6 +131,12 @@ def _opened(cfg: DictConfig) -> Iterator[RunFolder]:
     check_writable(folder.path)
     with folder.working():
         yield folder
+
+
+def _choices() -> dict[str, str | None]:
+    """The option of conf/ that is chosen of each of mmemo's groups."""
+    choices = HydraConfig.get().runtime.choices
+    return {str(k): v for k, v in choices.items() if not str(k).startswith("hydra/")}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,10 @@ from mmemo.errors import InputError
 NAME = re.compile(r"\w[\w .+-]{0,99}")
 
 
+OWN_SPLIT = "its own"
+"""Where the splits of rows come from that their corpus has split itself."""
+
+
 @dataclass(frozen=True)
 class Annotations:
     """All rows of a corpus: the usable ones in reading order, and those that cannot be used.
@@ -40,7 +44,7 @@ class Annotations:
     skips: tuple[Skip, ...] = ()
     num_repaired: Mapping[str, int] = field(default_factory=dict)
     variant: str = ""
-    split_origin: str = "its own"
+    split_origin: str = OWN_SPLIT
 
     def __post_init__(self) -> None:
         """Refuse a name that no folder can have.

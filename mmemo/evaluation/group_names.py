@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from mmemo.evaluation.run_groups import DATA, RunGroup, derived_from
+from mmemo.evaluation.run_groups import DATA, LABEL, RunGroup, derived_from
 
 ENCODERS = ("audio_encoder", "text_encoder")
+MODALITY = "modality"
 CORPUS_PLACES = ("corpus.csv", "corpus.root", "corpus.annotations", "corpus.folder")
 DIGEST_DIGITS = 8
 
@@ -64,8 +65,13 @@ def _tell_data(groups: Sequence[RunGroup], shown: Sequence[dict[str, Any]]) -> N
 def group_names(groups: Sequence[RunGroup]) -> list[str]:
     """A short name for each group, from what differs; different for different groups.
 
-    Encoders that are only there or not are told by the modalities: ``audio+text``, ``text``.
+    Encoders that are only there or not are told by the modalities: ``audio+text``, ``text``; by
+    the option where that chose them, ``modality=text``. A label of the user's own stands first,
+    and alone where it suffices.
     """
+    labels_alone = [group.settings.get(LABEL) for group in groups]
+    if None not in labels_alone and len(set(labels_alone)) == len(groups):
+        return [str(label) for label in labels_alone]
     shown = differing_settings(groups)
     by_modality = _only_left_out(shown)
     keys = {key for settings in shown for key in settings}
@@ -76,14 +82,24 @@ def group_names(groups: Sequence[RunGroup]) -> list[str]:
     }
     names = []
     for group, settings in zip(groups, shown, strict=True):
-        labels = [group.modalities] if by_modality else []
+        labels = [str(settings[LABEL])] if settings.get(LABEL) else []
+        labels += [_modality(groups, group)] if by_modality else []
         labels += [
             f"{short[key]}={_text(value)}"
             for key, value in settings.items()
-            if not (by_modality and key in ENCODERS)
+            if not (by_modality and key in ENCODERS) and key != LABEL
         ]
         names.append(", ".join(labels) or str(group.first.protocol["name"]))
     return names
+
+
+def _modality(groups: Sequence[RunGroup], group: RunGroup) -> str:
+    """What a group hears and reads, by the name of the option where each group has chosen one."""
+    chosen = [other.option(MODALITY) for other in groups]
+    is_withheld = any(other.first.protocol.get("missing") for other in groups)
+    if None in chosen or is_withheld:
+        return group.modalities
+    return f"{MODALITY}={group.option(MODALITY)}"
 
 
 def _only_left_out(shown: Sequence[Mapping[str, Any]]) -> bool:
@@ -95,7 +111,8 @@ def _only_left_out(shown: Sequence[Mapping[str, Any]]) -> bool:
 def _parts(groups: Sequence[RunGroup]) -> dict[str, list[str]]:
     """For each section that is built from a class, its name in each group.
 
-    The name is short where that tells the groups' parts apart: the last part of a checkpoint.
+    That is the option which the user chose. Where a run does not tell it, it is what was built,
+    by a short name where that tells the groups' parts apart: the last part of a checkpoint.
     """
     sections = {
         key.removesuffix("._target_")
@@ -105,11 +122,22 @@ def _parts(groups: Sequence[RunGroup]) -> dict[str, list[str]]:
     }
     parts = {}
     for section in sorted(sections):
+        options = [_chosen_option(group, section) for group in groups]
+        if None not in options:
+            parts[section] = [str(option) for option in options]
+            continue
         full = [_part(group.settings, section) for group in groups]
         short = [PurePath(name).name for _, name in full]
         is_clear = len(set(short)) == len(set(full))
         parts[section] = short if is_clear else [":".join(filter(None, part)) for part in full]
     return parts
+
+
+def _chosen_option(group: RunGroup, section: str) -> str | None:
+    """The option of conf/ that a part was made from; ``none`` for no part, None if unknown."""
+    if group.settings.get(f"{section}._target_") is None:
+        return "none"
+    return group.option(section)
 
 
 def _part(settings: Mapping[str, Any], section: str) -> tuple[str, str]:

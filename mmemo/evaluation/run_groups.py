@@ -30,6 +30,9 @@ MAX_KEYS = 4096
 DATA = "prepared.digest"
 """Key of what tells one corpus from another, wherever it lies: its utterances and their sound."""
 
+LABEL = "label"
+"""Key of the user's own name for runs."""
+
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -73,6 +76,11 @@ class RunGroup:
     def first(self) -> RunResults:
         """The first seed's first run."""
         return self.replicates[0].runs[0]
+
+    def option(self, group: str) -> str | None:
+        """The option of conf/ that was chosen of a config group; None if the run does not tell."""
+        chosen = (self.first.info.get("choices") or {}).get(group)
+        return None if chosen is None else str(chosen)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -138,6 +146,8 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
         if value is None or _is_without_effect(key) or (pool_folds and key == FOLD):
             continue
         settings[key] = value
+    if run.label is not None:
+        settings[LABEL] = run.label
     if run.protocol.get("missing"):
         settings["missing"] = run.protocol["missing"]
     return settings
@@ -147,6 +157,11 @@ def derived_from(value: Any) -> str | None:  # noqa: ANN401
     """The key that a setting takes its value from: of ``${seed}`` it is ``seed``."""
     found = REFERENCE.fullmatch(value) if isinstance(value, str) else None
     return found[1] if found else None
+
+
+def has_effect(key: str) -> bool:
+    """Whether a setting tells one group of runs from another."""
+    return not _is_without_effect(key)
 
 
 @lru_cache(maxsize=MAX_KEYS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class RunResults:
         val: Prediction table of the validation split; target and pred are categories in the
             classes' order.
         test: That of the test split.
+        folder_label: What the user calls the folder that it was found in.
     """
 
     folder: RunFolder
@@ -65,6 +66,13 @@ class RunResults:
     history: pd.DataFrame
     val: pd.DataFrame
     test: pd.DataFrame
+    folder_label: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The user's own name for the run: of its folder, else of its config."""
+        own = self.settings.get("label")
+        return self.folder_label or (None if own is None else str(own))
 
     @property
     def seed(self) -> int:
@@ -129,6 +137,36 @@ def read_runs(folders: Sequence[RunFolder]) -> tuple[list[RunResults], list[Left
             reason = f"its files cannot be read ({type(error).__name__}: {error})"
             left_out.append(LeftOut(str(folder.results), reason))
     return results, left_out
+
+
+def labelled(
+    results: Iterable[RunResults], folders: Sequence[Path], labels: Sequence[str]
+) -> list[RunResults]:
+    """The same runs, called by the innermost of the folders that they lie in.
+
+    Args:
+        results: The runs.
+        folders: Those that were searched.
+        labels: One for each.
+
+    Raises:
+        InputError: If there are more or fewer labels than folders.
+    """
+    if len(labels) != len(folders):
+        raise InputError(
+            f"label: expected one for each of the {len(folders)} folders, got {len(labels)} "
+            f"({', '.join(labels)}); give them in the folders' order, label=[before,after]"
+        )
+    by_depth = sorted(zip(folders, labels, strict=True), key=lambda pair: -len(pair[0].parts))
+    return [
+        replace(
+            run,
+            folder_label=next(
+                label for folder, label in by_depth if run.folder.path.is_relative_to(folder)
+            ),
+        )
+        for run in results
+    ]
 
 
 def _read(folder: RunFolder) -> RunResults:

@@ -236,6 +236,17 @@ class RunFolder:
         """
         return read_text(self.config_file, "the resolved config of the run", RESTORE)
 
+    def state_ns(self) -> int | None:
+        """When the state that the run can be continued from was written; None without one.
+
+        That is the last checkpoint, or the chosen one of a run that is still to be evaluated.
+        """
+        with suppress(OSError, ValueError):
+            return self.last_checkpoint.stat().st_mtime_ns
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return (self.path / str(self.read_info()["checkpoint"])).stat().st_mtime_ns
+        return None
+
     def write_info(self, **changes: Any) -> None:  # noqa: ANN401
         """Add to ``run.json`` or replace what it says."""
         self._write_info({**self.read_info(), **changes})

@@ -17,6 +17,7 @@ from mmemo.evaluation.runs import RunFolder
 NOT_IN_DIGEST = (
     # What the run is called and where things are kept.
     "name",
+    "label",
     "run_mark",
     "output_dir",
     "cache_dir",
@@ -34,6 +35,7 @@ NOT_IN_DIGEST = (
     "trainer.enable_progress_bar",
     "trainer.enable_model_summary",
     "callbacks.interruption",
+    "callbacks.epoch_lines",
     "callbacks.step_curves",
     # How fast data arrives.
     "preparer.num_workers",

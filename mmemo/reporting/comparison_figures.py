@@ -9,6 +9,7 @@ from markupsafe import Markup
 from mmemo.corpora.leaks import LEAKY
 from mmemo.reporting.comparison_contrasts import GAIN_NAMES, ranks_of
 from mmemo.reporting.comparison_numbers import metric_name, p_value, percent, plain, score
+from mmemo.reporting.short_names import short_names
 from mmemo.reporting.svg_axes import (
     AXIS_HEIGHT,
     MARKERS,
@@ -23,6 +24,10 @@ from mmemo.reporting.svg_axes import (
 from mmemo.reporting.svg_rows import NAME_WIDTH, ROW_HEIGHT, Row, Series, rows_figure
 
 MAX_GROUPS = 12
+MAX_LABEL_LENGTH = 64
+"""What two lines beside a figure hold, wherever the first one breaks."""
+MAX_PAIR_LABEL_LENGTH = 36
+"""What one line holds, behind a minus and a rank."""
 MAX_DIFFERENCES = 30
 # Okabe and Ito (2008) without their yellow, which print loses: told apart by the colour-blind too.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -31,8 +36,13 @@ BOTH_COLOUR, NEITHER_COLOUR = COLOURS[2], "#bbbbbb"
 
 
 def shown_groups(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """The groups that figures show: the best on validation, as many as can be told apart."""
-    return list(table["groups"][:MAX_GROUPS])
+    """The groups that figures show: the best on validation, as many as can be told apart.
+
+    Each has a ``label``, its name as far as there is room for it.
+    """
+    shown = list(table["groups"][:MAX_GROUPS])
+    labels = short_names([group["name"] for group in shown], MAX_LABEL_LENGTH)
+    return [{**group, "label": label} for group, label in zip(shown, labels, strict=True)]
 
 
 def group_style(index: int) -> tuple[str, str]:
@@ -56,7 +66,7 @@ def seed_strip(document: dict[str, Any], table: dict[str, Any]) -> Markup:
             Series(val["mean"], "#555", "diamond", is_hollow=True),
             Series(test["mean"], colour, shape, test["values"], test["interval"]),
         ]
-        rows.append(Row(f"{index + 1}  {group['name']}", series))
+        rows.append(Row(f"{index + 1}  {group['label']}", series))
     return rows_figure(
         rows,
         f"{metric_name(metric)} (small: seeds, large: test mean, line: "
@@ -72,9 +82,11 @@ def difference_forest(document: dict[str, Any], table: dict[str, Any]) -> Markup
     if not shown:
         return None
     ranks = ranks_of(table)
+    names = [group["name"] for group in table["groups"]]
+    labels = dict(zip(names, short_names(names, MAX_PAIR_LABEL_LENGTH), strict=True))
     rows = [
         Row(
-            _pair_name(pair["a"], pair["b"], ranks),
+            _pair_name(pair["a"], pair["b"], ranks, labels),
             [Series(pair["difference"], COLOURS[0], "square", (), pair["interval"])],
             f"p {p_value(pair['bootstrap_p'])} (Holm {p_value(pair['holm']['bootstrap_p'])})",
         )
@@ -87,9 +99,16 @@ def difference_forest(document: dict[str, Any], table: dict[str, Any]) -> Markup
     return rows_figure(rows, name, label, leaky_mark(table), has_zero=True)
 
 
-def _pair_name(a: str, b: str, ranks: dict[str, int]) -> str:
-    """The ranks first: long names are cut, and the ranks stand beside them in the results."""
-    return f"{ranks[a]}  {a}\n− {ranks[b]}  {b}"
+def _pair_name(a: str, b: str, ranks: dict[str, int], labels: dict[str, str]) -> str:
+    """The ranks first: long names are short here, and the ranks stand beside them in the results.
+
+    Args:
+        a: A group's name.
+        b: That of the one it is compared with.
+        ranks: By name.
+        labels: What there is room for, by name.
+    """
+    return f"{ranks[a]}  {labels[a]}\n− {ranks[b]}  {labels[b]}"
 
 
 def gain_figures(table: dict[str, Any]) -> list[Markup]:

@@ -12,6 +12,7 @@ from mmemo.reporting.comparison_numbers import (
     metric_name,
     parameters,
     percent,
+    plain,
     score,
 )
 from mmemo.reporting.text_table import Cell, TextTable, mean_cell, mean_of, named
@@ -58,6 +59,30 @@ def results_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
     header += [f"{metric_name(other)},\ntest" for other in others]
     align = "rl" + "r" * (len(header) - 2)
     return TextTable("results", "Results", header, align, rows, CHOSEN_NOTE)
+
+
+def settings_table(table: dict[str, Any]) -> TextTable:
+    """The settings in which the groups differ, a column for each."""
+    keys = list(dict.fromkeys(key for group in table["groups"] for key in group["settings"]))
+    lasts = [key.rpartition(".")[2] for key in keys]
+    header = [
+        last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)
+    ]
+    rows = [
+        [
+            named(group["name"]),
+            *(_setting(group["settings"][k]) if k in group["settings"] else Cell("") for k in keys),
+        ]
+        for group in table["groups"]
+        if keys
+    ]
+    align = "l" + "r" * len(keys)
+    return TextTable("settings", "What differs", ["group", *header], align, rows)
+
+
+def _setting(value: Any) -> Cell:  # noqa: ANN401
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return Cell(plain(value), value if is_number else plain(value))
 
 
 def seeds_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:

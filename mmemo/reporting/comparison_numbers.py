@@ -86,6 +86,15 @@ def duration(summary_s: Mapping[str, Any] | None) -> str:
     return f"{mean_sd(scaled, 1)} {unit}"
 
 
+def told(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Fields of a protocol in words, by names in words, without those that hold nothing."""
+    return {
+        name.replace("_", " "): plain(value)
+        for name, value in fields.items()
+        if value is not None and not (isinstance(value, list | dict) and not value)
+    }
+
+
 def plain(value: object) -> str:
     """A value of a protocol in words: lists with commas, mappings as ``name value``."""
     if value is None or (isinstance(value, list | dict) and not value):

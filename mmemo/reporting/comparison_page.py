@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from mmemo.evaluation.runs import RunFolder
 from mmemo.folders import write_whole
 from mmemo.reporting import comparison_sentences as sentences
 from mmemo.reporting.comparison_figures import (
@@ -16,6 +19,7 @@ from mmemo.reporting.comparison_figures import (
     seed_strip,
     shown_groups,
 )
+from mmemo.reporting.comparison_numbers import told
 from mmemo.reporting.comparison_panels import confusions, loss_curves, metric_curves, reliability
 from mmemo.reporting.comparison_tables import table_parts
 from mmemo.reporting.self_contained import render_page
@@ -29,7 +33,8 @@ def write_comparison_page(document: dict[str, Any], path: Path) -> None:
         path: The page to write.
     """
     sections = [
-        _section(document, table, number) for number, table in enumerate(document["tables"], 1)
+        _section(document, table, number, path.parent)
+        for number, table in enumerate(document["tables"], 1)
     ]
     page = render_page(
         "comparison.html.j2",
@@ -42,7 +47,19 @@ def write_comparison_page(document: dict[str, Any], path: Path) -> None:
     write_whole(path, page)
 
 
-def _section(document: dict[str, Any], table: dict[str, Any], number: int) -> dict[str, Any]:
+def _reports(group: dict[str, Any], folder: Path) -> list[dict[str, str]]:
+    """Name and address, from the page's folder, of each report that the runs of a group have."""
+    reports = [(Path(run).name, RunFolder(Path(run)).report_file) for run in group["runs"]]
+    return [
+        {"name": name, "address": quote(Path(os.path.relpath(report, folder)).as_posix())}
+        for name, report in reports
+        if report.is_file()
+    ]
+
+
+def _section(
+    document: dict[str, Any], table: dict[str, Any], number: int, folder: Path
+) -> dict[str, Any]:
     parts = table_parts(document, table)
     gains = [part for part in parts if part.name.startswith("gain by ")]
     return {
@@ -51,8 +68,9 @@ def _section(document: dict[str, Any], table: dict[str, Any], number: int) -> di
         "not_ranked": sentences.not_ranked(table, number),
         "classes": sentences.classes(table),
         "notes": table["notes"],
-        "protocol": table["protocol"],
+        "protocol": told(table["protocol"]),
         "tables": {part.name: part for part in parts if part not in gains},
+        "reports": [(group["name"], _reports(group, folder)) for group in table["groups"]],
         "num_groups": len(table["groups"]),
         "num_shown": len(shown_groups(table)),
         "strip": seed_strip(document, table),

@@ -179,7 +179,7 @@ def _panels(
     parts = [Markup("<defs>{}</defs>").format(shared)] if shared else []
     frame = Markup("").join([*axes.x_axis(x_name, 4, x_name == "epoch"), *axes.y_axis()])
     for index, group in enumerate(groups):
-        name = f"{index + 1}  {group['name']}"
+        name = f"{index + 1}  {group['label']}"
         heading = name_text(0, -16, name, axes.width + 30, "strong")
         inside = Markup("").join([heading, frame, *draw(index, group)])
         left, top = 38 + column * (index % num_columns), 32 + row * (index // num_columns)

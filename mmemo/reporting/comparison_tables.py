@@ -29,6 +29,7 @@ def table_parts(document: dict[str, Any], table: dict[str, Any]) -> list[TextTab
     """All tables of one protocol, those without rows left out."""
     parts = [
         groups.results_table(document, table),
+        groups.settings_table(table),
         groups.seeds_table(document, table),
         groups.class_table(document, table),
         groups.cost_table(table),
@@ -59,8 +60,11 @@ def terminal_text(document: dict[str, Any]) -> str:
         console.print(Text(f"\n{sentences.heading(table, number)}"))
         for sentence in sentences.opening(table, number):
             console.print(Text(sentence))
+        # Names tell what differs, but for the user's own.
+        has_labels = any("label" in group["settings"] for group in table["groups"])
         for part in table_parts(document, table):
-            if part.name in TERMINAL_TABLES:
+            is_told = part.name in TERMINAL_TABLES or (part.name == "settings" and has_labels)
+            if is_told:
                 if part.name == "differences":
                     print_table(console, _without_names(part), MAX_TERMINAL_DIFFERENCES)
                 else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,13 +20,15 @@ from mmemo.explanation.voicing import estimated_word_times
 from mmemo.reporting.attribution_scale import SCALE, colours, normalised
 from mmemo.reporting.explanation_panels import frame_values, methods_of, panel_title
 from mmemo.reporting.figures import save_figure
-from mmemo.reporting.mel_spectrogram import HOP_MS, mel_spectrogram_db
+from mmemo.reporting.mel_spectrogram import HOP_MS, mel_position, mel_spectrogram_db
 
 Floats = NDArray[np.float64]
 
 METHODS_FIGURE, JOINT_FIGURE = "methods", "joint"
 FORMATS = (".png", ".pdf")
 WAVEFORM_COLOUR = "#1c1c1c"
+FREQUENCY_TICKS_HZ = (250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
+MAX_TITLE_LENGTH = 90
 
 
 def write_explanation_figures(explanation: Explanation, folder: Path) -> None:
@@ -54,7 +57,7 @@ def methods_figure(explanation: Explanation) -> Figure:
         axes.set_title(panel_title(name), fontsize="small", loc="left")
     _draw_spectrogram(all_axes[-1], explanation)
     all_axes[-1].set_xlabel("time in s; behind the line there is no sound")
-    figure.suptitle(_title(explanation), fontsize="medium")
+    figure.suptitle(_title(explanation), fontsize="medium", parse_math=False)
     _draw_scale(figure, list(all_axes[:-1]), f"for ‘{explanation.target}’ (normalised)")
     return figure
 
@@ -79,7 +82,7 @@ def joint_figure(explanation: Explanation) -> Figure:
         column[-1].set_xlabel("time in s; words at estimated times" if has_sound else "word")
     for row, axes in zip(rows, grid[:, 0], strict=True):
         axes.set_ylabel(f"{row}\nfor ‘{explanation.target}’ (normalised)", fontsize="small")
-    figure.suptitle(_title(explanation), fontsize="medium")
+    figure.suptitle(_title(explanation), fontsize="medium", parse_math=False)
     return figure
 
 
@@ -130,7 +133,11 @@ def _draw_spectrogram(axes: Axes, explanation: Explanation) -> None:
     axes.imshow(decibels, cmap=mpl.colormaps["Greys"], origin="lower", aspect="auto", extent=extent)
     _mark_end(axes, explanation)
     axes.set_title("mel spectrogram, 70 dB", fontsize="small", loc="left")
-    axes.set(yticks=[], ylabel="mel band")
+    highest_hz = explanation.sample_rate / 2
+    shown_hz = np.array([hz for hz in FREQUENCY_TICKS_HZ if hz < highest_hz])
+    places = mel_position(shown_hz, highest_hz)
+    axes.set_yticks(places, [f"{hz / 1000:g}" for hz in shown_hz], fontsize="x-small")
+    axes.set_ylabel("kHz")
     axes.set_xlim(0, explanation.duration_s * 1.04)
 
 
@@ -190,4 +197,5 @@ def _title(explanation: Explanation) -> str:
     title = f"{explanation.target}: {explanation.key}"
     if explanation.predicted != explanation.true:
         title += f" (predicted {explanation.predicted}, annotated {explanation.true})"
-    return title
+    # A key may be as long as a file's name: an image would end within it.
+    return textwrap.fill(title, MAX_TITLE_LENGTH)

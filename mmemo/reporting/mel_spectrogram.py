@@ -28,6 +28,18 @@ def mel_edges_hz(highest_hz: float) -> Floats:
     return hz
 
 
+def mel_position(frequency_hz: Floats, highest_hz: float) -> Floats:
+    """Where frequencies stand on the axis of the 64 bands, from the first one's lower edge.
+
+    Args:
+        frequency_hz: Any number of them.
+        highest_hz: The upper edge of the last band: half the sample rate.
+    """
+    # The middle of the first triangle stands at half a band.
+    position: Floats = mel(frequency_hz) / mel(np.array(highest_hz)) * (NUM_BANDS + 1) - 0.5
+    return position
+
+
 def mel_filters(frequencies_hz: Floats) -> Floats:
     """Triangles (64, F) over the frequencies (F,) of a spectrum, 1 at their tops."""
     edges = mel_edges_hz(float(frequencies_hz[-1]))[:, None]

@@ -14,6 +14,7 @@ from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modalit
 from mmemo.evaluation.run_files import read_history
 from mmemo.evaluation.runs import RunFolder
 from mmemo.folders import write_whole
+from mmemo.reporting.comparison_numbers import told
 from mmemo.reporting.figures import plot_confusion_matrix, plot_curves, plot_reliability
 from mmemo.reporting.self_contained import as_data_uri, render_page
 
@@ -56,6 +57,7 @@ def write_report(run: RunFolder) -> None:
         split_stamp=stamp,
         protocol=protocol,
         info={**UNKNOWN_SOURCE, **run.read_info()},
+        told_protocol=told(protocol),
         metrics=metrics["splits"],
         rows=_by_split(metrics_table(metrics["splits"], stamp)),
         data=data,

@@ -30,18 +30,40 @@ SAMPLING_SEED = 0
 
 ENCODERS = ("audio_encoder", "text_encoder")
 
+REPEATED = ("callbacks", "logger")
+"""Parts of the trainer's config that are sections of their own as well."""
+
 
 def run_config(folder: RunFolder) -> dict[str, Any]:
-    """The resolved config, and the source that runs it: ``git`` (commit, dirty), version."""
+    """The resolved config, and the source that runs it: ``git`` (commit, dirty), version.
+
+    ``options`` has the name of each option that was chosen. Paths of this run alone, and what
+    stands in the config a second time, are left out: no two runs would be alike in them.
+    """
     try:
-        config = OmegaConf.to_container(OmegaConf.create(folder.read_config_text()))
+        loaded = OmegaConf.to_container(OmegaConf.create(folder.read_config_text()))
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         what = "the resolved config of the run"
         raise damaged(folder.config_file, what, reason(error), RESTORE) from error
+    config = cast(dict[str, Any], loaded)
     info = folder.read_info()
-    git = {"commit": info.get("git_commit"), "dirty": info.get("git_dirty")}
-    version = info.get("mmemo_version")
-    return {**cast(dict[str, Any], config), "git": git, "mmemo_version": version}
+    if isinstance(config.get("trainer"), dict):
+        config["trainer"] = {k: v for k, v in config["trainer"].items() if k not in REPEATED}
+    return {
+        **_without_paths_in(str(folder.path), config),
+        "options": info.get("choices") or {},
+        "git": {"commit": info.get("git_commit"), "dirty": info.get("git_dirty")},
+        "mmemo_version": info.get("mmemo_version"),
+    }
+
+
+def _without_paths_in(folder: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without the settings that are paths in a folder."""
+    return {
+        key: _without_paths_in(folder, value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if not (isinstance(value, str) and value.startswith(folder))
+    }
 
 
 def log_results(run: Run, folder: RunFolder, num_examples: int, log_checkpoint: bool) -> None:

@@ -88,3 +88,21 @@ def test_results_published_on_the_corpus_stand_beside(cli: Cli, tmp_path: Path) 
     printed = cli("compare", str(tmp_path / "meld")).stdout
     assert "TelME" in printed
     assert "Published otherwise, not to be ranked" in printed
+
+
+def test_labels_settings_and_reports(cli: Cli, tmp_path: Path) -> None:
+    """Runs of one setting in two folders, as of two versions of the source."""
+    for name in ("old", "new"):
+        run = write_run(tmp_path / name / "a run & more", TEST)
+        (run / "report.html").write_text("")
+    printed = cli("compare", "old", "new", "label=[before,after]", "output=results")
+    assert "What differs" in printed.stdout
+    output = tmp_path / "results"
+    (table,) = json.loads((output / "comparison.json").read_text())["tables"]
+    assert {group["name"] for group in table["groups"]} == {"before", "after"}
+    page = (output / "comparison.html").read_text()
+    assert '<a href="../old/a%20run%20%26%20more/report.html">a run &amp; more</a>' in page
+    with (output / "comparison.csv").open() as file:
+        assert {row["setting label"] for row in csv.DictReader(file)} == {"before", "after"}
+    printed = cli("compare", "old", "new", "label=[before]", expect=1)
+    assert "label: expected one for each of the 2 folders, got 1 (before)" in printed.stderr

@@ -1,5 +1,6 @@
 """Sweeps: what is run, continued, skipped, and how it is told."""
 
+import json
 import pickle
 import signal
 import time
@@ -275,3 +276,72 @@ def test_a_killed_sweep_ends_as_if_it_had_not_been(
     assert second.history_file.read_bytes() == whole.history_file.read_bytes()
     assert second.predictions_file.read_bytes() == whole.predictions_file.read_bytes()
     assert second.read_info()["best_score"] == whole.read_info()["best_score"]
+
+
+def test_a_dry_run_lists_the_cells_and_leaves_nothing(
+    cli: Cli, training: FakeTraining, tmp_path: Path
+) -> None:
+    printed = cli("train", *ARGUMENTS, "--dry-run")
+    assert training.began == []
+    assert not (tmp_path / "outputs" / "demo").exists()
+    lines = printed.stdout.splitlines()
+    assert [line.split("-")[:2] for line in lines[:-1:2]] == [
+        [f"waiting     bottleneck_dim_{dim}", f"seed{seed}"] for dim in (8, 16) for seed in (1, 2)
+    ]
+    assert lines[1].strip() == "experiment=demo fusion.bottleneck_dim=8 seed=1"
+    assert lines[-1].startswith("4 cells, 4 to be run; sweep folder: ")
+
+    cli("train", *ARGUMENTS)
+    kept = {name: stamps(run) for name, run in cells(tmp_path).items()}
+    printed = cli("train", "--dry-run", *ARGUMENTS[:-1], "seed=2,3")
+    states = [line.split()[0] for line in printed.stdout.splitlines()[:-1:2]]
+    assert states == ["finished", "waiting", "finished", "waiting"]
+    assert {name: stamps(run) for name, run in cells(tmp_path).items()} == kept
+
+
+def test_a_dry_run_is_of_a_sweep(cli: Cli, tmp_path: Path) -> None:
+    for command in (("train", "experiment=demo"), ("prepare", "-m", "corpus=demo")):
+        printed = cli(*command, "--dry-run", expect=1)
+        assert "--dry-run: expected a sweep" in printed.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_the_end_of_a_sweep_ranks_as_compare_does(
+    cli: Cli, training: FakeTraining, tmp_path: Path
+) -> None:
+    """The metric of conf/compare.yaml, not the loss that chose each cell's checkpoint."""
+
+    def evaluated(val: float, test: float, leaky: bool = False) -> Callable[[RunFolder], float]:
+        def at(run: RunFolder) -> float:
+            protocol = {"corpus": "demo", "labels": "five", "split": "own", "leaky": leaky}
+            splits = {"val": val, "test": test}
+            document = {
+                "protocol": protocol,
+                "splits": {s: {"weighted": {"f1": v}, "accuracy": 0.9} for s, v in splits.items()},
+            }
+            run.metrics_file.write_text(json.dumps(document))
+            run.write_info(wandb={"files": "wandb/offline-run-1-ab", "uploaded": False})
+            return 1.0
+
+        return at
+
+    training.at |= {"8/1": evaluated(0.25, 0.75), "8/2": evaluated(0.5, 0.125)}
+    training.at |= {"16/1": evaluated(0.875, 0.625, leaky=True)}
+    training.at["16/2"] = fail(RuntimeError("out of memory"))
+    printed = cli("train", *ARGUMENTS, expect=1)
+    out = printed.stdout
+    one, leaky, rest = out[out.index("Cells by weighted F1") :].split("Cells ")[1:]
+    assert one.startswith("by weighted F1 (demo, labels five, split own)")
+    rows = [line.split() for line in one.splitlines() if "seed" in line]
+    assert [(row[0].rpartition("-")[0], *row[1:]) for row in rows] == [
+        ("bottleneck_dim_8-seed2", "finished", "0.500", "0.125"),
+        ("bottleneck_dim_8-seed1", "finished", "0.250", "0.750"),
+    ]
+    assert "split own (LEAKY)" in leaky
+    assert "0.875" in leaky
+    assert "bottleneck_dim_16-seed2" in rest
+    assert "failed" in rest
+    folder = tmp_path / "outputs" / "demo" / "sweep"
+    assert f"compare: mmemo compare {folder}\n" in out
+    assert f"wandb sync {folder}/*/wandb/offline-run-*\n" in out
+    assert "best on validation" not in out

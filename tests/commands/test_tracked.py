@@ -6,6 +6,7 @@ import wave
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -53,18 +54,23 @@ def test_a_leaky_sweeps_cell_is_whole(cli: Cli, tracked: list[str], tmp_path: Pa
     assert len(set(ids)) == 2, "each run of a sweep is one on W&B"
     for run, identity in zip(runs, ids, strict=True):
         (written,) = written_runs(run)
+        config = OmegaConf.to_container(OmegaConf.load(run.config_file))
+        assert isinstance(config, dict)
         info = run.read_info()
         assert info["wandb"]["files"] == f"wandb/{written.folder.name}"
         assert (written.run.run_id, written.run.project) == (identity, "mmemo")
-        assert written.run.display_name == run.path.name
+        assert written.run.display_name == f"seed{config['seed']}-LEAKY"
         assert written.run.run_group == f"wide/{run.path.parent.name}"
         assert "seed" not in written.run.job_type
-        assert set(written.run.tags) == {"oversampled_before_split (LEAKY)", "five"}
+        assert set(written.run.tags) == {"meld", "oversampled_before_split (LEAKY)", "five"}
         assert written.exit_code == 0
 
-        config = OmegaConf.to_container(OmegaConf.load(run.config_file))
-        assert isinstance(config, dict)
-        assert {key: written.config[key] for key in config} == config
+        assert str(run.path) not in json.dumps(written.config)
+        assert {key: written.config[key] for key in ("seed", "fusion", "labels", "split")} == {
+            key: config[key] for key in ("seed", "fusion", "labels", "split")
+        }
+        assert written.config["options"]["split"] == "oversampled_before_split"
+        assert written.config["options"]["audio_encoder"] == "logmel_cnn"
         assert written.config["git"] == {"commit": info["git_commit"], "dirty": info["git_dirty"]}
         document = json.loads(run.metrics_file.read_text())
         assert written.config["protocol"] == document["protocol"]
@@ -167,3 +173,32 @@ def test_a_failed_run_is_closed_as_failed(cli: Cli, tracked: list[str], tmp_path
     (written,) = written_runs(only_run(tmp_path))
     assert written.exit_code == 1
     assert wandb.run is None
+
+
+def test_a_run_is_named_by_what_was_typed_and_tagged_by_the_split_that_was_used() -> None:
+    from mmemo.commands import tracked as module
+
+    folder = SimpleNamespace(path=Path("/out/2026-seed7"), read_info=lambda: INFO)
+    typed = ["experiment=demo", "++trainer.max_epochs=2", "corpus.root=/data", "logger=wandb"]
+    cfg = OmegaConf.create({"seed": 7, "label": None, "labels": {"name": "five"}})
+    prepared = {"corpus": "ravdess", "split_origin": "made here, by speaker, seed 0"}
+    with pytest.MonkeyPatch.context() as patch:
+        task = SimpleNamespace(overrides=SimpleNamespace(task=typed))
+        patch.setattr(module.HydraConfig, "get", lambda: task)
+        patch.setattr(module, "read_data_card", lambda folder: {"prepared": prepared})
+        assert module._name(folder, cfg, None) == "experiment=demo trainer.max_epochs=2 seed=7"
+        assert module._tags(folder, cfg) == (
+            *("ravdess", "split made here, by speaker, seed 0", "five"),
+        )
+        prepared["split_origin"] = "its own"
+        assert module._tags(folder, cfg)[1] == "official"
+        typed[:] = ["corpus.root=/data"]
+        assert module._name(folder, cfg, None) == "2026-seed7"
+        cfg.label = "mine"
+        assert module._name(folder, cfg, None) == "mine seed=7"
+        cfg.label = None
+        folder.path = Path("/out/sweep/bottleneck_dim_64-seed1-12345678-LEAKY")
+        assert module._name(folder, cfg, "demo/sweep") == "bottleneck_dim_64-seed1-LEAKY"
+
+
+INFO = {"split_protocol": "official"}

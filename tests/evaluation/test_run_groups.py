@@ -9,7 +9,7 @@ import pytest
 from mmemo.errors import InputError
 from mmemo.evaluation.group_names import group_names
 from mmemo.evaluation.run_groups import group_runs
-from mmemo.evaluation.run_results import find_runs, read_runs
+from mmemo.evaluation.run_results import find_runs, labelled, read_runs
 from tests.evaluation.run_folders import predictions, write_run
 
 TEST = predictions("test", "ajn", "ajn")
@@ -228,3 +228,50 @@ def test_the_history_is_read(tmp_path: Path) -> None:
     (result,), _ = read_runs(find_runs([tmp_path]))
     assert isinstance(result.history, pd.DataFrame)
     assert result.history["val/loss"].tolist() == [1.0, 0.5]
+
+
+def test_parts_are_called_by_the_options_that_were_chosen(tmp_path: Path) -> None:
+    wavlm = {"audio_encoder": "pretrained", "text_encoder": "scratch", "fusion": "gated"}
+    for number, (choices, checkpoint) in enumerate(
+        [
+            ({**wavlm, "audio_encoder": "logmel_cnn"}, None),
+            (wavlm, "a/one"),
+            (wavlm, "b/two"),
+        ]
+    ):
+        settings = {"audio_encoder._target_": f"m.{choices['audio_encoder']}"}
+        settings |= {"audio_encoder.checkpoint": checkpoint} if checkpoint else {}
+        write_run(tmp_path / f"{number}", TEST, settings=settings, info={"choices": choices})
+    assert set(names(tmp_path)) == {
+        "audio_encoder=logmel_cnn",
+        "audio_encoder=pretrained, checkpoint=a/one",
+        "audio_encoder=pretrained, checkpoint=b/two",
+    }
+
+
+def test_modalities_are_called_by_their_option_where_it_was_chosen(tmp_path: Path) -> None:
+    for name, encoder in (("both", "scratch"), ("audio", "none")):
+        without = {"text_encoder": None} if name == "audio" else {}
+        choices = {"audio_encoder": "logmel_cnn", "text_encoder": encoder, "modality": name}
+        protocol = {"text_encoder": "none"} if name == "audio" else {}
+        info = {"choices": choices}
+        write_run(tmp_path / name, TEST, settings=without, protocol=protocol, info=info)
+    assert set(names(tmp_path)) == {"modality=both", "modality=audio"}
+
+
+def test_labels_name_runs_and_keep_those_of_one_setting_apart(tmp_path: Path) -> None:
+    for label in ("before", "after"):
+        write_run(tmp_path / label, TEST, settings={"label": label})
+    assert set(names(tmp_path)) == {"before", "after"}
+    folders = [tmp_path, tmp_path / "after"]
+    results, _ = read_runs(find_runs(folders))
+    called = labelled(results, folders, ["all", "new"])
+    assert {run.folder.path.name: run.label for run in called} == {"before": "all", "after": "new"}
+    write_run(tmp_path / "after2", TEST, settings={"label": "after", "fusion.dropout": 0.5})
+    assert set(names(tmp_path)) == {
+        "before, dropout=none",
+        "after, dropout=none",
+        "after, dropout=0.5",
+    }
+    with pytest.raises(InputError, match="one for each of the 2 folders, got 1"):
+        labelled(results, folders, ["all"])

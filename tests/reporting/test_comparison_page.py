@@ -236,7 +236,12 @@ document.body.dataset.log = log.join("|");
     run = subprocess.run(["chromium", *options], capture_output=True, text=True, timeout=120)
     log = re.search(r'data-log="([^"]*)"', run.stdout)
     assert log, run.stderr
-    names = ["bottleneck_dim=128", "bottleneck_dim=256", "audio_encoder=none", "text_encoder=none"]
+    names = [
+        "bottleneck_dim=128 †",
+        "bottleneck_dim=256",
+        "audio_encoder=none",
+        "text_encoder=none",
+    ]
     falling = ";".join([names[0], names[2], names[3], names[1]])
     rising = ";".join([names[3], names[2], names[0], names[1]])
     by_name = ";".join([names[2], names[0], names[1], names[3]])

@@ -1,0 +1,242 @@
+"""``mmemo <command> --help``, and what was meant by a misspelt option."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from mmemo.commands.config_comments import Meaning, meanings
+from mmemo.errors import InputError
+
+HELP = ("-h", "--help")
+EXAMPLES = {
+    "train": (
+        "mmemo train experiment=demo",
+        "mmemo train experiment=paper corpus.root=/data/MELD.Raw seed=42",
+        "mmemo train -m experiment=demo fusion.bottleneck_dim=32,64 seed=1,2,3",
+        "mmemo train experiment=demo +sweep=[unimodal,seeds] --dry-run",
+        "mmemo train resume=outputs/demo/RUN",
+        "mmemo train experiment=demo --cfg job        (show the settings and stop)",
+    ),
+    "prepare": (
+        "mmemo prepare corpus=meld corpus.root=/data/MELD.Raw",
+        "mmemo prepare corpus=table corpus.csv=own.csv denoiser=off",
+        "mmemo prepare corpus=demo",
+    ),
+    "audit": (
+        "mmemo audit corpus=meld corpus.annotations=/data/MELD.Raw",
+        "mmemo audit corpus=table corpus.csv=own.csv",
+        "mmemo audit prepared=~/.cache/mmemo/prepared/meld-…",
+    ),
+    "evaluate": (
+        "mmemo evaluate run=outputs/demo/RUN",
+        "mmemo evaluate run=outputs/demo/RUN missing=audio",
+    ),
+    "explain": (
+        "mmemo explain run=outputs/demo/RUN",
+        "mmemo explain run=outputs/demo/RUN num_random=30 faithfulness=true",
+        "mmemo explain run=outputs/demo/RUN keys=[test/dia3_utt0] target=sadness",
+    ),
+    "compare": (
+        "mmemo compare outputs/demo",
+        "mmemo compare outputs/paper outputs/other metric=macro_f1",
+        "mmemo compare outputs/before outputs/after label=[before,after]",
+    ),
+}
+ADDED_GROUPS = {"train": ("sweep",)}
+"""Groups of files that a command takes with a plus in front."""
+
+SHOWN_PLUGINS = ("hydra/launcher", "hydra/sweeper")
+BUILT = ("_target_", "_partial_", "_convert_")
+WIDTH = 100
+COMMENT_COLUMN = 40
+MAX_MEANT = 8
+
+
+def command_help(command: str, summary: str, arguments: Sequence[str], folder: Path) -> str:
+    """What a command does and reads: options, and settings with their meanings.
+
+    Args:
+        command: Its name.
+        summary: What it does, in a line.
+        arguments: What was typed with it: the settings are shown as they would be.
+        folder: ``conf/``.
+
+    Raises:
+        InputError: If what was typed does not compose.
+    """
+    overrides = _single_values(arguments)
+    try:
+        cfg, available = _composed(command, overrides, folder)
+    except HydraException as error:
+        raise InputError(str(error)) from error
+    choices = {name: str(choice) for name, choice in cfg.hydra.runtime.choices.items()}
+    said = meanings(folder, command, choices)
+    folders = " FOLDER ..." if command == "compare" else ""
+    lines = [f"mmemo {command}: {summary}", ""]
+    lines += [f"usage: mmemo {command}{folders} [option=name] [key=value] ...", "", "examples:"]
+    lines += [f"  {example}" for example in EXAMPLES[command]]
+    if available:
+        lines += ["", "options (option=name), each a file in conf/:"]
+        lines += [_option_line(g, names, choices.get(g), command) for g, names in available.items()]
+    lines += [
+        "",
+        "settings (key=value) as composed now; what stands indented is outer.inner=value:",
+    ]
+    # Of a group from which nothing is chosen there is nothing to set.
+    unset = {key for key in cfg if key in available and cfg[key] is None}
+    shown = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in (*unset, "hydra")])
+    lines += [f"  {line}" for line in _setting_lines(shown, said)]
+    return "\n".join(lines)
+
+
+def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[str]:
+    """For each argument that names nothing, the nearest that names something.
+
+    Args:
+        command: Of mmemo.
+        arguments: What was typed behind it.
+        folder: ``conf/``.
+    """
+    typed = [argument for argument in arguments if not argument.startswith("-")]
+    parsed = [(a, *_key_and_value(a)) for a in typed]
+    _, available = _composed(command, [], folder)
+    chosen = [f"{k}={v}" for _, k, v in parsed if v in available.get(k, ())]
+    cfg, available = _composed(command, chosen, folder)
+    keys = list(_keys(cfg))
+    hints = []
+    for argument, key, value in parsed:
+        meant = None
+        if "=" not in argument:
+            is_run = (Path(argument) / "run.json").is_file()
+            option = {"train": "resume", "evaluate": "run", "explain": "run"}.get(command)
+            meant = f"{option}={argument}" if option and is_run else None
+        elif key in available and value is not None and not re.search(r"[,\[(]", value):
+            near = get_close_matches(value, available[key], 1)
+            is_there = value in available[key] or value == "null"
+            meant = f"{key}={near[0]}" if near and not is_there else None
+        elif not argument.startswith("+") and key not in (*keys, *available):
+            near = _meant(key, [*keys, *available])
+            meant = " or ".join(f"{name}={value}" for name in near)
+        if meant:
+            hints.append(f"{argument}: did you mean {meant}?")
+    return hints
+
+
+def _meant(key: str, keys: Sequence[str]) -> list[str]:
+    """The keys that may have been meant: spelt nearly so, elsewhere, or all of that section."""
+    parent, _, last = key.rpartition(".")
+    beside = [known for known in keys if parent and known.rpartition(".")[0] == parent]
+    lasts_beside = [known.rpartition(".")[2] for known in beside]
+    elsewhere = [known for known in keys if known.rpartition(".")[2] == last]
+    by_last = {known.rpartition(".")[2]: known for known in reversed(keys)}
+    return (
+        [f"{parent}.{near}" for near in get_close_matches(last, lasts_beside, 1)]
+        or elsewhere[:MAX_MEANT]
+        or [known for known in beside if known.rpartition(".")[2] not in BUILT][:MAX_MEANT]
+        or get_close_matches(key, keys, 1, cutoff=0.75)
+        or [by_last[near] for near in get_close_matches(last, by_last, 1, cutoff=0.75)]
+    )
+
+
+def _key_and_value(argument: str) -> tuple[str, str]:
+    key, _, value = argument.lstrip("+~").partition("=")
+    return key.partition("@")[0], value
+
+
+def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, cfg):
+        yield f"{prefix}{key}"
+        node = cfg._get_node(key)
+        if isinstance(node, DictConfig) and _is_section(node):
+            yield from _keys(node, f"{prefix}{key}.")
+
+
+def _single_values(arguments: Sequence[str]) -> list[str]:
+    """The overrides of one run among what was typed: axes of a sweep have no one value."""
+    parser = OverridesParser.create()
+    kept = []
+    for argument in arguments:
+        if argument.startswith("-") or "=" not in argument:
+            continue
+        try:
+            is_axis = parser.parse_override(argument).is_sweep_override()
+        except HydraException:
+            continue
+        if not is_axis:
+            kept.append(argument)
+    return kept
+
+
+def _composed(
+    command: str, overrides: Sequence[str], folder: Path
+) -> tuple[DictConfig, dict[str, list[str]]]:
+    """A command's config, and the names of the options of each group that it reads."""
+    with initialize_config_dir(str(folder.absolute()), version_base="1.3"):
+        cfg = compose(command, list(overrides), return_hydra_config=True)
+        loader = GlobalHydra.instance().config_loader()
+        groups = sorted(g for g in cfg.hydra.runtime.choices if not g.startswith("hydra/"))
+        groups += ADDED_GROUPS.get(command, ())
+        groups += SHOWN_PLUGINS if command == "train" else ()
+        return cfg, {group: sorted(loader.get_group_options(group)) for group in groups}
+
+
+def _option_line(group: str, names: Sequence[str], chosen: str | None, command: str) -> str:
+    plus = "+" if group in ADDED_GROUPS.get(command, ()) else ""
+    now = f" (now {chosen})" if chosen and chosen != "None" else ""
+    line = f"{plus}{group}: {', '.join(names)}{now}"
+    return textwrap.fill(
+        line, WIDTH, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
+    )
+
+
+def _setting_lines(cfg: DictConfig, said: Mapping[str, Meaning], prefix: str = "") -> list[str]:
+    """A setting a line, its meaning above or beside it."""
+    lines: list[str] = []
+    sections: list[str] = []
+    for name in map(str, cfg):
+        node = cfg._get_node(name)
+        meaning = said.get(f"{prefix}{name}", Meaning())
+        if isinstance(node, DictConfig) and _is_section(node):
+            inner = _setting_lines(node, said, f"{prefix}{name}.")
+            if inner or meaning != Meaning():
+                sections += [*_explained(f"{name}:", meaning), *(f"  {line}" for line in inner)]
+            continue
+        value = OmegaConf.to_container(cfg)[name]  # type: ignore[index, call-overload]
+        # A reference of which nothing is said is set where it points to.
+        is_set_elsewhere = isinstance(value, str) and value.startswith("${")
+        if name not in BUILT and not (is_set_elsewhere and meaning == Meaning()):
+            lines += _explained(f"{name}: {_text(value)}", meaning)
+    return [*lines, *sections]
+
+
+def _is_section(node: DictConfig) -> bool:
+    return not (node._is_none() or node._is_interpolation() or node._is_missing())
+
+
+def _explained(setting: str, meaning: Meaning) -> list[str]:
+    """A setting with its meaning, which stands above where the line would be too long."""
+    line = f"{setting:<{COMMENT_COLUMN}}  # {meaning.beside}" if meaning.beside else setting
+    above = list(meaning.above)
+    if len(line) > WIDTH:
+        line, above = setting, [*above, meaning.beside]
+    return [*(f"# {text}" for text in above), line]
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    """A value as YAML writes it on one line."""
+    if isinstance(value, str):
+        return value
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
+    return text.strip().removesuffix("...").strip()
