@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from mmemo.audio.levels import denoising_faults
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.utterance import SPLITS
-from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.selection import CLASS_EXCLUDED, state_counts
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
 from mmemo.folders import write_whole
+
+if TYPE_CHECKING:
+    # A run's data is checked where nothing else needs torch.
+    from mmemo.data.datamodule import EmotionDataModule
 
 
 def check_same_data(folder: RunFolder, prepared: PreparedCorpus) -> None:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands.build import build_datamodule
 from mmemo.commands.data_card import check_same_split
-from mmemo.commands.rebuilt_run import chosen_checkpoint, load_checkpoint, rebuild_run, saved_parts
+from mmemo.commands.rebuilt_run import load_checkpoint, rebuild_run, saved_parts
 from mmemo.commands.withheld import withheld_results, without
 from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.data.datamodule import EmotionDataModule
@@ -21,7 +21,7 @@ from mmemo.evaluation.metrics import compute_metrics, metrics_table
 from mmemo.evaluation.predictions import build_table, write_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
 from mmemo.evaluation.run_files import read_history
-from mmemo.evaluation.runs import RunFolder
+from mmemo.evaluation.runs import RunFolder, chosen_checkpoint
 from mmemo.evaluation.saved_config import trusted_names
 from mmemo.folders import check_writable, write_whole, written_whole
 from mmemo.reporting.pages import write_report

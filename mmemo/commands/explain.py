@@ -9,11 +9,12 @@ from typing import cast
 
 import pandas as pd
 from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from mmemo import __version__
 from mmemo.commands.build import build_plain_datamodule
 from mmemo.commands.data_card import check_same_split
+from mmemo.commands.early_checks import AUTO, other_runs, selection_of, target_of
 from mmemo.commands.explanation_results import (
     Results,
     check_logger,
@@ -21,18 +22,13 @@ from mmemo.commands.explanation_results import (
     track_results,
 )
 from mmemo.commands.probed_run import probe_run
-from mmemo.commands.rebuilt_run import (
-    RebuiltRun,
-    chosen_checkpoint,
-    rebuild_run,
-    saved_parts,
-)
+from mmemo.commands.rebuilt_run import RebuiltRun, rebuild_run, saved_parts
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning
 from mmemo.evaluation.run_files import Protocol
-from mmemo.evaluation.runs import RunFolder, file_digest
+from mmemo.evaluation.runs import RunFolder, chosen_checkpoint, file_digest
 from mmemo.evaluation.saved_config import trusted_names
 from mmemo.evaluation.seed_siblings import seed_siblings
 from mmemo.explanation.encoder_probes import EncoderProbes
@@ -51,7 +47,6 @@ from mmemo.reporting.explanation_index import write_explanation_index
 from mmemo.reporting.explanation_page import has_page, write_explanation_page
 
 FOLDER = "explanations"
-AUTO = "auto"
 
 
 def run(cfg: DictConfig) -> None:
@@ -69,15 +64,15 @@ def run(cfg: DictConfig) -> None:
     metrics = own.read_metrics()
     rebuilt, datamodule = _rebuild(cfg.run, cfg.prepared, trusted)
     siblings = _other_seeds(cfg, rebuilt.folder) if cfg.faithfulness else []
-    selection = _selection(cfg)
+    selection = selection_of(cfg)
     keys = selection.choose(table)
     work = _explaining(cfg, rebuilt, datamodule)
     folder = _set_folder(cfg, rebuilt, selection, work.explainer)
     if cfg.probes:
         probe_run(probes, cfg.split, rebuilt, datamodule, folder.path)
-    _explain(work, folder, dict.fromkeys(keys, _target(cfg)), "explaining")
+    _explain(work, folder, dict.fromkeys(keys, target_of(cfg)), "explaining")
     if cfg.faithfulness:
-        _tell_checks(work, folder, dict.fromkeys(keys, _target(cfg)), faithfulness, siblings)
+        _tell_checks(work, folder, dict.fromkeys(keys, target_of(cfg)), faithfulness, siblings)
         seeds = _explain_by_other_seeds(cfg, siblings, folder, keys)
         work.check(folder, keys, faithfulness, seeds)
     failures = folder.update_failures(work.failures, work.done)
@@ -101,25 +96,6 @@ def _rebuild(
     return rebuilt, datamodule
 
 
-def _selection(cfg: DictConfig) -> Selection:
-    # As an attribute it would be the method of a mapping.
-    keys = cfg["keys"]
-    return Selection(
-        keys=[str(key) for key in (keys if isinstance(keys, ListConfig) else [keys])],
-        one_per_class=cfg.one_per_class,
-        errors=cfg.errors,
-        num_random=cfg.num_random,
-        all_utterances=cfg.all,
-        split=cfg.split,
-        seed=cfg.seed,
-    )
-
-
-def _target(cfg: DictConfig) -> str:
-    """As typed: Hydra reads the word "true" as a truth value."""
-    return str(cfg.target).lower() if isinstance(cfg.target, bool) else str(cfg.target)
-
-
 def _explaining(cfg: DictConfig, rebuilt: RebuiltRun, datamodule: EmotionDataModule) -> Explaining:
     explainer: Explainer = instantiate(
         cfg.explainer, _convert_="all", classes=rebuilt.labels.classes
@@ -141,7 +117,7 @@ def _set_folder(
         "selection": selection.name,
         "keys": list(selection.keys),
         "split": selection.split,
-        "target": _target(cfg),
+        "target": target_of(cfg),
         "seed": cfg.seed,
         "checkpoint": file_digest(chosen_checkpoint(rebuilt.folder)),
         "mmemo_version": __version__,
@@ -197,9 +173,7 @@ def _other_seeds(cfg: DictConfig, own: RunFolder) -> list[Path]:
     """Runs whose explanations are compared with this one's."""
     if cfg.other_seeds == AUTO:
         return seed_siblings(own)
-    given = cfg.other_seeds if isinstance(cfg.other_seeds, ListConfig) else [cfg.other_seeds]
-    paths = [RunFolder.open(path).path for path in given if path is not None]
-    return [path for path in paths if path != own.path]
+    return [run.path for run in other_runs(cfg) if run.path != own.path]
 
 
 def _explain_by_other_seeds(

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
-from mmemo.errors import InputError
+from mmemo.commands.early_checks import not_wandb
 from mmemo.evaluation.runs import RunFolder
 from mmemo.explanation.explained_set import SUMMARY_FILE
 from mmemo.explanation.set_folder import FAILURES_FILE, SetFolder
@@ -93,10 +93,7 @@ def check_logger(cfg: DictConfig) -> None:
         InputError: If another one than W&B's was chosen.
     """
     if cfg.logger and not issubclass(get_class(cfg.logger["_target_"]), TolerantWandbLogger):
-        name = cfg.logger["_target_"].rpartition(".")[2]
-        raise InputError(
-            f"logger: expected wandb or none, got {name}; explanations are files for all others"
-        )
+        raise not_wandb(cfg.logger["_target_"])
 
 
 def track_results(cfg: DictConfig, folder: RunFolder, results: Results) -> None:

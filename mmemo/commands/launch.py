@@ -97,11 +97,14 @@ def launch(command: str, overrides: list[str]) -> None:
 
     def work(cfg: DictConfig) -> Any:  # noqa: ANN401
         quiet_warnings(is_training=command == "train")
+        make_paths_absolute(cfg)
         if command in NEED_TORCH:
+            from mmemo.commands.early_checks import check_early
+
+            check_early(command, cfg)
             from mmemo.audio.torchaudio_check import check_torchaudio
 
             check_torchaudio()
-        make_paths_absolute(cfg)
         module = importlib.import_module(f"mmemo.commands.{command}")
         _collect_from_now_on()
         return module.run(cfg)

@@ -25,8 +25,8 @@ from mmemo.commands.data_card import check_same_data
 from mmemo.commands.input_errors import input_error
 from mmemo.corpora.utterance import LabelSet
 from mmemo.errors import InputError
-from mmemo.evaluation.run_files import check_checksums, damaged, reason
-from mmemo.evaluation.runs import RESTORE, RunFolder
+from mmemo.evaluation.run_files import check_checksums, reason
+from mmemo.evaluation.runs import RESTORE, RunFolder, chosen_checkpoint
 from mmemo.evaluation.saved_config import read_saved_config
 from mmemo.training.module import EmotionModule
 
@@ -57,27 +57,6 @@ class RebuiltRun:
     def device(self) -> torch.device:
         """That the trainer computes on."""
         return self.trainer.strategy.root_device
-
-
-def chosen_checkpoint(folder: RunFolder) -> Path:
-    """The checkpoint that a run's results are of.
-
-    Raises:
-        InputError: If its training has not ended.
-    """
-    name = folder.read_info().get("checkpoint")
-    if name is not None and not (folder.path / name).resolve().is_relative_to(
-        folder.path.resolve()
-    ):
-        raise damaged(
-            folder.info_file, "the checkpoint of this run", f"{name} is outside of it", RESTORE
-        )
-    if name is None:
-        raise InputError(
-            f"{folder.path}: expected a trained run, its training has not ended; continue it with "
-            f"{folder.command('train', 'resume')}"
-        )
-    return folder.path / str(name)
 
 
 def rebuild_run(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any, cast
 
 import lightning
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
@@ -17,17 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mmemo.commands.build import is_own_loss
+from mmemo.commands.early_checks import check_values
 from mmemo.commands.input_errors import settings_of
 from mmemo.errors import InputError
 from mmemo.training.module import EmotionModule
-from mmemo.training.monitored_scores import check_monitor
 from mmemo.training.schedules import build_schedule
 
-MAX_LEARNING_RATE = 1.0
 NUM_TRIAL_STEPS = 100
-
-NAMED_OPTIONS = ("labels", "loss", "split")
-"""Groups whose ``name`` stands in every result for the option that was chosen."""
 
 TRIAL_RUN = (
     "for a trial of every part: trainer.max_epochs=1 trainer.limit_train_batches=2 "
@@ -42,18 +36,10 @@ def check_composed(cfg: DictConfig) -> None:
         InputError: If a target is not there or does not take a setting, a callback watches what
             is no score, a rate is out of range, or an option was given another option's name.
     """
-    _check_names(cfg)
-    _check_rates(cfg)
-    if OmegaConf.select(cfg, "callbacks.checkpoint") is None:
-        raise InputError(
-            "callbacks.checkpoint: expected a ModelCheckpoint, which chooses the evaluated "
-            "weights, got none; leave it as it is"
-        )
-    _check_compiled(cfg)
+    check_values(cfg)
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     for path, node in _targets({k: v for k, v in settings.items() if k != "hydra"}):
         _check_signature(path, node)
-    _check_callbacks(cfg)
 
 
 def check_model(module: EmotionModule, trainer: lightning.Trainer) -> None:
@@ -74,43 +60,6 @@ def check_model(module: EmotionModule, trainer: lightning.Trainer) -> None:
                     "waits for a score; choose another, and early stopping for the score"
                 )
     _check_trainer(trainer)
-
-
-def _check_names(cfg: DictConfig) -> None:
-    if not HydraConfig.initialized():
-        return
-    hydra = HydraConfig.get()
-    typed = dict(o.lstrip("+").partition("=")[::2] for o in hydra.overrides.task)
-    for group in NAMED_OPTIONS:
-        chosen = hydra.runtime.choices.get(group)
-        name = OmegaConf.select(cfg, f"{group}.name")
-        if f"{group}.name" in typed and chosen is not None and name != chosen:
-            raise InputError(
-                f"{group}.name: expected '{chosen}', the name of what is chosen, got '{name}', "
-                f"which would change the name alone; choose with {group}=NAME"
-            )
-
-
-def _check_rates(cfg: DictConfig) -> None:
-    for key in ("optimizer.lr", "module.encoder_learning_rate"):
-        rate = OmegaConf.select(cfg, key)
-        if rate is None:
-            continue
-        is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
-        if not is_number or not 0 < rate <= MAX_LEARNING_RATE or not math.isfinite(rate):
-            raise InputError(
-                f"{key}: expected a learning rate, more than 0 and at most "
-                f"{MAX_LEARNING_RATE:g}, got {rate}"
-            )
-
-
-def _check_compiled(cfg: DictConfig) -> None:
-    for encoder in ("audio_encoder", "text_encoder"):
-        if cfg.compile and OmegaConf.select(cfg, f"{encoder}.gradient_checkpointing"):
-            raise InputError(
-                f"compile: expected false beside {encoder}.gradient_checkpointing=true, through "
-                "which torch.compile cannot follow the layers; leave one of them out"
-            )
 
 
 def _targets(node: object, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -146,18 +95,6 @@ def _check_signature(path: str, node: dict[str, Any]) -> None:
                 f"{path}.{name}: expected a setting of {node['_target_']}, one of "
                 f"{', '.join(parameters)}, got {name}{hint}"
             )
-
-
-def _check_callbacks(cfg: DictConfig) -> None:
-    for name, callback in (cfg.callbacks or {}).items():
-        if callback is None or "monitor" not in callback:
-            continue
-        is_checkpoint = name == "checkpoint"
-        # Some callbacks watch only where they are asked to.
-        if callback.monitor is not None or is_checkpoint:
-            on_training = not is_checkpoint and name != "pruning"
-            option = f"callbacks.{name}"
-            check_monitor(option, callback.monitor, callback.get("mode"), on_training)
 
 
 def _check_trainer(trainer: lightning.Trainer) -> None:

@@ -6,7 +6,7 @@ Apart from ``build.py``, so that ``mmemo prepare`` need not import Lightning and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -29,6 +29,19 @@ class Corpus(Protocol):
 
     def read(self) -> Annotations:
         """All rows of the corpus, in its order."""
+        ...
+
+
+@runtime_checkable
+class CheckedCorpus(Protocol):
+    """A corpus that can tell at once what its reading would fail by; not all can."""
+
+    def check(self) -> None:
+        """Look for its files.
+
+        Raises:
+            InputError: If one is missing or is no such file.
+        """
         ...
 
 

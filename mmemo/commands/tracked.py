@@ -16,11 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mmemo.commands.data_card import read_data_card
 from mmemo.corpora.annotations import OWN_SPLIT
 from mmemo.corpora.splits import OfficialSplit
-from mmemo.evaluation.run_groups import has_effect
 from mmemo.evaluation.run_files import read_history
+from mmemo.evaluation.run_groups import has_effect
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.tracking import log_results, run_config
 from mmemo.training.pruning import PrunedError
@@ -118,7 +117,7 @@ def _name(folder: RunFolder, cfg: DictConfig, group: str | None) -> str:
 
 def _tags(folder: RunFolder, cfg: DictConfig) -> tuple[str, ...]:
     """The corpus, the split that was used, and the label set."""
-    prepared = read_data_card(folder)["prepared"]
+    prepared = folder.read_data_card()["prepared"]
     split = folder.read_info()["split_protocol"]
     if split == OFFICIAL and prepared["split_origin"] != OWN_SPLIT:
         split = f"split {prepared['split_origin']}"

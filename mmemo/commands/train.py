@@ -33,6 +33,7 @@ from mmemo.commands.data_card import (
     check_same_split,
     write_data_card,
 )
+from mmemo.commands.early_checks import check_unfinished
 from mmemo.commands.evaluate import (
     evaluate,
     predict,
@@ -123,11 +124,7 @@ def _opened(cfg: DictConfig) -> Iterator[RunFolder]:
             yield folder
         return
     folder = RunFolder.open(cfg.resume)
-    if folder.read_info()["status"] == "finished":
-        raise InputError(
-            f"{folder.path}: expected a run that was interrupted, it is finished; evaluate it "
-            f"again with {folder.command('evaluate', 'run')}"
-        )
+    check_unfinished(folder)
     check_writable(folder.path)
     with folder.working():
         yield folder

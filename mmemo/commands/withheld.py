@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
-from mmemo.commands.build import Encoders
 from mmemo.errors import InputError
 from mmemo.evaluation.runs import RunFolder
+
+if TYPE_CHECKING:
+    # What can be withheld is checked where nothing else needs torch.
+    from mmemo.commands.build import Encoders
 
 MODALITIES = ("audio", "text")
 
 
-def withheld_results(run: RunFolder, run_cfg: DictConfig, missing: str) -> RunFolder:
-    """The place in a run's folder for results without a modality.
+def check_withheld(run: RunFolder, run_cfg: DictConfig, missing: str) -> None:
+    """Check that a modality can be withheld from a run's model.
 
     Args:
         run: The run.
@@ -35,6 +41,20 @@ def withheld_results(run: RunFolder, run_cfg: DictConfig, missing: str) -> RunFo
             f"{run.path} has fusion.modality_dropout={run_cfg.fusion.modality_dropout}; train one "
             "with fusion.modality_dropout=0.3 or the like"
         )
+
+
+def withheld_results(run: RunFolder, run_cfg: DictConfig, missing: str) -> RunFolder:
+    """The place in a run's folder for results without a modality.
+
+    Args:
+        run: The run.
+        run_cfg: Its config.
+        missing: "audio" or "text".
+
+    Raises:
+        InputError: As ``check_withheld`` does.
+    """
+    check_withheld(run, run_cfg, missing)
     results = RunFolder(run.path, missing)
     results.results.mkdir(exist_ok=True)
     return results
@@ -42,7 +62,8 @@ def withheld_results(run: RunFolder, run_cfg: DictConfig, missing: str) -> RunFo
 
 def without(encoders: Encoders, missing: str | None) -> Encoders:
     """The encoders that hear or read something; no batch has what is left out."""
-    return Encoders(
+    return replace(
+        encoders,
         audio=None if missing == "audio" else encoders.audio,
         text=None if missing == "text" else encoders.text,
     )

@@ -88,6 +88,20 @@ class MeldCorpus:
         """Whether it was told where the clips are."""
         return self.root is not None
 
+    def check(self) -> None:
+        """Look for the files; archives are not searched.
+
+        Raises:
+            InputError: If the folder or a CSV is missing or of the wrong kind.
+        """
+        if self.root is not None and not self.root.is_dir():
+            raise InputError(
+                f"corpus {self.name}: expected the folder of MELD.Raw at {self.root}, "
+                f"{'found a file' if self.root.exists() else 'found nothing'}; "
+                "give it with corpus.root=DIR"
+            )
+        self.raw.check_annotations()
+
     def read(self) -> Annotations:
         """Read the annotations of all splits; no clip is looked for.
 
@@ -99,12 +113,7 @@ class MeldCorpus:
                 an emotion is unknown, an id is not a whole number, a key stands twice, or a
                 split has no usable row.
         """
-        if self.root is not None and not self.root.is_dir():
-            raise InputError(
-                f"corpus {self.name}: expected the folder of MELD.Raw at {self.root}, "
-                f"{'found a file' if self.root.exists() else 'found nothing'}; "
-                "give it with corpus.root=DIR"
-            )
+        self.check()
         utterances: dict[str, list[Utterance]] = {}
         skips: list[Skip] = []
         num_repaired = {}

@@ -103,6 +103,16 @@ class MeldRaw:
             return {key: (FINAL_PREFIX + name, name) for key, name in plain.items()}
         return {key: (name,) for key, name in plain.items()}
 
+    def check_annotations(self) -> None:
+        """Look for the CSVs, where they are files of their own.
+
+        Raises:
+            InputError: If one is not there.
+        """
+        for split in LAYOUT:
+            if self.annotations is not None or self.archive(split) is None:
+                self.annotation_file(split)
+
     def annotation_file(self, split: str) -> tuple[str, Path | io.BytesIO]:
         """A split's CSV: its name for messages, and where to read it.
 

@@ -67,6 +67,9 @@ class SpokenDemoCorpus:
         name = f"demo-n{num_utterances}-seed{seed}-{_code_digest()}"
         self.root = Path(folder).absolute() / name
 
+    def check(self) -> None:
+        """Nothing can be missing: what is not there is made."""
+
     def read(self) -> Annotations:
         """Read the annotations, after making the corpus where it does not exist yet."""
         writable_folder(self.root.parent, "corpus.folder")

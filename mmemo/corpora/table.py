@@ -79,6 +79,14 @@ class TableCorpus:
         self.seed = seed
         self.name = name
 
+    def check(self) -> None:
+        """Read the rows' cells, and no more.
+
+        Raises:
+            InputError: As ``read`` does for the file, its columns and its paths.
+        """
+        self._read_table()
+
     def read(self) -> Annotations:
         """Read all rows; no clip is looked for.
 
@@ -89,11 +97,6 @@ class TableCorpus:
             InputError: If the file is missing or lacks a column, a path is an address, a split is
                 unknown, an order is not a whole number, or a split cannot be made.
         """
-        if not self.csv.is_file():
-            raise InputError(
-                f"{self.csv}: expected a CSV with a row for each clip, found "
-                f"{'a folder' if self.csv.is_dir() else 'nothing'}; give it with corpus.csv=FILE"
-            )
         table = self._read_table()
         filled = (table[list(REQUIRED)] != "").all(axis=1)
         filled &= table["transcript"].str.len() <= MAX_TRANSCRIPT_CHARS
@@ -113,6 +116,11 @@ class TableCorpus:
         )
 
     def _read_table(self) -> pd.DataFrame:
+        if not self.csv.is_file():
+            raise InputError(
+                f"{self.csv}: expected a CSV with a row for each clip, found "
+                f"{'a folder' if self.csv.is_dir() else 'nothing'}; give it with corpus.csv=FILE"
+            )
         renamed = [c for c in OPTIONAL if self.columns[c] != c]
         required = [self.columns[c] for c in (*REQUIRED, *renamed)]
         remedy = "say what they are called with corpus.columns.emotion=NAME and the like"

@@ -79,6 +79,8 @@ class PreparedInfo(SoundInfo):
 
     name: str
     folder: str
+    corpus: NotRequired[str]
+    split_origin: NotRequired[str]
     has_sound: NotRequired[bool]
 
 

@@ -392,6 +392,27 @@ class RunFolder:
         self.write_info(status=status, ended=_now(), error=problem)
 
 
+def chosen_checkpoint(folder: RunFolder) -> Path:
+    """The checkpoint that a run's results are of.
+
+    Raises:
+        InputError: If its training has not ended.
+    """
+    name = folder.read_info().get("checkpoint")
+    if name is not None and not (folder.path / name).resolve().is_relative_to(
+        folder.path.resolve()
+    ):
+        raise damaged(
+            folder.info_file, "the checkpoint of this run", f"{name} is outside of it", RESTORE
+        )
+    if name is None:
+        raise InputError(
+            f"{folder.path}: expected a trained run, its training has not ended; continue it with "
+            f"{folder.command('train', 'resume')}"
+        )
+    return folder.path / str(name)
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
-from torch import Tensor
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from mmemo.errors import InputError
 
-Output = Callable[[Tensor, int], Tensor]
+if TYPE_CHECKING:
+    # Names are looked up where nothing else needs torch, which takes seconds to import.
+    from torch import Tensor
+
+Output = Callable[["Tensor", int], "Tensor"]
+
+PREDICTED, TRUE = "predicted", "true"
+"""Targets that differ from utterance to utterance."""
 
 
 def logit(logits: Tensor, target: int) -> Tensor:
@@ -23,6 +28,8 @@ def log_odds(logits: Tensor, target: int) -> Tensor:
     What lifts all logits alike, and so changes no answer, does not move it; and it does not
     saturate where the model is sure.
     """
+    import torch
+
     others = torch.cat([logits[:, :target], logits[:, target + 1 :]], dim=1)
     return logits[:, target] - others.logsumexp(dim=1)
 
@@ -51,3 +58,19 @@ def get_output(name: str) -> Output:
     if name not in _OUTPUTS:
         raise InputError(f"output: expected one of {', '.join(_OUTPUTS)}, got '{name}'")
     return _OUTPUTS[name]
+
+
+def check_target(target: str, classes: Sequence[str]) -> None:
+    """Refuse a target that is none.
+
+    Args:
+        target: The class that is explained.
+        classes: Names of the model's classes.
+
+    Raises:
+        InputError: If it is no class, and neither "predicted" nor "true".
+    """
+    if target not in (PREDICTED, TRUE, *classes):
+        raise InputError(
+            f"target: expected {PREDICTED}, {TRUE} or one of {', '.join(classes)}, got '{target}'"
+        )

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from mmemo.errors import InputError
 from mmemo.explanation.baselines import TextBaseline, WaveformBaseline, draw_baselines
 from mmemo.explanation.cost import MODALITIES, num_passes
-from mmemo.explanation.explained_output import get_output
+from mmemo.explanation.explained_output import PREDICTED, TRUE, check_target, get_output
 from mmemo.explanation.explained_utterance import ExplainedUtterance, ready_for_explanation
 from mmemo.explanation.explanation import MAX_RELATIVE_DELTA, Convergence, Explanation
 from mmemo.explanation.inputs import GivenInput
@@ -20,8 +19,6 @@ from mmemo.explanation.occlusion import Occlusion
 from mmemo.explanation.passes import Passes
 from mmemo.explanation.shapley import modality_shapley
 from mmemo.models.classifier import EmotionClassifier
-
-PREDICTED, TRUE = "predicted", "true"
 
 
 @dataclass(frozen=True)
@@ -170,11 +167,7 @@ class Explainer:
             return None
         if target == TRUE:
             return given.true
-        if target not in self.classes:
-            raise InputError(
-                f"target: expected {PREDICTED}, {TRUE} or one of {', '.join(self.classes)}, got "
-                f"'{target}'"
-            )
+        check_target(target, self.classes)
         return list(self.classes).index(target)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.utterances import UtteranceDataset
-from mmemo.errors import InputError
+from mmemo.explanation.selection import no_such_key
 from mmemo.explanation.words import Word, find_own_tokens, word_spans, words_of_tokens
 from mmemo.models.protocols import TextEncoder
 
@@ -110,11 +110,7 @@ def _find(datamodule: EmotionDataModule, key: str) -> tuple[UtteranceDataset, in
             real = copy(dataset)
             real.audio_features = real.text_features = None
             return real, dataset.keys.index(key)
-    raise InputError(
-        f"keys: expected keys of utterances that the run was given, such as "
-        f"{datamodule.datasets['test'].keys[0]}, got {key}; the table of predictions has those of "
-        "validation and test"
-    )
+    raise no_such_key(key, datamodule.datasets["test"].keys[0])
 
 
 def read_words(

@@ -85,6 +85,14 @@ class Selection:
         return list(dict.fromkeys(str(key) for key in found))
 
 
+def no_such_key(key: str, example: str) -> InputError:
+    """What to raise for a key that is none of the run's; ``example`` is one that is."""
+    return InputError(
+        f"keys: expected keys of utterances that the run was given, such as {example}, got {key}; "
+        "the table of predictions has those of validation and test"
+    )
+
+
 def most_confident(rows: pd.DataFrame) -> list[str]:
     """For each annotated class, in alphabetical order, the row with the surest prediction.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 
 from mmemo.errors import InputError
@@ -31,6 +31,9 @@ LOADING_OPTIONS = (
     *("subfolder", "name_or_path", "return_unused_kwargs", "gguf_file", "weights_only"),
 )
 """What is no setting of a model, but tells transformers what to load or run."""
+
+CONFIG_FILE = "config.json"
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,25 @@ class Checkpoint:
     def has_files(self) -> bool:
         """Whether there is a config to read, and not an architecture's name alone."""
         return self.pretrained or Path(self.source).is_dir()
+
+    def check_place(self) -> None:
+        """Find at once a folder that is none, or a name that is out of reach.
+
+        Raises:
+            InputError: If there is nothing to load.
+        """
+        if not self.has_files or self.assets_dir is not None:
+            return
+        problem = None
+        if Path(self.source).is_dir():
+            if not (Path(self.source) / CONFIG_FILE).is_file():
+                problem = f"there is no {CONFIG_FILE} in that folder"
+        elif not HUB_NAME.fullmatch(self.name):
+            problem = "neither a local folder nor a name on the hub"
+        elif not _is_in_cache(self.name):
+            problem = _offline_problem()
+        if problem is not None:
+            raise self._unloadable(problem)
 
     def config(self, overrides: Mapping[str, Any]) -> Any:  # noqa: ANN401
         """The transformers config.
@@ -116,6 +138,7 @@ class Checkpoint:
         Raises:
             InputError: If the weights cannot be loaded.
         """
+        import torch
         from transformers import MODEL_MAPPING, AutoModel
 
         if attention not in ATTENTION:
@@ -196,15 +219,32 @@ class Checkpoint:
                 else (_hub_problem(self.source, self.revision))
             )
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"{self.option}.checkpoint: expected a checkpoint in transformers' layout "
-                f"(config.json and weights"
-                f"{' as safetensors' if self.safetensors_only else ''}) on the hub, in the cache "
-                f"or in a local folder, could not load '{self.name}' ({reason or first_line}). "
-                f"Ways out: name a local folder with {self.option}.checkpoint=DIR; fetch it once "
-                "where there is a network and copy the cache (HF_HOME); name a mirror with "
-                f"HF_ENDPOINT; try without its weights with {self.option}.pretrained=false"
-            ) from error
+            raise self._unloadable(reason or first_line) from error
+
+    def _unloadable(self, reason: str) -> InputError:
+        return InputError(
+            f"{self.option}.checkpoint: expected a checkpoint in transformers' layout "
+            f"({CONFIG_FILE} and weights"
+            f"{' as safetensors' if self.safetensors_only else ''}) on the hub, in the cache "
+            f"or in a local folder, could not load '{self.name}' ({reason}). "
+            f"Ways out: name a local folder with {self.option}.checkpoint=DIR; fetch it once "
+            "where there is a network and copy the cache (HF_HOME); name a mirror with "
+            f"HF_ENDPOINT; try without its weights with {self.option}.pretrained=false"
+        )
+
+
+def _offline_problem() -> str | None:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "not in the cache, and HF_HUB_OFFLINE forbids to ask the hub"
+    return None
+
+
+def _is_in_cache(name: str) -> bool:
+    from huggingface_hub import constants
+
+    return (Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}").is_dir()
 
 
 @cache
@@ -218,8 +258,8 @@ def _hub_problem(name: str, revision: str | None) -> str | None:
         RevisionNotFoundError,
     )
 
-    if constants.HF_HUB_OFFLINE:
-        return "not in the cache, and HF_HUB_OFFLINE forbids to ask the hub"
+    if problem := _offline_problem():
+        return problem
     try:
         HfApi().model_info(name, revision=revision, timeout=HUB_TIMEOUT_S)
     except GatedRepoError:

@@ -113,7 +113,7 @@ def upload_command(folder: Path, cells: Iterable[Cell]) -> str | None:
 
 def _not_uploaded(run: RunFolder) -> str | None:
     try:
-        card = run.read_info().get("wandb") or {}
+        card: dict[str, Any] = run.read_info().get("wandb") or {}
     except UNREADABLE:
         return None
     files = str(card.get("files") or "")

@@ -1,0 +1,280 @@
+"""What can be told of a command's config before torch is imported, which takes seconds.
+
+A wrong path or name is answered at once. The commands find all of it themselves where they use it;
+here it is only looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from mmemo.errors import InputError
+from mmemo.evaluation.runs import RunFolder, chosen_checkpoint
+from mmemo.training.monitored_scores import check_monitor
+
+if TYPE_CHECKING:
+    # Imported by the checks that need pandas.
+    from mmemo.audio.prepared import PreparedCorpus
+    from mmemo.explanation.selection import Selection
+
+MAX_LEARNING_RATE = 1.0
+
+NAMED_OPTIONS = ("labels", "loss", "split")
+"""Groups whose ``name`` stands in every result for the option that was chosen."""
+
+ENCODERS = ("audio_encoder", "text_encoder")
+
+EXTRAS = {
+    "mmemo.models.egemaps_encoder.EgemapsEncoder": ("opensmile", "egemaps"),
+    "mmemo.training.tensorboard_logger.tensorboard_logger": ("tensorboard", "tensorboard"),
+}
+"""By target the package that it needs and the extra that installs it."""
+
+AUTO = "auto"
+"""Of the runs of other seeds: those beside the run."""
+
+WANDB_LOGGER = "mmemo.training.wandb_logger.TolerantWandbLogger"
+
+
+def check_early(command: str, cfg: DictConfig) -> None:
+    """Check what a command is pointed at.
+
+    Args:
+        command: Its name.
+        cfg: Its config, paths absolute.
+
+    Raises:
+        InputError: If a path leads nowhere, or there is nothing of a name.
+    """
+    checks = {"train": _check_training, "evaluate": _check_evaluation, "explain": _check_explaining}
+    if command in checks:
+        checks[command](cfg)
+
+
+def _check_training(cfg: DictConfig) -> None:
+    if cfg.resume:
+        check_unfinished(RunFolder.open(cfg.resume))
+        return
+    check_values(cfg)
+    _check_packages(cfg)
+    _check_checkpoints(cfg)
+    from mmemo.commands.source import CheckedCorpus, build_source
+
+    for part in ("labels", "split"):
+        instantiate(cfg[part], _convert_="all")
+    source = build_source(cfg)
+    if isinstance(source.corpus, CheckedCorpus):
+        source.corpus.check()
+    if source.denoiser is not None:
+        # It is of the model's file, which has to be there.
+        str(source.denoiser.version)
+
+
+def _check_packages(cfg: DictConfig) -> None:
+    """Look for what the extras install, without importing it."""
+    for option in (*ENCODERS, "logger"):
+        part = cfg.get(option)
+        if not part:
+            continue
+        package, extra = EXTRAS.get(part.get("_target_"), ("", ""))
+        if package and find_spec(package) is None:
+            raise InputError(
+                f"{option}: expected the package {package}, it is not installed; "
+                f"pip install 'mmemo[{extra}]'"
+            )
+        if part.get("trainable") == "lora" and find_spec("peft") is None:
+            raise InputError(
+                f"{option}.trainable=lora: expected the package peft, it is not installed; "
+                "pip install 'mmemo[lora]'"
+            )
+
+
+def _check_checkpoints(cfg: DictConfig) -> None:
+    """Look for pretrained encoders where they are named by a folder, or no network may be used."""
+    from mmemo.models.checkpoints import Checkpoint
+
+    for option in ENCODERS:
+        part = cfg.get(option)
+        if part and part.get("checkpoint"):
+            is_pretrained = part.get("pretrained", True)
+            Checkpoint(part.checkpoint, option, pretrained=is_pretrained).check_place()
+
+
+def _check_evaluation(cfg: DictConfig) -> None:
+    run, _ = _opened_run(cfg)
+    if cfg.missing is not None:
+        from mmemo.commands.withheld import check_withheld
+        from mmemo.evaluation.saved_config import read_saved_config, trusted_names
+
+        saved = read_saved_config(run, trusted_names(cfg.trust))
+        check_withheld(run, saved.resolved, cfg.missing)
+
+
+def _check_explaining(cfg: DictConfig) -> None:
+    from mmemo.evaluation.predictions import classes_of, read_predictions
+    from mmemo.explanation.explained_output import check_target, get_output
+    from mmemo.explanation.selection import no_such_key
+
+    _check_explaining_logger(cfg)
+    get_output(cfg.explainer.output)
+    run, prepared = _opened_run(cfg)
+    other_runs(cfg)
+    table = read_predictions(run.predictions_file)
+    check_target(target_of(cfg), classes_of(table))
+    # Training utterances may be explained too; a copy is called after its source.
+    known = {*table["key"], *prepared.manifest["key"]}
+    for key in selection_of(cfg).choose(table):
+        if not {key, key.rpartition("#")[0]} & known:
+            raise no_such_key(key, table["key"].iloc[-1])
+
+
+def _opened_run(cfg: DictConfig) -> tuple[RunFolder, PreparedCorpus]:
+    """The run, trained, and the data that it was trained on."""
+    run = RunFolder.open(cfg.run)
+    chosen_checkpoint(run)
+    from mmemo.audio.prepared import PreparedCorpus
+    from mmemo.commands.data_card import check_same_data
+
+    prepared = PreparedCorpus(Path(cfg.prepared or run.read_data_card()["prepared"]["folder"]))
+    check_same_data(run, prepared)
+    return run, prepared
+
+
+def _check_explaining_logger(cfg: DictConfig) -> None:
+    """Refuse the loggers that are known to be others; one of the user's may be W&B's, extended."""
+    target = cfg.logger["_target_"] if cfg.logger else WANDB_LOGGER
+    if target != WANDB_LOGGER and target.partition(".")[0] in ("mmemo", "lightning"):
+        raise not_wandb(target)
+
+
+def not_wandb(target: str) -> InputError:
+    """What to raise for a logger that explanations are not given to."""
+    name = target.rpartition(".")[2]
+    return InputError(
+        f"logger: expected wandb or none, got {name}; explanations are files for all others"
+    )
+
+
+def selection_of(cfg: DictConfig) -> Selection:
+    """The utterances that ``mmemo explain`` is asked for.
+
+    Raises:
+        InputError: If a number is below 1, or there is no such split.
+    """
+    from mmemo.explanation.selection import Selection
+
+    # As an attribute it would be the method of a mapping.
+    keys = cfg["keys"]
+    return Selection(
+        keys=[str(key) for key in (keys if isinstance(keys, ListConfig) else [keys])],
+        one_per_class=cfg.one_per_class,
+        errors=cfg.errors,
+        num_random=cfg.num_random,
+        all_utterances=cfg.all,
+        split=cfg.split,
+        seed=cfg.seed,
+    )
+
+
+def target_of(cfg: DictConfig) -> str:
+    """The class that is explained, as typed: Hydra reads the word "true" as a truth value."""
+    return str(cfg.target).lower() if isinstance(cfg.target, bool) else str(cfg.target)
+
+
+def other_runs(cfg: DictConfig) -> list[RunFolder]:
+    """The runs of other seeds that were named for the checks.
+
+    Raises:
+        InputError: If one of them is none.
+    """
+    if not cfg.faithfulness or cfg.other_seeds == AUTO:
+        return []
+    given = cfg.other_seeds if isinstance(cfg.other_seeds, ListConfig) else [cfg.other_seeds]
+    return [RunFolder.open(path) for path in given if path is not None]
+
+
+def check_unfinished(run: RunFolder) -> None:
+    """Check that a run can be continued.
+
+    Raises:
+        InputError: If it is finished.
+    """
+    if run.read_info()["status"] == "finished":
+        raise InputError(
+            f"{run.path}: expected a run that was interrupted, it is finished; evaluate it "
+            f"again with {run.command('evaluate', 'run')}"
+        )
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Check values of a training's config that nothing has to be built for.
+
+    Raises:
+        InputError: If a callback watches what is no score, a rate is out of range, or an option
+            was given another option's name.
+    """
+    _check_names(cfg)
+    _check_rates(cfg)
+    if OmegaConf.select(cfg, "callbacks.checkpoint") is None:
+        raise InputError(
+            "callbacks.checkpoint: expected a ModelCheckpoint, which chooses the evaluated "
+            "weights, got none; leave it as it is"
+        )
+    _check_compiled(cfg)
+    _check_callbacks(cfg)
+
+
+def _check_names(cfg: DictConfig) -> None:
+    if not HydraConfig.initialized():
+        return
+    hydra = HydraConfig.get()
+    typed = dict(o.lstrip("+").partition("=")[::2] for o in hydra.overrides.task)
+    for group in NAMED_OPTIONS:
+        chosen = hydra.runtime.choices.get(group)
+        name = OmegaConf.select(cfg, f"{group}.name")
+        if f"{group}.name" in typed and chosen is not None and name != chosen:
+            raise InputError(
+                f"{group}.name: expected '{chosen}', the name of what is chosen, got '{name}', "
+                f"which would change the name alone; choose with {group}=NAME"
+            )
+
+
+def _check_rates(cfg: DictConfig) -> None:
+    for key in ("optimizer.lr", "module.encoder_learning_rate"):
+        rate = OmegaConf.select(cfg, key)
+        if rate is None:
+            continue
+        is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+        if not is_number or not 0 < rate <= MAX_LEARNING_RATE or not math.isfinite(rate):
+            raise InputError(
+                f"{key}: expected a learning rate, more than 0 and at most "
+                f"{MAX_LEARNING_RATE:g}, got {rate}"
+            )
+
+
+def _check_compiled(cfg: DictConfig) -> None:
+    for encoder in ("audio_encoder", "text_encoder"):
+        if cfg.compile and OmegaConf.select(cfg, f"{encoder}.gradient_checkpointing"):
+            raise InputError(
+                f"compile: expected false beside {encoder}.gradient_checkpointing=true, through "
+                "which torch.compile cannot follow the layers; leave one of them out"
+            )
+
+
+def _check_callbacks(cfg: DictConfig) -> None:
+    for name, callback in (cfg.callbacks or {}).items():
+        if callback is None or "monitor" not in callback:
+            continue
+        is_checkpoint = name == "checkpoint"
+        # Some callbacks watch only where they are asked to.
+        if callback.monitor is not None or is_checkpoint:
+            on_training = not is_checkpoint and name != "pruning"
+            option = f"callbacks.{name}"
+            check_monitor(option, callback.monitor, callback.get("mode"), on_training)
