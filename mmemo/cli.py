@@ -90,7 +90,7 @@ def main() -> None:
 
 def _show_help(command: str, arguments: list[str]) -> None:
     from mmemo.commands.command_help import command_help
-    from mmemo.commands.launch import config_dir
+    from mmemo.folders import config_dir
 
     try:
         print(command_help(command, COMMANDS[command], arguments, config_dir()))

@@ -16,11 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mmemo.commands.data_card import read_data_card
 from mmemo.corpora.annotations import OWN_SPLIT
 from mmemo.corpora.splits import OfficialSplit
-from mmemo.evaluation.run_groups import has_effect
 from mmemo.evaluation.run_files import read_history
+from mmemo.evaluation.run_groups import has_effect
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.tracking import log_results, run_config
 from mmemo.training.pruning import PrunedError
@@ -118,11 +117,13 @@ def _name(folder: RunFolder, cfg: DictConfig, group: str | None) -> str:
 
 def _tags(folder: RunFolder, cfg: DictConfig) -> tuple[str, ...]:
     """The corpus, the split that was used, and the label set."""
-    prepared = read_data_card(folder)["prepared"]
+    prepared = folder.read_data_card()["prepared"]
     split = folder.read_info()["split_protocol"]
-    if split == OFFICIAL and prepared["split_origin"] != OWN_SPLIT:
+    if split == OFFICIAL and prepared.get("split_origin", OWN_SPLIT) != OWN_SPLIT:
         split = f"split {prepared['split_origin']}"
-    return tuple(tag[:MAX_TAG_LENGTH] for tag in (prepared["corpus"], split, cfg.labels.name))
+    return tuple(
+        tag[:MAX_TAG_LENGTH] for tag in (prepared.get("corpus"), split, cfg.labels.name) if tag
+    )
 
 
 def _history(folder: RunFolder) -> list[dict[str, float]]:
