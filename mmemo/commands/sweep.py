@@ -39,6 +39,7 @@ from mmemo.evaluation.sweep_cells import (
     CellState,
     cell_state,
 )
+from mmemo.folders import config_dir
 from mmemo.reporting.sweep_view import SweepView
 from mmemo.training.stop_signals import Stopped, stop_signals
 
@@ -205,7 +206,7 @@ class _WatchedSweeper:
         from mmemo.reporting.sweep_table import scores_text, upload_command
 
         cells = list(self.sweep_of_cells.cells.values())
-        table = scores_text(cells, _ranking_metric(self.config))
+        table = scores_text(cells, _ranking_metric())
         if not table:
             return [view.counts(), *view.best()]
         lines = [f"{table}\n", view.counts(), f"compare: mmemo compare {shlex.quote(str(folder))}"]
@@ -264,11 +265,9 @@ def _seeds(override: str) -> list[str]:
     return [str(value) for value in parsed.sweep_iterator()]
 
 
-def _ranking_metric(config: DictConfig) -> str:
+def _ranking_metric() -> str:
     """What ``mmemo compare`` ranks by."""
-    sources = config.hydra.runtime.config_sources
-    (folder,) = (Path(source.path) for source in sources if source.provider == "main")
-    return str(OmegaConf.load(folder / "compare.yaml").metric)
+    return str(OmegaConf.load(config_dir() / "compare.yaml").metric)
 
 
 class _ListedError(Exception):

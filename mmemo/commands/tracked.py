@@ -119,9 +119,11 @@ def _tags(folder: RunFolder, cfg: DictConfig) -> tuple[str, ...]:
     """The corpus, the split that was used, and the label set."""
     prepared = folder.read_data_card()["prepared"]
     split = folder.read_info()["split_protocol"]
-    if split == OFFICIAL and prepared["split_origin"] != OWN_SPLIT:
+    if split == OFFICIAL and prepared.get("split_origin", OWN_SPLIT) != OWN_SPLIT:
         split = f"split {prepared['split_origin']}"
-    return tuple(tag[:MAX_TAG_LENGTH] for tag in (prepared["corpus"], split, cfg.labels.name))
+    return tuple(
+        tag[:MAX_TAG_LENGTH] for tag in (prepared.get("corpus"), split, cfg.labels.name) if tag
+    )
 
 
 def _history(folder: RunFolder) -> list[dict[str, float]]:

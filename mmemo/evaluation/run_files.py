@@ -30,6 +30,7 @@ class ProcessInfo(TypedDict):
 class WandbInfo(TypedDict):
     """A run on Weights & Biases."""
 
+    name: NotRequired[str]
     id: str
     project: str
     entity: str | None
@@ -44,7 +45,7 @@ class RunInfo(TypedDict):
     """Contents of ``run.json``; what is not there yet has not happened yet.
 
     ``digests`` holds, by path in the folder, the SHA-256 of what the run has written and is read
-    again: see ``RunFolder.seal``.
+    again: see ``RunFolder.seal``. ``choices`` holds the option of each group of conf/.
     """
 
     status: Literal["running", "interrupted", "failed", "pruned", "finished"]
@@ -64,6 +65,7 @@ class RunInfo(TypedDict):
     num_parameters: NotRequired[int]
     wandb: NotRequired[WandbInfo]
     digests: NotRequired[dict[str, str]]
+    choices: NotRequired[dict[str, str | None]]
 
 
 @with_config(_OPEN)
@@ -77,6 +79,8 @@ class SoundInfo(TypedDict):
 class PreparedInfo(SoundInfo):
     """The prepared corpus that a run was trained on."""
 
+    corpus: NotRequired[str]
+    split_origin: NotRequired[str]
     name: str
     folder: str
     corpus: NotRequired[str]

@@ -243,7 +243,7 @@ class RunFolder:
         """
         with suppress(OSError, ValueError):
             return self.last_checkpoint.stat().st_mtime_ns
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, KeyError, InputError):
             return (self.path / str(self.read_info()["checkpoint"])).stat().st_mtime_ns
         return None
 

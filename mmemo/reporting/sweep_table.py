@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mmemo.errors import InputError
 from mmemo.evaluation.protocol import split_stamp
 from mmemo.evaluation.runs import RunFolder
 from mmemo.evaluation.sweep_cells import Cell, CellState, cell_state
@@ -20,7 +21,7 @@ from mmemo.reporting.terminal_tables import NUM_COLUMNS, print_table
 from mmemo.reporting.text_table import Cell as TableCell
 from mmemo.reporting.text_table import TextTable, named
 
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError)
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, InputError)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def upload_command(folder: Path, cells: Iterable[Cell]) -> str | None:
 
 def _not_uploaded(run: RunFolder) -> str | None:
     try:
-        card: dict[str, Any] = run.read_info().get("wandb") or {}
+        card: Mapping[str, Any] = run.read_info().get("wandb") or {}
     except UNREADABLE:
         return None
     files = str(card.get("files") or "")

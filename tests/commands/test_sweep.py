@@ -320,7 +320,9 @@ def test_the_end_of_a_sweep_ranks_as_compare_does(
                 "splits": {s: {"weighted": {"f1": v}, "accuracy": 0.9} for s, v in splits.items()},
             }
             run.metrics_file.write_text(json.dumps(document))
-            run.write_info(wandb={"files": "wandb/offline-run-1-ab", "uploaded": False})
+            card = {"id": "ab", "project": "mmemo", "entity": None, "group": None}
+            files = {"files": "wandb/offline-run-1-ab", "uploaded": False}
+            run.write_info(wandb=card | files)
             return 1.0
 
         return at

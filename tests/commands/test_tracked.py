@@ -178,14 +178,17 @@ def test_a_failed_run_is_closed_as_failed(cli: Cli, tracked: list[str], tmp_path
 def test_a_run_is_named_by_what_was_typed_and_tagged_by_the_split_that_was_used() -> None:
     from mmemo.commands import tracked as module
 
-    folder = SimpleNamespace(path=Path("/out/2026-seed7"), read_info=lambda: INFO)
+    folder = SimpleNamespace(
+        path=Path("/out/2026-seed7"),
+        read_info=lambda: INFO,
+        read_data_card=lambda: {"prepared": prepared},
+    )
     typed = ["experiment=demo", "++trainer.max_epochs=2", "corpus.root=/data", "logger=wandb"]
     cfg = OmegaConf.create({"seed": 7, "label": None, "labels": {"name": "five"}})
     prepared = {"corpus": "ravdess", "split_origin": "made here, by speaker, seed 0"}
     with pytest.MonkeyPatch.context() as patch:
         task = SimpleNamespace(overrides=SimpleNamespace(task=typed))
         patch.setattr(module.HydraConfig, "get", lambda: task)
-        patch.setattr(module, "read_data_card", lambda folder: {"prepared": prepared})
         assert module._name(folder, cfg, None) == "experiment=demo trainer.max_epochs=2 seed=7"
         assert module._tags(folder, cfg) == (
             *("ravdess", "split made here, by speaker, seed 0", "five"),
