@@ -41,8 +41,8 @@ def move_alone(convert: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor
 class FixedBuffers(nn.Module):
     """A module without weights whose buffers keep their type when the model's is changed.
 
-    For windows and filter banks: eight bits are too few for them, and torch computes no spectrum
-    in less than 32.
+    For windows, filter banks and the weights of classes: eight bits are too few for them, and torch
+    computes no spectrum in less than 32.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:  # noqa: ANN401

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from mmemo.errors import InputError
-from mmemo.models.precision import move_alone
+from mmemo.models.precision import FixedBuffers, move_alone
 
 
-class CrossEntropy(nn.Module):
+class CrossEntropy(FixedBuffers):
     """Cross-entropy of each utterance, with class weights and label smoothing where asked for.
 
     The loss of a batch is the sum of ``forward`` over the sum of ``weights``: what torch's mean

@@ -1,5 +1,6 @@
 """What is in which type: weights, sums, logits and losses, in every precision of a trainer."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -21,7 +22,7 @@ from mmemo.models.late_fusion import LateFusion
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from mmemo.models.text_encoders import PretrainedTextEncoder
-from mmemo.training.losses import CrossEntropy, EpochLoss
+from mmemo.training.losses import CrossEntropy, EpochLoss, TorchLoss
 from mmemo.training.module import EmotionModule
 
 TYPES = {
@@ -213,6 +214,22 @@ def test_the_epochs_loss_is_summed_in_float32() -> None:
         loss.update(torch.tensor([2.0]), torch.tensor([1.0]))
     assert float(loss.weight) == 300
     assert float(loss.compute()) == 2.0
+
+
+def test_the_weights_of_classes_keep_their_type() -> None:
+    for loss in (
+        CrossEntropy("weighted", balance_classes=True),
+        TorchLoss("torch", nn.CrossEntropyLoss(reduction="none"), balance_classes=True),
+    ):
+        loss.use_class_counts([1, 2])
+        loss.to(torch.bfloat16)
+        # 3 / (2 * 1) and 3 / (2 * 2), of which the logarithm of 2.
+        found = loss(torch.zeros(2, 2), torch.tensor([0, 1]))
+        torch.testing.assert_close(found, math.log(2) * torch.tensor([1.5, 0.75]))
+        loss.use_class_counts([3, 4])
+        weights = loss.to(torch.bfloat16).weights(torch.tensor([0, 1]))
+        torch.testing.assert_close(weights, torch.tensor([7 / 6, 7 / 8]))
+        assert loss(torch.zeros(2, 2).double(), torch.tensor([0, 1])).dtype == torch.float64
 
 
 def paper_model(tiny_wavlm: Path, tiny_roberta: Path) -> tuple[EmotionClassifier, Batch]:
