@@ -64,7 +64,6 @@ def _check_training(cfg: DictConfig) -> None:
         return
     check_values(cfg)
     _check_packages(cfg)
-    _check_checkpoints(cfg)
     from mmemo.commands.source import CheckedCorpus, build_source
 
     for part in ("labels", "split"):
@@ -75,6 +74,8 @@ def _check_training(cfg: DictConfig) -> None:
     if source.denoiser is not None:
         # It is of the model's file, which has to be there.
         str(source.denoiser.version)
+    # At the end: the hub may take its time to answer.
+    _check_checkpoints(cfg)
 
 
 def _check_packages(cfg: DictConfig) -> None:
@@ -97,14 +98,20 @@ def _check_packages(cfg: DictConfig) -> None:
 
 
 def _check_checkpoints(cfg: DictConfig) -> None:
-    """Look for pretrained encoders where they are named by a folder, or no network may be used."""
+    """Look for pretrained encoders: in their folders, in the cache, on the hub."""
     from mmemo.models.checkpoints import Checkpoint
 
     for option in ENCODERS:
         part = cfg.get(option)
         if part and part.get("checkpoint"):
-            is_pretrained = part.get("pretrained", True)
-            Checkpoint(part.checkpoint, option, pretrained=is_pretrained).check_place()
+            checkpoint = Checkpoint(
+                part.checkpoint,
+                option,
+                pretrained=part.get("pretrained", True),
+                revision=part.get("revision"),
+                safetensors_only=part.get("safetensors_only", True),
+            )
+            checkpoint.check_place()
 
 
 def _check_evaluation(cfg: DictConfig) -> None:
@@ -118,14 +125,14 @@ def _check_evaluation(cfg: DictConfig) -> None:
 
 
 def _check_explaining(cfg: DictConfig) -> None:
+    run, prepared = _opened_run(cfg)
+    other_runs(cfg)
+    _check_explaining_logger(cfg)
     from mmemo.evaluation.predictions import classes_of, read_predictions
     from mmemo.explanation.explained_output import check_target, get_output
     from mmemo.explanation.selection import no_such_key
 
-    _check_explaining_logger(cfg)
     get_output(cfg.explainer.output)
-    run, prepared = _opened_run(cfg)
-    other_runs(cfg)
     table = read_predictions(run.predictions_file)
     check_target(target_of(cfg), classes_of(table))
     # Training utterances may be explained too; a copy is called after its source.
@@ -178,7 +185,7 @@ def selection_of(cfg: DictConfig) -> Selection:
         errors=cfg.errors,
         num_random=cfg.num_random,
         all_utterances=cfg.all,
-        split=cfg.split,
+        split=cfg.explained_split,
         seed=cfg.seed,
     )
 

@@ -69,7 +69,7 @@ def run(cfg: DictConfig) -> None:
     work = _explaining(cfg, rebuilt, datamodule)
     folder = _set_folder(cfg, rebuilt, selection, work.explainer)
     if cfg.probes:
-        probe_run(probes, cfg.split, rebuilt, datamodule, folder.path)
+        probe_run(probes, cfg.explained_split, rebuilt, datamodule, folder.path)
     _explain(work, folder, dict.fromkeys(keys, target_of(cfg)), "explaining")
     if cfg.faithfulness:
         _tell_checks(work, folder, dict.fromkeys(keys, target_of(cfg)), faithfulness, siblings)

@@ -85,6 +85,9 @@ def launch(command: str, overrides: list[str]) -> None:
         check_listable(command, typed)
         if command == "compare":
             overrides = _named_folders(overrides)
+        if command == "explain":
+            # Hydra looks for split among the ways to split a corpus, which are training's.
+            overrides = [re.sub("^split=", "explained_split=", o) for o in overrides]
         if command == "train":
             _join_slurms_first(is_sweep, overrides)
             folder, name, overrides = _resumed(folder, name, overrides)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeVar
 
-import pandas as pd
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from mmemo.errors import InputError
+
+if TYPE_CHECKING:
+    # Imported by the one reader that needs it: the others are called where a second counts.
+    import pandas as pd
 
 _OPEN = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
@@ -202,6 +205,8 @@ def read_history(path: Path) -> pd.DataFrame:
     Raises:
         InputError: If it is missing, or another table.
     """
+    import pandas as pd
+
     what, remedy = "the metrics of each epoch", "restore it from a copy, or train again"
     try:
         table = pd.read_csv(path)

@@ -74,7 +74,7 @@ class Checkpoint:
         return self.pretrained or Path(self.source).is_dir()
 
     def check_place(self) -> None:
-        """Find at once a folder that is none, or a name that is out of reach.
+        """Find at once a folder that is none, or a name that the hub does not give.
 
         Raises:
             InputError: If there is nothing to load.
@@ -88,7 +88,7 @@ class Checkpoint:
         elif not HUB_NAME.fullmatch(self.name):
             problem = "neither a local folder nor a name on the hub"
         elif not _is_in_cache(self.name):
-            problem = _offline_problem()
+            problem = _hub_problem(self.source, self.revision)
         if problem is not None:
             raise self._unloadable(problem)
 
@@ -233,14 +233,6 @@ class Checkpoint:
         )
 
 
-def _offline_problem() -> str | None:
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return "not in the cache, and HF_HUB_OFFLINE forbids to ask the hub"
-    return None
-
-
 def _is_in_cache(name: str) -> bool:
     from huggingface_hub import constants
 
@@ -250,7 +242,11 @@ def _is_in_cache(name: str) -> bool:
 @cache
 def _hub_problem(name: str, revision: str | None) -> str | None:
     """Why the hub does not give a repository, asked once and without retries; None if it does."""
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "not in the cache, and HF_HUB_OFFLINE forbids to ask the hub"
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
@@ -258,8 +254,6 @@ def _hub_problem(name: str, revision: str | None) -> str | None:
         RevisionNotFoundError,
     )
 
-    if problem := _offline_problem():
-        return problem
     try:
         HfApi().model_info(name, revision=revision, timeout=HUB_TIMEOUT_S)
     except GatedRepoError:
