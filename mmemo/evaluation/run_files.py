@@ -82,8 +82,6 @@ class SoundInfo(TypedDict):
 class PreparedInfo(SoundInfo):
     """The prepared corpus that a run was trained on."""
 
-    corpus: NotRequired[str]
-    split_origin: NotRequired[str]
     name: str
     folder: str
     corpus: NotRequired[str]
