@@ -267,7 +267,7 @@ def test_a_run_killed_after_early_stopping_trains_no_further(
     cli: Cli, small: list[str], tmp_path: Path
 ) -> None:
     stopping = ["trainer.max_epochs=30", "callbacks.early_stopping.patience=1"]
-    cli("train", *small, *stopping, "+callbacks.early_stopping.min_delta=0.5")
+    cli("train", *small, *stopping, "callbacks.early_stopping.min_delta=0.5")
     run = only_run(tmp_path)
     history = run.history_file.read_bytes()
     assert len(pd.read_csv(run.history_file)) == 2, "stopped for lack of improvement"
