@@ -78,11 +78,17 @@ def write_page(path: Path, leaky: bool) -> str:
     run.metrics_file.write_text(json.dumps(metrics))
     counts = {"rows": 3, "kept": 2, "class excluded": 0, "truncated": 1}
     data = {
-        "prepared": {"folder": "/prepared/by-hand"},
+        "prepared": {"name": "by-hand", "folder": "/prepared/by-hand", "digest": "d1"},
         "columns": list(counts),
         "counts": {"train": counts, "all": counts},
         "classes": {"train": {"joy": 1, "anger": 1}},
-        "split": {"num_kept_unused": 5},
+        "split": {
+            "name": "official",
+            "leaky": False,
+            "leak_shares": {},
+            "num_kept_unused": 5,
+            "digest": "d2",
+        },
         "colours": {"joy": "#e69f00", "anger": "#d55e00"},
         "max_duration_s": 8.0,
         "num_cut": {"train": 1},
