@@ -21,8 +21,10 @@ from mmemo.evaluation.metrics import compute_metrics, metrics_table
 from mmemo.evaluation.predictions import build_table, write_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
 from mmemo.evaluation.run_files import read_history
+from mmemo.evaluation.run_intervals import run_intervals
 from mmemo.evaluation.runs import RunFolder, chosen_checkpoint
 from mmemo.evaluation.saved_config import trusted_names
+from mmemo.evaluation.units import UNIT, kept_together, with_units
 from mmemo.folders import check_writable, write_whole, written_whole
 from mmemo.reporting.pages import write_report
 from mmemo.training.module import EmotionModule
@@ -68,10 +70,11 @@ def evaluate(
     epoch = load_checkpoint(checkpoint, module)
     labels = datamodule.labels
     outputs = predict(module, datamodule, trainer)
+    unit, columns = kept_together(datamodule.rows, datamodule.split.group_columns)
     tables = [
         build_table(
             outputs[split],
-            datamodule.datasets[split].rows,
+            with_units(datamodule.datasets[split].rows, columns),
             labels.classes,
             labels.column,
             datamodule.prepared.sample_rate,
@@ -86,9 +89,14 @@ def evaluate(
         str(split): compute_metrics(rows, majority)
         for split, rows in table.groupby("split", sort=False)
     }
-    protocol = _protocol(cfg, datamodule, epoch, module.loss.name) | {"missing": folder.missing}
-    calibration = calibration_summary([(val, test)])
-    document = {"protocol": protocol, "splits": metrics, "calibration": calibration}
+    protocol = _protocol(cfg, datamodule, epoch, module.loss.name)
+    protocol |= {UNIT: unit, "missing": folder.missing}
+    document = {
+        "protocol": protocol,
+        "splits": metrics,
+        "intervals": run_intervals(test, unit),
+        "calibration": calibration_summary([(val, test)]),
+    }
     write_whole(folder.metrics_file, json.dumps(document, indent=2))
     with written_whole(folder.table_file) as place:
         metrics_table(metrics, split_stamp(protocol)).to_csv(place, index=False)

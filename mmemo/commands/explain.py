@@ -31,6 +31,7 @@ from mmemo.evaluation.run_files import Protocol
 from mmemo.evaluation.runs import RunFolder, chosen_checkpoint, file_digest
 from mmemo.evaluation.saved_config import trusted_names
 from mmemo.evaluation.seed_siblings import seed_siblings
+from mmemo.evaluation.units import KeyUnits
 from mmemo.explanation.encoder_probes import EncoderProbes
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explaining import Explaining
@@ -221,7 +222,8 @@ def _write_pages(
             if not has_page(folder.place(key)):
                 write_explanation_page(folder.place(key), colours)
             bar.update()
-    summary = write_set_summary(folder.path, cfg.min_word_count, cfg.seed)
+    units = KeyUnits.of(table, protocol)
+    summary = write_set_summary(folder.path, cfg.min_word_count, units)
     warning = leak_warning(protocol) or ""
     title = f"{rebuilt.folder.path.name}: {folder.path.name}"
     write_explanation_index(folder.path, title, colours, warning)

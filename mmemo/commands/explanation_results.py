@@ -62,24 +62,35 @@ def print_results(results: Results) -> None:
 
 def checks_text(summary: Mapping[str, Any]) -> str:
     """The checks over a set as lines of text."""
-    rows = [("check", "of", "mean", "95 % interval", "unrelated", "N", "in how many")]
+    rows = [("check", "of", "mean", "unrelated", "95 % of the difference", "p (Holm)", "N", "")]
     for row in summary["checks"]:
+        bounds = (row["difference_low"], row["difference_high"])
         rows.append(
             (
                 row["name"],
                 f"{row['method'].replace('_', ' ')}, {row['modality']}",
                 _number(row["mean"]),
-                "" if row["low"] is None else f"{_number(row['low'])} to {_number(row['high'])}",
                 _number(row["reference"]),
+                "" if None in bounds else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}",
+                _number(row["holm_p"]),
                 str(row["num"]),
-                ", ".join(f"{text}: {num}" for text, num in row["verdicts"].items() if text),
+                _verdicts(row),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
+    lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
-    )
+    ]
+    note = f"Intervals and p: t over {summary['num_units']} {summary['unit']}s, of paired "
+    note += f"differences; none below {summary['min_units']}. In brackets: of single utterances."
+    return "\n".join([*lines, note])
+
+
+def _verdicts(row: Mapping[str, Any]) -> str:
+    """What is said of the set, and of how many single ones."""
+    single = [f"{text}: {num}" for text, num in row["verdicts"].items() if text]
+    return f"{row['told']} ({', '.join(single)})".strip() if single else str(row["told"])
 
 
 def _number(value: float | None) -> str:

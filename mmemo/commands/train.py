@@ -15,7 +15,7 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
@@ -196,16 +196,27 @@ def _build_model(folder: RunFolder, cfg: DictConfig) -> _Model:
     module = build_module(cfg, encoders, labels)
     if is_resumed:
         load_checkpoint(folder.last_checkpoint, module)
-    return _Model(labels, encoders, module, build_trainer(cfg), is_resumed)
+    trainer = build_trainer(cfg)
+    if _timer(trainer) is None:
+        trainer.callbacks.append(Timer())  # type: ignore[attr-defined]
+    return _Model(labels, encoders, module, trainer, is_resumed)
+
+
+def _timer(trainer: lightning.Trainer) -> Timer | None:
+    """What measures the training: its state is in each checkpoint, so that stretches add up."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return next((callback for callback in callbacks if isinstance(callback, Timer)), None)
 
 
 def _prepare(folder: RunFolder, cfg: DictConfig, source: Source, model: _Model) -> PreparedCorpus:
     """Check everything that can be checked before, then prepare what is missing."""
     annotations = source.corpus.read()
     check_settings(cfg, annotations, model.labels, model.encoders, source.preparer)
-    start = time.monotonic()
-    prepared = source.prepare(annotations)
-    folder.write_info(prepare_s=round(time.monotonic() - start, 1))
+    start, before = time.monotonic(), folder.read_info().get("prepare_s") or 0.0
+    try:
+        prepared = source.prepare(annotations)
+    finally:
+        folder.write_info(prepare_s=round(before + time.monotonic() - start, 1))
     check_same_data(folder, prepared)
     return prepared
 
@@ -263,8 +274,7 @@ def _check_end(trainer: lightning.Trainer) -> None:
 
 
 def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> None:
-    start = time.monotonic()
-    trainer = model.trainer
+    trainer, timer = model.trainer, _timer(model.trainer)
     trainer.fit(
         model.module,
         datamodule,
@@ -287,6 +297,7 @@ def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> Non
             best_score=float(best.best_model_score),
             num_processes=trainer.world_size,
             num_parameters=sum(p.numel() for p in model.module.classifier.parameters()),
-            fit_s=round(time.monotonic() - start, 1),
+            # Of all stretches of a run that was continued, without what was lost and done again.
+            fit_s=None if timer is None else round(timer.time_elapsed(), 1),
         )
     check_pruned(trainer)

@@ -68,7 +68,9 @@ class GroupDisjointSplit:
 
     All rows are pooled and dealt to ``num_test_folds`` folds with scikit-learn's
     ``StratifiedGroupKFold``; one fold is the test split. The rest is dealt to ``num_val_folds``
-    folds, the first of which is the validation split.
+    folds, one of which is the validation split: the first, or, in nested folds, each in turn, so
+    that what is chosen for a test fold is chosen on all that is not tested in it (Varma and Simon
+    2006, "Bias in error estimation when using cross-validation for model selection").
 
     Args:
         name: What the protocol is called in reports.
@@ -77,6 +79,8 @@ class GroupDisjointSplit:
         num_val_folds: At least 2.
         test_fold: Which fold is tested, from 0; over all of them each group is tested once.
         seed: The same seed gives the same folds.
+        nested: Whether the validation folds take turns.
+        val_fold: Which of them validates, from 0; another than 0 in nested folds alone.
         option: Where these settings stand, for messages.
         leaky: Let clips stand in several splits, and stamp every number for it.
     """
@@ -89,17 +93,29 @@ class GroupDisjointSplit:
         num_val_folds: int,
         test_fold: int,
         seed: int,
+        nested: bool = False,
+        val_fold: int = 0,
         option: str = "split",
         leaky: bool = False,
     ) -> None:
         check_whole(f"{option}.num_test_folds", num_test_folds, 2)
         check_whole(f"{option}.num_val_folds", num_val_folds, 2)
         check_whole(f"{option}.test_fold", test_fold, 0)
+        check_whole(f"{option}.val_fold", val_fold, 0)
         check_seed(f"{option}.seed", seed)
-        if not 0 <= test_fold < num_test_folds:
+        for setting, fold, num_folds in (
+            ("test", test_fold, num_test_folds),
+            ("val", val_fold, num_val_folds),
+        ):
+            if not 0 <= fold < num_folds:
+                raise InputError(
+                    f"{option}.{setting}_fold: expected 0 to {num_folds - 1} "
+                    f"({option}.num_{setting}_folds is {num_folds}), got {fold}"
+                )
+        if val_fold and not nested:
             raise InputError(
-                f"{option}.test_fold: expected 0 to {num_test_folds - 1} "
-                f"({option}.num_test_folds is {num_test_folds}), got {test_fold}"
+                f"{option}.val_fold: expected 0 where folds are not nested, got {val_fold}; set "
+                f"{option}.nested=true and let all of them take turns"
             )
         self.name = name
         self.leaky = leaky
@@ -108,6 +124,7 @@ class GroupDisjointSplit:
         self.num_test_folds = num_test_folds
         self.num_val_folds = num_val_folds
         self.test_fold = test_fold
+        self.val_fold = val_fold
         self.seed = seed
 
     def assign(self, rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -123,7 +140,7 @@ class GroupDisjointSplit:
         groups = self._groups(rows)
         everything = np.arange(len(rows))
         rest, test = self._deal(everything, labels, groups, self.num_test_folds, self.test_fold)
-        _, val = self._deal(rest, labels, groups, self.num_val_folds, 0)
+        _, val = self._deal(rest, labels, groups, self.num_val_folds, self.val_fold)
         split = np.full(len(rows), "train", dtype=object)
         split[test] = "test"
         split[val] = "val"

@@ -8,14 +8,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mmemo.evaluation.calibration import calibration_summary
-from mmemo.evaluation.confusion_scores import METRICS, f1_by_class
+from mmemo.evaluation.confusion_scores import (
+    METRICS,
+    Floats,
+    Tallies,
+    class_numbers,
+    confusion_counts,
+    f1_by_class,
+)
 from mmemo.evaluation.differences import Scored
-from mmemo.evaluation.intervals import DialogueCounts, dialogue_numbers
-from mmemo.evaluation.run_groups import RunGroup
+from mmemo.evaluation.intervals import Interval, UnitTallies
+from mmemo.evaluation.run_groups import FOLD, RunGroup
 from mmemo.evaluation.run_results import RunResults
 from mmemo.evaluation.seed_summary import seed_summary
+from mmemo.evaluation.units import table_units
+
+Bounds = dict[str, Interval | None]
+"""``interval`` of the setting and ``interval_models`` of these trained models."""
 
 
 class TableUtterances:
@@ -24,16 +36,20 @@ class TableUtterances:
     Args:
         group: Any of them.
         classes: The table's classes.
+        unit: What is drawn; None for what the split keeps together.
     """
 
-    def __init__(self, group: RunGroup, classes: Sequence[str]) -> None:
+    def __init__(self, group: RunGroup, classes: Sequence[str], unit: str | None) -> None:
         self.classes = classes
         first = group.replicates[0]
-        self.keys = {"val": first.val["key"], "test": first.test["key"]}
-        self.dialogues = {
-            "val": dialogue_numbers(first.val),
-            "test": dialogue_numbers(first.test),
-        }
+        test = first.test
+        self.keys = {"val": first.val["key"], "test": test["key"]}
+        run = group.first
+        known = pd.concat([run.val, run.test], ignore_index=True)
+        self.units = table_units(test, known, run.protocol, unit)
+        self.target = class_numbers(test["target"], classes)
+        folds = [np.full(len(part.test), str(part.settings.get(FOLD))) for part in first.runs]
+        self.test_folds = np.concatenate(folds)
 
     def in_order(self, table: pd.DataFrame, split: str) -> pd.DataFrame:
         """A prediction table's rows in that order."""
@@ -47,9 +63,10 @@ class TableUtterances:
         )
         return table.iloc[places].reset_index(drop=True)
 
-    def counts(self, tables: Sequence[pd.DataFrame], split: str) -> DialogueCounts:
-        """Confusion counts of prediction tables in that order, one for each seed."""
-        return DialogueCounts.of(tables, self.classes, self.dialogues[split])
+    def scored(self, name: str, seeds: Sequence[int], preds: Sequence[NDArray[np.int64]]) -> Scored:
+        """Test predictions (N,) of some seeds, as class numbers in that order, counted."""
+        counts = UnitTallies.of(self.target, preds, len(self.classes), self.units)
+        return Scored(name, tuple(seeds), counts, np.stack([p == self.target for p in preds]))
 
 
 class ComparedGroup:
@@ -72,19 +89,28 @@ class ComparedGroup:
         replicates = group.replicates
         self.val_tables = [utterances.in_order(part.val, "val") for part in replicates]
         self.test_tables = [utterances.in_order(part.test, "test") for part in replicates]
-        self.val = utterances.counts(self.val_tables, "val")
-        self.test = utterances.counts(self.test_tables, "test")
-        right = [(table["pred"] == table["target"]).to_numpy() for table in self.test_tables]
-        seeds = tuple(replicate.seed for replicate in replicates)
-        self.scored = Scored(name, seeds, self.test, np.stack(right))
+        val = np.stack([confusion_counts(table, self.classes) for table in self.val_tables])
+        self.val_scores = {name: metric(Tallies.of(val)) for name, metric in METRICS.items()}
+        self.preds = [class_numbers(table["pred"], self.classes) for table in self.test_tables]
+        seeds = [replicate.seed for replicate in replicates]
+        self.scored = utterances.scored(name, seeds, self.preds)
+        self._target = utterances.target
 
-    def document(self, intervals: Mapping[str, tuple[float, float] | None]) -> dict[str, Any]:
-        """What ``comparison.json`` says of the group; ``intervals`` are of test, by metric."""
-        test = {
-            name: {**seed_summary(self.test.scores(metric)), "interval": intervals[name]}
-            for name, metric in METRICS.items()
-        }
-        by_class = f1_by_class(self.test.counts.sum(axis=1))
+    @property
+    def test(self) -> UnitTallies:
+        """Counts of the test split, by unit."""
+        return self.scored.counts
+
+    @property
+    def confusion(self) -> Floats:
+        """Of the test split, summed over the seeds: (C, C)."""
+        size = len(self.classes)
+        places = np.concatenate([self._target * size + pred for pred in self.preds])
+        return np.bincount(places, minlength=size**2).reshape(size, size).astype(np.float64)
+
+    def document(self, bounds: Mapping[str, Bounds]) -> dict[str, Any]:
+        """What ``comparison.json`` says of the group; ``bounds`` are of test, by metric."""
+        by_class = f1_by_class(self.test.totals)
         runs = [replicate.runs for replicate in self.group.replicates]
         return {
             "name": self.name,
@@ -92,14 +118,12 @@ class ComparedGroup:
             "modalities": self.group.modalities,
             "seeds": list(self.scored.seeds),
             "runs": [run.name for fold_runs in runs for run in fold_runs],
-            "val": {
-                name: seed_summary(self.val.scores(metric)) for name, metric in METRICS.items()
-            },
-            "test": test,
+            "val": {name: seed_summary(scores) for name, scores in self.val_scores.items()},
+            "test": test_scores(self.test, bounds),
             "per_class_f1": {
                 name: seed_summary(by_class[:, place]) for place, name in enumerate(self.classes)
             },
-            "confusion": self.test.counts.sum(axis=(0, 1)).astype(int).tolist(),
+            "confusion": self.confusion.astype(int).tolist(),
             "num_parameters": self.group.first.info.get("num_parameters"),
             "fit_s": _summary_or_none([_total(fold_runs, _fit_s) for fold_runs in runs]),
             "samples_per_s": _summary_or_none([_rate(fold_runs) for fold_runs in runs]),
@@ -108,6 +132,14 @@ class ComparedGroup:
                 list(zip(self.val_tables, self.test_tables, strict=True))
             ),
         }
+
+
+def test_scores(counts: UnitTallies, bounds: Mapping[str, Bounds]) -> dict[str, Any]:
+    """Mean, deviation, values by seed and intervals of each metric."""
+    return {
+        name: {**seed_summary(counts.scores(metric)), **bounds[name]}
+        for name, metric in METRICS.items()
+    }
 
 
 def _curves(run: RunResults) -> dict[str, Any]:

@@ -7,20 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from mmemo.errors import InputError
 from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.compared_group import ComparedGroup, TableUtterances
-from mmemo.evaluation.confusion_scores import METRICS, check_metric
-from mmemo.evaluation.differences import DifferenceTests
+from mmemo.evaluation.confusion_scores import check_metric
 from mmemo.evaluation.group_names import differing_settings, group_names
-from mmemo.evaluation.intervals import interval, resampled_scores
 from mmemo.evaluation.modality_gain import modality_gain
 from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.ranked_protocol import by_protocol
 from mmemo.evaluation.run_groups import RunGroup, effective_settings, group_runs
 from mmemo.evaluation.run_results import LeftOut, RunResults
+from mmemo.evaluation.table_inference import Inference
+from mmemo.evaluation.units import check_unit
 
 ALL_PAIRS_UP_TO = 6
 """Groups of a table up to which all pairs are compared by default; of more, each with the best."""
@@ -34,8 +32,10 @@ class Comparison:
         metric: "weighted_f1", "macro_f1" or "accuracy": what groups are sorted by on validation
             and what is tested on test.
         confidence: Of the intervals.
-        num_resamples: Of bootstrap and randomisation.
+        num_resamples: Of bootstrap and randomisation at least; many comparisons take more.
         seed: Of both.
+        unit: What they draw: "speaker", "dialogue" or "utterance"; None for what the split keeps
+            together.
         all_pairs: Whether all pairs are compared where no baseline is named, however many.
         baseline: Name of the group that all others are compared with; None for all pairs, or, of
             many groups, for the best on validation.
@@ -46,6 +46,7 @@ class Comparison:
     confidence: float = 0.95
     num_resamples: int = 1000
     seed: int = 0
+    unit: str | None = None
     all_pairs: bool = False
     baseline: str | None = None
     differences: bool = True
@@ -57,6 +58,7 @@ class Comparison:
             raise InputError(f"confidence: expected a share between 0 and 1, got {self.confidence}")
         if self.num_resamples < 1:
             raise InputError(f"num_resamples: expected at least 1, got {self.num_resamples}")
+        check_unit(self.unit)
 
     def compare(self, results: Sequence[RunResults], left_out: Sequence[LeftOut]) -> dict[str, Any]:
         """The document that tables, page and figures are made of.
@@ -93,23 +95,22 @@ class Comparison:
     def _table(
         self, protocol: dict[str, Any], first: dict[str, Any], groups: list[RunGroup]
     ) -> dict[str, Any]:
-        utterances = TableUtterances(groups[0], protocol["classes"])
+        utterances = TableUtterances(groups[0], protocol["classes"], self.unit)
         shown, names = differing_settings(groups), group_names(groups)
         rows = [
             ComparedGroup(name, settings, group, utterances)
             for group, settings, name in zip(groups, shown, names, strict=True)
         ]
-        rows.sort(key=lambda row: -float(np.mean(row.val.scores(METRICS[self.metric]))))
-        tests = [row.test for row in rows]
-        intervals = resampled_scores(tests, METRICS, self.num_resamples, self.seed)
-        documents = []
-        for place, row in enumerate(rows):
-            bounds = {name: interval(d[place], self.confidence) for name, d in intervals.items()}
-            documents.append(row.document(bounds))
+        rows.sort(key=lambda row: -float(row.val_scores[self.metric].mean()))
         names = [row.name for row in rows]
         pairs = self._pairs(names) if self.differences else []
-        tester = DifferenceTests(self.metric, self.confidence, self.num_resamples, self.seed)
-        tested, notes = tester.run([row.scored for row in rows], intervals[self.metric], pairs)
+        inference = Inference(
+            self.metric, self.confidence, self.num_resamples, self.seed, self.unit is None
+        )
+        inferred = inference.run(rows, utterances, pairs)
+        documents = [
+            row.document(bounds) for row, bounds in zip(rows, inferred.bounds, strict=True)
+        ]
         gain = _modality_gain(rows)
         leaky_protocol = rows[0].group.first.protocol
         return {
@@ -117,11 +118,13 @@ class Comparison:
             "stamp": split_stamp(leaky_protocol),
             "leak_warning": leak_warning(leaky_protocol),
             "differs": {k: [first[k], v] for k, v in protocol.items() if first[k] != v},
+            "inference": inferred.document,
             "groups": documents,
+            "fold_choice": inferred.fold_choice,
             "baseline": self.baseline if self.baseline in names else None,
-            "differences": tested,
+            "differences": inferred.differences,
             "notes": [
-                *notes,
+                *inferred.notes,
                 *_notes(rows),
                 *(gain["notes"] if gain else []),
                 *_temperature_notes(documents),

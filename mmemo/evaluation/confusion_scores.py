@@ -1,8 +1,9 @@
-"""Scores from confusion counts: of one table, of many runs, of thousands of resamples at once."""
+"""Scores from counts by class: of one table, of many runs, of thousands of resamples at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,51 +13,68 @@ from mmemo.errors import InputError
 
 Floats = NDArray[np.float64]
 
-Metric = Callable[[Floats], Floats]
-"""From confusion matrices (..., C, C) to scores (...)."""
+
+class Tallies(NamedTuple):
+    """What scores are made of, by class: (..., C) each, of shapes that broadcast.
+
+    Args:
+        right: Utterances of the class that were predicted as it.
+        predicted: Utterances that were predicted as the class.
+        annotated: Utterances of the class.
+    """
+
+    right: Floats
+    predicted: Floats
+    annotated: Floats
+
+    @classmethod
+    def of(cls, confusion: Floats) -> Tallies:
+        """Of confusion matrices (..., C, C), rows target, columns prediction."""
+        right = np.diagonal(confusion, axis1=-2, axis2=-1)
+        return cls(right, confusion.sum(axis=-2), confusion.sum(axis=-1))
 
 
-def confusion_counts(
-    table: pd.DataFrame, classes: Sequence[str], unit: NDArray[np.int64], num_units: int
-) -> Floats:
-    """Confusion matrix of each unit: (U, C, C), rows target, columns prediction.
+Metric = Callable[[Tallies], Floats]
+"""From tallies (..., C) to scores (...)."""
+
+
+def confusion_counts(table: pd.DataFrame, classes: Sequence[str]) -> Floats:
+    """Confusion matrix (C, C) of a prediction table: rows target, columns prediction.
 
     Args:
         table: Prediction table of one split.
         classes: Names of the C classes.
-        unit: (N,), which unit each row belongs to, such as its dialogue.
-        num_units: U.
     """
-    index = pd.Index(classes)
-    target, pred = (index.get_indexer(pd.Index(table[column])) for column in ("target", "pred"))
-    num_classes = len(classes)
-    place = (unit * num_classes + target) * num_classes + pred
-    counts = np.bincount(place, minlength=num_units * num_classes**2)
-    return counts.reshape(num_units, num_classes, num_classes).astype(np.float64)
+    target, pred = (class_numbers(table[column], classes) for column in ("target", "pred"))
+    counts = np.bincount(target * len(classes) + pred, minlength=len(classes) ** 2)
+    return counts.reshape(len(classes), len(classes)).astype(np.float64)
 
 
-def accuracy(confusion: Floats) -> Floats:
-    """Share of right answers: (..., C, C) to (...)."""
-    right = np.trace(confusion, axis1=-2, axis2=-1)
-    return _share(right, confusion.sum(axis=(-2, -1)))
+def class_numbers(names: pd.Series[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Place in ``classes`` of each name (N,)."""
+    return pd.Index(classes).get_indexer(pd.Index(names)).astype(np.int64)
 
 
-def f1_by_class(confusion: Floats) -> Floats:
-    """F1 of each class, 0 where it neither occurs nor is predicted: (..., C, C) to (..., C)."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return _share(2 * right, confusion.sum(axis=-1) + confusion.sum(axis=-2))
+def accuracy(tallies: Tallies) -> Floats:
+    """Share of right answers: (..., C) to (...)."""
+    return _share(tallies.right.sum(axis=-1), tallies.annotated.sum(axis=-1))
 
 
-def macro_f1(confusion: Floats) -> Floats:
-    """Mean of the classes' F1: (..., C, C) to (...)."""
-    mean: Floats = f1_by_class(confusion).mean(axis=-1)
+def f1_by_class(tallies: Tallies) -> Floats:
+    """F1 of each class, 0 where it neither occurs nor is predicted: (..., C) to (..., C)."""
+    return _share(2 * tallies.right, tallies.predicted + tallies.annotated)
+
+
+def macro_f1(tallies: Tallies) -> Floats:
+    """Mean of the classes' F1: (..., C) to (...)."""
+    mean: Floats = f1_by_class(tallies).mean(axis=-1)
     return mean
 
 
-def weighted_f1(confusion: Floats) -> Floats:
-    """Mean of the classes' F1, weighed by how often each occurs: (..., C, C) to (...)."""
-    support = confusion.sum(axis=-1)
-    return _share((f1_by_class(confusion) * support).sum(axis=-1), support.sum(axis=-1))
+def weighted_f1(tallies: Tallies) -> Floats:
+    """Mean of the classes' F1, weighed by how often each occurs: (..., C) to (...)."""
+    sums = (f1_by_class(tallies) * tallies.annotated).sum(axis=-1)
+    return _share(sums, tallies.annotated.sum(axis=-1))
 
 
 METRICS: dict[str, Metric] = {
@@ -77,4 +95,5 @@ def check_metric(name: str) -> None:
 
 
 def _share(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.zeros_like(whole, dtype=np.float64), where=whole > 0)
+    out = np.zeros(np.broadcast_shapes(part.shape, whole.shape))
+    return np.divide(part, whole, out=out, where=whole > 0)

@@ -1,4 +1,4 @@
-"""How far scores would vary with other dialogues: the bootstrap over dialogues."""
+"""How far the scores of trained models would vary with other units: the bootstrap over units."""
 
 from __future__ import annotations
 
@@ -6,122 +6,189 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from mmemo.evaluation.confusion_scores import Floats, Metric, confusion_counts
+from mmemo.evaluation.confusion_scores import Floats, Metric, Tallies
+from mmemo.evaluation.units import Units
 
-MIN_DIALOGUES = 2
-"""One dialogue says nothing of others."""
+Interval = tuple[float, float]
+
+RESAMPLES_AT_A_TIME = 500
+"""Their counts stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
-class DialogueCounts:
-    """Confusion counts of the same utterances by several seeds, dialogue by dialogue.
+class UnitTallies:
+    """Counts of the same utterances by several runs, unit by unit.
 
-    Utterances of one dialogue resemble each other: it is dialogues that are drawn, not utterances.
+    Utterances of one unit resemble each other: it is units that are drawn, not utterances.
 
     Args:
-        counts: (S, G, C, C), of S seeds and G dialogues; rows target, columns prediction.
+        right: (S, G, C), of S runs, G units and C classes; see ``Tallies``.
+        predicted: (S, G, C).
+        annotated: (G, C), the same for all runs.
     """
 
-    counts: Floats
+    right: Floats
+    predicted: Floats
+    annotated: Floats
 
     @classmethod
     def of(
         cls,
-        tables: Sequence[pd.DataFrame],
-        classes: Sequence[str],
-        dialogues: tuple[NDArray[np.int64], int],
-    ) -> DialogueCounts:
-        """Count the prediction tables of one split, one for each seed.
+        target: NDArray[np.int64],
+        preds: Sequence[NDArray[np.int64]],
+        num_classes: int,
+        units: Units,
+    ) -> UnitTallies:
+        """Count predictions.
 
         Args:
-            tables: Of the same utterances in the same order.
-            classes: Names of the classes.
-            dialogues: What ``dialogue_numbers`` says of them.
+            target: (N,), class numbers.
+            preds: (N,) each, of the runs.
+            num_classes: C.
+            units: Of the same rows.
         """
-        counts = [confusion_counts(table, classes, *dialogues) for table in tables]
-        return cls(np.stack(counts))
+
+        def counted(classes: NDArray[np.int64], rows: NDArray[np.bool_] | None = None) -> Floats:
+            places = units.number * num_classes + classes
+            chosen = places if rows is None else places[rows]
+            counts = np.bincount(chosen, minlength=units.num * num_classes)
+            return counts.reshape(units.num, num_classes).astype(np.float64)
+
+        return cls(
+            np.stack([counted(pred, pred == target) for pred in preds]),
+            np.stack([counted(pred) for pred in preds]),
+            counted(target),
+        )
+
+    @property
+    def num_runs(self) -> int:
+        """S."""
+        return len(self.right)
+
+    @property
+    def num_units(self) -> int:
+        """G."""
+        return len(self.annotated)
+
+    def only(self, runs: Sequence[int]) -> UnitTallies:
+        """Some of the runs, by their places."""
+        places = list(runs)
+        return UnitTallies(self.right[places], self.predicted[places], self.annotated)
+
+    @property
+    def totals(self) -> Tallies:
+        """Over all units: (S, C)."""
+        right, predicted = self.right.sum(axis=1), self.predicted.sum(axis=1)
+        return Tallies(right, predicted, self.annotated.sum(axis=0)[None])
 
     def scores(self, metric: Metric) -> Floats:
-        """The metric of each seed (S,) over all dialogues."""
-        return metric(self.counts.sum(axis=1))
+        """The metric of each run (S,) over all units."""
+        return metric(self.totals)
 
-    def weighted(self, weights: Floats) -> Floats:
-        """Confusion (R, S, C, C) where dialogues count as often as weights (R, G) say."""
-        seeds, dialogues, classes, _ = self.counts.shape
-        flat = self.counts.transpose(1, 0, 2, 3).reshape(dialogues, -1)
+    def weighted(self, weights: Floats) -> Tallies:
+        """Tallies (R, S, C) where units count as often as weights (R, G) say."""
+        runs, units, classes = self.right.shape
         # Sums of whole numbers below 2**24 are exact in float32, which is twice as fast.
-        product = weights.astype(np.float32) @ flat.astype(np.float32)
-        return product.astype(np.float64).reshape(-1, seeds, classes, classes)
+        parts = [
+            part.transpose(1, 0, 2).reshape(units, -1) for part in (self.right, self.predicted)
+        ]
+        flat = np.concatenate([*parts, self.annotated], axis=1).astype(np.float32)
+        product = (weights.astype(np.float32) @ flat).astype(np.float64)
+        size = runs * classes
+        return Tallies(
+            product[:, :size].reshape(-1, runs, classes),
+            product[:, size : 2 * size].reshape(-1, runs, classes),
+            product[:, None, 2 * size :],
+        )
 
 
-def dialogue_numbers(table: pd.DataFrame) -> tuple[NDArray[np.int64], int]:
-    """Which dialogue (N,) each row belongs to, and how many there are.
-
-    A dialogue is named by the corpus' own split and its id, which restarts in each split.
-    """
-    name = pd.MultiIndex.from_frame(table[["corpus_split", "dialogue_id"]])
-    number, names = pd.factorize(name, sort=True)
-    return number.astype(np.int64), len(names)
+def stacked(groups: Sequence[UnitTallies]) -> UnitTallies:
+    """The runs of several groups of runs on the same units, one behind the other."""
+    return UnitTallies(
+        np.concatenate([group.right for group in groups]),
+        np.concatenate([group.predicted for group in groups]),
+        groups[0].annotated,
+    )
 
 
 def resampled_scores(
-    groups: Sequence[DialogueCounts],
-    metrics: Mapping[str, Metric],
-    num_resamples: int,
-    seed: int,
+    runs: UnitTallies, metrics: Mapping[str, Metric], num_resamples: int, seed: int
 ) -> dict[str, Floats]:
-    """The mean over seeds of each group's scores in each resample, by metric: (K, R).
+    """Each run's scores in each resample of units, by metric: (R, S).
 
-    All groups are scored on the same resamples of dialogues, so that differences between them are
-    paired (Efron and Tibshirani 1993; Koehn 2004 for the pairing).
+    All runs are scored on the same resamples, so that differences between them are paired (Efron
+    and Tibshirani 1993; Koehn 2004 for the pairing).
 
     Args:
-        groups: K groups on the same dialogues.
-        metrics: By name, from confusion matrices (..., C, C) to scores.
+        runs: Their counts.
+        metrics: By name, from tallies (..., C) to scores.
         num_resamples: R.
         seed: Of the resamples.
     """
-    num_dialogues = groups[0].counts.shape[1]
-    if num_dialogues < MIN_DIALOGUES:
-        return {name: np.full((len(groups), num_resamples), np.nan) for name in metrics}
-
-    def scores(chosen: NDArray[np.int64], axis: int) -> Floats:  # (..., G) to (M, K, ...)
-        weights = _how_often(np.atleast_2d(chosen), num_dialogues)
-        values = np.stack([_means(group.weighted(weights), metrics) for group in groups], axis=1)
-        return values if chosen.ndim > 1 else values[..., 0]
-
-    result = bootstrap(
-        (np.arange(num_dialogues),),
-        scores,
-        n_resamples=num_resamples,
-        vectorized=True,
-        axis=-1,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-    )
-    return dict(zip(metrics, result.bootstrap_distribution, strict=True))
+    random = np.random.default_rng(seed)
+    found: dict[str, list[Floats]] = {name: [] for name in metrics}
+    for start in range(0, num_resamples, RESAMPLES_AT_A_TIME):
+        size = min(RESAMPLES_AT_A_TIME, num_resamples - start)
+        drawn = random.integers(runs.num_units, size=(size, runs.num_units))
+        tallies = runs.weighted(_how_often(drawn, runs.num_units))
+        for name, metric in metrics.items():
+            found[name].append(metric(tallies))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def interval(distribution: Floats, confidence: float) -> tuple[float, float] | None:
-    """The percentile interval of a resampled score (R,); None where a score is not defined."""
-    if not np.isfinite(distribution).all():
+def interval(distribution: Floats, confidence: float, units: Units) -> Interval | None:
+    """The percentile interval of a resampled score (R,), expanded for the number of units.
+
+    Percentiles of the bootstrap are those of a normal distribution whose variance is too small by
+    (G - 1) / G; they are taken further out, at the quantiles of t. G is the effective number of
+    units. Source: the expanded percentile interval of Hesterberg 2015, "What teachers should know
+    about the bootstrap".
+
+    Returns:
+        Lower and upper bound; None where there are few units.
+    """
+    if units.are_few:
         return None
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(distribution, [tail, 100 - tail])
+    tail = _expanded_tail((1 - confidence) / 2, units.effective_num)
+    low, high = np.quantile(distribution, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _means(confusion: Floats, metrics: Mapping[str, Metric]) -> Floats:
-    """Means over seeds of (R, S, C, C): (M, R)."""
-    return np.stack([metric(confusion).mean(axis=1) for metric in metrics.values()])
+def bootstrap_p(differences: Floats, units: Units) -> float | None:
+    """Two-sided p of paired bootstrap differences (R,): where the expanded interval reaches 0.
+
+    Source: Davison and Hinkley 1997, section 4.4, for the share of resamples beyond 0, with one
+    added so that it is never 0; see ``interval`` for the expansion. None where there are few units.
+    """
+    if units.are_few:
+        return None
+    beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    share = min(0.5, (beyond + 1) / (len(differences) + 1))
+    return _p_of_share(share, units.effective_num)
 
 
-def _how_often(chosen: NDArray[np.int64], num_dialogues: int) -> Floats:
+def smallest_bootstrap_p(num_resamples: int, units: Units) -> float | None:
+    """The p of a difference that has one sign in all resamples."""
+    if units.are_few:
+        return None
+    return _p_of_share(1 / (num_resamples + 1), units.effective_num)
+
+
+def _expanded_tail(tail: float, num: float) -> float:
+    """The share of resamples beyond a bound that has to have ``tail`` beyond it."""
+    return float(ndtr(np.sqrt(num / (num - 1)) * stdtrit(num - 1, tail)))
+
+
+def _p_of_share(share: float, num: float) -> float:
+    """Two-sided: the inverse of ``_expanded_tail``, twice."""
+    return float(2 * stdtr(num - 1, np.sqrt((num - 1) / num) * ndtri(share)))
+
+
+def _how_often(chosen: NDArray[np.int64], num_units: int) -> Floats:
     """Drawn numbers (R, G) to counts (R, G)."""
-    offset = num_dialogues * np.arange(len(chosen))[:, None]
-    counts = np.bincount((chosen + offset).ravel(), minlength=num_dialogues * len(chosen))
-    return counts.reshape(len(chosen), num_dialogues).astype(np.float64)
+    offset = num_units * np.arange(len(chosen))[:, None]
+    counts = np.bincount((chosen + offset).ravel(), minlength=num_units * len(chosen))
+    return counts.reshape(len(chosen), num_units).astype(np.float64)

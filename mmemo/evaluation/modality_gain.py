@@ -12,6 +12,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from mmemo.evaluation.confusion_scores import (
     Floats,
+    Tallies,
     accuracy,
     confusion_counts,
     f1_by_class,
@@ -57,7 +58,7 @@ def modality_gain(both: Tables, audio: Tables | None, text: Tables | None) -> di
     models = {name: tables for name, tables in given.items() if tables is not None}
     seeds = sorted(set.intersection(*(set(tables) for tables in models.values())))
     ordered = {
-        name: [tables[seed].sort_values("key", ignore_index=True) for seed in seeds]
+        name: [tables[s].sort_values("key", ignore_index=True, kind="stable") for s in seeds]
         for name, tables in models.items()
     }
     if not seeds:
@@ -79,7 +80,7 @@ def modality_gain(both: Tables, audio: Tables | None, text: Tables | None) -> di
         "by": {"class": by.pop("class"), "class_f1": _class_rows(ordered), **by},
         "agreement": _agreement(ordered, right) if has_unimodal else None,
         "oracle": _oracle(ordered, right) if has_unimodal else None,
-        "fused": _scores(_confusions(ordered["both"])),
+        "fused": _scores(_tallies(ordered["both"])),
         "notes": [] if has_durations else [NO_DURATIONS],
     }
 
@@ -143,7 +144,7 @@ def _accuracies(
 
 def _class_rows(ordered: Mapping[str, Sequence[pd.DataFrame]]) -> list[dict[str, Any]]:
     utterances = ordered["both"][0]
-    scores = {name: f1_by_class(_confusions(tables)) for name, tables in ordered.items()}
+    scores = {name: f1_by_class(_tallies(tables)) for name, tables in ordered.items()}
     return [
         _row(value, members, {name: seeds[:, place] for name, seeds in scores.items()})
         for place, value in enumerate(classes_of(utterances))
@@ -181,8 +182,7 @@ def _kappa(a: pd.Series[str], b: pd.Series[str]) -> float | None:
     answers = sorted(set(a) | set(b))
     if len(answers) < 2:
         return None
-    one = np.zeros(len(a), dtype=np.int64)
-    (table,) = confusion_counts(pd.DataFrame({"target": a, "pred": b}), answers, one, 1)
+    table = confusion_counts(pd.DataFrame({"target": a, "pred": b}), answers)
     return float(cohens_kappa(table, return_results=False))
 
 
@@ -204,18 +204,18 @@ def _oracle(
             ordered["audio"], ordered["text"], right["audio"], strict=True
         )
     ]
-    return _scores(_confusions(chosen))
+    return _scores(_tallies(chosen))
 
 
-def _confusions(tables: Sequence[pd.DataFrame]) -> Floats:
-    """(S, C, C), one for each seed."""
-    one = np.zeros(len(tables[0]), dtype=np.int64)
-    return np.concatenate([confusion_counts(table, classes_of(table), one, 1) for table in tables])
+def _tallies(tables: Sequence[pd.DataFrame]) -> Tallies:
+    """(S, C), of each seed."""
+    confusions = [confusion_counts(table, classes_of(table)) for table in tables]
+    return Tallies.of(np.stack(confusions))
 
 
-def _scores(confusions: Floats) -> dict[str, float]:
+def _scores(tallies: Tallies) -> dict[str, float]:
     """Mean over the seeds."""
     return {
-        "accuracy": float(accuracy(confusions).mean()),
-        "macro_f1": float(macro_f1(confusions).mean()),
+        "accuracy": float(accuracy(tallies).mean()),
+        "macro_f1": float(macro_f1(tallies).mean()),
     }

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from mmemo.errors import InputError
+from mmemo.evaluation.units import UNIT
 from mmemo.folders import written_whole
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def build_table(
         outputs: For each batch its keys and its class probabilities (B, C).
         rows: The utterances that had to be predicted: key, split, corpus_split (where the corpus
             itself has it: a dialogue is named by that and its id), split_protocol, dialogue_id,
-            utterance_id, speaker, transcript, the label, num_samples.
+            utterance_id, speaker, transcript, the label, num_samples, and ``unit``: what names
+            the rows that the split keeps together.
         classes: Names of the C classes, in the order of the probabilities.
         label_column: Column of the label.
         sample_rate: Of ``num_samples``, in Hz.
@@ -73,7 +75,8 @@ def build_table(
             f"expected each of {len(rows)} utterances to be predicted once, got {len(found)} "
             f"predictions of {len(set(found))} utterances"
         )
-    utterances = rows.rename(columns={label_column: "target"})[[c for c in COLUMNS if c != "pred"]]
+    columns = [*(c for c in COLUMNS if c != "pred"), UNIT]
+    utterances = rows.rename(columns={label_column: "target"})[columns]
     num_samples = rows["num_samples"].astype("float64")
     utterances["duration_s"] = num_samples.where(num_samples > 0) / sample_rate
     table = utterances.merge(pd.DataFrame(predicted), on="key")
@@ -97,7 +100,7 @@ def classes_of(table: pd.DataFrame) -> list[str]:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Read a prediction table; one of an earlier mmemo has no ``duration_s``.
+    """Read a prediction table; one of an earlier mmemo has no ``duration_s`` or ``unit``.
 
     Raises:
         InputError: If there is none or it is not one.

@@ -33,16 +33,20 @@ def _protocol(replicate: Replicate) -> dict[str, Any]:
     """What must be equal for two scores to be ranked."""
     given, val, test = replicate.runs[0].protocol, replicate.val, replicate.test
     protocol = {field: given[field] for field in PROTOCOL_FIELDS}
-    is_pooled = len(replicate.runs) > 1
-    protocol["split_settings"] = {
-        key: value
-        for key, value in given["split_settings"].items()
-        if not (is_pooled and key == "test_fold")
-    }
+    settings = dict(given["split_settings"])
+    # The utterances tell of a run's own folds.
+    settings.pop("val_fold", None)
+    if len(replicate.test_folds) > 1:
+        settings.pop("test_fold", None)
+    if not settings.get("nested"):
+        # As of a version that could not nest.
+        settings.pop("nested", None)
     return protocol | {
+        "split_settings": settings,
         "leaky": given["leaky"],
         "missing": given.get("missing"),
-        "num_utterances": {"val": len(val), "test": len(test)},
+        # In joined folds an utterance may have several predictions.
+        "num_utterances": {"val": val["key"].nunique(), "test": test["key"].nunique()},
         "val_utterances": _digest(val),
         "test_utterances": _digest(test),
     }

@@ -22,6 +22,7 @@ PLACES = ("folder", "root", "annotations", "csv", "checkpoint_dir", "dirpath", "
 """Last parts of keys that say where something lies."""
 
 FOLD = "split.test_fold"
+VAL_FOLD = "split.val_fold"
 NUM_FOLDS = "split.num_test_folds"
 
 MAX_KEYS = 4096
@@ -57,7 +58,18 @@ class Replicate:
     def missing_folds(self) -> set[int]:
         """Folds of its cross-validation that no run of this seed has tested."""
         wanted = range(int(self.runs[0].settings.get(NUM_FOLDS) or 0))
-        return set(wanted) - {run.settings.get(FOLD) for run in self.runs}
+        return set(wanted) - self.test_folds
+
+    @property
+    def test_folds(self) -> set[Any]:
+        """Folds that its runs have tested."""
+        return {run.settings.get(FOLD) for run in self.runs}
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether some test folds lack a validation fold that others have."""
+        val_folds = {run.settings.get(VAL_FOLD) for run in self.runs}
+        return len(self.runs) < len(self.test_folds) * len(val_folds)
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,8 @@ class RunGroup:
         """Which folds of a cross-validation are missing."""
         notes = []
         for replicate in self.replicates:
+            if replicate.is_uneven:
+                notes.append(f"seed {replicate.seed} lacks validation folds of some test folds")
             missing = set() if FOLD in self.settings else replicate.missing_folds
             if missing:
                 folds = ", ".join(map(str, sorted(missing)))
@@ -108,13 +122,14 @@ class RunGroup:
 
 def group_runs(results: Sequence[RunResults]) -> tuple[list[RunGroup], list[LeftOut]]:
     """Group runs by their settings; of two with the same seed and fold the later one counts."""
-    by_settings: dict[str, dict[tuple[int, Any], RunResults]] = defaultdict(dict)
+    by_settings: dict[str, dict[tuple[int, Any, Any], RunResults]] = defaultdict(dict)
     left_out = []
-    folds = {run.settings.get(FOLD) for run in results} - {None}
+    folds = [{run.settings.get(key) for run in results} - {None} for key in (FOLD, VAL_FOLD)]
+    has_folds = any(len(values) > 1 for values in folds)
     for run in sorted(results, key=lambda run: str(run.info.get("started", ""))):
-        settings = effective_settings(run, pool_folds=len(folds) > 1)
+        settings = effective_settings(run, pool_folds=has_folds)
         key = json.dumps(settings, sort_keys=True, default=str)
-        place = (run.seed, run.settings.get(FOLD))
+        place = (run.seed, run.settings.get(FOLD), run.settings.get(VAL_FOLD))
         earlier = by_settings[key].get(place)
         if earlier is not None:
             reason = f"has the settings and the seed of a later run, {run.name}"
@@ -123,11 +138,11 @@ def group_runs(results: Sequence[RunResults]) -> tuple[list[RunGroup], list[Left
     groups = []
     for runs in by_settings.values():
         seeds: dict[int, list[RunResults]] = defaultdict(list)
-        for (seed, _), run in sorted(runs.items(), key=lambda item: (item[0][0], str(item[0][1]))):
-            seeds[seed].append(run)
+        for place in sorted(runs, key=lambda place: (place[0], str(place[1]), str(place[2]))):
+            seeds[place[0]].append(runs[place])
         replicates = tuple(Replicate(seed, tuple(runs)) for seed, runs in sorted(seeds.items()))
         first = replicates[0].runs[0]
-        settings = effective_settings(first, pool_folds=len(folds) > 1)
+        settings = effective_settings(first, pool_folds=has_folds)
         groups.append(RunGroup(settings, replicates))
     return groups, left_out
 
@@ -143,7 +158,7 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
         source = derived_from(value)
         if source is not None and source in run.settings:
             value = None if _is_without_effect(source) else run.settings[source]
-        if value is None or _is_without_effect(key) or (pool_folds and key == FOLD):
+        if value is None or _is_without_effect(key) or (pool_folds and key in (FOLD, VAL_FOLD)):
             continue
         settings[key] = value
     if run.label is not None:

@@ -1,28 +1,28 @@
-"""Whether two groups of runs differ: tests over utterances, dialogues and seeds.
+"""Whether groups of trained models differ: randomisation over units, tests over seeds.
 
-The tests are scipy's and statsmodels'; this file lays out what they are asked.
+The tests over seeds are scipy's; this file lays out what they are asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, permutation_test, wilcoxon
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
+from scipy.stats import binomtest, wilcoxon
 
-from mmemo.evaluation.confusion_scores import Floats, Metric
-from mmemo.evaluation.intervals import MIN_DIALOGUES, DialogueCounts
+from mmemo.evaluation.confusion_scores import Floats, Metric, Tallies
+from mmemo.evaluation.intervals import UnitTallies, stacked
 
 SEEDS_FOR_SIGNIFICANCE = 6
 """Fewer pairs have no two-sided p below 0.05, however they fall: 2 / 2**5 = 0.0625."""
 
-EXACT_BELOW = 25
-"""Discordant utterances below which McNemar's test is exact."""
+SAME = 1e-9
+"""Differences of scores up to here are rounding."""
+
+SWAPS_AT_A_TIME = 500
 
 
 @dataclass(frozen=True)
@@ -42,93 +42,149 @@ class SeedTest:
 
 @dataclass(frozen=True)
 class McNemar:
-    """McNemar's test (1947) of two runs on the same utterances.
+    """McNemar's question of two runs on the same utterances, asked of units.
 
     Args:
-        p: Two-sided; exact (binomial) below 25 discordant utterances, else with continuity
-            correction.
+        p: Two-sided; None where there is one unit alone.
         only_a_right: Utterances that the first alone gets right.
         only_b_right: Those that the second alone gets right.
     """
 
-    p: float
+    p: float | None
     only_a_right: int
     only_b_right: int
 
 
-def bootstrap_p(differences: Floats) -> float | None:
-    """Two-sided p of paired bootstrap differences (R,): twice the smaller share beyond 0.
+@dataclass(frozen=True)
+class UnitSwaps:
+    """Which units' answers change sides, for approximate randomisation.
 
-    Source: Davison and Hinkley 1997, section 4.4, with one added so that it is never 0.
-    None where a score is not defined in a resample.
+    Source: Noreen 1989; Yeh 2000. Where there are no more ways than draws, each is tried once.
+
+    Args:
+        num_units: G.
+        num_resamples: Ways that are drawn, where not all are tried.
+        seed: Of the draws.
     """
-    if not np.isfinite(differences).all():
-        return None
-    beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    return min(1.0, 2 * (beyond + 1) / (len(differences) + 1))
+
+    num_units: int
+    num_resamples: int
+    seed: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all ways are tried."""
+        return self.num_units < 63 and 2**self.num_units <= self.num_resamples
+
+    @property
+    def smallest_p(self) -> float | None:
+        """Two-sided, of a difference that no way exceeds; None where there is one unit alone."""
+        if self.num_units < 2:
+            return None
+        return 2 / 2**self.num_units if self.is_exact else 1 / (self.num_resamples + 1)
+
+    @cached_property
+    def stays(self) -> NDArray[np.bool_]:
+        """(R, G), True where a unit's answers stay on their side."""
+        if self.is_exact:
+            ways = np.arange(2**self.num_units)[:, None]
+            tried: NDArray[np.bool_] = np.equal((ways >> np.arange(self.num_units)) & 1, 0)
+            return tried
+        random = np.random.default_rng(self.seed)
+        drawn = random.integers(2, size=(self.num_resamples, self.num_units), dtype=np.uint8)
+        return np.equal(drawn, 0)
+
+    def p(self, exceeding: int) -> float:
+        """From how many of the ways give at least the difference that was seen (R)."""
+        if self.is_exact:
+            return float(exceeding / 2**self.num_units)
+        # The way that was seen is one of them (Phipson and Smyth 2010).
+        return float((exceeding + 1) / (self.num_resamples + 1))
 
 
 def randomisation_p(
-    pairs: Sequence[tuple[DialogueCounts, DialogueCounts]],
-    metric: Metric,
-    num_resamples: int,
-    seed: int,
+    pairs: Sequence[tuple[UnitTallies, UnitTallies]], metric: Metric, swaps: UnitSwaps
 ) -> list[float | None]:
-    """Two-sided p of approximate randomisation: each dialogue's answers change sides or do not.
+    """Two-sided p of approximate randomisation: each unit's answers change sides or do not.
 
-    Source: Noreen 1989; Yeh 2000. The statistic is the difference of the means over seeds, of which
-    both sides have as many. All pairs see the same swaps.
+    The statistic is the difference of the means over runs, of which both sides have as many. All
+    pairs see the same swaps.
 
     Args:
-        pairs: On the same G dialogues.
+        pairs: On the same units.
         metric: What is compared.
-        num_resamples: Swaps that are drawn; where there are fewer in all, each is tried once.
-        seed: Of the swaps.
+        swaps: Of those units.
 
     Returns:
-        p of each pair; None where there is one dialogue alone.
+        p of each pair; None where there is one unit alone.
     """
     if not pairs:
         return []
-    num_dialogues = pairs[0][0].counts.shape[1]
-    if num_dialogues < MIN_DIALOGUES:
+    if swaps.num_units < 2:
         return [None] * len(pairs)
-    sides = {id(side): side for pair in pairs for side in pair}
-    totals = {key: side.counts.sum(axis=1) for key, side in sides.items()}
-
-    def differences(x: NDArray[np.int64], y: NDArray[np.int64], axis: int) -> Floats:
-        # x (..., G) holds g where dialogue g is answered by its own side, and G + g by the other.
-        stays = (np.atleast_2d(x) < num_dialogues).astype(np.float64)
-        kept = {key: side.weighted(stays) for key, side in sides.items()}
-        values = np.empty((len(stays), len(pairs)))
-        for place, (a, b) in enumerate(pairs):
-            moved = kept[id(a)] - kept[id(b)]
-            first, second = totals[id(b)] + moved, totals[id(a)] - moved
-            values[:, place] = metric(first).mean(axis=1) - metric(second).mean(axis=1)
-        return values.reshape(*np.shape(x)[:-1], len(pairs))
-
-    places = np.arange(num_dialogues)
-    result = permutation_test(
-        (places, places + num_dialogues),
-        differences,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=num_resamples,
-        axis=-1,
-        random_state=np.random.default_rng(seed),
-    )
-    return [float(p) for p in result.pvalue]
+    sides = list({id(side): side for pair in pairs for side in pair}.values())
+    first = np.cumsum([0, *(side.num_runs for side in sides)])
+    place = {id(side): slice(a, b) for side, a, b in zip(sides, first, first[1:], strict=False)}
+    runs = stacked(sides)
+    totals = runs.totals
+    seen = [_difference(metric, *(_part(totals, place[id(s)]) for s in pair)) for pair in pairs]
+    exceeding = np.zeros(len(pairs), np.int64)
+    stays = swaps.stays
+    for start in range(0, len(stays), SWAPS_AT_A_TIME):
+        kept = runs.weighted(stays[start : start + SWAPS_AT_A_TIME].astype(np.float64))
+        for number, pair in enumerate(pairs):
+            a, b = (_part(kept, place[id(side)]) for side in pair)
+            all_a, all_b = (_part(totals, place[id(side)]) for side in pair)
+            moved = [a.right - b.right, a.predicted - b.predicted]
+            swapped = (
+                Tallies(all_b.right + moved[0], all_b.predicted + moved[1], totals.annotated),
+                Tallies(all_a.right - moved[0], all_a.predicted - moved[1], totals.annotated),
+            )
+            found = np.abs(_difference(metric, *swapped))
+            exceeding[number] += int((found >= np.abs(seen[number]) - SAME).sum())
+    return [swaps.p(int(count)) for count in exceeding]
 
 
-def mcnemar_test(a_right: NDArray[np.bool_], b_right: NDArray[np.bool_]) -> McNemar:
-    """McNemar's test of who is right (N,) on the same utterances."""
-    table = [
-        [int((a_right & b_right).sum()), int((a_right & ~b_right).sum())],
-        [int((~a_right & b_right).sum()), int((~a_right & ~b_right).sum())],
+def _part(tallies: Tallies, runs: slice) -> Tallies:
+    return Tallies(tallies.right[..., runs, :], tallies.predicted[..., runs, :], tallies.annotated)
+
+
+def _difference(metric: Metric, a: Tallies, b: Tallies) -> Floats:
+    """Of the means over runs: (...)."""
+    difference: Floats = metric(a).mean(axis=-1) - metric(b).mean(axis=-1)
+    return difference
+
+
+def mcnemar_tests(
+    pairs: Sequence[tuple[UnitTallies, UnitTallies]],
+    right: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]],
+    swaps: UnitSwaps,
+) -> list[McNemar]:
+    """McNemar's test (1947) over units: who of two runs is right changes sides unit by unit.
+
+    McNemar's own counts utterances as independent, which those of one dialogue or speaker are not
+    (Durkalski et al. 2003). Where each unit is one utterance, this is its exact form.
+
+    Args:
+        pairs: Counts of two runs each, on the same units.
+        right: Who of them is right, (N,) each.
+        swaps: Of those units.
+    """
+    gains = [a.right[0].sum(axis=-1) - b.right[0].sum(axis=-1) for a, b in pairs]
+    p_values: list[float | None] = [None] * len(pairs)
+    if pairs and swaps.num_units > 1:
+        net = np.stack(gains, axis=1).astype(np.float32)
+        exceeding = np.zeros(len(pairs), np.int64)
+        for start in range(0, len(swaps.stays), SWAPS_AT_A_TIME):
+            stays = swaps.stays[start : start + SWAPS_AT_A_TIME]
+            # Sums of whole numbers are exact.
+            found = np.abs(np.where(stays, np.float32(1), np.float32(-1)) @ net)
+            exceeding += (found >= np.abs(net.sum(axis=0))).sum(axis=0)
+        p_values = [swaps.p(int(count)) for count in exceeding]
+    return [
+        McNemar(p, int((a & ~b).sum()), int((~a & b).sum()))
+        for p, (a, b) in zip(p_values, right, strict=True)
     ]
-    discordant = table[0][1] + table[1][0]
-    p = float(mcnemar(table, exact=discordant < EXACT_BELOW).pvalue) if discordant else 1.0
-    return McNemar(p, table[0][1], table[1][0])
 
 
 def wilcoxon_over_seeds(a: Sequence[float], b: Sequence[float]) -> SeedTest:
@@ -155,9 +211,12 @@ def _smallest_wilcoxon_p(num_pairs: int) -> float:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """P values adjusted for their number (Holm 1979)."""
-    if not p_values:
-        return []
-    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    factors = np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p[order]))
+    return [float(value) for value in adjusted]
 
 
 def seeds_note(num_seeds: int) -> str | None:
@@ -165,7 +224,7 @@ def seeds_note(num_seeds: int) -> str | None:
     if num_seeds >= SEEDS_FOR_SIGNIFICANCE:
         return None
     if num_seeds == 0:
-        return "Groups without a common seed are compared by bootstrap alone."
+        return "Groups without a common seed have no tests of pairs of seeds."
     smallest = float(binomtest(0, num_seeds).pvalue)
     return (
         f"With {num_seeds} seed{'s' if num_seeds > 1 else ''} no two-sided p below 0.05 can be "

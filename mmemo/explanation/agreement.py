@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
+
+from mmemo.explanation.unrelated import unrelated
 
 Floats = NDArray[np.float64]
 
@@ -13,6 +18,9 @@ TOP_SHARE = 0.2
 
 MIN_UNITS = 3
 """Fewer units have no rank correlation worth the name."""
+
+NUM_DRAWS = 999
+"""Unrelated attributions that an agreement is held against."""
 
 
 def rank_correlation(a: Floats, b: Floats) -> float | None:
@@ -42,6 +50,45 @@ def top_overlap(a: Floats, b: Floats, share: float = TOP_SHARE) -> float | None:
 def chance_overlap(num_units: int, share: float = TOP_SHARE) -> float:
     """The overlap of two unrelated attributions, on average."""
     return _num_top(num_units, share) / num_units
+
+
+def chance_correlations(attributions: Sequence[Floats], seed: int, is_sound: bool) -> Floats:
+    """What the mean rank correlation of all pairs is where they are unrelated: (K,).
+
+    Args:
+        attributions: At least two of the same units (U,), none of them constant.
+        seed: Of the draws.
+        is_sound: Whether the units are frames; see ``unrelated``.
+    """
+    random = np.random.default_rng(seed)
+    ranked = [_standard_ranks(attributions[0][None])]
+    for attribution in attributions[1:]:
+        drawn = unrelated(attribution, NUM_DRAWS, random, is_sound)
+        ranked.append(_standard_ranks(drawn))
+    pairs = [(a * b).mean(axis=1) for a, b in combinations(ranked, 2)]
+    mean: Floats = np.mean(np.broadcast_arrays(*pairs), axis=0)
+    return mean
+
+
+def chance_overlaps(
+    a: Floats, b: Floats, seed: int, is_sound: bool, share: float = TOP_SHARE
+) -> Floats:
+    """What the top overlap is where ``b`` (U,) is unrelated to ``a``: (K,)."""
+    count = _num_top(len(a), share)
+    is_top = np.zeros(len(a), dtype=bool)
+    is_top[np.argsort(-a, kind="stable")[:count]] = True
+    drawn = unrelated(b, NUM_DRAWS, np.random.default_rng(seed), is_sound)
+    first = np.argsort(-drawn, axis=1, kind="stable")[:, :count]
+    shares: Floats = is_top[first].mean(axis=1)
+    return shares
+
+
+def _standard_ranks(values: Floats) -> Floats:
+    """Ranks of rows (K, U), of mean 0 and variance 1."""
+    ranks = rankdata(values, axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    standard: Floats = ranks / ranks.std(axis=1, keepdims=True)
+    return standard
 
 
 def _num_top(num_units: int, share: float) -> int:

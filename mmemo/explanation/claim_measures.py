@@ -11,6 +11,7 @@ from scipy.signal import find_peaks
 
 from mmemo.explanation.agreement import rank_correlation
 from mmemo.explanation.explained_set import METHODS, SetMember
+from mmemo.explanation.function_words import is_function_word
 from mmemo.explanation.positions import (
     PAPER_SAMPLE_RATE,
     Zone,
@@ -18,7 +19,7 @@ from mmemo.explanation.positions import (
     share_in_zones,
     shares_by_tenth,
 )
-from mmemo.explanation.word_influence import attributed_words, is_function_word
+from mmemo.explanation.word_influence import attributed_words
 
 Floats = NDArray[np.float64]
 

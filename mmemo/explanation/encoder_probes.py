@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
+from mmemo.evaluation.units import UNIT, UNIT_COLUMNS, with_units
 from mmemo.explanation.inputs import given_input
 from mmemo.explanation.layer_probes import (
     LayerProbe,
@@ -24,8 +25,6 @@ from mmemo.explanation.layer_probes import (
 from mmemo.models.protocols import TextEncoder
 from mmemo.progress import progress_bar
 
-GROUP_COLUMNS = {"dialogue": ["corpus_split", "dialogue_id"], "speaker": ["speaker"]}
-
 
 @dataclass(frozen=True)
 class EncoderProbes:
@@ -34,7 +33,8 @@ class EncoderProbes:
     Args:
         num_utterances: Of the split, at random.
         groups: "dialogue" or "speaker", which a probe's training and test never share; "auto" for
-            dialogues where one of them has several utterances, and speakers otherwise.
+            the groups of the split protocol where it has some, else dialogues where one of them
+            has several utterances, and speakers otherwise.
         seed: Of the utterances, folds and bootstrap.
 
     Raises:
@@ -51,7 +51,7 @@ class EncoderProbes:
             raise InputError(
                 f"layer_probes.num_utterances: expected at least 2, got {self.num_utterances}"
             )
-        names = ("auto", *GROUP_COLUMNS)
+        names = ("auto", "dialogue", "speaker")
         if self.groups not in names:
             raise InputError(
                 f"layer_probes.groups: expected {', '.join(names)}, got '{self.groups}'"
@@ -84,12 +84,8 @@ class EncoderProbes:
         rows = self._rows(datamodule, split)
         keys = [str(key) for key in rows["key"]]
         targets = [str(name) for name in rows[datamodule.labels.column]]
-        name = self.groups
-        if name == "auto":
-            has_dialogues = rows.duplicated(GROUP_COLUMNS["dialogue"]).any()
-            name = "dialogue" if has_dialogues else "speaker"
-        columns = rows[GROUP_COLUMNS[name]].astype(str)
-        groups = [str(group) for group in columns.agg("/".join, axis=1)]
+        columns = self._group_columns(rows, datamodule.split.group_columns)
+        groups = [str(group) for group in with_units(rows, columns)[UNIT]]
         found: dict[tuple[str, str], list[LayerProbe]] = {}
         for (modality, stage), encoder in encoders.items():
             encoder.to(device).eval()
@@ -104,6 +100,12 @@ class EncoderProbes:
                 np.stack(features), targets, groups, seed=self.seed
             )
         return probe_table(found)
+
+    def _group_columns(self, rows: pd.DataFrame, of_split: Sequence[str]) -> Sequence[str]:
+        if self.groups != "auto":
+            return UNIT_COLUMNS[self.groups]
+        has_dialogues = rows.duplicated(UNIT_COLUMNS["dialogue"]).any()
+        return of_split or UNIT_COLUMNS["dialogue" if has_dialogues else "speaker"]
 
     def _rows(self, datamodule: EmotionDataModule, split: str) -> pd.DataFrame:
         rows = datamodule.datasets[split].rows

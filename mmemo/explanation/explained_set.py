@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,20 +32,28 @@ class SetMember:
         explanation: Without its sound.
         num_samples: Of the sound; 0 without.
         voiced: (F,), which frames are voiced; None without sound.
+        unit: What the utterance belongs to, such as its dialogue: utterances of one unit resemble
+            each other.
     """
 
     explanation: Explanation
     num_samples: int
     voiced: NDArray[np.bool_] | None
+    unit: str
 
     @classmethod
-    def of(cls, explanation: Explanation) -> SetMember:
-        """Measure the sound, then leave it out: thousands of clips do not fit in memory."""
-        sound = explanation.sound
+    def of(cls, explanation: Explanation, unit: str | None = None) -> SetMember:
+        """Measure the sound, then leave it out: thousands of clips do not fit in memory.
+
+        Args:
+            explanation: With its sound.
+            unit: What it belongs to; None where the utterance is a unit of its own.
+        """
+        sound, unit = explanation.sound, unit or explanation.key
         if sound is None or len(sound) == 0:
-            return cls(replace(explanation, sound=None), 0, None)
+            return cls(replace(explanation, sound=None), 0, None, unit)
         voiced = voiced_frames(sound, explanation.sample_rate)
-        return cls(replace(explanation, sound=None), len(sound), voiced)
+        return cls(replace(explanation, sound=None), len(sound), voiced, unit)
 
     @property
     def target(self) -> str:
@@ -79,13 +87,18 @@ def explanation_folders(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.rglob(RECORD_FILE))
 
 
-def read_members(folders: Iterable[Path]) -> list[SetMember]:
+def read_members(folders: Iterable[Path], units: Mapping[str, str]) -> list[SetMember]:
     """Read explanations one by one.
+
+    Args:
+        folders: Of the explanations.
+        units: What utterances belong to, by key; another is a unit of its own.
 
     Raises:
         InputError: If the files of one cannot be read.
     """
-    return [SetMember.of(Explanation.load(folder)) for folder in folders]
+    found = (Explanation.load(folder) for folder in folders)
+    return [SetMember.of(explanation, units.get(explanation.key)) for explanation in found]
 
 
 def explained_classes(members: Sequence[SetMember]) -> list[str]:

@@ -118,20 +118,21 @@ class ExplainedUtterance:
         return float(self._output(self.logits[None], self.target))
 
     @cached_property
-    def baseline_output(self) -> float:
-        """F where nothing is said: all modalities at their baselines, the mean over draws."""
-        return self.mean_output(set(self.modalities))
+    def baseline_outputs(self) -> tuple[float, ...]:
+        """F where nothing is said: all modalities at their baselines, for each draw of those."""
+        return self.replaced_outputs(set(self.modalities))
 
-    def mean_output(self, replaced: set[str]) -> float:
-        """F where modalities are at their baselines, the mean over draws if sound is among them."""
+    def replaced_outputs(self, replaced: set[str]) -> tuple[float, ...]:
+        """F where modalities are at their baselines, for each draw if sound is among them."""
         baselines = self.baselines
         waveforms = baselines.waveforms if "audio" in replaced else None
         embeddings = baselines.embeddings if "text" in replaced else None
         draws = [None] if waveforms is None else list(waveforms[:, None])
         with torch.no_grad():
-            value = float(np.mean([float(self.output(draw, embeddings)) for draw in draws]))
-        self._check_finite(np.isfinite(value), f"with {' and '.join(sorted(replaced))} replaced")
-        return value
+            values = tuple(float(self.output(draw, embeddings)) for draw in draws)
+        where = f"with {' and '.join(sorted(replaced))} replaced"
+        self._check_finite(bool(np.isfinite(values).all()), where)
+        return values
 
     def output(self, waveform: Tensor | None, embeddings: Tensor | None) -> Tensor:
         """F (N,) where the modalities that are given replace the utterance's; differentiable.

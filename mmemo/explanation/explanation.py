@@ -31,7 +31,8 @@ UNITS = {
     "integrated_gradients": "of output, signed; sums over the samples of a frame or the subwords "
     "of a word",
     "occlusion": "of output: what it loses; mean over the windows that cover a frame, or by word",
-    "convergence": "of output; relative_delta is a share of 1",
+    "convergence": "of output; delta is that of the worst draw of the baseline; relative_delta is "
+    "a share of 1",
     "shapley": "of output",
     "words": "start and stop are characters of transcript",
 }
@@ -57,7 +58,8 @@ class Convergence:
     Args:
         given: F of the utterance.
         baseline: F of the baseline, the mean over draws.
-        delta: The sum of all attributions minus (given - baseline).
+        delta: The sum of all attributions minus (given - F of the baseline), of the draw of the
+            baseline where it is largest: in their mean the errors of several would cancel.
     """
 
     given: float

@@ -38,12 +38,13 @@ class Faithfulness:
     """How explanations are checked.
 
     Args:
-        num_orders: Random orders that deletion and insertion are held against.
+        num_orders: Random orders that deletion and insertion are held against. A set is judged by
+            all of them; one utterance has a verdict from 39 on.
         num_randomised: Utterances whose explanation is repeated with random layers: each costs
             as many explanations as the deeper encoder has layers, and three more.
         batch_size: Perturbed utterances that are computed at a time; halved where memory does not
             suffice.
-        seed: Of random orders and random parameters.
+        seed: Of random orders, random parameters and unrelated attributions.
 
     Raises:
         InputError: If there is no random order or a batch is empty.
@@ -83,11 +84,12 @@ class Faithfulness:
             checks.add_order(method, modality, values, score, self.num_orders, self.seed)
             if modality == "audio" and explanation.sound is not None:
                 sound = explanation.sound.astype(np.float64)
-                checks.add_loudness(method, values, sound, explanation.frame_samples)
+                size = explanation.frame_samples
+                checks.add_loudness(method, values, sound, size, self.seed)
         for modality in ("audio", "text"):
             both = [values for _, of, values in found if of == modality]
             if len(both) == len(METHODS):
-                checks.add_methods(modality, both[0], both[1])
+                checks.add_methods(modality, both[0], both[1], self.seed)
         return checks
 
     def add_randomised(
@@ -120,13 +122,14 @@ class Faithfulness:
                 raise TypeError(f"expected a copy of the classifier, got {type(model).__name__}")
             changed = again.explain(model, given, explanation.target, progress)
             for method, of, values in attributed_units(changed):
-                stages[method, of].append(randomised_stage(name, original[method, of], values))
+                before = original[method, of]
+                stage = randomised_stage(name, before, values, self.seed, of == "audio")
+                stages[method, of].append(stage)
         for (method, of), found in stages.items():
             checks.add_randomisation(method, of, found)
 
-    @staticmethod
     def add_seeds(
-        checks: ExplanationChecks, explanation: Explanation, others: Sequence[Explanation]
+        self, checks: ExplanationChecks, explanation: Explanation, others: Sequence[Explanation]
     ) -> None:
         """Compare with explanations of the same utterance and class by models of other seeds."""
         by_run = [
@@ -137,7 +140,7 @@ class Faithfulness:
             known = [run[place] for run in by_run if place in run]
             same = [other for other in known if other.shape == values.shape]
             if len(same) > 1:
-                checks.add_seeds(*place, same)
+                checks.add_seeds(*place, same, self.seed)
 
     def max_passes(
         self, explainer: Explainer, classifier: nn.Module, given: GivenInput, is_randomised: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,6 +92,7 @@ class IntegratedGradients:
         path = _Path(utterance, names, self._dtype(utterance.classifier))
         batch_size = self.internal_batch_size
         totals = [torch.zeros_like(tensor, dtype=torch.float64) for tensor in explained]
+        draw_sums = []
         ends = _baseline_ends(utterance, names)
         for end in ends:
 
@@ -103,13 +105,15 @@ class IntegratedGradients:
             found, batch_size = with_smaller_batches(compute, batch_size, utterance.given.key)
             for total, values in zip(totals, found, strict=True):
                 total += values.double() / len(ends)
+            draw_sums.append(float(sum(values.double().sum() for values in found)))
         sums = dict(zip(names, totals, strict=True))
-        return self._gradients(utterance, sums, batch_size, path.dtype)
+        return self._gradients(utterance, sums, draw_sums, batch_size, path.dtype)
 
     def _gradients(
         self,
         utterance: ExplainedUtterance,
         sums: dict[str, Tensor],
+        draw_sums: Sequence[float],
         batch_size: int,
         dtype: torch.dtype,
     ) -> Gradients:
@@ -122,12 +126,6 @@ class IntegratedGradients:
                     f"{name} that are not; try integrated_gradients.precision=float32 or another "
                     "baseline"
                 )
-        total = float(sum(values.sum() for values in sums.values()))
-        given = utterance.given_output
-        if set(sums) == set(utterance.modalities):
-            baseline = utterance.baseline_output
-        else:
-            baseline = utterance.mean_output(set(sums))
         notes = []
         if batch_size < self.internal_batch_size:
             notes.append(
@@ -143,7 +141,7 @@ class IntegratedGradients:
         return Gradients(
             samples=None if audio is None else audio[0].cpu().numpy(),
             tokens=None if text is None else text[0].sum(dim=-1).cpu().numpy(),
-            convergence=Convergence(given, baseline, total - (given - baseline)),
+            convergence=_convergence(utterance, set(sums), draw_sums),
             notes=tuple(notes),
         )
 
@@ -151,6 +149,16 @@ class IntegratedGradients:
         # Exactly that class: the faster one inherits from it.
         is_eager = any(type(module) is WavLMAttention for module in classifier.modules())
         return torch.bfloat16 if self.precision == "bfloat16" and not is_eager else torch.float32
+
+
+def _convergence(
+    utterance: ExplainedUtterance, replaced: set[str], draw_sums: Sequence[float]
+) -> Convergence:
+    """From the sum of all attributions of each draw of the baseline."""
+    given, is_all = utterance.given_output, replaced == set(utterance.modalities)
+    baselines = utterance.baseline_outputs if is_all else utterance.replaced_outputs(replaced)
+    deltas = [s - (given - b) for s, b in zip(draw_sums, baselines, strict=True)]
+    return Convergence(given, float(np.mean(baselines)), max(deltas, key=abs))
 
 
 class _Path:

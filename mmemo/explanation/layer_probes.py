@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,12 +19,14 @@ from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.errors import InputError
+from mmemo.evaluation.confusion_scores import METRICS
+from mmemo.evaluation.intervals import UnitTallies, interval, resampled_scores
+from mmemo.evaluation.units import Units
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.text_encoders import PretrainedTextEncoder
 
-Floats = NDArray[np.float64]
-
 CONFIDENCE = 0.95
+NUM_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LayerProbe:
     Args:
         layer: 0 is what goes into the first transformer layer.
         macro_f1: Over utterances, each predicted by a probe that saw none of its group.
-        low: Lower bound of the 95 % interval, by bootstrap over groups.
+        low: Lower bound of the 95 % interval, by bootstrap over groups; None below twenty.
         high: Upper bound.
         num_utterances: That were probed.
         num_groups: Speakers or dialogues among them.
@@ -44,8 +44,8 @@ class LayerProbe:
 
     layer: int
     macro_f1: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     num_utterances: int
     num_groups: int
 
@@ -98,15 +98,19 @@ def probe_layers(
         InputError: If a probe would have no group to be tested on, or one class to learn.
     """
     names, target = np.unique(np.asarray(targets), return_inverse=True)
-    num_groups = len(set(groups))
     folds = _folds(target, np.asarray(groups), num_folds, seed)
-    probes = []
+    preds = []
     for layer in range(features.shape[1]):
         probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        pred = cross_val_predict(probe, features[:, layer], target, cv=folds)
-        low, high = _interval(target, pred, np.asarray(groups), len(names), seed)
-        macro_f1 = float(f1_score(target, pred, average="macro"))
-        probes.append(LayerProbe(layer, macro_f1, low, high, len(target), num_groups))
+        preds.append(cross_val_predict(probe, features[:, layer], target, cv=folds))
+    units = Units("group", np.unique(np.asarray(groups), return_inverse=True)[1])
+    counts = UnitTallies.of(target, preds, len(names), units)
+    metric = {"macro_f1": METRICS["macro_f1"]}
+    resampled = resampled_scores(counts, metric, NUM_RESAMPLES, seed)["macro_f1"]
+    probes = []
+    for layer, macro_f1 in enumerate(counts.scores(METRICS["macro_f1"])):
+        low, high = interval(resampled[:, layer], CONFIDENCE, units) or (None, None)
+        probes.append(LayerProbe(layer, float(macro_f1), low, high, len(target), units.num))
     return probes
 
 
@@ -145,36 +149,3 @@ def probe_table(probes: dict[tuple[str, str], list[LayerProbe]]) -> pd.DataFrame
         for probe in layers
     ]
     return pd.DataFrame(rows)
-
-
-def _interval(
-    target: NDArray[np.int64],
-    pred: NDArray[np.int64],
-    groups: NDArray[Any],
-    num_classes: int,
-    seed: int,
-) -> tuple[float, float]:
-    """Of the macro F1, by percentile bootstrap over groups."""
-    _, group = np.unique(groups, return_inverse=True)
-    counts = np.zeros((group.max() + 1, num_classes, num_classes))
-    np.add.at(counts, (group, target, pred), 1)
-
-    def macro_f1(chosen: NDArray[np.int64], axis: int) -> Floats:  # (..., groups)
-        confusion = counts[chosen].sum(axis=-3)
-        right = np.diagonal(confusion, axis1=-2, axis2=-1)
-        either = confusion.sum(axis=-1) + confusion.sum(axis=-2)
-        f1 = np.divide(2 * right, either, out=np.zeros_like(right), where=either > 0)
-        mean: Floats = f1.mean(axis=-1)
-        return mean
-
-    result = bootstrap(
-        (np.arange(len(counts)),),
-        macro_f1,
-        vectorized=True,
-        axis=-1,
-        n_resamples=1000,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -7,11 +7,10 @@ are samples at 16 kHz.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from mmemo.explanation.checks import mean_interval
+from mmemo.evaluation.mean_estimates import MeanEstimate, estimate_difference, estimate_mean
+from mmemo.evaluation.significance import holm
 from mmemo.explanation.claim_measures import (
     AGREEMENT_ON_VOICE,
     EVENNESS,
@@ -32,9 +31,13 @@ from mmemo.explanation.explained_set import METHODS, SetMember
 
 GRADIENTS, OCCLUSION = METHODS
 ABOVE, BELOW = "above", "below"
+TOO_FEW = "too few utterances"
 
 MIN_UTTERANCES = 10
-"""Fewer have no bootstrap interval that a verdict could rest on."""
+"""Fewer utterances, or units of them, have no verdict."""
+
+LEVEL = 0.05
+"""p, adjusted for all claims, up to which one holds, or its opposite."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,16 @@ class ClaimResult:
         sentence: What is claimed.
         measure: What was measured, in words.
         mean: Over utterances.
-        low: Of the 95 % interval, by bootstrap over utterances; None below two of them.
-        high: The same.
         reference: What the mean is held against; None if no other class is in the set.
         reference_is: What that is, in words.
-        claimed: On which side of it the mean has to be, "above" or "below".
+        difference: Of mean and reference, both of which vary where that is a mean too.
+        low: Of the difference's 95 % interval, by t over units; None below five of them.
+        high: The same.
+        p: Two-sided, that there is none.
+        holm_p: The same adjusted for all claims of the set (Holm 1979).
+        claimed: On which side of the reference the mean has to be, "above" or "below".
         num: Utterances in which it could be measured.
+        num_units: Units that they belong to; of a difference of means the smaller number.
         verdict: "holds", "the opposite holds", "not shown" or "too few utterances".
     """
 
@@ -82,12 +89,16 @@ class ClaimResult:
     sentence: str
     measure: str
     mean: float
-    low: float | None
-    high: float | None
     reference: float | None
     reference_is: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    holm_p: float | None
     claimed: str
     num: int
+    num_units: int
     verdict: str
 
 
@@ -166,44 +177,57 @@ CLAIMS = (
 )
 
 
-def check_claims(members: Sequence[SetMember], seed: int = 0) -> list[ClaimResult]:
-    """Hold every claim against a set; those that nothing in the set bears on are left out.
+def check_claims(
+    members: Sequence[SetMember], claims: Sequence[Claim] = CLAIMS
+) -> list[ClaimResult]:
+    """Hold claims against a set; those that nothing in the set bears on are left out.
 
     Args:
         members: Explanations; each counts for the class that it explains.
-        seed: Of the bootstrap.
+        claims: The paper's.
     """
-    results = (_check(claim, members, seed) for claim in CLAIMS)
-    return [result for result in results if result is not None]
+    found = [result for claim in claims if (result := _check(claim, members)) is not None]
+    tested = [result for result in found if result.p is not None]
+    adjusted = iter(holm([result.p for result in tested if result.p is not None]))
+    return [_judged(r, None if r.p is None else next(adjusted)) for r in found]
 
 
-def _check(claim: Claim, members: Sequence[SetMember], seed: int) -> ClaimResult | None:
+def _check(claim: Claim, members: Sequence[SetMember]) -> ClaimResult | None:
+    """A claim, not yet adjusted for the others; None where nothing bears on it."""
     name = claim.class_name
-    values = _measured(claim.measure.of, members, lambda target: name in (None, target))
+    values, units = _measured(claim.measure.of, members, lambda target: name in (None, target))
     if not values:
         return None
+    own = estimate_mean(values, units)
     reference, reference_is = claim.reference, claim.measure.reference_is
+    estimate: MeanEstimate | None = own
     num_least = len(values)
     if reference is None:
-        others = _measured(claim.measure.of, members, lambda target: target != name)
-        reference = float(np.mean(others)) if others else None
-        num_least = min(num_least, len(others))
+        others, of_others = _measured(claim.measure.of, members, lambda target: target != name)
         reference_is = f"mean of the other classes (N = {len(others)})"
-    interval = mean_interval(values, seed)
-    low, high = interval["low"], interval["high"]
+        num_least = min(num_least, len(others))
+        estimate = estimate_difference(values, units, others, of_others) if others else None
+        reference = own.value - estimate.value if estimate else None
+    at = 0.0 if claim.reference is None else claim.reference
+    is_told = estimate is not None and min(num_least, estimate.num_units) >= MIN_UTTERANCES
+    low, high = (estimate and estimate.interval) or (None, None)
     return ClaimResult(
         figure=claim.figure,
         class_name=name,
         sentence=claim.sentence,
         measure=claim.measure.name,
-        mean=float(np.mean(values)),
-        low=low,
-        high=high,
+        mean=own.value,
         reference=reference,
         reference_is=reference_is,
+        difference=None if estimate is None else estimate.value - at,
+        low=None if low is None else low - at,
+        high=None if high is None else high - at,
+        p=estimate.p(at) if estimate is not None and is_told else None,
+        holm_p=None,
         claimed=claim.claimed,
         num=len(values),
-        verdict=verdict(low, high, reference, claim.claimed, num_least),
+        num_units=estimate.num_units if estimate else own.num_units,
+        verdict=TOO_FEW,
     )
 
 
@@ -211,25 +235,28 @@ def _measured(
     measure: Callable[[SetMember], float | None],
     members: Sequence[SetMember],
     is_asked: Callable[[str], bool],
-) -> list[float]:
-    found = (measure(member) for member in members if is_asked(member.target))
-    return [value for value in found if value is not None]
+) -> tuple[list[float], list[str]]:
+    """Values of the utterances in question, and the units that they belong to."""
+    asked = [member for member in members if is_asked(member.target)]
+    found = [(value, m.unit) for m in asked if (value := measure(m)) is not None]
+    return [value for value, _ in found], [unit for _, unit in found]
 
 
-def verdict(
-    low: float | None, high: float | None, reference: float | None, claimed: str, num: int
-) -> str:
-    """What an interval says of a claim.
+def _judged(result: ClaimResult, holm_p: float | None) -> ClaimResult:
+    told = verdict(result.difference, holm_p, result.claimed)
+    return replace(result, holm_p=holm_p, verdict=told)
+
+
+def verdict(difference: float | None, holm_p: float | None, claimed: str) -> str:
+    """What a difference says of a claim.
 
     Args:
-        low: Of the 95 % interval.
-        high: The same.
-        reference: What it is held against.
-        claimed: On which side of it the mean has to be, "above" or "below".
-        num: Utterances behind the interval, or behind the reference if those are fewer.
+        difference: Of the mean and what it is held against.
+        holm_p: That there is none, adjusted for all claims; None where utterances are too few.
+        claimed: On which side the mean has to be, "above" or "below".
     """
-    if low is None or high is None or reference is None or num < MIN_UTTERANCES:
-        return "too few utterances"
-    if low <= reference <= high:
+    if difference is None or holm_p is None:
+        return TOO_FEW
+    if holm_p > LEVEL:
         return "not shown"
-    return "holds" if (low > reference) == (claimed == ABOVE) else "the opposite holds"
+    return "holds" if (difference > 0) == (claimed == ABOVE) else "the opposite holds"

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mmemo.explanation.agreement import rank_correlation
+from mmemo.explanation.agreement import chance_correlations, rank_correlation
+from mmemo.explanation.unrelated import Chance
 
 Floats = NDArray[np.float64]
 
@@ -24,10 +25,14 @@ class RandomisedStage:
         name: The stage, such as "head" or "audio layer 11".
         correlation: Spearman's, of the size of the attribution with that of the trained model;
             None where it is not defined.
+        p: How likely unrelated attributions have as much; None where that is not asked.
+        least_p: The same of a perfect one.
     """
 
     name: str
     correlation: float | None
+    p: float | None = None
+    least_p: float | None = None
 
 
 def randomisation_stages(
@@ -76,12 +81,27 @@ def randomised_models(
         yield stage, randomised
 
 
-def randomised_stage(name: str, original: Floats, changed: Floats) -> RandomisedStage:
+def randomised_stage(
+    name: str, original: Floats, changed: Floats, seed: int, is_sound: bool
+) -> RandomisedStage:
     """What a stage has left of the size of an attribution (U,).
 
     Signs are left out, because the sign of a random model's answer means nothing.
+
+    Args:
+        name: The stage's.
+        original: Of the trained model.
+        changed: Of the random one.
+        seed: Of the unrelated attributions that the correlation is held against.
+        is_sound: Whether the units are frames.
     """
-    return RandomisedStage(name, rank_correlation(np.abs(original), np.abs(changed)))
+    sizes = [np.abs(original), np.abs(changed)]
+    correlation = rank_correlation(*sizes)
+    if correlation is None:
+        return RandomisedStage(name, None)
+    by_chance = chance_correlations(sizes, seed, is_sound)
+    p, least_p = (Chance.of(value, by_chance).p for value in (correlation, 1.0))
+    return RandomisedStage(name, correlation, p, least_p)
 
 
 def _randomise(model: nn.Module, inside: str, done: set[str], generator: torch.Generator) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import auc
 
+from mmemo.explanation.unrelated import unrelated
+
 Floats = NDArray[np.float64]
 Masks = NDArray[np.bool_]
 
@@ -21,6 +23,15 @@ SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 ERASURE_SHARES = (0.1, 0.2, 0.5)
 """Those that comprehensiveness and sufficiency are averaged over."""
+
+
+BETTER_SIDE = {
+    "deletion area": -1,
+    "insertion area": 1,
+    "comprehensiveness": 1,
+    "sufficiency": -1,
+}
+"""The measures of an order, and on which side of a random one's a good one's are."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class PerturbationCurves:
         insertion: (S,), with all but the most important of them at their baseline.
         random_deletion: (S,), the mean over random orders.
         random_insertion: (S,), the same.
+        random: By measure the number of each random order (K,).
     """
 
     shares: tuple[float, ...]
@@ -43,39 +55,28 @@ class PerturbationCurves:
     insertion: tuple[float, ...]
     random_deletion: tuple[float, ...]
     random_insertion: tuple[float, ...]
+    random: dict[str, tuple[float, ...]]
 
     @property
-    def deletion_area(self) -> float:
-        """Area below the deletion curve: the lower, the better the order."""
-        return float(auc(self.shares, self.deletion))
+    def measures(self) -> dict[str, float]:
+        """The measures by name.
 
-    @property
-    def insertion_area(self) -> float:
-        """Area below the insertion curve: the higher, the better the order."""
-        return float(auc(self.shares, self.insertion))
+        The areas below the curves: of deletion the lower, of insertion the higher, the better the
+        order. Comprehensiveness is the mean loss of probability when 10, 20 and 50 % of the units
+        are deleted, sufficiency that when they alone are left, which is low where they suffice.
+        """
+        return measured(np.array(self.deletion), np.array(self.insertion))
 
-    @property
-    def random_deletion_area(self) -> float:
-        """The deletion area of a random order."""
-        return float(auc(self.shares, self.random_deletion))
 
-    @property
-    def random_insertion_area(self) -> float:
-        """The insertion area of a random order."""
-        return float(auc(self.shares, self.random_insertion))
-
-    def comprehensiveness(self, random: bool = False) -> float:
-        """Mean loss of probability when 10, 20 and 50 % of the units are deleted."""
-        curve = self.random_deletion if random else self.deletion
-        return float(np.mean([self.deletion[0] - curve[place] for place in self._erasures()]))
-
-    def sufficiency(self, random: bool = False) -> float:
-        """Mean loss of probability when 10, 20 and 50 % alone are left; low where they suffice."""
-        curve = self.random_insertion if random else self.insertion
-        return float(np.mean([self.deletion[0] - curve[place] for place in self._erasures()]))
-
-    def _erasures(self) -> list[int]:
-        return [self.shares.index(share) for share in ERASURE_SHARES]
+def measured(deletion: Floats, insertion: Floats) -> dict[str, float]:
+    """The measures of two curves (S,) at ``SHARES``."""
+    erasures = [SHARES.index(share) for share in ERASURE_SHARES]
+    return {
+        "deletion area": float(auc(SHARES, deletion)),
+        "insertion area": float(auc(SHARES, insertion)),
+        "comprehensiveness": float((deletion[0] - deletion[erasures]).mean()),
+        "sufficiency": float((deletion[0] - insertion[erasures]).mean()),
+    }
 
 
 def perturbation_curves(
@@ -88,9 +89,8 @@ def perturbation_curves(
         score: Probabilities of masked utterances; asked once, for all masks.
         num_random: Random orders beside it, at least 1.
         seed: Of those orders.
-        is_sound: Whether the units are frames of sound. Their random orders are as smooth in
-            time as the attribution: single frames taken out here and there harm speech more than
-            the same share in one piece, so that any smooth attribution would look right.
+        is_sound: Whether the units are frames of sound, whose random orders are as smooth in time
+            as the attribution; see ``unrelated``.
 
     Raises:
         ValueError: If there is no unit or no random order.
@@ -100,9 +100,8 @@ def perturbation_curves(
         raise ValueError(
             f"expected at least one unit and one random order, got {num_units} and {num_random}"
         )
-    random = np.random.default_rng(seed)
-    orders = [np.argsort(-attribution, kind="stable")]
-    orders += _random_orders(attribution, num_random, random, is_sound)
+    others = unrelated(attribution, num_random, np.random.default_rng(seed), is_sound)
+    orders = np.argsort(-np.vstack([attribution, others]), axis=1, kind="stable")
     counts = [round(share * num_units) for share in SHARES]
     kept = np.ones((len(orders), len(counts), num_units), dtype=bool)
     for masks, order in zip(kept, orders, strict=True):
@@ -112,6 +111,7 @@ def perturbation_curves(
     distinct, places = np.unique(both, axis=0, return_inverse=True)
     values = score(distinct)[places.reshape(-1)].reshape(2, len(orders), len(counts))
     deletion, insertion = values
+    found = [measured(*curves) for curves in zip(deletion[1:], insertion[1:], strict=True)]
 
     def curve(points: Floats) -> tuple[float, ...]:
         return tuple(float(point) for point in points)
@@ -122,25 +122,5 @@ def perturbation_curves(
         curve(insertion[0]),
         curve(deletion[1:].mean(axis=0)),
         curve(insertion[1:].mean(axis=0)),
+        {name: tuple(one[name] for one in found) for name in BETTER_SIDE},
     )
-
-
-def _random_orders(
-    attribution: Floats, num_random: int, random: np.random.Generator, is_sound: bool
-) -> list[NDArray[np.int64]]:
-    num_units = len(attribution)
-    if not is_sound or num_units < 2:
-        return [random.permutation(num_units) for _ in range(num_random)]
-    surrogates = [_surrogate(attribution, random) for _ in range(num_random)]
-    return [np.argsort(-surrogate, kind="stable") for surrogate in surrogates]
-
-
-def _surrogate(attribution: Floats, random: np.random.Generator) -> Floats:
-    """Noise with the spectrum of an attribution (U,), and so as smooth: its phases are drawn.
-
-    Source: Theiler et al. 1992, "Testing for nonlinearity in time series", section 2.4.1.
-    """
-    spectrum = np.fft.rfft(attribution)
-    phases = random.uniform(0, 2 * np.pi, size=len(spectrum))
-    noise: Floats = np.fft.irfft(np.abs(spectrum) * np.exp(1j * phases), len(attribution))
-    return noise

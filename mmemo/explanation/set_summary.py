@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from mmemo.errors import InputError
-from mmemo.explanation.checks import checks_summary, mean_interval
+from mmemo.evaluation.mean_estimates import MIN_UNITS, mean_interval
+from mmemo.evaluation.units import KeyUnits
+from mmemo.explanation.checks import checks_summary
 from mmemo.explanation.explained_set import (
     CHECKS_FILE,
     METHODS,
@@ -39,14 +41,16 @@ ALL_CLASSES = "all"
 Row = dict[str, Any]
 
 
-def write_set_summary(root: Path, min_word_count: int = 2, seed: int = 0) -> dict[str, Any]:
+def write_set_summary(
+    root: Path, min_word_count: int = 2, units: KeyUnits | None = None
+) -> dict[str, Any]:
     """Summarise all explanations below a folder into ``summary.json`` and ``summary_*.csv``.
 
     Args:
         root: Folder of the set; where it has ``checks.json`` beside explanations, they are
             summarised too.
         min_word_count: Words that occur less often are not listed.
-        seed: Of all bootstraps.
+        units: Which utterances belong together; None for none.
 
     Raises:
         InputError: If there is no explanation, or not all are of the same model output.
@@ -61,7 +65,9 @@ def write_set_summary(root: Path, min_word_count: int = 2, seed: int = 0) -> dic
         for path in (folder / CHECKS_FILE for folder in folders)
         if path.exists()
     ]
-    document = summarise(read_members(folders), checks, min_word_count, seed)
+    units = units or KeyUnits()
+    members = read_members(folders, units.by_key)
+    document = summarise(members, checks, min_word_count, units)
     for name in TABLES:
         pd.json_normalize(document[name]).to_csv(root / f"summary_{name}.csv", index=False)
     text = json.dumps(document, indent=2, ensure_ascii=False)
@@ -73,11 +79,11 @@ def summarise(
     members: Sequence[SetMember],
     checks: Sequence[Mapping[str, Any]],
     min_word_count: int = 2,
-    seed: int = 0,
+    units: KeyUnits | None = None,
 ) -> dict[str, Any]:
     """Numbers over a set, as ``summary.json`` holds them; arguments as of ``write_set_summary``.
 
-    Means are over utterances, their 95 % intervals by bootstrap over utterances.
+    Means are over utterances, their 95 % intervals by t over units, none below five of them.
 
     Raises:
         InputError: If not all explanations are of the same model output.
@@ -91,28 +97,32 @@ def summarise(
     classes = explained_classes(members)
     by_class = {name: [m for m in members if m.target == name] for name in classes}
     groups = {**by_class, ALL_CLASSES: list(members)}
+    units = units or KeyUnits()
     return {
         "output": outputs[0],
         "num": len(members),
         "num_by_class": {name: len(group) for name, group in by_class.items()},
+        "unit": units.name,
+        "num_units": len({member.unit for member in members}),
+        "min_units": MIN_UNITS,
         "num_correct": sum(m.explanation.predicted == m.explanation.true for m in members),
-        "modalities": [r for n, g in groups.items() for r in modality_rows(n, g, seed)],
-        "tenths": [r for n, g in groups.items() for r in tenth_rows(n, g, seed)],
-        "zones": [r for n, g in groups.items() for r in zone_rows(n, g, seed)],
+        "modalities": [r for n, g in groups.items() for r in modality_rows(n, g)],
+        "tenths": [r for n, g in groups.items() for r in tenth_rows(n, g)],
+        "zones": [r for n, g in groups.items() for r in zone_rows(n, g)],
         "words": [
             {"class": name, "method": method, **row}
             for name, group in by_class.items()
             for method in METHODS
-            for row in influential_words(group, method, min_word_count, seed)
+            for row in influential_words(group, method, min_word_count)
         ],
         "min_word_count": min_word_count,
         "min_utterances": MIN_UTTERANCES,
-        "claims": [asdict(claim) for claim in check_claims(members, seed)],
-        "checks": checks_summary(checks, seed),
+        "claims": [asdict(claim) for claim in check_claims(members)],
+        "checks": checks_summary(checks, units.by_key),
     }
 
 
-def modality_rows(class_name: str, members: Sequence[SetMember], seed: int) -> list[Row]:
+def modality_rows(class_name: str, members: Sequence[SetMember]) -> list[Row]:
     """How much comes from which modality.
 
     Three measures, by modality: ``shapley`` (of F), ``gradients_sum`` (signed, of F) and
@@ -121,18 +131,20 @@ def modality_rows(class_name: str, members: Sequence[SetMember], seed: int) -> l
     over words cannot be compared.
     """
     found: dict[tuple[str, str], list[float]] = {}
+    units: dict[tuple[str, str], list[str]] = {}
     for member in members:
         for place, value in _modality_numbers(member).items():
             found.setdefault(place, []).append(value)
+            units.setdefault(place, []).append(member.unit)
     return [
         {
             "class": class_name,
-            "measure": measure,
-            "modality": modality,
-            **mean_interval(values, seed),
+            "measure": place[0],
+            "modality": place[1],
+            **mean_interval(values, units[place]),
             "num": len(values),
         }
-        for (measure, modality), values in found.items()
+        for place, values in found.items()
     ]
 
 
@@ -152,19 +164,20 @@ def _modality_numbers(member: SetMember) -> dict[tuple[str, str], float]:
     return numbers
 
 
-def tenth_rows(class_name: str, members: Sequence[SetMember], seed: int) -> list[Row]:
+def tenth_rows(class_name: str, members: Sequence[SetMember]) -> list[Row]:
     """Share of the size of the sound's attribution by tenth of the real sound; even would be .1."""
     rows = []
     for method in METHODS:
         frames = [(member, member.frames(method)) for member in members]
-        shares = [shares_by_tenth(f, m.edges) for m, f in frames if f is not None]
-        known = [share for share in shares if share is not None]
+        shares = [(shares_by_tenth(f, m.edges), m.unit) for m, f in frames if f is not None]
+        known = [(share, unit) for share, unit in shares if share is not None]
+        units = [unit for _, unit in known]
         rows += [
             {
                 "class": class_name,
                 "method": method,
                 "tenth": tenth + 1,
-                **mean_interval([float(share[tenth]) for share in known], seed),
+                **mean_interval([float(share[tenth]) for share, _ in known], units),
                 "num": len(known),
             }
             for tenth in range(NUM_TENTHS if known else 0)
@@ -172,7 +185,7 @@ def tenth_rows(class_name: str, members: Sequence[SetMember], seed: int) -> list
     return rows
 
 
-def zone_rows(class_name: str, members: Sequence[SetMember], seed: int) -> list[Row]:
+def zone_rows(class_name: str, members: Sequence[SetMember]) -> list[Row]:
     """Share of the size of the sound's attribution by zone of the paper's 128,000 samples.
 
     ``length_share`` is what an attribution spread evenly over the sound would have: where the
@@ -185,8 +198,10 @@ def zone_rows(class_name: str, members: Sequence[SetMember], seed: int) -> list[
         known = [(m, f) for m, f in frames if f is not None and np.any(f)]
         for zone in paper_zones() if known else []:
             rates = [(m.edges, m.explanation.sample_rate) for m, _ in known]
+            # Not 0 as a whole, each has a share.
             shares = [
-                share_in_zones(f, m.edges, m.explanation.sample_rate, [zone]) for m, f in known
+                share_in_zones(f, m.edges, m.explanation.sample_rate, [zone]) or 0.0
+                for m, f in known
             ]
             lengths = [length_in_zones(edges, rate, [zone]) for edges, rate in rates]
             rows.append(
@@ -195,7 +210,7 @@ def zone_rows(class_name: str, members: Sequence[SetMember], seed: int) -> list[
                     "method": method,
                     "start": zone[0],
                     "stop": zone[1],
-                    **mean_interval([share for share in shares if share is not None], seed),
+                    **mean_interval(shares, [member.unit for member, _ in known]),
                     "length_share": float(np.mean(lengths)),
                     "num": len(known),
                     "num_reaching": sum(length > 0 for length in lengths),

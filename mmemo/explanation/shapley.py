@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import combinations
 from math import factorial
 
+import numpy as np
+
 from mmemo.explanation.explained_utterance import ExplainedUtterance
 from mmemo.explanation.explanation import ModalityShapley
 
@@ -37,8 +39,8 @@ def _output(utterance: ExplainedUtterance, replaced: set[str]) -> float:
     if not replaced:
         return utterance.given_output
     if replaced == set(utterance.modalities):
-        return utterance.baseline_output
-    return utterance.mean_output(replaced)
+        return float(np.mean(utterance.baseline_outputs))
+    return float(np.mean(utterance.replaced_outputs(replaced)))
 
 
 def shapley_values(players: tuple[str, ...], outputs: dict[str, float]) -> dict[str, float]:

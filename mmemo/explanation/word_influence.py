@@ -7,26 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-from mmemo.explanation.checks import mean_interval
+from mmemo.evaluation.mean_estimates import mean_interval
 from mmemo.explanation.explained_set import SetMember
 
 MAX_WORDS = 20
-
-MIN_FOR_INTERVAL = 5
-"""Occurrences below which an interval would only pretend to be one."""
 
 
 def plain_word(text: str) -> str:
     """A word without case and without the punctuation around it; empty if nothing is left."""
     return re.sub(r"^[\W_]+|[\W_]+$", "", text.lower().replace("’", "'"))
-
-
-def is_function_word(word: str) -> bool:
-    """Whether a plain word is on scikit-learn's English stop list, or contracts one ("don't")."""
-    whole = word.removesuffix("n't").split("'")[0]
-    return word in ENGLISH_STOP_WORDS or whole in ENGLISH_STOP_WORDS
 
 
 def attributed_words(member: SetMember, method: str) -> Iterator[tuple[str, float]]:
@@ -41,7 +30,7 @@ def attributed_words(member: SetMember, method: str) -> Iterator[tuple[str, floa
 
 
 def influential_words(
-    members: Sequence[SetMember], method: str, min_count: int, seed: int = 0
+    members: Sequence[SetMember], method: str, min_count: int
 ) -> list[dict[str, Any]]:
     """The words with the highest mean attribution to one explained class.
 
@@ -49,16 +38,17 @@ def influential_words(
         members: Explanations of that class.
         method: One of ``METHODS``.
         min_count: A word that occurs less often is left out: its mean says nothing.
-        seed: Of the bootstrap over occurrences.
 
     Returns:
-        At most 20 rows of word, count, mean, low, high (of F), the largest mean first; low and
-        high are None below five occurrences.
+        At most 20 rows of word, count, mean, low, high (of F), num_units, the largest mean first;
+        low and high are None below five units.
     """
     found: dict[str, list[float]] = defaultdict(list)
+    units: dict[str, list[str]] = defaultdict(list)
     for member in members:
         for word, value in attributed_words(member, method):
             found[word].append(value)
+            units[word].append(member.unit)
     means = {
         word: sum(values) / len(values)
         for word, values in found.items()
@@ -66,12 +56,6 @@ def influential_words(
     }
     first = sorted(means, key=lambda word: (-means[word], word))[:MAX_WORDS]
     return [
-        {"word": word, "count": len(found[word]), **_interval(found[word], means[word], seed)}
+        {"word": word, "count": len(found[word]), **mean_interval(found[word], units[word])}
         for word in first
     ]
-
-
-def _interval(values: list[float], mean: float, seed: int) -> dict[str, float | None]:
-    if len(values) < MIN_FOR_INTERVAL:
-        return {"mean": mean, "low": None, "high": None}
-    return mean_interval(values, seed)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from mmemo.reporting.comparison_numbers import (
     UNDEFINED,
+    counted,
     interval,
     mean_sd,
     metric_name,
@@ -36,24 +38,44 @@ def differences_table(document: dict[str, Any], table: dict[str, Any]) -> TextTa
     """Differences between groups with all tests."""
     differences, baseline = table["differences"], table["baseline"]
     ranks = ranks_of(table)
-    rows = [_difference_row(difference, baseline, ranks) for difference in differences]
+    kinds = difference_kinds(table)
+    rows = [_difference_row(difference, baseline, ranks, kinds) for difference in differences]
     header = ["#", "group" if baseline else "a − b", "difference"]
-    header += [f"{percent(document['confidence'])} interval"]
-    header += ["bootstrap p\n(Holm)", "random. p\n(Holm)", "McNemar\np, each\nseed"]
+    for kind, name in kinds.items():
+        header += [f"{percent(document['confidence'])} interval,\n{name}"]
+        header += [f"{P_NAMES[kind]}\n(Holm)"]
+    header += ["random. p\n(Holm)", "McNemar\np, each\nseed"]
     header += ["Wilcoxon p\n(least)", "sign test p\n(least)"]
     against = f", each minus {baseline}" if baseline else ""
+    inference = table["inference"]
+    unit, num = inference["unit"], inference["num_units"]
     note = (
-        "Bootstrap draws and approximate randomisation swaps whole dialogues; (Holm) is adjusted "
-        f"for all {len(rows)} comparisons of this table. Wilcoxon and sign test are over seeds; "
-        "(least) is the smallest p that this number of seeds can reach. # gives ranks in the "
-        "results."
+        f"Of the setting: seeds and {counted(num, unit)} drawn anew. Of these models, as are "
+        f"randomisation and McNemar: {unit}s drawn anew, or swapped, as a whole. (Holm) is "
+        f"adjusted for all {len(rows)} comparisons of this table. Wilcoxon and sign test are over "
+        "pairs of seeds; (least) is the smallest p that their number can reach. # gives ranks in "
+        "the results."
     )
     title = f"Differences in {metric_name(document['metric'])}, test{against}"
-    return TextTable("differences", title, header, "llrrrrrrr", rows, note)
+    align = "ll" + "r" * (len(header) - 2)
+    return TextTable("differences", title, header, align, rows, note)
+
+
+P_NAMES = {"interval": "p, setting", "interval_models": "bootstrap p"}
+P_OF = {"interval": "setting_p", "interval_models": "bootstrap_p"}
+
+
+def difference_kinds(table: dict[str, Any]) -> dict[str, str]:
+    """Names of the kinds of interval that some difference has, and what they are of."""
+    kinds = {"interval": "the setting", "interval_models": "these models"}
+    return {k: of for k, of in kinds.items() if any(pair[k] for pair in table["differences"])}
 
 
 def _difference_row(
-    difference: dict[str, Any], baseline: str | None, ranks: dict[str, int]
+    difference: dict[str, Any],
+    baseline: str | None,
+    ranks: dict[str, int],
+    kinds: Iterable[str],
 ) -> list[Cell]:
     a, b, holm = difference["a"], difference["b"], difference["holm"]
     mcnemar = [seed["p"] for seed in difference["mcnemar"]]
@@ -61,11 +83,17 @@ def _difference_row(
         Cell(f"{ranks[a]} − {ranks[b]}", f"{ranks[a]:4d}{ranks[b]:4d}"),
         named(a if b == baseline else f"{a}\n−\u00a0{b}"),
         Cell(signed(difference["difference"]), difference["difference"]),
-        Cell(interval(difference["interval"], with_sign=True), difference["difference"]),
     ]
-    for name in ("bootstrap_p", "randomisation_p"):
+
+    def adjusted(name: str) -> Cell:
         p = difference[name]
-        cells.append(Cell(f"{p_value(p)} ({p_value(holm[name])})", p))
+        return Cell(f"{p_value(p)} ({p_value(holm[name])})", p)
+
+    for kind in kinds:
+        bounds = difference[kind]
+        cells.append(Cell(interval(bounds, with_sign=True), bounds[0] if bounds else None))
+        cells.append(adjusted(P_OF[kind]))
+    cells.append(adjusted("randomisation_p"))
     defined = [p for p in mcnemar if p is not None]
     least = min(defined) if defined else None
     cells.append(Cell("\n".join(map(p_value, mcnemar)) or UNDEFINED, least))

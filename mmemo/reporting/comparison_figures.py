@@ -7,8 +7,16 @@ from typing import Any
 from markupsafe import Markup
 
 from mmemo.corpora.leaks import LEAKY
-from mmemo.reporting.comparison_contrasts import GAIN_NAMES, ranks_of
-from mmemo.reporting.comparison_numbers import metric_name, p_value, percent, plain, score
+from mmemo.reporting.comparison_contrasts import GAIN_NAMES, P_OF, difference_kinds, ranks_of
+from mmemo.reporting.comparison_groups import interval_kinds
+from mmemo.reporting.comparison_numbers import (
+    counted,
+    metric_name,
+    p_value,
+    percent,
+    plain,
+    score,
+)
 from mmemo.reporting.short_names import short_names
 from mmemo.reporting.svg_axes import (
     AXIS_HEIGHT,
@@ -58,19 +66,20 @@ def leaky_mark(table: dict[str, Any]) -> str:
 def seed_strip(document: dict[str, Any], table: dict[str, Any]) -> Markup:
     """Each seed's test score by group, with mean and interval, and the validation mean."""
     metric = document["metric"]
+    kind, of = next(iter(interval_kinds(document, table).items()), ("interval", ""))
     rows = []
     for index, group in enumerate(shown_groups(table)):
         colour, shape = group_style(index)
         test, val = group["test"][metric], group["val"][metric]
         series = [
             Series(val["mean"], "#555", "diamond", is_hollow=True),
-            Series(test["mean"], colour, shape, test["values"], test["interval"]),
+            Series(test["mean"], colour, shape, test["values"], test[kind]),
         ]
         rows.append(Row(f"{index + 1}  {group['label']}", series))
     return rows_figure(
         rows,
-        f"{metric_name(metric)} (small: seeds, large: test mean, line: "
-        f"{percent(document['confidence'])} interval, diamond: val mean)",
+        f"{metric_name(metric)} (small: seeds, large: test mean, diamond: val mean"
+        f"{_line_of(document, table, of)})",
         f"Test {metric_name(metric)} of each seed by group, with mean and interval",
         leaky_mark(table),
     )
@@ -84,19 +93,31 @@ def difference_forest(document: dict[str, Any], table: dict[str, Any]) -> Markup
     ranks = ranks_of(table)
     names = [group["name"] for group in table["groups"]]
     labels = dict(zip(names, short_names(names, MAX_PAIR_LABEL_LENGTH), strict=True))
+    kind, of = next(iter(difference_kinds(table).items()), ("interval", ""))
+    # Without intervals the randomisation has a p nevertheless.
+    p_name = P_OF[kind] if of else "randomisation_p"
     rows = [
         Row(
             _pair_name(pair["a"], pair["b"], ranks, labels),
-            [Series(pair["difference"], COLOURS[0], "square", (), pair["interval"])],
-            f"p {p_value(pair['bootstrap_p'])} (Holm {p_value(pair['holm']['bootstrap_p'])})",
+            [Series(pair["difference"], COLOURS[0], "square", (), pair[kind])],
+            f"p {p_value(pair[p_name])} (Holm {p_value(pair['holm'][p_name])})",
         )
         for pair in shown
     ]
     name = f"difference in {metric_name(document['metric'])}, test"
     if table["baseline"]:
-        name += f" (each minus {table['baseline']})"
-    label = f"Differences with {percent(document['confidence'])} intervals and bootstrap p"
+        name += f", each minus {table['baseline']}"
+    name += _line_of(document, table, of)
+    label = f"Differences with {percent(document['confidence'])} intervals and p"
     return rows_figure(rows, name, label, leaky_mark(table), has_zero=True)
+
+
+def _line_of(document: dict[str, Any], table: dict[str, Any], of: str) -> str:
+    """What a figure's lines are; ``of`` is empty where there are none."""
+    inference = table["inference"]
+    units = counted(inference["num_units"], inference["unit"])
+    line = f"; line: {percent(document['confidence'])} interval of {of}, {units}"
+    return line if of else f"; no intervals, {units}"
 
 
 def _pair_name(a: str, b: str, ranks: dict[str, int], labels: dict[str, str]) -> str:

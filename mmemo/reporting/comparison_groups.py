@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmemo.reporting.comparison_numbers import (
     UNDEFINED,
+    counted,
     duration,
     interval,
     mean_sd,
@@ -36,11 +38,11 @@ def results_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
     """Validation and test of each group, best on validation first."""
     metric, sizes = document["metric"], table["protocol"]["num_utterances"]
     others = [name for name in table["groups"][0]["test"] if name != metric]
+    kinds = interval_kinds(document, table)
     rows = []
     names = _group_cells(document, table)
     for rank, (group, group_cell) in enumerate(zip(table["groups"], names, strict=True), 1):
         test = group["test"]
-        bounds = test[metric]["interval"]
         rows.append(
             [
                 Cell(str(rank), rank),
@@ -48,17 +50,35 @@ def results_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
                 Cell(str(len(group["seeds"])), len(group["seeds"])),
                 mean_cell(group["val"][metric]),
                 mean_cell(test[metric]),
-                Cell(interval(bounds), bounds[0] if bounds else None),
+                *(_interval_cell(test[metric][kind]) for kind in kinds),
                 *(mean_cell(test[name]) for name in others),
             ]
         )
     name = metric_name(metric)
     header = ["#", "group", "seeds", f"{name},\nval\n(N = {sizes['val']})"]
     header += [f"{name},\ntest\n(N = {sizes['test']})"]
-    header += [f"{percent(document['confidence'])} interval,\ntest"]
+    header += [f"{percent(document['confidence'])} interval,\n{of}" for of in kinds.values()]
     header += [f"{metric_name(other)},\ntest" for other in others]
     align = "rl" + "r" * (len(header) - 2)
-    return TextTable("results", "Results", header, align, rows, CHOSEN_NOTE)
+    inference = table["inference"]
+    units = counted(inference["num_units"], inference["unit"])
+    told = {
+        "interval": f"Of the setting: seeds and {units} drawn anew.",
+        "interval_models": f"Of these models: {units} drawn anew.",
+    }
+    note = " ".join(told[kind] for kind in kinds) or f"No intervals: {units}."
+    return TextTable("results", "Results", header, align, rows, f"{note} {CHOSEN_NOTE}")
+
+
+def interval_kinds(document: dict[str, Any], table: dict[str, Any]) -> dict[str, str]:
+    """Names of the kinds of interval that some group has, and what they are of."""
+    kinds = {"interval": "the setting", "interval_models": "these models"}
+    scores = [group["test"][document["metric"]] for group in table["groups"]]
+    return {kind: of for kind, of in kinds.items() if any(score[kind] for score in scores)}
+
+
+def _interval_cell(bounds: Sequence[float] | None) -> Cell:
+    return Cell(interval(bounds), bounds[0] if bounds else None)
 
 
 def settings_table(table: dict[str, Any]) -> TextTable:

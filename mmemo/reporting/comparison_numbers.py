@@ -56,6 +56,11 @@ def p_value(value: float | None) -> str:
     return score(value)
 
 
+def counted(num: int, name: str) -> str:
+    """``271 dialogues``, ``1 speaker``."""
+    return f"{num:,} {name}{'' if num == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """``95 %`` for 0.95."""
     return f"{100 * share:g} %"

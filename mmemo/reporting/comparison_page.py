@@ -67,6 +67,8 @@ def _section(
         "leak_warning": table["leak_warning"],
         "not_ranked": sentences.not_ranked(table, number),
         "classes": sentences.classes(table),
+        "drawn": sentences.drawn(document, table),
+        "fold_choice": sentences.fold_choice(document, table),
         "notes": table["notes"],
         "protocol": told(table["protocol"]),
         "tables": {part.name: part for part in parts if part not in gains},

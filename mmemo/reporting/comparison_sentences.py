@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from mmemo.evaluation.protocol import without_modality
-from mmemo.reporting.comparison_numbers import metric_name, percent, plain, score
+from mmemo.reporting.comparison_numbers import (
+    counted,
+    interval,
+    mean_sd,
+    metric_name,
+    percent,
+    plain,
+    score,
+)
+
+SAME_SIZE = 0.95
+"""Share of the units from which the effective number is not told apart from theirs."""
 
 FIELD_NAMES = {
     "leaky": "LEAKY",
@@ -25,9 +36,50 @@ def reading(document: dict[str, Any]) -> str:
     """How the numbers are to be read."""
     return (
         f"Ranked by the mean over seeds on {document['selected_on']}, reported on "
-        f"{document['reported_on']}: mean ± standard deviation over seeds. The "
-        f"{percent(document['confidence'])} interval of the mean is by bootstrap over dialogues "
-        f"({document['num_resamples']:,} resamples, seed {document['seed']}). A – is undefined."
+        f"{document['reported_on']}: mean ± standard deviation over seeds. Intervals "
+        f"({percent(document['confidence'])}) and p are of two kinds: of the setting, as if seeds "
+        "and test units were drawn anew, and of these trained models, as if test units alone were. "
+        "Neither draws the training data anew. A – is undefined."
+    )
+
+
+def drawn(document: dict[str, Any], table: dict[str, Any]) -> str:
+    """What the intervals and tests of a table draw, and how many of them there are."""
+    inference = table["inference"]
+    unit, num = inference["unit"], inference["num_units"]
+    reason = "which the split keeps together" if inference["is_unit_of_split"] else "as asked for"
+    effective = inference["effective_units"]
+    size = "" if effective > SAME_SIZE * num else f" (as good as {effective:.0f} of one size)"
+    return (
+        f"Test units: {counted(num, unit)}{size}, {reason}. Of the setting: mixed model of seeds "
+        f"and {unit}s. Of these trained models: bootstrap and randomisation over {unit}s "
+        f"({inference['num_resamples']:,} resamples, seed {document['seed']})."
+    )
+
+
+def fold_choice(document: dict[str, Any], table: dict[str, Any]) -> str | None:
+    """What each fold's own validation chooses, and its test score; None without joined folds."""
+    choice = table["fold_choice"]
+    if not choice:
+        return None
+    metric, num_units = document["metric"], table["inference"]["num_units"]
+    names = list(dict.fromkeys(choice["chosen"].values()))
+    folds = "; ".join(
+        f"{name} in fold {', '.join(fold for fold, n in choice['chosen'].items() if n == name)}"
+        for name in names
+    )
+    test = choice["test"][metric]
+    kinds = {"the setting": test["interval"], "these trained models": test["interval_models"]}
+    bounds = "".join(
+        f", {percent(document['confidence'])} of {kind} {interval(found)}"
+        for kind, found in kinds.items()
+        if found is not None
+    )
+    return (
+        f"Chosen in each fold by its own validation: {folds}. Together: test "
+        f"{metric_name(metric)} {mean_sd(test)}{bounds} "
+        f"({counted(len(choice['seeds']), 'seed')}, "
+        f"{counted(num_units, table['inference']['unit'])})."
     )
 
 
@@ -93,9 +145,10 @@ def gain_summary(table: dict[str, Any]) -> str | None:
     return sentence
 
 
-def opening(table: dict[str, Any], number: int) -> list[str]:
+def opening(document: dict[str, Any], table: dict[str, Any], number: int) -> list[str]:
     """What stands between the heading of a table and its numbers, warnings first."""
     parts = [table["leak_warning"], not_ranked(table, number), classes(table)]
+    parts += [drawn(document, table), fold_choice(document, table)]
     return [part for part in parts if part]
 
 

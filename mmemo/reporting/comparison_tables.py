@@ -58,17 +58,15 @@ def terminal_text(document: dict[str, Any]) -> str:
     console.print(Text(f"{sentences.title(document)}. {sentences.reading(document)}"))
     for number, table in enumerate(document["tables"], 1):
         console.print(Text(f"\n{sentences.heading(table, number)}"))
-        for sentence in sentences.opening(table, number):
+        for sentence in sentences.opening(document, table, number):
             console.print(Text(sentence))
         # Names tell what differs, but for the user's own.
         has_labels = any("label" in group["settings"] for group in table["groups"])
-        for part in table_parts(document, table):
+        for part in map(_narrow, table_parts(document, table)):
             is_told = part.name in TERMINAL_TABLES or (part.name == "settings" and has_labels)
             if is_told:
-                if part.name == "differences":
-                    print_table(console, _without_names(part), MAX_TERMINAL_DIFFERENCES)
-                else:
-                    print_table(console, part)
+                is_long = part.name == "differences"
+                print_table(console, part, MAX_TERMINAL_DIFFERENCES if is_long else None)
         if apart := contrasts.published_tables(table)[1].rows:
             console.print(
                 Text(f"Published otherwise, not to be ranked: {len(apart)}, in the page.")
@@ -82,14 +80,17 @@ def terminal_text(document: dict[str, Any]) -> str:
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n"
 
 
-def _without_names(differences: TextTable) -> TextTable:
-    """The ranks alone: two names and eight numbers do not fit into a line."""
-    header, align = differences.header, differences.align
+def _narrow(part: TextTable) -> TextTable:
+    """What fits into a line: ranks without names, one kind of interval, the setting's if any."""
+    left_out = ["a − b", "group", "sign test"] if part.name == "differences" else []
+    if any(name.endswith("the setting") for name in part.header):
+        left_out += ["bootstrap", *(n for n in part.header if n.endswith("these models"))]
+    kept = [place for place, name in enumerate(part.header) if not name.startswith(tuple(left_out))]
     return replace(
-        differences,
-        header=[header[0], *header[2:]],
-        align=align[0] + align[2:],
-        rows=[[row[0], *row[2:]] for row in differences.rows],
+        part,
+        header=[part.header[place] for place in kept],
+        align="".join(part.align[place] for place in kept),
+        rows=[[row[place] for place in kept] for row in part.rows],
     )
 
 
@@ -102,7 +103,7 @@ def markdown(document: dict[str, Any]) -> str:
     lines = [f"# {sentences.title(document)}", "", _escaped(sentences.reading(document))]
     for number, table in enumerate(document["tables"], 1):
         lines += ["", f"## {_escaped(sentences.heading(table, number))}"]
-        opening = [_escaped(sentence) for sentence in sentences.opening(table, number)]
+        opening = [_escaped(text) for text in sentences.opening(document, table, number)]
         if table["leak_warning"]:
             opening[0] = f"**{opening[0]}**"
         for sentence in opening:
@@ -144,7 +145,7 @@ def latex(document: dict[str, Any]) -> str:
         about = sentences.heading(table, number).partition(": ")[2]
         warning = f" {table['leak_warning']}" if table["leak_warning"] else ""
         lines += ["", f"% {_on_one_line(sentences.heading(table, number))}"]
-        lines += [f"% {_on_one_line(text)}" for text in sentences.opening(table, number)]
+        lines += [f"% {_on_one_line(text)}" for text in sentences.opening(document, table, number)]
         lines += [f"% {_on_one_line(note)}" for note in table["notes"]]
         for part in table_parts(document, table):
             if part.name in LATEX_TABLES:
@@ -168,9 +169,11 @@ def frame(document: dict[str, Any]) -> pd.DataFrame:
 
     Returns:
         ``table, stamp, corpus, labels, leaky, rank, group, modalities, num_seeds, seeds``, sizes,
-        settings (``setting fusion.bottleneck_dim``), for each metric its mean, sd and values on
-        val and test with the interval's ``low`` and ``high``, F1 by class (``f1_joy_mean``),
-        cost, calibration and run folders. What is undefined is missing.
+        ``unit, num_units, effective_units`` (what the intervals draw), settings (``setting
+        fusion.bottleneck_dim``), for each metric its mean, sd and values on val and test with the
+        interval of the setting (``low`` and ``high``) and of these trained models (``models_low``
+        and ``models_high``), F1 by class (``f1_joy_mean``), cost, calibration and run folders.
+        What is undefined is missing.
     """
     rows = []
     for number, table in enumerate(document["tables"], 1):
@@ -194,14 +197,16 @@ def _frame_row(
         "modalities": group["modalities"],
         "num_seeds": len(group["seeds"]),
         "seeds": _joined(group["seeds"]),
+        **{name: table["inference"][name] for name in ("unit", "num_units", "effective_units")},
     }
     row |= {f"setting {name}": value for name, value in group["settings"].items()}
     for split in ("val", "test"):
         for metric, summary in group[split].items():
             row |= _summary(f"{split}_{metric}", summary)
-            if summary.get("interval"):
-                low, high = summary["interval"]
-                row |= {f"{split}_{metric}_low": low, f"{split}_{metric}_high": high}
+            for kind, suffix in (("interval", ""), ("interval_models", "_models")):
+                if bounds := summary.get(kind):
+                    name = f"{split}_{metric}{suffix}"
+                    row |= {f"{name}_low": bounds[0], f"{name}_high": bounds[1]}
     for name, summary in group["per_class_f1"].items():
         row |= _summary(f"f1_{name}", summary)
     row["num_parameters"] = group["num_parameters"]

@@ -115,7 +115,7 @@ def _plot_zones(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def claims_figure(document: Mapping[str, Any]) -> Figure:
-    """Each claim of the paper: how far its mean and 95 % interval lie on the claimed side.
+    """Each claim of the paper: how far its difference and 95 % interval lie on the claimed side.
 
     Units differ, so each row is in units of its own largest distance from the reference.
     """
@@ -123,9 +123,9 @@ def claims_figure(document: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(9, 0.34 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(rows):
-        ends = [row[end] for end in ("mean", "low", "high") if row[end] is not None]
+        ends = [row[end] for end in ("difference", "low", "high") if row[end] is not None]
         sign = 1 if row["claimed"] == "above" else -1
-        distances = sign * (np.array(ends) - row["reference"])
+        distances = sign * np.array(ends)
         size = np.abs(distances).max() or 1.0
         colour, mark = VERDICT_MARKS[row["verdict"]]
         axes.plot(distances[1:] / size, [place] * len(distances[1:]), color=colour, linewidth=2)

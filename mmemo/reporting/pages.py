@@ -59,6 +59,7 @@ def write_report(run: RunFolder) -> None:
         info={**UNKNOWN_SOURCE, **run.read_info()},
         told_protocol=told(protocol),
         metrics=metrics["splits"],
+        intervals=metrics.get("intervals"),
         rows=_by_split(metrics_table(metrics["splits"], stamp)),
         data=data,
         skipped=data["skipped"][:MAX_SHOWN],

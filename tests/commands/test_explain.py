@@ -250,7 +250,7 @@ def test_what_layers_know_before_and_after_fine_tuning(
         "after": [0, 1, 2],
     }
     assert (table["num_utterances"].unique(), table["num_groups"].unique()) == ([15], [5])
-    assert table["macro_f1"].between(table["low"], table["high"]).all()
+    assert table["low"].isna().all(), "five dialogues have no interval"
     # Three of each class have the same words, and no probe has seen their dialogue; what stands for
     # all of them before the first layer is the same for all.
     before = list(table[table["stage"] == "before"]["macro_f1"])

@@ -36,6 +36,12 @@ def position(run: RunFolder) -> tuple[int, int | None]:
     return state["epoch"], state.get("mid_epoch", {}).get("num_batches")
 
 
+def trained_s(run: RunFolder) -> float:
+    """What the state's timer has counted."""
+    state: dict[str, Any] = torch.load(run.path / LAST, weights_only=True)
+    return float(state["callbacks"]["Timer"]["time_elapsed"]["train"])
+
+
 Stop = tuple[int, tuple[int, int], tuple[int, int | None]]
 
 
@@ -75,8 +81,13 @@ def test_a_stopped_run_goes_on_as_if_undisturbed(
         assert info["status"] == "interrupted"
         assert signal.Signals(signum).name in info["error"]
         assert position(run) == left_at
+        before_s, prepared_s = trained_s(run), info["prepare_s"]
         cli("train", f"resume={run.path}")
         assert_same_run(run, only_run(tmp_path, "whole"))
+        # The time is of both stretches; where an epoch's end was left there is nothing to train.
+        assert run.read_info()["fit_s"] >= round(before_s, 1) > 0
+        assert trained_s(run) >= before_s
+        assert run.read_info()["prepare_s"] >= prepared_s
 
 
 def test_the_state_is_saved_inside_an_epoch_for_what_gives_no_warning(

@@ -151,9 +151,16 @@ def test_groups_are_kept_apart(cli: Cli, small: list[str], tmp_path: Path, tones
     assert episode[table["split"] == "test"].iloc[0] != episode[table["split"] == "val"].iloc[0]
     assert set(table["corpus_split"]) == {"train", "val", "test"}
     assert set(table["split_protocol"]) == {"episode_disjoint"}
-    protocol = json.loads(run.metrics_file.read_text())["protocol"]
+    metrics = json.loads(run.metrics_file.read_text())
+    protocol = metrics["protocol"]
     assert protocol["leak_shares"] == {"val": 0.0, "test": 0.0}
     assert protocol["split_settings"]["num_test_folds"] == 3
+    # What the split keeps together is named in each row, and is too little for an interval.
+    assert protocol["unit"] == "episode"
+    assert table["unit"].nunique() == episode.nunique()
+    assert metrics["intervals"]["num_units"] == 1
+    assert set(metrics["intervals"]["test"].values()) == {None}
+    assert "No interval and no bootstrap p of 1 episode" in run.report_file.read_text()
     assert "LEAKY" not in run.report_file.read_text()
 
     before = run.predictions_file.read_bytes()

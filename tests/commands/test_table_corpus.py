@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import av
@@ -69,10 +70,20 @@ def test_cross_validation_tests_every_speaker_once(
     folds = ["split=speaker_disjoint", "split.num_test_folds=3", "split.num_val_folds=2"]
     cli("train", "-m", *options, *folds, "split.test_fold=0,1,2", "trainer.max_epochs=1")
     tested: list[str] = []
+    validated: set[str] = set()
     for path in (tmp_path / "outputs" / "train").glob("*/*/predictions.parquet"):
         rows = pd.read_parquet(path)
+        validated |= set(rows.loc[rows["split"] == "val", "key"])
         tested += list(rows.loc[rows["split"] == "test", "speaker"].unique())
+        assert (rows["unit"] == rows["speaker"]).all()
     assert sorted(tested) == [f"person{i}" for i in range(6)]
+    cli("compare", "outputs/train", "comparison.num_resamples=50")
+    document = json.loads(next(tmp_path.rglob("comparison.json")).read_text())
+    (table,) = document["tables"]
+    assert (table["inference"]["unit"], table["inference"]["num_units"]) == ("speaker", 6)
+    # A clip may validate in two folds, and is one clip nevertheless.
+    assert table["protocol"]["num_utterances"] == {"val": len(validated), "test": 24}
+    assert any("what validates one fold is tested in another" in note for note in table["notes"])
 
 
 def test_a_file_in_two_splits_is_refused_before_anything_is_decoded(

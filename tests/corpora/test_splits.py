@@ -66,6 +66,22 @@ def test_the_folds_test_each_group_once() -> None:
     assert sorted(tested) == sorted(rows["speaker"].unique())
 
 
+def test_nested_folds_validate_once_each_group_that_is_not_tested() -> None:
+    rows = make_rows(11)
+    for fold in range(4):
+        validated: list[str] = []
+        for val_fold in range(3):
+            split = by_speaker(test_fold=fold, nested=True, val_fold=val_fold)
+            assigned = split.assign(rows, "emotion")
+            of = {s: set(assigned.loc[assigned["split"] == s, "speaker"]) for s in ("val", "test")}
+            assert not of["val"] & of["test"]
+            validated += sorted(of["val"])
+        assert sorted([*validated, *of["test"]]) == sorted(rows["speaker"].unique())
+    plain = by_speaker(test_fold=2).assign(rows, "emotion")
+    first = by_speaker(test_fold=2, nested=True).assign(rows, "emotion")
+    pd.testing.assert_frame_equal(first, plain)
+
+
 def test_two_columns_name_a_group() -> None:
     rows = make_rows(12)
     rows["season"] = [1, 2, 2] * 12
@@ -112,6 +128,8 @@ def test_too_few_groups_or_classes_are_told() -> None:
     [
         ({"test_fold": 4}, r"test_fold: expected 0 to 3 .* got 4"),
         ({"num_val_folds": 1}, "num_val_folds: expected at least 2, got 1"),
+        ({"nested": True, "val_fold": 3}, r"val_fold: expected 0 to 2 .* got 3"),
+        ({"val_fold": 1}, r"val_fold: expected 0 where folds are not nested, got 1; .*nested=true"),
     ],
 )
 def test_settings_of_folds_are_checked(changes: dict[str, int], said: str) -> None:

@@ -15,7 +15,7 @@ CLASSES = ["anger", "joy", "neutral"]
 def predictions(
     split: str, targets: str, preds: str, dialogues: str | None = None, classes: str = "ajn"
 ) -> pd.DataFrame:
-    """A table from first letters: targets ``ajn``, preds ``aan``, one digit a dialogue."""
+    """A table from first letters: targets ``ajn``, preds ``aan``, a digit or letter a dialogue."""
     names = dict(zip(classes, CLASSES, strict=True))
     rows = []
     for number, (target, pred) in enumerate(zip(targets, preds, strict=True)):
@@ -26,7 +26,7 @@ def predictions(
                 "split": split,
                 "corpus_split": split,
                 "split_protocol": "official",
-                "dialogue_id": int((dialogues or "0" * len(targets))[number]),
+                "dialogue_id": int((dialogues or "0" * len(targets))[number], 36),
                 "utterance_id": number,
                 "speaker": "Ada" if number % 2 else "Ben",
                 "transcript": "well " * (number + 1),

@@ -64,8 +64,8 @@ def test_validation_ranks_and_test_is_reported(two_groups: Path) -> None:
     assert worse["test"]["macro_f1"]["sd"] == pytest.approx(np.std(scores, ddof=1))
     accuracies = [accuracy_score(t["target"], t["pred"]) for t in tests]
     assert worse["test"]["accuracy"]["values"] == pytest.approx(accuracies)
-    low, high = worse["test"]["macro_f1"]["interval"]
-    assert low < np.mean(scores) < high or high == 1.0
+    assert worse["test"]["macro_f1"]["interval"] is None
+    assert worse["test"]["macro_f1"]["interval_models"] is None
     joy = [
         f1_score(t["target"], t["pred"], labels=CLASSES, average=None)[CLASSES.index("joy")]
         for t in tests
@@ -88,7 +88,11 @@ def test_differences_are_paired_and_told_with_what_they_can_reach(two_groups: Pa
     good = [accuracy_score(list(TARGETS), list(preds)) for preds in GOOD]
     bad = [accuracy_score(list(TARGETS), list(preds)) for preds in BAD]
     assert pair["difference"] == pytest.approx(np.mean(bad) - np.mean(good))
-    assert pair["interval"][0] <= pair["difference"] <= pair["interval"][1]
+    for name in ("interval", "interval_models", "setting_p", "bootstrap_p"):
+        assert pair[name] is None, "four dialogues"
+    assert pair["randomisation_p"] >= 2 / 2**4
+    assert result["inference"]["smallest_p"]["randomisation_p"] == 2 / 2**4
+    assert any("bootstrap p of 4 dialogues: at least 20 are" in n for n in result["notes"])
     only_good = sum(g == t != b for g, b, t in zip(GOOD[0], BAD[0], TARGETS, strict=True))
     assert pair["mcnemar"][0]["only_b_right"] == only_good
     assert pair["wilcoxon"] == {"p": 0.5, "smallest_p": 0.5, "num_pairs": 2}
@@ -118,8 +122,8 @@ def test_many_groups_are_each_compared_with_the_best(tmp_path: Path) -> None:
     assert len(result["differences"]) == ALL_PAIRS_UP_TO
     (every,) = compared(tmp_path, num_resamples=50, all_pairs=True)["tables"]
     assert len(every["differences"]) == (ALL_PAIRS_UP_TO + 1) * ALL_PAIRS_UP_TO // 2
-    adjusted = [pair["holm"]["bootstrap_p"] for pair in result["differences"]]
-    plain = [pair["bootstrap_p"] for pair in result["differences"]]
+    adjusted = [pair["holm"]["randomisation_p"] for pair in result["differences"]]
+    plain = [pair["randomisation_p"] for pair in result["differences"]]
     assert all(h >= p for h, p in zip(adjusted, plain, strict=True))
 
 
@@ -200,7 +204,8 @@ def test_folds_are_scored_once_and_need_not_be_in_one_order(tmp_path: Path) -> N
             )
     (result,) = compared(tmp_path)["tables"]
     assert result["protocol"]["split_settings"] == {"num_test_folds": 2}
-    assert result["protocol"]["num_utterances"] == {"val": 24, "test": 12}
+    # Both folds validate on the same twelve.
+    assert result["protocol"]["num_utterances"] == {"val": 12, "test": 12}
     for group in result["groups"]:
         # 11 of 12 right; the mean of the folds' scores would be another for F1.
         assert group["test"]["accuracy"]["values"] == [pytest.approx(11 / 12)]
@@ -209,7 +214,7 @@ def test_folds_are_scored_once_and_need_not_be_in_one_order(tmp_path: Path) -> N
             == confusion_matrix(list(TARGETS), list(GOOD[0]), labels=["a", "j", "n"]).tolist()
         )
     (pair,) = result["differences"]
-    assert (pair["difference"], pair["randomisation_p"], pair["bootstrap_p"]) == (0.0, 1.0, 1.0)
+    assert (pair["difference"], pair["randomisation_p"], pair["bootstrap_p"]) == (0.0, 1.0, None)
     assert pair["mcnemar"][0]["only_a_right"] == 0
 
 
@@ -221,7 +226,176 @@ def test_one_dialogue_has_scores_and_no_interval(tmp_path: Path) -> None:
     assert [group["test"]["accuracy"]["interval"] for group in result["groups"]] == [None, None]
     (pair,) = result["differences"]
     assert (pair["interval"], pair["bootstrap_p"], pair["randomisation_p"]) == (None, None, None)
-    assert pair["holm"] == {"bootstrap_p": None, "randomisation_p": None}
+    assert set(pair["holm"].values()) == {None}
+
+
+MANY = "0123456789abcdefghijklmn"
+"""Twenty-four dialogues of two utterances."""
+
+
+def many(rng: np.random.Generator, share_right: float, split: str = "test") -> pd.DataFrame:
+    targets = "ajn" * 16
+    preds = "".join(
+        target if rng.random() < share_right else rng.choice(list("ajn")) for target in targets
+    )
+    return predictions(split, targets, preds, "".join(2 * d for d in MANY))
+
+
+@pytest.fixture
+def many_dialogues(tmp_path: Path) -> Path:
+    """Three seeds of a good setting and of a bad one."""
+    rng = np.random.default_rng(0)
+    for seed in (1, 2, 3):
+        for dim, share in ((32, 0.9), (64, 0.1)):
+            write_run(
+                tmp_path / f"{dim}-{seed}",
+                many(rng, share),
+                many(rng, share, "val"),
+                seed,
+                settings={"fusion.bottleneck_dim": dim},
+            )
+    return tmp_path
+
+
+def test_settings_and_these_trained_models_have_intervals_of_their_own(
+    many_dialogues: Path,
+) -> None:
+    (result,) = compared(many_dialogues)["tables"]
+    inference = result["inference"]
+    assert (inference["unit"], inference["num_units"]) == ("dialogue", 24)
+    assert inference["kinds"] == {
+        "interval": "the setting: seeds and dialogues drawn anew",
+        "interval_models": "these trained models: dialogues drawn anew",
+    }
+    for group in result["groups"]:
+        for score in group["test"].values():
+            (low, high), (models_low, models_high) = score["interval"], score["interval_models"]
+            assert low < score["mean"] < high
+            assert models_low < score["mean"] < models_high
+            # Percentiles and quantiles of t differ a little.
+            assert high - low > 0.9 * (models_high - models_low)
+    (pair,) = result["differences"]
+    assert pair["setting_p"] < 0.01 and pair["bootstrap_p"] < 0.01
+    assert pair["interval"][0] < pair["difference"] < pair["interval"][1]
+    assert pair["holm"]["setting_p"] == pair["setting_p"]
+    (cost,) = [note for note in result["notes"] if "What the seeds cost" in note]
+    assert "with 10 seeds each" in cost
+    again = compared(many_dialogues)["tables"][0]
+    assert again["differences"] == result["differences"]
+
+
+def test_one_seed_tells_nothing_of_the_setting(many_dialogues: Path) -> None:
+    for run in many_dialogues.glob("*-[23]"):
+        run.rename(many_dialogues.parent / f"away-{run.name}")
+    (result,) = compared(many_dialogues)["tables"]
+    score = result["groups"][0]["test"]["accuracy"]
+    assert score["interval"] is None and score["interval_models"] is not None
+    assert result["differences"][0]["setting_p"] is None
+    assert any("A setting has an interval from 3 seeds on" in note for note in result["notes"])
+
+
+def test_what_the_split_keeps_together_is_drawn(many_dialogues: Path, tmp_path: Path) -> None:
+    (by_option,) = compared(many_dialogues, unit="speaker")["tables"]
+    assert by_option["inference"]["num_units"] == 2
+    assert by_option["inference"]["is_unit_of_split"] is False
+    (alone,) = compared(many_dialogues, unit="utterance")["tables"]
+    assert (alone["inference"]["unit"], alone["inference"]["num_units"]) == ("utterance", 48)
+    kept = {"split": "speaker_disjoint", "split_settings": {"group_columns": ["speaker"]}}
+    rng = np.random.default_rng(0)
+    write_run(tmp_path / "kept" / "1", many(rng, 0.9), protocol=kept)
+    (result,) = compared(tmp_path / "kept")["tables"]
+    assert (result["inference"]["unit"], result["inference"]["num_units"]) == ("speaker", 2)
+    with pytest.raises(InputError, match="unit: expected null"):
+        Comparison(unit="clip")
+
+
+def test_a_split_whose_groups_are_not_in_the_predictions_is_told(tmp_path: Path) -> None:
+    kept = {"split_settings": {"group_columns": ["season", "episode"]}}
+    write_run(tmp_path / "1", table(GOOD[0]), protocol=kept)
+    (result,) = compared(tmp_path)["tables"]
+    assert result["inference"]["unit"] == "dialogue"
+    assert any("keeps each episode together, which these" in note for note in result["notes"])
+
+
+def test_more_comparisons_take_more_resamples(many_dialogues: Path) -> None:
+    rng = np.random.default_rng(1)
+    for dim in range(100, 128):
+        write_run(
+            many_dialogues / str(dim),
+            many(rng, 0.5),
+            many(rng, 0.5, "val"),
+            settings={"fusion.bottleneck_dim": dim},
+        )
+    (result,) = compared(many_dialogues)["tables"]
+    inference = result["inference"]
+    assert (inference["num_comparisons"], inference["num_resamples"]) == (29, 5800)
+    assert inference["smallest_adjusted_p"]["randomisation_p"] == pytest.approx(29 / 5801)
+    assert inference["smallest_adjusted_p"]["bootstrap_p"] < 0.1
+    assert any("smallest p that 24 dialogues and 5,800" in note for note in result["notes"])
+
+
+def write_folds(folder: Path, val_folds: tuple[int, ...] = (0,), nested: bool = False) -> None:
+    """Two settings, three folds of eight dialogues: a fold validates where the next is tested."""
+    rng = np.random.default_rng(3)
+    rows = [many(rng, share) for share in (0.9, 0.3)]
+    for dim, whole in zip((32, 64), rows, strict=True):
+        parts = [whole.iloc[16 * fold : 16 * fold + 16] for fold in range(3)]
+        for fold in range(3):
+            # In fold 1 the worse setting validates better.
+            val = rows[(dim == 64) != (fold == 1)].iloc[16 * ((fold + 1) % 3) :][:16]
+            for val_fold in val_folds:
+                write_run(
+                    folder / f"{dim}-{fold}-{val_fold}",
+                    parts[fold],
+                    val.assign(split="val"),
+                    settings={
+                        "fusion.bottleneck_dim": dim,
+                        "split.test_fold": fold,
+                        "split.num_test_folds": 3,
+                        "split.val_fold": val_fold,
+                        "split.nested": nested,
+                    },
+                    protocol={"split_settings": {"test_fold": fold, "nested": nested}},
+                )
+
+
+def test_joined_folds_are_told_to_rank_on_test_and_choose_fold_by_fold(tmp_path: Path) -> None:
+    write_folds(tmp_path)
+    (result,) = compared(tmp_path, metric="accuracy")["tables"]
+    assert result["protocol"]["num_utterances"] == {"val": 48, "test": 48}
+    (note,) = [n for n in result["notes"] if "what validates one fold is tested in another" in n]
+    assert "split.nested=true" in note
+    choice = result["fold_choice"]
+    assert choice["chosen"] == {
+        "0": "bottleneck_dim=32",
+        "1": "bottleneck_dim=64",
+        "2": "bottleneck_dim=32",
+    }
+    rng = np.random.default_rng(3)
+    good, bad = (many(rng, share) for share in (0.9, 0.3))
+    joined = pd.concat([good.iloc[:16], bad.iloc[16:32], good.iloc[32:]])
+    expected = accuracy_score(joined["target"], joined["pred"])
+    assert choice["test"]["accuracy"]["values"] == [pytest.approx(expected)]
+    low, high = choice["test"]["accuracy"]["interval_models"]
+    assert low < expected < high
+
+
+def test_nested_folds_count_an_utterance_once(tmp_path: Path) -> None:
+    write_folds(tmp_path / "one")
+    write_folds(tmp_path / "nested", val_folds=(0, 1), nested=True)
+    (one,) = compared(tmp_path / "one")["tables"]
+    (nested,) = compared(tmp_path / "nested")["tables"]
+    assert nested["protocol"]["num_utterances"] == {"val": 48, "test": 48}
+    assert nested["protocol"]["split_settings"] == {"nested": True}
+    assert nested["inference"]["num_units"] == 24
+    for ours, theirs in zip(nested["groups"], one["groups"], strict=True):
+        assert ours["test"]["macro_f1"]["values"] == pytest.approx(
+            theirs["test"]["macro_f1"]["values"]
+        )
+    assert not any("split.nested=true" in note for note in nested["notes"])
+    (tmp_path / "nested" / "32-0-1" / "run.json").unlink()
+    notes = [n for result in compared(tmp_path / "nested")["tables"] for n in result["notes"]]
+    assert "demo: seed 1 lacks validation folds of some test folds" in notes
 
 
 def test_sound_is_told_of_where_its_settings_are_the_same(two_groups: Path) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from mmemo.evaluation.confusion_scores import METRICS, confusion_counts, f1_by_class
+from mmemo.evaluation.confusion_scores import METRICS, Tallies, confusion_counts, f1_by_class
 
 CLASSES = ["a", "b", "c", "d"]
 
@@ -20,8 +20,7 @@ def table() -> pd.DataFrame:
 
 
 def test_scores_are_those_of_scikit_learn(table: pd.DataFrame) -> None:
-    counts = confusion_counts(table, CLASSES, np.arange(50) % 7, 7)
-    confusion = counts.sum(axis=0)
+    confusion = confusion_counts(table, CLASSES)
     target, pred = table["target"], table["pred"]
     np.testing.assert_array_equal(confusion, confusion_matrix(target, pred, labels=CLASSES))
     options = {"labels": CLASSES, "zero_division": 0}
@@ -30,23 +29,16 @@ def test_scores_are_those_of_scikit_learn(table: pd.DataFrame) -> None:
         "macro_f1": f1_score(target, pred, average="macro", **options),
         "weighted_f1": f1_score(target, pred, average="weighted", **options),
     }
-    assert {name: float(score(confusion)) for name, score in METRICS.items()} == pytest.approx(
+    tallies = Tallies.of(confusion)
+    assert {name: float(score(tallies)) for name, score in METRICS.items()} == pytest.approx(
         expected
     )
     np.testing.assert_allclose(
-        f1_by_class(confusion), f1_score(target, pred, average=None, **options)
+        f1_by_class(tallies), f1_score(target, pred, average=None, **options)
     )
 
 
-def test_each_unit_is_counted_apart(table: pd.DataFrame) -> None:
-    unit = np.arange(50) % 7
-    counts = confusion_counts(table, CLASSES, unit, 7)
-    part = table[unit == 3]
-    expected = confusion_matrix(part["target"], part["pred"], labels=CLASSES)
-    np.testing.assert_array_equal(counts[3], expected)
-
-
 def test_nothing_at_all_scores_nothing() -> None:
-    empty = np.zeros((2, 4, 4))
+    empty = Tallies.of(np.zeros((2, 4, 4)))
     for score in METRICS.values():
         np.testing.assert_array_equal(score(empty), [0.0, 0.0])

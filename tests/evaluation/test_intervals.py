@@ -5,68 +5,118 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import f1_score
 
-from mmemo.evaluation.confusion_scores import METRICS
+from mmemo.evaluation.confusion_scores import METRICS, class_numbers
 from mmemo.evaluation.intervals import (
-    DialogueCounts,
-    dialogue_numbers,
+    UnitTallies,
+    bootstrap_p,
     interval,
     resampled_scores,
+    smallest_bootstrap_p,
+    stacked,
 )
+from mmemo.evaluation.units import UNIT_COLUMNS, Units
 from tests.evaluation.run_folders import CLASSES, predictions
 
 SEED_1 = predictions("test", "ajnajn", "ajaajn", "001122")
 SEED_2 = predictions("test", "ajnajn", "jjnnjn", "001122")
-DIALOGUES = dialogue_numbers(SEED_1)
+DIALOGUES = Units.of("dialogue", SEED_1, UNIT_COLUMNS["dialogue"])
 ACCURACY = {"accuracy": METRICS["accuracy"]}
 
 
-def test_a_dialogue_is_named_with_its_split() -> None:
-    table = pd.DataFrame(
-        {"corpus_split": ["val", "test", "val", "test"], "dialogue_id": [1, 1, 2, 1]}
-    )
-    number, count = dialogue_numbers(table)
-    assert number.tolist() == [1, 0, 2, 0]
-    assert count == 3
+def counted(*tables: pd.DataFrame) -> UnitTallies:
+    target = class_numbers(tables[0]["target"], CLASSES)
+    preds = [class_numbers(table["pred"], CLASSES) for table in tables]
+    return UnitTallies.of(target, preds, len(CLASSES), DIALOGUES)
+
+
+def units(num: int) -> Units:
+    """So many of two rows each."""
+    return Units("dialogue", np.repeat(np.arange(num), 2))
 
 
 def test_each_seeds_score_in_a_resample() -> None:
-    counts = DialogueCounts.of([SEED_1, SEED_2], CLASSES, DIALOGUES)
+    counts = counted(SEED_1, SEED_2)
     weights = np.array([[2.0, 0.0, 1.0]])
-    expected = []
+    expected: dict[str, list[float]] = {"macro": [], "weighted": []}
     for table in (SEED_1, SEED_2):
         first, last = table[table["dialogue_id"] == 0], table[table["dialogue_id"] == 2]
         drawn = pd.concat([first, first, last])
-        expected.append(f1_score(drawn["target"], drawn["pred"], labels=CLASSES, average="macro"))
-    found = METRICS["macro_f1"](counts.weighted(weights))
-    assert found[0] == pytest.approx(expected)
+        for average, scores in expected.items():
+            given = (drawn["target"], drawn["pred"])
+            scores.append(f1_score(*given, labels=CLASSES, average=average, zero_division=0))
+    for average, scores in expected.items():
+        found = METRICS[f"{average}_f1"](counts.weighted(weights))
+        assert found[0] == pytest.approx(scores)
+    assert counts.scores(METRICS["accuracy"]) == pytest.approx([5 / 6, 4 / 6])
 
 
 def test_the_bootstrap_has_the_exact_distribution() -> None:
     # Three dialogues are drawn in 27 ways, which are equally likely.
-    counts = DialogueCounts.of([SEED_1], CLASSES, DIALOGUES)
+    counts = counted(SEED_1)
     exact = []
     for drawn in product(range(3), repeat=3):
         weights = np.bincount(drawn, minlength=3)[None].astype(float)
         exact.append(float(METRICS["accuracy"](counts.weighted(weights))[0, 0]))
-    found = resampled_scores([counts], ACCURACY, 20_000, seed=0)["accuracy"][0]
+    found = resampled_scores(counts, ACCURACY, 20_000, seed=0)["accuracy"][:, 0]
     assert set(np.round(found, 9)) <= set(np.round(exact, 9))
     assert found.mean() == pytest.approx(np.mean(exact), abs=0.01)
     assert found.std() == pytest.approx(np.std(exact), abs=0.01)
 
 
-def test_groups_are_scored_on_the_same_resamples() -> None:
-    counts = DialogueCounts.of([SEED_1], CLASSES, DIALOGUES)
-    other = DialogueCounts.of([SEED_2], CLASSES, DIALOGUES)
-    together = resampled_scores([counts, other, counts], METRICS, 50, seed=3)
-    alone = resampled_scores([other], METRICS, 50, seed=3)
+def test_the_bootstrap_is_scipys() -> None:
+    random = np.random.default_rng(0)
+    # Units of one row: the accuracy is a mean, and its bootstrap that of any mean.
+    right = random.random(60) < 0.7
+    pred = np.where(right, 0, 1)
+    alone = Units("utterance", np.arange(60))
+    counts = UnitTallies.of(np.zeros(60, np.int64), [pred], 2, alone)
+    ours = resampled_scores(counts, ACCURACY, 20_000, seed=0)["accuracy"][:, 0]
+    theirs = stats.bootstrap(
+        (right.astype(float),), np.mean, n_resamples=20_000, random_state=1, method="percentile"
+    )
+    assert ours.std(ddof=1) == pytest.approx(theirs.standard_error, rel=0.03)
+    bounds = np.quantile(ours, [0.025, 0.975])
+    assert bounds == pytest.approx(tuple(theirs.confidence_interval), abs=0.017)
+
+
+def test_runs_are_scored_on_the_same_resamples() -> None:
+    both = stacked([counted(SEED_1), counted(SEED_2), counted(SEED_1)])
+    together = resampled_scores(both, METRICS, 600, seed=3)
+    alone = resampled_scores(counted(SEED_2), METRICS, 600, seed=3)
+    fewer = resampled_scores(counted(SEED_2), METRICS, 50, seed=3)
     for name, values in together.items():
-        np.testing.assert_array_equal(values[0], values[2])
-        np.testing.assert_array_equal(values[1], alone[name][0])
+        np.testing.assert_array_equal(values[:, 0], values[:, 2])
+        np.testing.assert_array_equal(values[:, 1], alone[name][:, 0])
+        np.testing.assert_array_equal(alone[name][:50], fewer[name][:50])
 
 
-def test_the_interval_is_of_percentiles() -> None:
-    low, high = interval(np.arange(101.0), 0.9) or (0.0, 0.0)
-    assert (low, high) == pytest.approx((5.0, 95.0))
-    assert interval(np.array([1.0, np.nan]), 0.9) is None
+def test_the_interval_is_of_percentiles_taken_further_out() -> None:
+    distribution = np.arange(10_001.0)
+    found = interval(distribution, 0.95, units(20)) or (0.0, 0.0)
+    # Of 20 units: the normal share below sqrt(20 / 19) times the t quantile of 19 degrees.
+    tail = stats.norm.cdf(np.sqrt(20 / 19) * stats.t.ppf(0.025, 19))
+    assert tail == pytest.approx(0.01588, abs=1e-5)
+    assert found == pytest.approx((10_000 * tail, 10_000 * (1 - tail)))
+    many = interval(distribution, 0.95, units(100_000)) or (0.0, 0.0)
+    assert many == pytest.approx((250, 9750), abs=1)
+    assert interval(distribution, 0.95, units(19)) is None
+
+
+def test_bootstrap_p_is_where_the_interval_reaches_zero() -> None:
+    random = np.random.default_rng(0)
+    differences = random.normal(0.5, 0.3, 999)
+    p = bootstrap_p(differences, units(25)) or 0.0
+    below = np.sort(differences)
+    (low, _) = interval(differences, 1 - p, units(25)) or (0.0, 0.0)
+    # Between the two values around zero.
+    assert below[below <= 0].max() - 0.02 < low < below[below > 0].min() + 0.02
+    huge = units(100_000)
+    assert bootstrap_p(np.array([0.1] * 97 + [-0.1] * 2), huge) == pytest.approx(0.06, rel=1e-3)
+    assert bootstrap_p(np.array([0.1] * 99), huge) == pytest.approx(2 / 100, rel=1e-3)
+    assert bootstrap_p(np.array([0.1] * 99), huge) == smallest_bootstrap_p(99, huge)
+    assert bootstrap_p(np.zeros(9), huge) == 1.0
+    assert bootstrap_p(np.zeros(9), units(19)) is None
+    assert smallest_bootstrap_p(99, units(19)) is None

@@ -20,6 +20,7 @@ ROWS = pd.DataFrame(
         "emotion": ["joy", "anger", "joy"],
         "offset": [0, 5, 9],
         "num_samples": [16000, 24000, 0],
+        "unit": ["test/0", "test/0", "train/4"],
     }
 )
 OUTPUTS = [
@@ -33,7 +34,7 @@ def test_each_utterance_has_its_row_in_corpus_order() -> None:
     assert list(table.columns) == [
         *("key", "split", "corpus_split", "split_protocol", "dialogue_id", "utterance_id"),
         *("speaker", "transcript"),
-        *("target", "duration_s", "pred", "prob_joy", "prob_anger"),
+        *("target", "unit", "duration_s", "pred", "prob_joy", "prob_anger"),
     ]
     assert table["key"].tolist() == ROWS["key"].tolist()
     assert table["target"].tolist() == ["joy", "anger", "joy"]

@@ -5,29 +5,31 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from mmemo.evaluation.confusion_scores import METRICS
-from mmemo.evaluation.intervals import (
-    DialogueCounts,
-    dialogue_numbers,
-    interval,
-    resampled_scores,
-)
+from mmemo.evaluation.confusion_scores import METRICS, Tallies, class_numbers
+from mmemo.evaluation.intervals import UnitTallies
 from mmemo.evaluation.significance import (
-    bootstrap_p,
+    UnitSwaps,
     holm,
-    mcnemar_test,
+    mcnemar_tests,
     randomisation_p,
     seeds_note,
     sign_test_over_seeds,
     wilcoxon_over_seeds,
 )
+from mmemo.evaluation.units import UNIT_COLUMNS, Units
 from tests.evaluation.run_folders import CLASSES, predictions
 
+EXACT = UnitSwaps(8, 1000, 0)
 
-def counts(preds: str) -> DialogueCounts:
-    table = predictions("test", "ajnajnaj", preds, "01234567")
-    return DialogueCounts.of([table], CLASSES, dialogue_numbers(table))
+
+def counts(preds: str, dialogues: str = "01234567") -> UnitTallies:
+    table = predictions("test", "ajnajnaj", preds, dialogues)
+    units = Units.of("dialogue", table, UNIT_COLUMNS["dialogue"])
+    target, pred = (class_numbers(table[column], CLASSES) for column in ("target", "pred"))
+    return UnitTallies.of(target, [pred], len(CLASSES), units)
 
 
 def test_randomisation_is_exact_where_all_swaps_can_be_tried() -> None:
@@ -35,48 +37,67 @@ def test_randomisation_is_exact_where_all_swaps_can_be_tried() -> None:
     metric = METRICS["macro_f1"]
 
     def score(swapped: tuple[bool, ...]) -> float:
-        swap = np.array(swapped)[None, :, None, None]
-        first = np.where(swap, b.counts, a.counts).sum(axis=1)
-        second = np.where(swap, a.counts, b.counts).sum(axis=1)
-        return float((metric(first) - metric(second))[0])
+        swap = np.array(swapped)[None, :, None]
+
+        def side(x: UnitTallies, y: UnitTallies) -> float:
+            right = np.where(swap, y.right, x.right).sum(axis=1)
+            predicted = np.where(swap, y.predicted, x.predicted).sum(axis=1)
+            return float(metric(Tallies(right, predicted, x.annotated.sum(axis=0)))[0])
+
+        return side(a, b) - side(b, a)
 
     all_of_them = np.array([score(s) for s in product([False, True], repeat=8)])
-    observed = score((False,) * 8)
-    # Twice the smaller tail, as scipy has it.
-    tails = (all_of_them >= observed - 1e-12).mean(), (all_of_them <= observed + 1e-12).mean()
-    expected = pytest.approx(min(1.0, 2 * min(tails)))
+    expected = (np.abs(all_of_them) >= abs(score((False,) * 8)) - 1e-12).mean()
     # The other pairs of a table change nothing.
-    assert randomisation_p([(a, b), (a, a), (b, a)], metric, 1000, seed=0) == [
-        expected,
-        1.0,
-        expected,
-    ]
+    assert randomisation_p([(a, b), (a, a), (b, a)], metric, EXACT) == pytest.approx(
+        [expected, 1.0, expected]
+    )
 
 
-def test_one_dialogue_tells_nothing_of_others() -> None:
-    table = predictions("test", "ajn", "ajj", "000")
-    alone = DialogueCounts.of([table], CLASSES, dialogue_numbers(table))
-    assert randomisation_p([(alone, alone)], METRICS["accuracy"], 100, seed=0) == [None]
-    scores = resampled_scores([alone], METRICS, 100, seed=0)["accuracy"][0]
-    assert interval(scores, 0.95) is None
-    assert bootstrap_p(scores) is None
+def test_randomisation_is_scipys() -> None:
+    a, b = counts("ajnajnaj"), counts("jaajjnja")
+    gain = a.right[0].sum(axis=1) - b.right[0].sum(axis=1)
+    theirs = stats.permutation_test((gain,), np.mean, permutation_type="samples", n_resamples=1000)
+    assert randomisation_p([(a, b)], METRICS["accuracy"], EXACT) == [pytest.approx(theirs.pvalue)]
+    drawn = UnitSwaps(8, 255, 0)
+    assert not drawn.is_exact and drawn.smallest_p == 1 / 256
+    (p,) = randomisation_p([(a, b)], METRICS["accuracy"], drawn)
+    assert p == pytest.approx(theirs.pvalue, abs=0.05)
 
 
-def test_bootstrap_p_is_twice_the_smaller_share_beyond_zero() -> None:
-    assert bootstrap_p(np.array([0.1] * 97 + [-0.1] * 2)) == pytest.approx(2 * 3 / 100)
-    assert bootstrap_p(np.array([0.1] * 99)) == pytest.approx(2 / 100)
-    assert bootstrap_p(np.zeros(9)) == 1.0
+@pytest.mark.parametrize("num_units", [2, 3, 5, 10])
+def test_the_smallest_p_of_few_units(num_units: int) -> None:
+    assert UnitSwaps(num_units, 10_000, 0).smallest_p == 2 / 2**num_units
 
 
-def test_mcnemar_by_the_binomial_and_by_chi_square() -> None:
-    a = np.array([True] * 9 + [False] * 2 + [True] * 5)
-    b = np.array([False] * 9 + [True] * 2 + [True] * 5)
-    few = mcnemar_test(a, b)
-    assert (few.only_a_right, few.only_b_right) == (9, 2)
-    assert few.p == pytest.approx(stats.binomtest(2, 11).pvalue)
-    many = mcnemar_test(np.repeat(a, 5), np.repeat(b, 5))
-    assert many.p == pytest.approx(stats.chi2.sf((45 - 10 - 1) ** 2 / 55, 1))
-    assert mcnemar_test(a, a).p == 1.0
+def test_one_unit_tells_nothing_of_others() -> None:
+    alone, swaps = counts("ajnajnja", "0" * 8), UnitSwaps(1, 100, 0)
+    assert randomisation_p([(alone, alone)], METRICS["accuracy"], swaps) == [None]
+    right = np.ones(8, bool)
+    (found,) = mcnemar_tests([(alone, alone)], [(right, ~right)], swaps)
+    assert (found.p, found.only_a_right, found.only_b_right) == (None, 8, 0)
+    assert swaps.smallest_p is None
+
+
+def test_mcnemar_over_utterances_is_its_exact_form() -> None:
+    a, b = "ajnajnja", "jaaajnaj"
+    right = [np.array(list(preds)) == np.array(list("ajnajnaj")) for preds in (a, b)]
+    (found,) = mcnemar_tests([(counts(a), counts(b))], [(right[0], right[1])], EXACT)
+    only_a, only_b = found.only_a_right, found.only_b_right
+    assert (only_a, only_b) == (3, 2)
+    assert found.p == pytest.approx(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue)
+
+
+def test_mcnemar_over_dialogues_swaps_them_as_a_whole() -> None:
+    # In the first of two dialogues the one run is right, in the second the other.
+    a, b = counts("ajnanjan", "00001111"), counts("naajjnaj", "00001111")
+    swaps = UnitSwaps(2, 100, 0)
+    right = np.array([True] * 4 + [False] * 4)
+    (found,) = mcnemar_tests([(a, b)], [(right, ~right)], swaps)
+    gain = (a.right - b.right)[0].sum(axis=1)
+    sums = [abs(s * gain[0] + t * gain[1]) for s in (-1, 1) for t in (-1, 1)]
+    assert found.p == np.mean(np.array(sums) >= abs(gain.sum()))
+    assert found.p >= 2 / 2**2, "no p below that of two units"
 
 
 def test_tests_over_seeds_with_the_smallest_p_that_they_can_reach() -> None:
@@ -97,10 +118,12 @@ def test_seeds_that_do_not_differ_have_no_p() -> None:
     assert wilcoxon_over_seeds([], []).smallest_p is None
 
 
-def test_holm_by_hand() -> None:
+def test_holm_by_hand_and_by_statsmodels() -> None:
     # 0.01 * 3, max(0.03, 0.03 * 2), max(0.06, 0.04 * 1).
     assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([]) == []
+    p_values = np.random.default_rng(0).random(30) ** 3
+    assert holm(list(p_values)) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
 def test_few_seeds_are_told() -> None:

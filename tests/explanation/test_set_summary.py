@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mmemo.errors import InputError
 from mmemo.explanation.claim_measures import (
@@ -20,11 +22,11 @@ from mmemo.explanation.claim_measures import (
 )
 from mmemo.explanation.explained_set import SetMember
 from mmemo.explanation.explanation import Attribution
-from mmemo.explanation.paper_claims import check_claims, verdict
+from mmemo.explanation.paper_claims import Claim, check_claims, verdict
 from mmemo.explanation.positions import share_in_zones, shares_by_tenth
 from mmemo.explanation.set_summary import modality_rows, summarise, write_set_summary, zone_rows
 from mmemo.explanation.voicing import estimated_word_times, voiced_frames
-from mmemo.explanation.word_influence import influential_words, is_function_word, plain_word
+from mmemo.explanation.word_influence import influential_words, plain_word
 from mmemo.explanation.words import Word
 from tests.explanation.made_explanations import FRAME, RATE, made
 
@@ -45,7 +47,7 @@ def test_zones_count_against_the_clips_length() -> None:
     assert excess_in_zones("integrated_gradients", [(0, 16_000)]).of(member) == pytest.approx(-0.25)
     # A clip that ends inside the zone tells nothing about it.
     assert excess_in_zones("integrated_gradients", [(0, 50_000)]).of(member) is None
-    rows = {row["start"]: row for row in zone_rows("anger", [member], 0)}
+    rows = {row["start"]: row for row in zone_rows("anger", [member])}
     assert rows[0]["length_share"] == pytest.approx(10 / 32)
     assert rows[0]["mean"] == pytest.approx(31.25 / 200)
     assert rows[30_000]["num_reaching"] == 1 and rows[40_000]["num_reaching"] == 0
@@ -94,7 +96,6 @@ def test_words_without_case_and_punctuation() -> None:
         "don't",
         "",
     ]
-    assert is_function_word("don't") and is_function_word("it's") and not is_function_word("great")
     members = [
         SetMember.of(made(transcript="No, great", words=[1.0, 2.0])),
         SetMember.of(made(transcript="no play", words=[3.0, 9.0])),
@@ -107,33 +108,76 @@ def test_words_without_case_and_punctuation() -> None:
 
 def test_modalities_by_hand() -> None:
     members = [SetMember.of(made()), SetMember.of(made(shapley={"audio": 3.0, "text": 0.0}))]
-    rows = {(r["measure"], r["modality"]): r for r in modality_rows("anger", members, 0)}
+    rows = {(r["measure"], r["modality"]): r for r in modality_rows("anger", members)}
     assert rows["shapley", "audio"]["mean"] == 2.0 and rows["shapley", "audio"]["num"] == 2
     assert rows["gradients_sum", "audio"]["mean"] == pytest.approx(1.5)
     assert rows["gradients_share", "text"]["mean"] == pytest.approx(1.75 / 5.25)
     unimodal = SetMember.of(made(frames=None, shapley={"text": 2.0}))
     assert SOUND_OVER_WORDS.of(unimodal) is None
-    names = {(r["measure"], r["modality"]) for r in modality_rows("anger", [unimodal], 0)}
+    names = {(r["measure"], r["modality"]) for r in modality_rows("anger", [unimodal])}
     assert names == {("shapley", "text"), ("gradients_sum", "text")}
 
 
 def test_verdicts() -> None:
-    assert verdict(0.1, 0.2, 0.0, "above", 10) == "holds"
-    assert verdict(0.1, 0.2, 0.0, "below", 10) == "the opposite holds"
-    assert verdict(-0.1, 0.2, 0.0, "above", 10) == "not shown"
-    assert verdict(0.1, 0.2, 0.0, "above", 9) == "too few utterances"
+    assert verdict(0.1, 0.01, "above") == "holds"
+    assert verdict(0.1, 0.01, "below") == "the opposite holds"
+    assert verdict(0.1, 0.06, "above") == "not shown"
+    assert verdict(0.1, None, "above") == verdict(None, None, "above") == "too few utterances"
+
+
+def members_of(target: str, audio: Sequence[float], dialogues: int = 100) -> list[SetMember]:
+    return [
+        SetMember.of(
+            made(key=f"{target}{place}", target=target, shapley={"audio": value, "text": 0.5}),
+            f"dialogue {place % dialogues}",
+        )
+        for place, value in enumerate(audio)
+    ]
 
 
 def test_a_claim_over_a_set() -> None:
-    members = [
-        SetMember.of(made(target="anger", shapley={"audio": 2.0 + 0.01 * i, "text": 0.5}))
-        for i in range(10)
-    ] + [SetMember.of(made(target="joy", shapley={"audio": 1.0, "text": 0.5})) for _ in range(10)]
+    members = members_of("anger", [2.0 + 0.01 * i for i in range(10)])
+    members += members_of("joy", [1.0] * 10)
     claims = {(c.class_name, c.sentence): c for c in check_claims(members)}
     anger = claims["anger", "sound matters more than words"]
     assert anger.mean == pytest.approx(1.545) and anger.num == 10 and anger.verdict == "holds"
-    assert claims["joy", "words matter more than sound"].verdict == "the opposite holds"
+    # All ten on one side, and alike: by the sign test.
+    joy = claims["joy", "words matter more than sound"]
+    assert joy.p == 2 / 2**10
+    assert joy.holm_p is not None and joy.holm_p > joy.p
+    assert joy.verdict == "the opposite holds"
     assert not any(name == "sadness" for name, _ in claims)
+
+
+def test_the_mean_of_other_classes_varies_too() -> None:
+    random = np.random.default_rng(0)
+    anger, joy = random.normal(0.4, 1.0, 12), random.normal(0.0, 1.0, 14)
+    claims = [
+        Claim("Fig. 0", "anger", "more", SOUND_OVER_WORDS, "above", None),
+        Claim("Fig. 0", "joy", "more than half", SOUND_OVER_WORDS, "above", 0.5),
+    ]
+    members = members_of("anger", anger)
+    members += [replace(member, unit=member.explanation.key) for member in members_of("joy", joy)]
+    found, other = check_claims(members, claims)
+    expected = stats.ttest_ind(anger, joy, equal_var=False)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert found.reference == pytest.approx(joy.mean() - 0.5)
+    assert (found.num, found.num_units) == (12, 12)
+    one_sample = stats.ttest_1samp(joy - 0.5, 0.5)
+    assert other.p == pytest.approx(one_sample.pvalue)
+    assert other.difference == pytest.approx(joy.mean() - 1.0)
+    smaller, larger = sorted([found.p, other.p])
+    adjusted = sorted([found.holm_p or 0, other.holm_p or 0])
+    assert adjusted == pytest.approx([2 * smaller, max(2 * smaller, larger)])
+
+
+def test_utterances_of_few_dialogues_are_too_few() -> None:
+    members = members_of("anger", [2.0 + 0.01 * i for i in range(30)], dialogues=9)
+    claims = {(c.class_name, c.sentence): c for c in check_claims(members)}
+    anger = claims["anger", "sound matters more than words"]
+    assert (anger.num, anger.num_units, anger.verdict) == (30, 9, "too few utterances")
+    assert anger.low is not None and anger.p is None
 
 
 def test_files_of_a_summary(tmp_path: Path) -> None:
@@ -144,10 +188,12 @@ def test_files_of_a_summary(tmp_path: Path) -> None:
         made(key=f"test/dia0_utt{number}").save(folder)
         row = {"method": "occlusion", "modality": "text", "name": "n", "value": number}
         row |= {"reference": 0.0, "verdict": "v"}
-        (folder / "checks.json").write_text(json.dumps({"rows": [row]}), encoding="utf-8")
+        checks = {"key": f"test/dia0_utt{number}", "rows": [row]}
+        (folder / "checks.json").write_text(json.dumps(checks), encoding="utf-8")
     document = write_set_summary(tmp_path, min_word_count=2)
     assert document["num_by_class"] == {"anger": 2} and document["num_correct"] == 0
     assert document["checks"][0]["mean"] == 0.5
+    assert (document["unit"], document["num_units"], document["min_units"]) == ("utterance", 2, 5)
     assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == document
     words = pd.read_csv(tmp_path / "summary_words.csv")
     assert list(words["word"]) == ["again", "no", "not"] and set(words["count"]) == {2}

@@ -76,7 +76,12 @@ def group(
         "seeds": seeds,
         "runs": [f"outputs/{name.replace(', ', '_')}/seed{seed}" for seed in seeds],
         "val": scores(mean, of),
-        "test": scores(mean - 0.05, of, interval=[round(mean - 0.1, 6), mean]),
+        "test": scores(
+            mean - 0.05,
+            of,
+            interval=[round(mean - 0.1, 6), mean] if of is spread else None,
+            interval_models=[round(mean - 0.07, 6), round(mean - 0.03, 6)],
+        ),
         "per_class_f1": {c: of(mean - 0.1 * i) for i, c in enumerate(CLASSES)},
         "confusion": [[90, 6, 12], [10, 70, 10], [5, 25, 120]],
         "num_parameters": 1_234_567,
@@ -93,15 +98,31 @@ def difference(a: str, b: str, value: float) -> dict[str, Any]:
         "b": b,
         "difference": value,
         "interval": [value - 0.02, value + 0.02],
-        "bootstrap_p": 0.02,
+        "setting_p": 0.02,
+        "interval_models": [value - 0.01, value + 0.01],
+        "bootstrap_p": 0.01,
         "randomisation_p": 0.0004,
         "mcnemar": [
             {"seed": seed, "p": 0.01 * seed, "only_a_right": 9, "only_b_right": 3} for seed in SEEDS
         ],
         "wilcoxon": {"p": 0.25, "smallest_p": 0.25, "num_pairs": 3},
         "sign_test": {"p": 0.5, "smallest_p": 0.25, "num_pairs": 3},
-        "holm": {"bootstrap_p": 0.06, "randomisation_p": 0.0012},
+        "holm": {"setting_p": 0.06, "bootstrap_p": 0.03, "randomisation_p": 0.0012},
     }
+
+
+def inference(num_comparisons: int = 3, **changes: object) -> dict[str, Any]:
+    return {
+        "unit": "dialogue",
+        "num_units": 36,
+        "effective_units": 31.4,
+        "is_unit_of_split": True,
+        "kinds": {"interval": "the setting", "interval_models": "these trained models"},
+        "num_comparisons": num_comparisons,
+        "num_resamples": 1000,
+        "smallest_p": {"bootstrap_p": 0.003, "randomisation_p": 0.001},
+        "smallest_adjusted_p": {"bootstrap_p": 0.009, "randomisation_p": 0.003},
+    } | changes
 
 
 def gain_row(value: str, num: int, over_audio: float) -> dict[str, Any]:
@@ -175,6 +196,8 @@ def comparison(first_name: str = "bottleneck_dim=128") -> dict[str, Any]:
         "stamp": "official",
         "leak_warning": None,
         "differs": {},
+        "inference": inference(),
+        "fold_choice": None,
         "groups": [
             group(names[0], 0.85),
             group(names[1], 0.83),
@@ -209,6 +232,8 @@ def comparison(first_name: str = "bottleneck_dim=128") -> dict[str, Any]:
             "leaky": [False, True],
             "num_utterances": [{"val": 73, "test": 116}, {"val": 120, "test": 130}],
         },
+        "inference": inference(0, is_unit_of_split=False, effective_units=36.0),
+        "fold_choice": None,
         "groups": [group("bottleneck_dim=128", 0.97, seeds=[1])],
         "baseline": None,
         "differences": [],

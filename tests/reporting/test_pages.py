@@ -10,6 +10,7 @@ import pytest
 
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.metrics import compute_metrics
+from mmemo.evaluation.run_intervals import run_intervals
 from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.pages import write_report
 
@@ -73,6 +74,7 @@ def write_page(path: Path, leaky: bool) -> str:
     metrics = {
         "protocol": protocol,
         "splits": splits,
+        "intervals": run_intervals(test.assign(unit="test/0"), "dialogue"),
         "calibration": calibration_summary([(val, test)]),
     }
     run.metrics_file.write_text(json.dumps(metrics))
@@ -122,6 +124,7 @@ def test_the_page_needs_nothing_but_itself(page: str) -> None:
 def test_numbers_stand_in_the_page(page: str) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
     assert "test accuracy 0.500 always joy: 0.500" in text
+    assert "No interval and no bootstrap p of 1 dialogue: at least 20 are needed" in text
     # joy: precision 1/2, recall 1, F1 2/3; anger never predicted.
     assert "joy 0.500 1.000 0.667" in text
     assert "anger 0.000 0.000 0.000" in text

@@ -1,0 +1,198 @@
+"""What is drawn anew to tell how far scores would vary: what the split keeps together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mmemo.errors import InputError
+
+UNIT = "unit"
+"""Column of a prediction table: names what the row belongs to."""
+
+UNIT_COLUMNS = {
+    "speaker": ["speaker"],
+    "dialogue": ["corpus_split", "dialogue_id"],
+    "utterance": ["key"],
+}
+"""What can be drawn; a dialogue is named by the corpus' own split too, in which its id restarts."""
+
+MIN_UNITS = 20
+"""Fewer have no interval by bootstrap, which is wrong too often there.
+
+Source: ``benchmarks/statistics.py``; Cameron, Gelbach and Miller 2008.
+"""
+
+MIN_EFFECTIVE_UNITS = 5
+"""Nor has a number that is larger, where so few of the units have nearly all of the rows."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """Which rows of a table are drawn together.
+
+    Args:
+        name: Of one of them: "speaker".
+        number: (N,), of each row, from 0.
+    """
+
+    name: str
+    number: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, name: str, rows: pd.DataFrame, columns: Sequence[str]) -> Units:
+        """Units that the values of some columns name together."""
+        labels = pd.MultiIndex.from_frame(rows[list(columns)])
+        number, _ = pd.factorize(labels, sort=True)
+        return cls(name, number.astype(np.int64))
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Rows of each unit (G,)."""
+        return np.bincount(self.number)
+
+    @property
+    def num(self) -> int:
+        """G."""
+        return len(self.sizes)
+
+    @property
+    def text(self) -> str:
+        """``12 speakers``."""
+        return f"{self.num:,} {self.name}{'' if self.num == 1 else 's'}"
+
+    @property
+    def effective_num(self) -> float:
+        """So many units of equal size vary as much: (sum of sizes)² / sum of squared sizes.
+
+        G where all are of one size. Where a few units have most of the rows, as MELD's six leads
+        have, their number decides and not the number of all. Source: Kish 1965, "Survey
+        Sampling"; Carter, Schnepel and Steigerwald 2017 for its use with few clusters.
+        """
+        sizes = self.sizes.astype(np.float64)
+        return float(sizes.sum() ** 2 / np.square(sizes).sum())
+
+    @property
+    def are_few(self) -> bool:
+        """Whether no interval by bootstrap can be given."""
+        return self.num < MIN_UNITS or self.effective_num < MIN_EFFECTIVE_UNITS
+
+    @property
+    def few_note(self) -> str | None:
+        """Why there is no interval; None where there may be one."""
+        if not self.are_few:
+            return None
+        weight = f" (as good as {self.effective_num:.1f} of one size)"
+        size = weight if self.num >= MIN_UNITS else ""
+        return (
+            f"No interval and no bootstrap p of {self.text}{size}: at least {MIN_UNITS} are "
+            "needed. Of fewer a bootstrap draws too narrow ones: of 10 units its nominal 5 % are 8 "
+            "to 9 %, of 5 they are 15 %, of 2 over 35 % (benchmarks/statistics.py)."
+        )
+
+
+def kept_together(rows: pd.DataFrame, group_columns: Sequence[str]) -> tuple[str, list[str]]:
+    """What a split keeps together: its groups, else speakers, else dialogues, else utterances.
+
+    Speakers count as kept together where every row names one and none is in two splits. Dialogues
+    count wherever one has several rows, for its rows resemble each other in any split.
+
+    Args:
+        rows: Of all splits that are known: split, speaker, corpus_split, dialogue_id, key, and
+            ``source_key`` where rows may be copies.
+        group_columns: Of the split protocol.
+
+    Returns:
+        Its name, that of the last column, and the columns whose values name it.
+    """
+    if group_columns:
+        return group_columns[-1], list(group_columns)
+    speaker = rows["speaker"].fillna("").astype(str)
+    is_apart = rows.groupby(speaker)["split"].nunique().max() == 1
+    if (speaker != "").all() and speaker.nunique() > 1 and is_apart:
+        return "speaker", UNIT_COLUMNS["speaker"]
+    if rows.duplicated(UNIT_COLUMNS["dialogue"]).any():
+        return "dialogue", UNIT_COLUMNS["dialogue"]
+    return "utterance", ["source_key"] if "source_key" in rows else UNIT_COLUMNS["utterance"]
+
+
+def with_units(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The rows with the column ``unit``: a text that the values of some columns make."""
+    texts = rows[list(columns)].astype(str)
+    return rows.assign(**{UNIT: texts.agg("/".join, axis=1)})
+
+
+@dataclass(frozen=True)
+class KeyUnits:
+    """What utterances belong to, by key.
+
+    Args:
+        name: Of one unit: "dialogue".
+        by_key: The unit of an utterance; one that is not there is a unit of its own.
+    """
+
+    name: str = "utterance"
+    by_key: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, protocol: Mapping[str, Any]) -> KeyUnits:
+        """From a prediction table of all splits, and the run's protocol."""
+        if UNIT in table and protocol.get(UNIT):
+            named, name = table, str(protocol[UNIT])
+        else:
+            name, columns = kept_together(table, _known_groups(table, protocol))
+            named = with_units(table, columns)
+        return cls(name, dict(zip(named["key"], named[UNIT], strict=True)))
+
+
+def _known_groups(table: pd.DataFrame, protocol: Mapping[str, Any]) -> Sequence[str]:
+    """The protocol's group columns, if the table of an earlier mmemo has them."""
+    groups = list(protocol["split_settings"].get("group_columns") or ())
+    return groups if set(groups) <= set(table) else ()
+
+
+def check_unit(unit: str | None) -> None:
+    """Refuse the name of what cannot be drawn.
+
+    Raises:
+        InputError: If it is neither None nor one of ``UNIT_COLUMNS``.
+    """
+    if unit is not None and unit not in UNIT_COLUMNS:
+        raise InputError(
+            f"unit: expected null (what the split keeps together), {', '.join(UNIT_COLUMNS)}, got "
+            f"'{unit}'"
+        )
+
+
+def table_units(
+    test: pd.DataFrame, known: pd.DataFrame, protocol: Mapping[str, Any], wanted: str | None
+) -> Units:
+    """The units of a test table.
+
+    Args:
+        test: Prediction table of test, of all folds.
+        known: Of validation and test of one run, which tell what is apart where its protocol does
+            not: one of an earlier mmemo does not name what its split keeps together.
+        protocol: Of that run.
+        wanted: One of ``UNIT_COLUMNS``; None for what the split keeps together.
+
+    Raises:
+        InputError: If speakers are wanted and a row names none.
+    """
+    if wanted is not None:
+        if wanted == "speaker" and (test["speaker"].fillna("") == "").any():
+            raise InputError(
+                "unit=speaker: expected a speaker of every test utterance, some have none; "
+                "choose unit=dialogue or unit=utterance"
+            )
+        return Units.of(wanted, test, UNIT_COLUMNS[wanted])
+    if UNIT in test and protocol.get(UNIT):
+        return Units.of(str(protocol[UNIT]), test, [UNIT])
+    name, columns = kept_together(known, _known_groups(test, protocol))
+    return Units.of(name, test, columns)
