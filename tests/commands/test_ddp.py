@@ -70,16 +70,17 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
     assert "Traceback" not in said
     assert run.read_info()["status"] == "interrupted"
     assert position(run) == (1, 2), "the signal to the second process stopped both"
-    alone = cli("train", f"resume={run.path}", "trainer.devices=1", expect=1).stderr
+    resume = (f"resume={run.path}", "trust=[tests]")
+    alone = cli("train", *resume, "trainer.devices=1", expect=1).stderr
     assert "expected the 2 processes that the interrupted epoch was begun with, got 1" in alone
-    resumed = cli("train", f"resume={run.path}", "trainer.devices=2").stdout
+    resumed = cli("train", *resume, "trainer.devices=2").stdout
     assert resumed.count("Test split") == 1
     assert_same_run(run, runs[0])
 
     # Trained, but killed before it was evaluated: one process is enough for that.
     run.write_info(status="running")
     run.predictions_file.unlink()
-    cli("train", f"resume={run.path}")
+    cli("train", *resume)
     assert_equal_run(run, runs[0])
 
 
