@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.run_files import check_checksums, reason
 from mmemo.evaluation.runs import RunFolder
-from mmemo.evaluation.saved_config import save_composed
+from mmemo.evaluation.saved_config import names_to_trust, save_composed
 from mmemo.folders import check_writable, write_whole, written_whole
 from mmemo.training.module import EmotionModule
 from mmemo.training.processes import LocalProcesses
@@ -98,7 +99,17 @@ def _how_to_continue(
     """
     state = folder.state_ns()
     is_same_again = input_error(error) is not None and state == state_before
-    return None if state is None or is_same_again else folder.command("train", "resume")
+    if state is None or is_same_again:
+        return None
+    try:
+        names = names_to_trust(folder)
+    except InputError:
+        return None
+    if names is None:
+        return None
+    listed = ",".join(names)
+    trust = f" {shlex.quote(f'trust=[{listed}]')}" if names else ""
+    return folder.command("train", "resume") + trust
 
 
 def follow(folder: RunFolder) -> None:

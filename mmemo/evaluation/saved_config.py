@@ -137,6 +137,32 @@ def read_saved_config(folder: RunFolder, trusted: Sequence[str] = ()) -> SavedCo
             or looks outside itself.
     """
     path = folder.composed_config_file
+    composed, plain = _resolved(folder)
+    _check_built(path, plain, tuple(trusted))
+    _check_own_paths(path, plain, folder)
+    _check_shape(path, plain)
+    folder.check_digest(path)
+    return SavedConfig(composed, OmegaConf.create(plain))
+
+
+def names_to_trust(folder: RunFolder) -> list[str] | None:
+    """What a run builds beside what mmemo itself does: its own classes, by name.
+
+    Returns:
+        Names for ``trusted``; None where the run is not built again whatever is trusted.
+
+    Raises:
+        InputError: If its config is missing, damaged, or looks outside itself.
+    """
+    _, plain = _resolved(folder)
+    names = [name for _, _, name in _refused(plain, (), ())]
+    known = [name for name in names if name is not None]
+    return list(dict.fromkeys(known)) if len(known) == len(names) else None
+
+
+def _resolved(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The config as it was composed, for where the folder lies now, and with its values alone."""
+    path = folder.composed_config_file
     composed = _parsed(path)
     _check_references(path, composed)
     composed |= {"run_dir": str(folder.path).replace("${", r"\${"), "resume": None}
@@ -144,12 +170,7 @@ def read_saved_config(folder: RunFolder, trusted: Sequence[str] = ()) -> SavedCo
         resolved = OmegaConf.to_container(OmegaConf.create(composed), resolve=True)
     except (OmegaConfBaseException, ValueError, RecursionError) as error:
         raise damaged(path, WHAT, f"it does not resolve: {reason(error)}", RESTORE) from error
-    plain = cast(dict[str, Any], resolved)
-    _check_built(path, plain, tuple(trusted))
-    _check_own_paths(path, plain, folder)
-    _check_shape(path, plain)
-    folder.check_digest(path)
-    return SavedConfig(composed, OmegaConf.create(plain))
+    return composed, cast(dict[str, Any], resolved)
 
 
 def _parsed(path: Path) -> dict[str, Any]:

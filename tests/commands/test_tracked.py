@@ -1,6 +1,7 @@
 """What a run leaves for W&B, read back from its file."""
 
 import json
+import shlex
 import signal
 import wave
 from collections import Counter
@@ -147,15 +148,19 @@ def assert_artifacts(written: WrittenRun, run: RunFolder) -> None:
 def test_a_stopped_run_keeps_its_id(cli: Cli, tracked: list[str], tmp_path: Path) -> None:
     stop = befalls(SignalAt, signum=int(signal.SIGTERM), epoch=1, batch=2)
     text = [o for o in tracked if not o.startswith("audio_encoder")]
-    cli("train", *text, *stop, "audio_encoder=none", "denoiser=off", expect=143)
+    told = cli("train", *text, *stop, "audio_encoder=none", "denoiser=off", expect=143).stderr
     run = only_run(tmp_path)
+    (hint,) = (line for line in told.splitlines() if line.startswith("not finished"))
+    program, *resume = shlex.split(hint.removeprefix("not finished; to continue: "))
+    trust = "trust=[tests.commands.interruptions.SignalAt]"
+    assert (program, *resume) == ("mmemo", "train", f"resume={run.path}", trust)
     identity = run.read_info()["wandb"]["id"]
     (stopped,) = written_runs(run)
     assert (stopped.exit_code, stopped.run.run_id) == (255, identity)
     assert [row["epoch"] for row in stopped.history if "val/loss" in row] == [0]
     assert (stopped.run.run_group, stopped.run.job_type) == ("", "train")
 
-    printed = cli("train", f"resume={run.path}").stdout
+    printed = cli(*resume).stdout
     _, resumed = written_runs(run)
     assert (resumed.exit_code, resumed.run.run_id) == (0, identity)
     assert run.read_info()["wandb"]["id"] == identity
@@ -163,7 +168,7 @@ def test_a_stopped_run_keeps_its_id(cli: Cli, tracked: list[str], tmp_path: Path
     assert_same_curves(resumed, run)
 
     num_files = len(list(run.path.glob("wandb/**/*")))
-    cli("evaluate", f"run={run.path}")
+    cli("evaluate", f"run={run.path}", trust)
     assert len(list(run.path.glob("wandb/**/*"))) == num_files, "evaluation alone logs nothing"
 
 
