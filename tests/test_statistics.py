@@ -105,7 +105,6 @@ def test_means_of_few_numbers(simulated: Any) -> None:  # noqa: ANN401
     assert by_name["mean of 5 skewed values, coverage"].after > 0.8
 
 
-@pytest.mark.slow
 def test_claims_about_classes_that_are_alike(simulated: Any) -> None:  # noqa: ANN401
     repeats = 200
     rows = simulated("explanations").claims(repeats, 0)
@@ -119,7 +118,7 @@ def test_claims_about_classes_that_are_alike(simulated: Any) -> None:  # noqa: A
 def test_verdicts_on_attributions_that_are_unrelated_to_the_model(
     simulated: Any,  # noqa: ANN401
 ) -> None:
-    repeats = 25
+    repeats = 15
     explanations = simulated("explanations")
     for row in explanations.explanations(repeats, 0):
         if row.before is not None:

@@ -16,7 +16,7 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
@@ -155,6 +155,7 @@ class _Model:
     encoders: Encoders
     module: EmotionModule
     trainer: lightning.Trainer
+    timer: Timer
     is_resumed: bool
 
 
@@ -208,15 +209,20 @@ def _build_model(folder: RunFolder, cfg: DictConfig) -> _Model:
     if is_resumed:
         load_checkpoint(folder.last_checkpoint, module)
     trainer = build_trainer(cfg)
-    if _timer(trainer) is None:
-        trainer.callbacks.append(Timer())  # type: ignore[attr-defined]
-    return _Model(labels, encoders, module, trainer, is_resumed)
+    return _Model(labels, encoders, module, trainer, _timer(trainer), is_resumed)
 
 
-def _timer(trainer: lightning.Trainer) -> Timer | None:
-    """What measures the training: its state is in each checkpoint, so that stretches add up."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return next((callback for callback in callbacks if isinstance(callback, Timer)), None)
+def _timer(trainer: lightning.Trainer) -> Timer:
+    """The trainer's timer, a new one where it has none.
+
+    Its state is in each checkpoint, so that the stretches of a continued run add up.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    found = next((callback for callback in callbacks if isinstance(callback, Timer)), None)
+    if found is None:
+        found = Timer()
+        callbacks.append(found)
+    return found
 
 
 def _prepare(folder: RunFolder, cfg: DictConfig, source: Source, model: _Model) -> PreparedCorpus:
@@ -285,7 +291,7 @@ def _check_end(trainer: lightning.Trainer) -> None:
 
 
 def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> None:
-    trainer, timer = model.trainer, _timer(model.trainer)
+    trainer = model.trainer
     trainer.fit(
         model.module,
         datamodule,
@@ -309,6 +315,6 @@ def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> Non
             num_processes=trainer.world_size,
             num_parameters=sum(p.numel() for p in model.module.classifier.parameters()),
             # Of all stretches of a run that was continued, without what was lost and done again.
-            fit_s=None if timer is None else round(timer.time_elapsed(), 1),
+            fit_s=round(model.timer.time_elapsed(), 1),
         )
     check_pruned(trainer)

@@ -135,6 +135,8 @@ def _check_values(path: Path, table: pd.DataFrame) -> None:
     is_text, is_number = pd.api.types.is_string_dtype, pd.api.types.is_any_real_numeric_dtype
     wrong = [name for name in TEXTS if not is_text(table[name].dropna())]
     wrong += [name for name in (*IDS, *probabilities) if not is_number(table[name])]
+    if UNIT in table and not (is_text(table[UNIT]) and table[UNIT].notna().all()):
+        wrong.append(UNIT)
     if wrong or table["key"].isna().any():
         raise InputError(
             f"{path}: expected texts and numbers as `mmemo evaluate` writes them, got other values "

@@ -140,6 +140,7 @@ class Protocol(TypedDict, total=False):
     audio_encoder: str
     text_encoder: str
     checkpoint_epoch: int
+    unit: str
     missing: str | None
 
 
@@ -149,6 +150,7 @@ class MetricsDocument(TypedDict):
 
     protocol: Protocol
     splits: dict[str, dict[str, Any]]
+    intervals: NotRequired[dict[str, Any]]
     calibration: NotRequired[dict[str, Any]]
 
 
