@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
+from numpy.typing import NDArray
 
 from mmemo.errors import InputError
-from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of, read_predictions
+from mmemo.evaluation.predictions import PROBABILITY_PREFIX, class_names, open_predictions
 from mmemo.evaluation.run_files import (
     TRAINED_ON,
     damaged,
@@ -27,6 +30,7 @@ from mmemo.evaluation.runs import RESTORE, RunFolder
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 SPLITS = ("val", "test")
+LABELS = ("target", "pred")
 
 PROTOCOL_KEYS = {
     *("name", "seed", "corpus", "corpus_split", "split", "split_settings", "leaky", "leak_shares"),
@@ -220,33 +224,62 @@ def _read_splits(document: Mapping[str, Any], folder: RunFolder) -> dict[str, pd
     """Predictions of validation and test, that agree with the protocol and the metrics."""
     protocol, path = document["protocol"], folder.predictions_file
     again = f"write it again with {folder.command('evaluate', 'run')}"
-    table = read_predictions(path)
+    table = open_predictions(path, coded=LABELS)
     classes = protocol["classes"]
-    found = {*classes_of(table), *table["target"].unique(), *table["pred"].unique()}
-    if found != set(classes) or len(classes_of(table)) != len(classes):
+    named, labels = class_names(table.column_names), {c: _coded(table[c]) for c in LABELS}
+    found = {*named, *(name for names, _ in labels.values() for name in names)}
+    if found != set(classes) or len(named) != len(classes):
         raise InputError(
             f"{path}: expected predictions of {', '.join(sorted(classes))}, got "
             f"{', '.join(sorted(map(str, found)))}; {again}"
         )
-    # Numbered once, for all that is counted.
-    table = table.astype(dict.fromkeys(("target", "pred"), pd.CategoricalDtype(classes)))
-    probabilities = table[[PROBABILITY_PREFIX + name for name in classes]]
-    if not np.isfinite(probabilities.to_numpy(dtype=np.float64)).all():
+    probabilities = (table[PROBABILITY_PREFIX + name].to_numpy() for name in named)
+    if not all(np.isfinite(column).all() for column in probabilities):
         raise InputError(f"{path}: expected probabilities, some are not finite; {again}")
-    splits = {str(split): rows for split, rows in table.groupby("split", sort=False)}
+    # Numbered once, in the classes' order, for all that is counted.
+    numbers = {c: _renumbered(names, codes, classes) for c, (names, codes) in labels.items()}
+    for column, codes in numbers.items():
+        place = table.column_names.index(column)
+        coded = pa.DictionaryArray.from_arrays(codes, pa.array(classes))
+        table = table.set_column(place, column, coded)
+    is_right = numbers["pred"] == numbers["target"]
+    splits = {}
     for split in SPLITS:
-        wanted, rows = protocol["num_utterances"][split], splits.get(split)
-        if rows is None or len(rows) != wanted:
-            number = "none" if rows is None else len(rows)
+        is_of_split = pc.fill_null(pc.equal(table["split"], split), False)
+        rows = np.flatnonzero(is_of_split.to_numpy())
+        wanted, number = protocol["num_utterances"][split], len(rows) or "none"
+        if number != wanted:
             raise InputError(f"{path}: expected {wanted} rows of {split}, found {number}; {again}")
         told = document["splits"].get(split, {}).get("accuracy")
-        accuracy = float((rows["pred"] == rows["target"]).mean())
+        accuracy = float(is_right[rows].mean())
         if told is not None and abs(told - accuracy) > SAME_ACCURACY:
             raise InputError(
                 f"{path}: expected the accuracy on {split} that metrics.json tells ({told:.4f}), "
                 f"got {accuracy:.4f}; {again}"
             )
-    return {split: splits[split].reset_index(drop=True) for split in SPLITS}
+        splits[split] = _rows_of(table, rows).to_pandas(ignore_metadata=True)
+    return splits
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[list[Any], NDArray[np.int64]]:
+    """The names that stand in a coded column, and which of them each row (N,) has."""
+    array = column.unify_dictionaries().combine_chunks()
+    codes = array.indices.fill_null(len(array.dictionary)).to_numpy()
+    used, codes = np.unique(codes, return_inverse=True)
+    names = [*array.dictionary.to_pylist(), None]
+    return [names[number] for number in used], codes
+
+
+def _renumbered(
+    names: Sequence[Any], codes: NDArray[np.int64], classes: Sequence[str]
+) -> NDArray[np.int32]:
+    return np.array([classes.index(name) for name in names], np.int32)[codes]
+
+
+def _rows_of(table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
+    """Some rows, which mostly lie together."""
+    is_slice = rows[-1] - rows[0] + 1 == len(rows)
+    return table.slice(rows[0], len(rows)) if is_slice else table.take(rows)
 
 
 def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
