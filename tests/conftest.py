@@ -5,6 +5,7 @@ import csv
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from mmemo.corpora.meld import COLUMNS
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.corpora.utterance import LabelSet
 from tests.forking import Forking
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a terminal, also where a shell has started the tests in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
@@ -106,7 +111,9 @@ def write_meld(root: Path, per_split: int, duration_s: float, clips: bool) -> No
             emotion = FIVE[index % len(FIVE)]
             rows.append(meld_row(0, index, emotion, f"Sentence {index} of {emotion}."))
             if clips:
+                # Each clip has a sound of its own: copies in two splits are refused.
                 pitch_hz = 200.0 + 100 * (index % len(FIVE)) + 10 * split_index
+                pitch_hz += 0.5 * (index // len(FIVE))
                 path = root / layout.clips / f"dia0_utt{index}.mp4"
                 samples = tone(pitch_hz, duration_s)[None]
                 write_clip(path, samples, CLIP_RATE, "mono", (0, 0, 0))

@@ -246,7 +246,9 @@ def _check_names(cfg: DictConfig) -> None:
     for group in NAMED_OPTIONS:
         chosen = hydra.runtime.choices.get(group)
         name = OmegaConf.select(cfg, f"{group}.name")
-        if f"{group}.name" in typed and chosen is not None and name != chosen:
+        others = [key for key in typed if key.lstrip("~").startswith(f"{group}.")]
+        alone = others == [f"{group}.name"]
+        if alone and chosen is not None and name != chosen:
             raise InputError(
                 f"{group}.name: expected '{chosen}', the name of what is chosen, got '{name}', "
                 f"which would change the name alone; choose with {group}=NAME"

@@ -143,7 +143,7 @@ def _opened(cfg: DictConfig) -> Iterator[RunFolder]:
 
 def _choices() -> dict[str, str | None]:
     """The option of conf/ that is chosen of each of mmemo's groups."""
-    choices = HydraConfig.get().runtime.choices
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     return {str(k): v for k, v in choices.items() if not str(k).startswith("hydra/")}
 
 

