@@ -1,5 +1,6 @@
 """``not finished; to continue: …`` stands where resuming goes on, and nowhere else."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from mmemo.evaluation.runs import RunFolder
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     folder = RunFolder(tmp_path)
-    folder.write_info(status="running")
+    folder.info_file.write_text(json.dumps({"status": "running"}))
     folder.composed_config_file.write_text("seed: 1\n")
     return folder
 
