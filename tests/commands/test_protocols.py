@@ -168,7 +168,8 @@ def test_groups_are_kept_apart(cli: Cli, small: list[str], tmp_path: Path, tones
     assert run.predictions_file.read_bytes() == before
     data = json.loads(run.data_file.read_text())
     data["split"]["digest"] = "another version's"
-    run.data_file.write_text(json.dumps(data))
+    with run.sealed(run.data_file):
+        run.data_file.write_text(json.dumps(data))
     done = cli("evaluate", f"run={run.path}", expect=1)
     assert "expected the split that the run was trained on (split=episode_disjoint)" in done.stderr
 

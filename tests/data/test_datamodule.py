@@ -2,6 +2,7 @@ import zlib
 from collections.abc import Sequence
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -94,8 +95,9 @@ def test_evaluation_goes_by_length(prepared: PreparedCorpus, five: LabelSet) -> 
     rows = prepared.manifest["key"].isin(["test/dia0_utt2", "test/dia0_utt0"])
     prepared.manifest.loc[rows, "num_samples"] = [900, 800]
     for place, row in prepared.manifest[rows].iterrows():
-        samples = prepared._samples(row["audio_file"], row["offset"], row["num_samples"])
-        prepared.manifest.loc[place, "crc32"] = zlib.crc32(samples.tobytes())
+        samples = np.fromfile(prepared.folder / row["audio_file"], "<i2")[row["offset"] :]
+        crc32 = zlib.crc32(samples[: row["num_samples"]].tobytes())
+        prepared.manifest.loc[place, "crc32"] = crc32
     keys = [key for batch in build(prepared, five).test_dataloader() for key in batch.keys]
     assert keys == [f"test/dia0_utt{index}" for index in (2, 0, 1, 3, 4, 5, 6, 7, 8, 9)]
 
