@@ -24,6 +24,9 @@ SAME = 1e-9
 
 SWAPS_AT_A_TIME = 500
 
+ALL_WAYS_UP_TO = 14
+"""Units whose 2**14 = 16,384 ways are all tried, however few draws were asked for."""
+
 
 @dataclass(frozen=True)
 class SeedTest:
@@ -59,7 +62,8 @@ class McNemar:
 class UnitSwaps:
     """Which units' answers change sides, for approximate randomisation.
 
-    Source: Noreen 1989; Yeh 2000. Where there are no more ways than draws, each is tried once.
+    Source: Noreen 1989; Yeh 2000. Where there are no more ways than draws, or few units, each way
+    is tried once.
 
     Args:
         num_units: G.
@@ -74,7 +78,8 @@ class UnitSwaps:
     @property
     def is_exact(self) -> bool:
         """Whether all ways are tried."""
-        return self.num_units < 63 and 2**self.num_units <= self.num_resamples
+        num = self.num_units
+        return num <= ALL_WAYS_UP_TO or (num < 63 and 2**num <= self.num_resamples)
 
     @property
     def smallest_p(self) -> float | None:

@@ -208,10 +208,13 @@ def _least_notes(document: dict[str, Any], units: Units) -> list[str]:
     ]
     if not told:
         return []
+    draws = f"{document['num_resamples']:,} resamples"
+    if document["smallest_p"]["randomisation_p"] == 2 / 2**units.num:
+        draws = f"all 2^{units.num} ways to swap them"
+    comparisons = document["num_comparisons"]
     return [
-        f"The smallest p that {units.text} and {document['num_resamples']:,} resamples can reach: "
-        f"{'; '.join(told)} for {document['num_comparisons']} comparison"
-        f"{'s' if document['num_comparisons'] > 1 else ''}."
+        f"The smallest p that {units.text} and {draws} can reach: {'; '.join(told)} for "
+        f"{comparisons} comparison{'s' if comparisons > 1 else ''}."
     ]
 
 

@@ -92,6 +92,7 @@ def test_differences_are_paired_and_told_with_what_they_can_reach(two_groups: Pa
         assert pair[name] is None, "four dialogues"
     assert pair["randomisation_p"] >= 2 / 2**4
     assert result["inference"]["smallest_p"]["randomisation_p"] == 2 / 2**4
+    assert any("4 dialogues and all 2^4 ways to swap them" in note for note in result["notes"])
     assert any("bootstrap p of 4 dialogues: at least 20 are" in n for n in result["notes"])
     only_good = sum(g == t != b for g, b, t in zip(GOOD[0], BAD[0], TARGETS, strict=True))
     assert pair["mcnemar"][0]["only_b_right"] == only_good

@@ -59,10 +59,23 @@ def test_randomisation_is_scipys() -> None:
     gain = a.right[0].sum(axis=1) - b.right[0].sum(axis=1)
     theirs = stats.permutation_test((gain,), np.mean, permutation_type="samples", n_resamples=1000)
     assert randomisation_p([(a, b)], METRICS["accuracy"], EXACT) == [pytest.approx(theirs.pvalue)]
-    drawn = UnitSwaps(8, 255, 0)
-    assert not drawn.is_exact and drawn.smallest_p == 1 / 256
-    (p,) = randomisation_p([(a, b)], METRICS["accuracy"], drawn)
-    assert p == pytest.approx(theirs.pvalue, abs=0.05)
+
+
+def test_many_units_are_swapped_at_random() -> None:
+    random = np.random.default_rng(0)
+    target = np.zeros(30, np.int64)
+    preds = [(random.random(30) < share).astype(np.int64) for share in (0.2, 0.4)]
+    units = Units("utterance", np.arange(30))
+    a, b = (UnitTallies.of(target, [pred], 2, units) for pred in preds)
+    swaps = UnitSwaps(30, 9999, 0)
+    assert not swaps.is_exact and swaps.smallest_p == 1 / 10_000
+    (p,) = randomisation_p([(a, b)], METRICS["accuracy"], swaps)
+    right = [pred == 0 for pred in preds]
+    (found,) = mcnemar_tests([(a, b)], [(right[0], right[1])], swaps)
+    only = [int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())]
+    exact = mcnemar([[0, only[0]], [only[1], 0]], exact=True).pvalue
+    assert p == pytest.approx(exact, abs=0.015)
+    assert found.p == pytest.approx(exact, abs=0.015)
 
 
 @pytest.mark.parametrize("num_units", [2, 3, 5, 10])
