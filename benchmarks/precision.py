@@ -29,9 +29,9 @@ import argparse
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from training import BASE, BATCH_SIZE, TINY, Trainee, build, collate, draw_batches
@@ -333,8 +333,7 @@ def main() -> None:
         layout = replace(layout, sizes=TINY)
     studies = [study(layout, options.steps, seed) for seed in range(options.seeds)]
     middle = {
-        name: [median(values) for values in zip(*(found[name] for found in studies), strict=True)]
-        for name in studies[0]
+        name: np.median([found[name] for found in studies], axis=0).tolist() for name in studies[0]
     }
     print(f"{options.steps} steps of {BATCH_SIZE} utterances, seeds: {options.seeds}")
     print(f"{'':29} first losses  gradient  largest  weights' share")
