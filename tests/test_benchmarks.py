@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +28,16 @@ def benchmark(forking: Forking, tmp_path: Path) -> Benchmark:
         return process.stdout.read_text().splitlines()
 
     return run
+
+
+def test_no_benchmark_stands_in_for_a_module_of_the_standard_library() -> None:
+    """They are run as scripts, so that their folder comes first on the path."""
+    names = {path.stem for path in BENCHMARKS.glob("*.py")} & sys.stdlib_module_names
+    imported = "; ".join(f"import {name}; print({name}.__file__)" for name in sorted(names))
+    code = f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r}); {imported}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert str(BENCHMARKS) not in done.stdout
 
 
 def test_preparing_is_measured_from_stages_to_a_second_run(benchmark: Benchmark) -> None:
