@@ -170,7 +170,8 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
 
 def derived_from(value: Any) -> str | None:  # noqa: ANN401
     """The key that a setting takes its value from: of ``${seed}`` it is ``seed``."""
-    found = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    is_reference = isinstance(value, str) and value.startswith("${")
+    found = REFERENCE.fullmatch(value) if is_reference else None
     return found[1] if found else None
 
 
