@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmemo.errors import InputError
-from mmemo.evaluation.sweep_cells import DONE, Cell, CellState, cell_state
+
+if TYPE_CHECKING:
+    # Every command looks for the flag, and few list a sweep.
+    from mmemo.evaluation.sweep_cells import Cell
 
 DRY_RUN = "--dry-run"
 
@@ -54,6 +58,8 @@ def listing(cells: Sequence[ListedCell], folder: Path, is_search: bool) -> str:
         folder: The sweep's.
         is_search: Whether a sweeper chooses further cells by the scores of these.
     """
+    from mmemo.evaluation.sweep_cells import DONE, CellState, cell_state
+
     lines, num_to_run = [], 0
     for listed in cells:
         state = cell_state(listed.cell.folder)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
+from typing import Any
 
 import pandas as pd
 
@@ -60,16 +61,16 @@ class Annotations:
 
     def frame(self) -> pd.DataFrame:
         """The usable rows as a table: a column for each field of an utterance."""
-        columns = [f.name for f in fields(Utterance)]
-        return pd.DataFrame([vars(u) for u in self.utterances], columns=columns)
+        return pd.DataFrame(self._columns())
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change with any annotated row or choice of clips."""
-        # By columns: a mapping for each of hundreds of thousands of rows takes seconds.
-        columns = {
-            f.name: list(map(attrgetter(f.name), self.utterances)) for f in fields(Utterance)
-        }
+        columns = self._columns()
         columns["media_path"] = [path.rpartition(os.sep)[2] for path in columns["media_path"]]
         skips = [vars(skip) | {"path": ""} for skip in self.skips]
         text = json.dumps([columns, skips, self.variant])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _columns(self) -> dict[str, list[Any]]:
+        """The utterances field by field: a mapping for each of so many rows takes seconds."""
+        return {f.name: list(map(attrgetter(f.name), self.utterances)) for f in fields(Utterance)}

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from mmemo.evaluation.confusion_scores import class_numbers
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of
 from mmemo.evaluation.seed_summary import seed_summary
 
@@ -148,9 +149,8 @@ def brier_score(probabilities: Floats, target: NDArray[np.int64]) -> float:
 def _answers(table: pd.DataFrame) -> tuple[Floats, NDArray[np.int64]]:
     """Probabilities (N, C) and target indices (N,)."""
     classes = classes_of(table)
-    columns = [PROBABILITY_PREFIX + name for name in classes]
-    target = pd.Index(classes).get_indexer(pd.Index(table["target"]))
-    return table[columns].to_numpy(dtype=np.float64), target.astype(np.int64)
+    columns = [table[PROBABILITY_PREFIX + name].to_numpy(dtype=np.float64) for name in classes]
+    return np.stack(columns).T, class_numbers(table["target"], classes)
 
 
 def _logits(probabilities: Floats) -> Floats:

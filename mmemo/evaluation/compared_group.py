@@ -144,8 +144,12 @@ def test_scores(counts: UnitTallies, bounds: Mapping[str, Bounds]) -> dict[str, 
 
 def _curves(run: RunResults) -> dict[str, Any]:
     history = run.history
-    numbers = history.select_dtypes("number").columns
-    columns = [c for c in numbers if str(c).startswith(("train/", "val/"))]
+    is_number = pd.api.types.is_any_real_numeric_dtype
+    columns = [
+        column
+        for column, kind in history.dtypes.items()
+        if str(column).startswith(("train/", "val/")) and is_number(kind)
+    ]
     return {
         "seed": run.seed,
         "chosen_epoch": run.protocol["checkpoint_epoch"],

@@ -52,6 +52,13 @@ def confusion_counts(table: pd.DataFrame, classes: Sequence[str]) -> Floats:
 
 def class_numbers(names: pd.Series[str], classes: Sequence[str]) -> NDArray[np.int64]:
     """Place in ``classes`` of each name (N,)."""
+    values = names.array
+    if isinstance(values, pd.Categorical):
+        places = {name: place for place, name in enumerate(classes)}
+        # The last one is of a name that is missing, which has the code -1.
+        numbers = np.array([*(places.get(name, -1) for name in values.categories), -1], np.int64)
+        found: NDArray[np.int64] = numbers[values.codes]
+        return found
     return pd.Index(classes).get_indexer(pd.Index(names)).astype(np.int64)
 
 

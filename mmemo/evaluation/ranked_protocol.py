@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -31,7 +32,8 @@ def by_protocol(group: RunGroup) -> list[tuple[RunGroup, dict[str, Any]]]:
 
 def _protocol(replicate: Replicate) -> dict[str, Any]:
     """What must be equal for two scores to be ranked."""
-    given, val, test = replicate.runs[0].protocol, replicate.val, replicate.test
+    given = replicate.runs[0].protocol
+    val, test = _Utterances.of(replicate.val), _Utterances.of(replicate.test)
     protocol = {field: given[field] for field in PROTOCOL_FIELDS}
     settings = dict(given["split_settings"])
     # The utterances tell of a run's own folds.
@@ -46,18 +48,39 @@ def _protocol(replicate: Replicate) -> dict[str, Any]:
         "leaky": given["leaky"],
         "missing": given.get("missing"),
         # In joined folds an utterance may have several predictions.
-        "num_utterances": {"val": val["key"].nunique(), "test": test["key"].nunique()},
-        "val_utterances": _digest(val),
-        "test_utterances": _digest(test),
+        "num_utterances": {"val": val.num, "test": test.num},
+        "val_utterances": val.digest,
+        "test_utterances": test.digest,
     }
 
 
-def _digest(table: pd.DataFrame) -> str:
-    """Of which utterances there are, and what is right for each, in any order."""
-    return _sorted_digest("\n".join(table["key"].tolist()), "\n".join(table["target"].tolist()))
+@dataclass(frozen=True)
+class _Utterances:
+    """Which utterances a table has, and what is right for each.
+
+    Args:
+        keys: (N,), in the table's order.
+        targets: (N,).
+        num: How many different keys there are.
+        digest: Of both, in any order.
+    """
+
+    keys: pd.Series[str]
+    targets: pd.Series[str]
+    num: int
+    digest: str
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> _Utterances:
+        """Looked up where a table of another run has the same rows."""
+        keys, targets = table["key"], table["target"]
+        for known in _known:
+            if keys.equals(known.keys) and targets.equals(known.targets):
+                return known
+        rows = sorted(zip(keys.tolist(), targets.tolist(), strict=True))
+        digest = hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
+        _known.append(cls(keys, targets, keys.nunique(), digest))
+        return _known[-1]
 
 
-@lru_cache(maxsize=MAX_ORDERS)
-def _sorted_digest(keys: str, targets: str) -> str:
-    rows = sorted(zip(keys.split("\n"), targets.split("\n"), strict=True))
-    return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
+_known: deque[_Utterances] = deque(maxlen=MAX_ORDERS)

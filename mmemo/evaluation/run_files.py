@@ -219,9 +219,9 @@ def read_history(path: Path) -> pd.DataFrame:
         raise damaged(path, "the column epoch", "it is missing", remedy)
     if table.empty or not pd.api.types.is_integer_dtype(table["epoch"]):
         raise damaged(path, what, "the column epoch does not hold whole numbers", remedy)
-    numbers = table.drop(columns="split_protocol", errors="ignore")
     is_number = pd.api.types.is_any_real_numeric_dtype
-    others = [str(name) for name, kind in numbers.dtypes.items() if not is_number(kind)]
+    kinds = {str(name): kind for name, kind in table.dtypes.items() if name != "split_protocol"}
+    others = [name for name, kind in kinds.items() if not is_number(kind)]
     if others:
         raise damaged(path, what, f"{', '.join(others)}: not numbers", remedy)
     return table

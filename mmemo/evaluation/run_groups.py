@@ -155,7 +155,7 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
     """
     settings: dict[str, Any] = {DATA: run.prepared_digest}
     for key, value in run.settings.items():
-        source = derived_from(value)
+        source = derived_from(value) if isinstance(value, str) else None
         if source is not None and source in run.settings:
             value = None if _is_without_effect(source) else run.settings[source]
         if value is None or _is_without_effect(key) or (pool_folds and key in (FOLD, VAL_FOLD)):
@@ -170,7 +170,8 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
 
 def derived_from(value: Any) -> str | None:  # noqa: ANN401
     """The key that a setting takes its value from: of ``${seed}`` it is ``seed``."""
-    found = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    is_reference = isinstance(value, str) and value.startswith("${")
+    found = REFERENCE.fullmatch(value) if is_reference else None
     return found[1] if found else None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,11 @@ PROTOCOL_KEYS = {
 
 SAME_ACCURACY = 1e-4
 """metrics.json is of float32."""
+
+SECTION_START = re.compile(r"^(?=[A-Za-z_])", re.M)
+"""Before each key of a config that is in none of its sections."""
+
+MAX_SECTIONS = 4096
 
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError)
 """What reading a damaged file may raise."""
@@ -203,12 +210,30 @@ def _read_composed(folder: RunFolder) -> Mapping[str, Any]:
     path, what = folder.composed_config_file, "the config of a run"
     text = read_text(path, what, RESTORE)
     try:
-        composed = yaml.load(text, Loader)  # noqa: S506
+        composed = _parsed(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise damaged(path, what, f"it is not YAML: {reason(error)}", RESTORE) from error
     if not isinstance(composed, Mapping):
         raise damaged(path, what, "it is not a mapping", RESTORE)
     return composed
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401
+    """The YAML of a config. Most of its sections are the same in many runs, and are read once."""
+    sections = SECTION_START.split(text)
+    try:
+        parsed = [_parsed_section(section) for section in sections if section.strip()]
+    # What stands in one section may refer to another.
+    except yaml.YAMLError:
+        return yaml.load(text, Loader)  # noqa: S506
+    if parsed and all(isinstance(section, Mapping) for section in parsed):
+        return {key: value for section in parsed for key, value in section.items()}
+    return yaml.load(text, Loader)  # noqa: S506
+
+
+@lru_cache(maxsize=MAX_SECTIONS)
+def _parsed_section(text: str) -> Any:  # noqa: ANN401
+    return yaml.load(text, Loader)  # noqa: S506
 
 
 def _check_protocol(protocol: Mapping[str, Any], folder: RunFolder) -> None:
@@ -242,6 +267,8 @@ def _read_splits(document: Mapping[str, Any], folder: RunFolder) -> dict[str, pd
         place = table.column_names.index(column)
         coded = pa.DictionaryArray.from_arrays(codes, pa.array(classes))
         table = table.set_column(place, column, coded)
+    # At once, for both splits together: most of the time goes into each column.
+    frame = table.to_pandas(ignore_metadata=True, use_threads=False)
     is_right = numbers["pred"] == numbers["target"]
     splits = {}
     for split in SPLITS:
@@ -257,7 +284,7 @@ def _read_splits(document: Mapping[str, Any], folder: RunFolder) -> dict[str, pd
                 f"{path}: expected the accuracy on {split} that metrics.json tells ({told:.4f}), "
                 f"got {accuracy:.4f}; {again}"
             )
-        splits[split] = _rows_of(table, rows).to_pandas(ignore_metadata=True)
+        splits[split] = _rows_of(frame, rows)
     return splits
 
 
@@ -276,10 +303,11 @@ def _renumbered(
     return np.array([classes.index(name) for name in names], np.int32)[codes]
 
 
-def _rows_of(table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
+def _rows_of(frame: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
     """Some rows, which mostly lie together."""
     is_slice = rows[-1] - rows[0] + 1 == len(rows)
-    return table.slice(rows[0], len(rows)) if is_slice else table.take(rows)
+    found = frame.iloc[rows[0] : rows[-1] + 1] if is_slice else frame.iloc[rows]
+    return found.reset_index(drop=True)
 
 
 def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
