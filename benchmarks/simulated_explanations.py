@@ -18,7 +18,7 @@ from simulated_rates import (
     repeated,
 )
 
-from mmemo.evaluation.mean_estimates import estimate_difference, mean_interval
+from mmemo.evaluation.mean_estimates import mean_interval, permutation_p
 from mmemo.evaluation.significance import holm
 from mmemo.explanation.checks import BETTER_SIDE, NO_VERDICT, ExplanationChecks, checks_summary
 from mmemo.explanation.unrelated import MIN_DRAWS
@@ -76,7 +76,7 @@ def claims(repeats: int, seed: int) -> list[Row]:
                 own, others = draw(random, num), draw(random, num_others)
                 means_of = own[random.integers(num, size=(NUM_RESAMPLES, num))].mean(axis=1)
                 low, high = np.quantile(means_of, [0.025, 0.975])
-                p = _welch(own, others)
+                p = _p(own, others)
                 answers[0].append(not low <= others.mean() <= high)
                 answers[1].append(is_below(p))
                 found[0].append(bool(answers[0][-1]))
@@ -90,11 +90,11 @@ def claims(repeats: int, seed: int) -> list[Row]:
     return rows
 
 
-def _welch(own: Floats, others: Floats) -> float | None:
+def _p(own: Floats, others: Floats) -> float | None:
     names = [
         [f"{kind}{place}" for place in range(len(v))] for kind, v in (("a", own), ("b", others))
     ]
-    return estimate_difference(list(own), names[0], list(others), names[1]).p()
+    return permutation_p(list(own), names[0], list(others), names[1])
 
 
 NUM_FRAMES = 100

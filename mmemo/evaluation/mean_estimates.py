@@ -20,6 +20,11 @@ Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 
+NUM_PERMUTATIONS = 4999
+
+ROUNDING = 1e-9
+"""Share by which two statistics that are equal may differ."""
+
 MIN_UNITS = 5
 """Units from which a mean has an interval: below, a few values decide how wide it is."""
 
@@ -103,6 +108,63 @@ def estimate_difference(
     num = min(len(sums), len(other_sums))
     least = 2 / comb(len(sums) + len(other_sums), num)
     return MeanEstimate(first - second, float(error), welch, num, min(1.0, least))
+
+
+def permutation_p(
+    values: Sequence[float],
+    units: Sequence[str],
+    others: Sequence[float],
+    other_units: Sequence[str],
+) -> float | None:
+    """Two-sided p that some values have the mean of others, whatever their distribution.
+
+    Which units' values are which is drawn anew, and Welch's statistic is held against those of the
+    draws: exact where both are distributed alike, and close where their variances differ. What a
+    unit has among both counts as two, which errs on the safe side. Source: Janssen 1997,
+    "Studentized permutation tests for non-i.i.d. hypotheses".
+
+    Returns:
+        None below five units on either side, or where nothing varies.
+    """
+    parts = [_blocks(values, units), _blocks(others, other_units)]
+    num, num_others = (len(part[0]) for part in parts)
+    if min(num, num_others) < MIN_UNITS:
+        return None
+    sums, sizes = (np.concatenate(column) for column in zip(*parts, strict=True))
+    columns = np.stack([sums, sizes, sums**2, sums * sizes, sizes**2], axis=1)
+    random = np.random.default_rng(0)
+    seen = np.arange(len(sums)) < num
+    drawn = [random.permutation(seen) for _ in range(NUM_PERMUTATIONS)]
+    first = np.array([seen, *drawn], dtype=np.float64) @ columns
+    found = np.abs(_welch(first, num, columns.sum(axis=0) - first, num_others))
+    if not np.isfinite(found[0]):
+        return None
+    # The one that was seen is one of them; a draw without any variation is as far as can be.
+    return float((~(found < found[0] * (1 - ROUNDING))).mean())
+
+
+def _blocks(values: Sequence[float], units: Sequence[str]) -> tuple[Floats, Floats]:
+    """Sum and number of each unit's values."""
+    _, number = np.unique(np.asarray(units, dtype=str), return_inverse=True)
+    sums = np.bincount(number, weights=np.asarray(values, dtype=np.float64))
+    return sums.astype(np.float64), np.bincount(number).astype(np.float64)
+
+
+def _welch(first: Floats, num: int, second: Floats, num_others: int) -> Floats:
+    """Welch's statistics (R,) from summed columns (R, 5) of both sides' units."""
+
+    def mean_and_variance(columns: Floats, num_units: int) -> tuple[Floats, Floats]:
+        sums, sizes, squares, products, square_sizes = columns.T
+        mean = sums / sizes
+        spread = squares - 2 * mean * products + mean**2 * square_sizes
+        return mean, np.maximum(spread, 0) / sizes**2 * num_units / (num_units - 1)
+
+    (mean, variance), (other, its) = (
+        mean_and_variance(columns, size) for columns, size in ((first, num), (second, num_others))
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic: Floats = (mean - other) / np.sqrt(variance + its)
+    return statistic
 
 
 def _influences(

@@ -226,6 +226,6 @@ def _fold_notes(is_joined: bool, rows: Sequence[ComparedGroup]) -> list[str]:
     return [
         "Folds are joined, and what validates one fold is tested in another: the test score of "
         "the group that is ranked first has been chosen on its own test utterances, and is too "
-        "high (by 0.026 for the best of 20 equal settings: benchmarks/statistics.py). What each "
+        "high (by 0.02 for the best of 20 equal settings: benchmarks/statistics.py). What each "
         f"fold's own validation chooses is not.{hint}"
     ]

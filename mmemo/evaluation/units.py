@@ -88,12 +88,15 @@ class Units:
         """Why there is no interval; None where there may be one."""
         if not self.are_few:
             return None
-        weight = f" (as good as {self.effective_num:.1f} of one size)"
-        size = weight if self.num >= MIN_UNITS else ""
+        if self.num < MIN_UNITS:
+            least = f"at least {MIN_UNITS} are needed"
+        else:
+            least = f"they are as good as {self.effective_num:.1f} of one size, at least "
+            least += f"{MIN_EFFECTIVE_UNITS} are needed"
         return (
-            f"No interval and no bootstrap p of {self.text}{size}: at least {MIN_UNITS} are "
-            "needed. Of fewer a bootstrap draws too narrow ones: of 10 units its nominal 5 % are 8 "
-            "to 9 %, of 5 they are 15 %, of 2 over 35 % (benchmarks/statistics.py)."
+            f"No interval and no bootstrap p of {self.text}: {least}. Of few a bootstrap draws too "
+            "narrow ones: of 10 units its nominal 5 % are 8 %, of 5 they are 13 %, of 2 they are "
+            "32 % (benchmarks/statistics.py)."
         )
 
 

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from mmemo.evaluation.mean_estimates import MeanEstimate, estimate_difference, estimate_mean
+from mmemo.evaluation.mean_estimates import (
+    MeanEstimate,
+    estimate_difference,
+    estimate_mean,
+    permutation_p,
+)
 from mmemo.evaluation.significance import holm
 from mmemo.explanation.claim_measures import (
     AGREEMENT_ON_VOICE,
@@ -192,6 +197,18 @@ def check_claims(
     return [_judged(r, None if r.p is None else next(adjusted)) for r in found]
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A mean held against its reference: which that is, and how likely they are one by chance."""
+
+    reference: float | None
+    reference_is: str
+    estimate: MeanEstimate | None
+    at: float
+    p: float | None
+    num: int
+
+
 def _check(claim: Claim, members: Sequence[SetMember]) -> ClaimResult | None:
     """A claim, not yet adjusted for the others; None where nothing bears on it."""
     name = claim.class_name
@@ -199,17 +216,14 @@ def _check(claim: Claim, members: Sequence[SetMember]) -> ClaimResult | None:
     if not values:
         return None
     own = estimate_mean(values, units)
-    reference, reference_is = claim.reference, claim.measure.reference_is
-    estimate: MeanEstimate | None = own
-    num_least = len(values)
-    if reference is None:
-        others, of_others = _measured(claim.measure.of, members, lambda target: target != name)
-        reference_is = f"mean of the other classes (N = {len(others)})"
-        num_least = min(num_least, len(others))
-        estimate = estimate_difference(values, units, others, of_others) if others else None
-        reference = own.value - estimate.value if estimate else None
-    at = 0.0 if claim.reference is None else claim.reference
-    is_told = estimate is not None and min(num_least, estimate.num_units) >= MIN_UTTERANCES
+    if claim.reference is None:
+        others = _measured(claim.measure.of, members, lambda target: target != name)
+        held = _against_others(own, values, units, *others)
+    else:
+        p, at = own.p(claim.reference), claim.reference
+        held = _Held(at, claim.measure.reference_is, own, at, p, len(values))
+    estimate = held.estimate
+    is_told = estimate is not None and min(held.num, estimate.num_units) >= MIN_UTTERANCES
     low, high = (estimate and estimate.interval) or (None, None)
     return ClaimResult(
         figure=claim.figure,
@@ -217,18 +231,35 @@ def _check(claim: Claim, members: Sequence[SetMember]) -> ClaimResult | None:
         sentence=claim.sentence,
         measure=claim.measure.name,
         mean=own.value,
-        reference=reference,
-        reference_is=reference_is,
-        difference=None if estimate is None else estimate.value - at,
-        low=None if low is None else low - at,
-        high=None if high is None else high - at,
-        p=estimate.p(at) if estimate is not None and is_told else None,
+        reference=held.reference,
+        reference_is=held.reference_is,
+        difference=None if estimate is None else estimate.value - held.at,
+        low=None if low is None else low - held.at,
+        high=None if high is None else high - held.at,
+        p=held.p if is_told else None,
         holm_p=None,
         claimed=claim.claimed,
         num=len(values),
         num_units=estimate.num_units if estimate else own.num_units,
         verdict=TOO_FEW,
     )
+
+
+def _against_others(
+    own: MeanEstimate,
+    values: Sequence[float],
+    units: Sequence[str],
+    others: Sequence[float],
+    other_units: Sequence[str],
+) -> _Held:
+    """A mean held against that of the other classes, which varies too."""
+    what = f"mean of the other classes (N = {len(others)})"
+    if not others:
+        return _Held(None, what, None, 0.0, None, 0)
+    estimate = estimate_difference(values, units, others, other_units)
+    p = permutation_p(values, units, others, other_units)
+    reference, num = own.value - estimate.value, min(len(values), len(others))
+    return _Held(reference, what, estimate, 0.0, estimate.p() if p is None else p, num)
 
 
 def _measured(

@@ -49,12 +49,16 @@ def differences_table(document: dict[str, Any], table: dict[str, Any]) -> TextTa
     against = f", each minus {baseline}" if baseline else ""
     inference = table["inference"]
     unit, num = inference["unit"], inference["num_units"]
+    units = counted(num, unit)
+    told = {
+        "interval": f"Of the setting: seeds and {units} drawn anew. ",
+        "interval_models": f"Of these models: {units} drawn anew. ",
+    }
     note = (
-        f"Of the setting: seeds and {counted(num, unit)} drawn anew. Of these models, as are "
-        f"randomisation and McNemar: {unit}s drawn anew, or swapped, as a whole. (Holm) is "
-        f"adjusted for all {len(rows)} comparisons of this table. Wilcoxon and sign test are over "
-        "pairs of seeds; (least) is the smallest p that their number can reach. # gives ranks in "
-        "the results."
+        f"{''.join(told[kind] for kind in kinds)}Randomisation and McNemar are of these models: "
+        f"{units} swapped, each as a whole. (Holm) is adjusted for all {len(rows)} comparisons of "
+        "this table. Wilcoxon and sign test are over pairs of seeds; (least) is the smallest p "
+        "that their number can reach. # gives ranks in the results."
     )
     title = f"Differences in {metric_name(document['metric'])}, test{against}"
     align = "ll" + "r" * (len(header) - 2)

@@ -108,6 +108,7 @@ def difference_forest(document: dict[str, Any], table: dict[str, Any]) -> Markup
     if table["baseline"]:
         name += f", each minus {table['baseline']}"
     name += _line_of(document, table, of)
+    name += f"; p of {of}" if of else "; p by randomisation, of these models"
     label = f"Differences with {percent(document['confidence'])} intervals and p"
     return rows_figure(rows, name, label, leaky_mark(table), has_zero=True)
 

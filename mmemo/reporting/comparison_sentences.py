@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmemo.evaluation.protocol import without_modality
+from mmemo.reporting.comparison_groups import interval_kinds
 from mmemo.reporting.comparison_numbers import (
     counted,
     interval,
@@ -50,10 +51,15 @@ def drawn(document: dict[str, Any], table: dict[str, Any]) -> str:
     reason = "which the split keeps together" if inference["is_unit_of_split"] else "as asked for"
     effective = inference["effective_units"]
     size = "" if effective > SAME_SIZE * num else f" (as good as {effective:.0f} of one size)"
+    kinds = interval_kinds(document, table)
+    of_setting = (
+        f"Of the setting: mixed model of seeds and {unit}s. " if "interval" in kinds else ""
+    )
+    methods = "bootstrap and randomisation" if "interval_models" in kinds else "randomisation"
     return (
-        f"Test units: {counted(num, unit)}{size}, {reason}. Of the setting: mixed model of seeds "
-        f"and {unit}s. Of these trained models: bootstrap and randomisation over {unit}s "
-        f"({inference['num_resamples']:,} resamples, seed {document['seed']})."
+        f"Test units: {counted(num, unit)}{size}, {reason}. {of_setting}Of these trained models: "
+        f"{methods} over {unit}s ({inference['num_resamples']:,} resamples, seed "
+        f"{document['seed']})."
     )
 
 

@@ -10,6 +10,7 @@ from mmemo.evaluation.mean_estimates import (
     estimate_difference,
     estimate_mean,
     mean_interval,
+    permutation_p,
 )
 
 A = [0.3, 0.5, 0.1, 0.9, 0.4, 0.7]
@@ -55,6 +56,23 @@ def test_what_a_unit_adds_to_both_means_cancels() -> None:
     found = estimate_difference(list(own + [0.1, 0.0, 0.2, 0.1, 0.1]), units, list(own), units)
     # As of paired differences.
     assert found.standard_error == pytest.approx(stats.sem([0.1, 0.0, 0.2, 0.1, 0.1]))
+
+
+def test_a_permutation_is_scipys_of_welchs_statistic() -> None:
+    def welch(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+        return np.abs(stats.ttest_ind(x, y, equal_var=False, axis=axis).statistic)
+
+    # All 1,716 ways.
+    exact = stats.permutation_test(
+        (A, B), welch, permutation_type="independent", alternative="greater", vectorized=True
+    )
+    assert permutation_p(A, ALONE, B, OTHERS) == pytest.approx(exact.pvalue, abs=0.01)
+    # What belongs together stays together.
+    doubled = permutation_p([*A, *A], [*ALONE, *ALONE], [*B, *B], [*OTHERS, *OTHERS])
+    assert doubled == permutation_p(A, ALONE, B, OTHERS)
+    assert permutation_p(A[:4], ALONE[:4], B, OTHERS) is None
+    assert permutation_p([1.0] * 6, ALONE, [1.0] * 7, OTHERS) is None
+    assert permutation_p([1.0] * 6, ALONE, [0.0] * 7, OTHERS) in (None, 1 / 5000)
 
 
 @pytest.mark.parametrize("num", range(1, MIN_UNITS))

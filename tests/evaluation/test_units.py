@@ -90,3 +90,15 @@ def test_a_unit_that_there_is_not_is_refused() -> None:
     table = rows(speaker="")
     with pytest.raises(InputError, match="unit=speaker: expected a speaker of every test"):
         table_units(table, table, {"split_settings": {}}, "speaker")
+
+
+def test_why_there_is_no_interval() -> None:
+    few = Units.of("speaker", pd.DataFrame({"s": range(12)}), ["s"])
+    assert (few.few_note or "").startswith(
+        "No interval and no bootstrap p of 12 speakers: at least 20 are needed."
+    )
+    sizes = [1000, 900, *([1] * 100)]
+    names = [name for name, size in enumerate(sizes) for _ in range(size)]
+    heavy = Units.of("speaker", pd.DataFrame({"s": names}), ["s"])
+    assert "102 speakers: they are as good as 2.2 of one size, at least 5" in (heavy.few_note or "")
+    assert Units.of("speaker", pd.DataFrame({"s": range(20)}), ["s"]).few_note is None
