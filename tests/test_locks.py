@@ -101,7 +101,7 @@ def encode(folder: Path) -> str:
     def encode_and_note(batch: list[str]) -> Iterator[tuple[str, torch.Tensor]]:
         for key in batch:
             note(folder, key)
-        return ((key, torch.tensor([float(ord(key))])) for key in batch)
+        return ((key, torch.tensor([[float(ord(key))]])) for key in batch)
 
     cache = FeatureCache(folder / "features")
     with mock.patch.object(feature_cache, "_digest", lambda model, made_of: "same"):
