@@ -142,18 +142,20 @@ def measure_scaling(root: Path, denoiser: DeepFilterNet | None, folder: Path) ->
     return table
 
 
-def measure_rerun(root: Path, denoiser: DeepFilterNet | None, folder: Path) -> float:
-    """Wall seconds of ``mmemo prepare`` where nothing is to be done; median of three."""
+def measure_rerun(
+    root: Path, denoiser: DeepFilterNet | None, folder: Path, num_repeats: int
+) -> float:
+    """Wall seconds of ``mmemo prepare`` where nothing is to be done; median of some repeats."""
     choice = f"denoiser={denoiser.name if denoiser else 'off'}"
     command = [sys.executable, "-m", "mmemo", "prepare", "corpus=meld", f"corpus.root={root}"]
     times = []
-    for _ in range(3):
+    for _ in range(num_repeats):
         start = time.monotonic()
         subprocess.run(
             [*command, f"preparer.folder={folder}", choice], check=True, capture_output=True
         )
         times.append(time.monotonic() - start)
-    return sorted(times)[1]
+    return float(np.median(times))
 
 
 def measure_reading(corpus: PreparedCorpus, num_reads: int = 3000) -> float:
@@ -177,6 +179,7 @@ def main() -> None:
     parser.add_argument(
         "--denoiser", choices=["deepfilternet2", "deepfilternet3", "off"], default="deepfilternet2"
     )
+    parser.add_argument("--repeats", type=int, default=3, help="runs with nothing to do")
     arguments = parser.parse_args()
     denoiser = None
     if arguments.denoiser != "off":
@@ -198,7 +201,8 @@ def main() -> None:
         size = sum(path.stat().st_size for path in folder.parent.iterdir())
         print(f"size: {size / 2**20:.1f} MiB, {size / 2**20 / hours:.1f} MiB an hour of sound")
         print(f"reading a random utterance: {measure_reading(corpus):.4f} ms of CPU")
-        rerun_s = measure_rerun(work / "raw", denoiser, work / "prepared" / "2")
+        prepared = work / "prepared" / "2"
+        rerun_s = measure_rerun(work / "raw", denoiser, prepared, arguments.repeats)
         print(f"nothing to do: {rerun_s:.2f} s for {len(clips)} utterances")
     finally:
         shutil.rmtree(work)

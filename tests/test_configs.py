@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -50,14 +51,18 @@ def targets(node: object, path: str = "") -> Iterator[tuple[str, dict[str, Any]]
             yield from targets(value, f"{path}[{index}]")
 
 
+@cache
+def signature(target: str) -> inspect.Signature:
+    return inspect.signature(get_method(target))
+
+
 def check_signatures(cfg: DictConfig) -> int:
     found = list(targets(OmegaConf.to_container(cfg, resolve=True)))
     for path, node in found:
-        target = get_method(node["_target_"])
-        signature = inspect.signature(target)
+        bound = signature(node["_target_"])
         arguments = {k: v for k, v in node.items() if not k.startswith("_")}
         arguments |= dict.fromkeys(GIVEN.get(path, set()))
-        (signature.bind_partial if node.get("_partial_") else signature.bind)(**arguments)
+        (bound.bind_partial if node.get("_partial_") else bound.bind)(**arguments)
     return len(found)
 
 

@@ -9,11 +9,15 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
 
 from mmemo.audio.preparation import Preparer
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.evaluation.runs import RunFolder
+from mmemo.reporting import figures
 from mmemo.training import processes
 from tests.commands.command_line import call, typed
 from tests.commands.followers import ForkedFollower
@@ -92,6 +96,17 @@ def fork_followers(forking: Forking, monkeypatch: pytest.MonkeyPatch) -> Callabl
     """From its call on, the other processes of a run are forked as well."""
     stands_for = SimpleNamespace(Popen=partial(ForkedFollower, forking))
     return lambda: monkeypatch.setattr(processes, "subprocess", stands_for)
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report's figures are made but not drawn, which takes as long as a small training."""
+
+    def save(figure: Figure, *paths: Path) -> None:
+        for path in paths:
+            imsave(path, np.zeros((1, 1)))
+
+    monkeypatch.setattr(figures, "save_figure", save)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from tests.commands.conftest import Cli, only_run
 from tests.commands.test_named_sweeps import Ran, ran
 from tests.commands.test_training_options import text_alone
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 __all__ = ["ran"]
 
 MARKS = 'it\'s a=b, [c] {d} (e) $f ${g} #h \\i "j" ü & ; * ? ~ \\'

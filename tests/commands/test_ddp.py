@@ -22,6 +22,8 @@ from tests.commands.interruptions import FailureAt, SignalAt, befalls
 from tests.commands.test_interruption import assert_same_run, position
 from tests.forking import Forking
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 NO_DROPOUT = ["classifier.dropout=0", "audio_encoder.dropout=0", "text_encoder.dropout=0"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -86,8 +88,9 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
 
 @pytest.mark.slow
 def test_a_failing_process_ends_the_others_with_one_message(
-    cli: Cli, small: list[str], tmp_path: Path
+    cli: Cli, fork_followers: Callable[[], None], small: list[str], tmp_path: Path
 ) -> None:
+    fork_followers()
     fails = befalls(FailureAt, epoch=1, batch=0, rank=1)
     said = cli("train", *small, "trainer=ddp_cpu", *fails, expect=1).stderr
     assert said.count("RuntimeError: out of memory, say") == 1

@@ -17,6 +17,9 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "demo_explanations.py"
 TRAINING = [
     "experiment=demo",
     "denoiser=off",
+    # Other processes take no longer where several tests run at once, but import for themselves.
+    "corpus.num_workers=1",
+    "preparer.num_workers=0",
     "audio_encoder=egemaps",
     "fusion.standardise=true",
     "trainer.max_epochs=40",

@@ -3,8 +3,11 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from tests.commands.conftest import Cli, only_run
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
 
 
 def test_a_frozen_encoder_is_run_once_and_its_run_needs_nothing_else(

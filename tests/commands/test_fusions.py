@@ -8,6 +8,8 @@ import pytest
 from mmemo.evaluation.runs import RunFolder
 from tests.commands.conftest import Cli, only_run
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def probabilities(run: RunFolder) -> pd.DataFrame:
     return pd.read_parquet(run.predictions_file).filter(like="prob_")

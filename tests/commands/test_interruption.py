@@ -15,6 +15,8 @@ from tests.commands.conftest import Cli, TrainedRun, only_run
 from tests.commands.interruptions import SignalAt, befalls
 from tests.commands.test_train import assert_same_weights, weights
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 LAST = "checkpoints/last.ckpt"
 # 14 utterances in 4 batches; the default would make 2.
 FOUR_BATCHES = "data.batch_size=4"

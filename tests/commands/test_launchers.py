@@ -19,6 +19,8 @@ from tests.commands.interruptions import SignalOnce, befalls
 from tests.commands.processes import distance_in_another_process
 from tests.commands.threads import ThreadsNote
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SHORT = ["logger=none", "trainer.max_epochs=1"]
 
 

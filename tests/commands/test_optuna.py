@@ -17,6 +17,8 @@ from mmemo.commands.launch import config_dir
 from mmemo.evaluation.runs import RunFolder
 from tests.commands.conftest import Cli
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.mark.parametrize(
     ("score", "mode", "direction"),

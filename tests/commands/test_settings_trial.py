@@ -25,6 +25,8 @@ from tests.commands.test_interruption import assert_same_run
 from tests.commands.test_training_options import text_alone
 from tests.test_configs import composed
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 CALLBACKS = "lightning.pytorch.callbacks"
 
 

@@ -9,6 +9,8 @@ from transformers import BertConfig, BertModel
 from mmemo.models.text_tokenizer import learn_model_tokenizer
 from tests.commands.conftest import Cli, only_run
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 TINY_BERT = {
     "hidden_size": 16,
     "num_hidden_layers": 2,

@@ -12,6 +12,8 @@ import torch
 from mmemo.errors import InputError
 from tests.commands.conftest import Cli, only_run
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 TEXT_ALONE = ["audio_encoder=none"]
 
 

@@ -12,6 +12,8 @@ from mmemo.errors import InputError
 from tests.commands.conftest import Cli, only_run
 from tests.conftest import MeldMaker
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture
 def csvs(make_meld: MeldMaker, tmp_path: Path) -> Path:
