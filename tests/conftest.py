@@ -91,11 +91,11 @@ def configs_are_read_once() -> Iterator[None]:
 
     def load(repository: ConfigRepository, config_path: str) -> ConfigResult | None:
         folders = {s.path for s in repository.get_sources() if s.scheme() == "file"}
-        if folders != {f"file://{config_dir()}"}:
+        if folders != {str(config_dir())}:
             return read(repository, config_path)
         if config_path not in kept:
             kept[config_path] = read(repository, config_path)
-        return copy.copy(kept[config_path])
+        return copy.deepcopy(kept[config_path])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConfigRepository, "load_config", load)

@@ -24,8 +24,9 @@ from mmemo.commands.build import (
 from mmemo.commands.data_card import check_same_data
 from mmemo.commands.input_errors import input_error
 from mmemo.corpora.utterance import LabelSet
+from mmemo.documents import reason
 from mmemo.errors import InputError
-from mmemo.evaluation.run_files import check_checksums, reason
+from mmemo.evaluation.run_files import check_checksums
 from mmemo.evaluation.runs import RESTORE, RunFolder, chosen_checkpoint
 from mmemo.evaluation.saved_config import read_saved_config
 from mmemo.training.module import EmotionModule

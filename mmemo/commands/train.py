@@ -48,8 +48,9 @@ from mmemo.commands.tracked import print_tracking, tracked
 from mmemo.corpora.leaks import protocol_stamp
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
+from mmemo.documents import reason
 from mmemo.errors import InputError
-from mmemo.evaluation.run_files import check_checksums, reason
+from mmemo.evaluation.run_files import check_checksums
 from mmemo.evaluation.runs import RunFolder
 from mmemo.evaluation.saved_config import names_to_trust, save_composed
 from mmemo.folders import check_writable, write_whole, written_whole

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from mmemo.errors import InputError
+from mmemo.documents import damaged, reason
 
 if TYPE_CHECKING:
     # Imported by the one reader that needs it: the others are called where a second counts.
     import pandas as pd
 
 _OPEN = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-
-Schema = TypeVar("Schema")
 
 
 @with_config(_OPEN)
@@ -160,45 +157,6 @@ TRAINED_ON = TypeAdapter(TrainedOn)
 METRICS = TypeAdapter(MetricsDocument)
 
 
-def read_json(path: Path, schema: TypeAdapter[Schema], what: str, remedy: str) -> Schema:
-    """Read a file of JSON whose contents are as a schema says.
-
-    Args:
-        path: The file.
-        schema: What has to be in it.
-        what: What it is, for the message: ``what happened to the run``.
-        remedy: What to do where it is missing or damaged.
-
-    Raises:
-        InputError: If it is missing, is not JSON, or holds something else.
-    """
-    try:
-        return schema.validate_python(json.loads(path.read_bytes()))
-    except FileNotFoundError as error:
-        raise damaged(path, what, "there is no such file", remedy) from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise damaged(path, what, f"{place or 'it'}: {first['msg']}", remedy) from error
-    # Nested too deeply is a RecursionError.
-    except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path, what, f"it cannot be read: {reason(error)}", remedy) from error
-
-
-def read_text(path: Path, what: str, remedy: str) -> str:
-    """Read a file of text.
-
-    Raises:
-        InputError: If it is missing or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise damaged(path, what, "there is no such file", remedy) from error
-    except (OSError, ValueError) as error:
-        raise damaged(path, what, f"it cannot be read: {reason(error)}", remedy) from error
-
-
 def read_history(path: Path) -> pd.DataFrame:
     """Read ``history.csv``: a row for each epoch, all but ``split_protocol`` numbers.
 
@@ -241,14 +199,3 @@ def check_checksums(path: Path) -> None:
         raise ValueError(f"no whole archive: {error}") from error
     if broken is not None:
         raise ValueError(f"{broken} was damaged")
-
-
-def damaged(path: Path, what: str, problem: str, remedy: str) -> InputError:
-    """The one kind of message about a file of a run."""
-    return InputError(f"{path}: expected {what}; {problem}; {remedy}")
-
-
-def reason(error: BaseException) -> str:
-    """The first line of an error, with its kind."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -17,16 +17,10 @@ import pyarrow.compute as pc
 import yaml
 from numpy.typing import NDArray
 
+from mmemo.documents import damaged, read_json, read_text, reason
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, class_names, open_predictions
-from mmemo.evaluation.run_files import (
-    TRAINED_ON,
-    damaged,
-    read_history,
-    read_json,
-    read_text,
-    reason,
-)
+from mmemo.evaluation.run_files import TRAINED_ON, read_history
 from mmemo.evaluation.runs import RESTORE, RunFolder
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -19,18 +19,9 @@ from typing import Any, ClassVar
 from filelock import FileLock, Timeout
 
 from mmemo import __version__
+from mmemo.documents import damaged, read_json, read_text
 from mmemo.errors import InputError
-from mmemo.evaluation.run_files import (
-    DATA_CARD,
-    INFO,
-    METRICS,
-    DataCard,
-    MetricsDocument,
-    RunInfo,
-    damaged,
-    read_json,
-    read_text,
-)
+from mmemo.evaluation.run_files import DATA_CARD, INFO, METRICS, DataCard, MetricsDocument, RunInfo
 from mmemo.evaluation.source_state import source_state
 from mmemo.folders import write_whole
 

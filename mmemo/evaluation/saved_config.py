@@ -21,9 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser
 from omegaconf.grammar_parser import parse
 
+from mmemo.documents import damaged, read_text, reason
 from mmemo.errors import InputError
 from mmemo.evaluation.listed_targets import ITEM, Place, is_trusted, listed_targets
-from mmemo.evaluation.run_files import damaged, read_text, reason
 from mmemo.evaluation.runs import RESTORE, RunFolder
 
 MAX_BYTES = 1 << 20

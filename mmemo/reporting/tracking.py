@@ -16,10 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmemo.audio.prepared import BYTES_PER_SAMPLE, FULL_SCALE, PreparedCorpus
 from mmemo.corpora.leaks import EVALUATED_SPLITS
+from mmemo.documents import damaged, reason
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of, read_predictions
 from mmemo.evaluation.protocol import split_stamp
-from mmemo.evaluation.run_files import damaged, read_history, reason
+from mmemo.evaluation.run_files import read_history
 from mmemo.evaluation.runs import RESTORE, RunFolder
 
 if TYPE_CHECKING:

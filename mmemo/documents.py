@@ -1,0 +1,134 @@
+"""Documents: frozen dataclasses that are written to files of JSON and read back, checked."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from mmemo.errors import InputError
+from mmemo.folders import write_whole
+
+
+class Document(Protocol):
+    """A frozen dataclass of numbers, text, None, tuples, mappings and other such dataclasses."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    VERSION: ClassVar[int]
+    """The number of its schema: another one is not read."""
+
+
+Kind = TypeVar("Kind", bound=Document)
+Schema = TypeVar("Schema")
+
+
+def write_document(path: Path, document: Document) -> None:
+    """Write a document as JSON; its first key is ``version``.
+
+    Raises:
+        InputError: If it cannot be written.
+        ValueError: If it holds a number that is not finite, which JSON lacks.
+    """
+    write_whole(path, document_text(document))
+
+
+def document_text(document: Document) -> str:
+    """A document as JSON, as ``write_document`` writes it."""
+    content = _adapter(type(document)).dump_python(document, mode="json")
+    versioned = {"version": document.VERSION, **content}
+    return json.dumps(versioned, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def read_document(path: Path, kind: type[Kind], what: str, remedy: str) -> Kind:
+    """Read a document back.
+
+    Args:
+        path: The file.
+        kind: The dataclass; keys that it lacks are not looked at.
+        what: What it is, for the message: ``the comparison``.
+        remedy: What to do where it is missing, damaged, or of another version.
+
+    Raises:
+        InputError: If it is missing, is not JSON, has another schema, or holds something else.
+    """
+    text, content = _read(path, what, remedy)
+    version = content.get("version") if isinstance(content, dict) else None
+    if version != kind.VERSION:
+        found = "it has no version" if version is None else f"its version is {version!r}"
+        raise damaged(path, what, f"{found}, this mmemo reads {kind.VERSION}", remedy)
+    adapter: TypeAdapter[Kind] = _adapter(kind)
+    return _validated(path, text, adapter, what, remedy)
+
+
+def read_json(path: Path, adapter: TypeAdapter[Schema], what: str, remedy: str) -> Schema:
+    """Read a file of JSON whose contents are as a schema says.
+
+    Args:
+        path: The file.
+        adapter: What has to be in it.
+        what: What it is, for the message: ``what happened to the run``.
+        remedy: What to do where it is missing or damaged.
+
+    Raises:
+        InputError: If it is missing, is not JSON, or holds something else.
+    """
+    text, _ = _read(path, what, remedy)
+    return _validated(path, text, adapter, what, remedy)
+
+
+def read_text(path: Path, what: str, remedy: str) -> str:
+    """Read a file of text.
+
+    Raises:
+        InputError: If it is missing or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise damaged(path, what, "there is no such file", remedy) from error
+    except (OSError, ValueError) as error:
+        raise damaged(path, what, f"it cannot be read: {reason(error)}", remedy) from error
+
+
+def damaged(path: Path, what: str, problem: str, remedy: str) -> InputError:
+    """The one kind of message about a file that mmemo has written."""
+    return InputError(f"{path}: expected {what}; {problem}; {remedy}")
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error, with its kind."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+@cache
+def _adapter(kind: type[Schema]) -> TypeAdapter[Schema]:
+    return TypeAdapter(kind)
+
+
+def _read(path: Path, what: str, remedy: str) -> tuple[str, object]:
+    text = read_text(path, what, remedy)
+    try:
+        return text, json.loads(text, parse_constant=_refuse)
+    # Nested too deeply is a RecursionError.
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, what, f"it cannot be read: {reason(error)}", remedy) from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number of JSON")
+
+
+def _validated(
+    path: Path, text: str, adapter: TypeAdapter[Schema], what: str, remedy: str
+) -> Schema:
+    try:
+        return adapter.validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise damaged(path, what, f"{place or 'it'}: {first['msg']}", remedy) from error
