@@ -25,7 +25,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands.launch import config_dir
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 
 CLASSES = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 CLASS_SHARES = (0.13, 0.03, 0.02, 0.15, 0.48, 0.08, 0.11)

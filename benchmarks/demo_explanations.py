@@ -19,8 +19,8 @@ from omegaconf import OmegaConf
 from scipy.stats import mannwhitneyu
 
 from mmemo.corpora.demo_script import Line, write_script
-from mmemo.evaluation.runs import RunFolder
 from mmemo.explanation.explanation import RECORD_FILE, Explanation
+from mmemo.runs.run_folder import RunFolder
 
 CARRIERS = ("words", "prosody", "both")
 

@@ -29,7 +29,6 @@ from hydra.utils import instantiate
 from torch import Tensor
 from training import MAX_DURATION_S, MAX_TOKENS, NARROW, RECIPE, SAMPLE_RATE, SMALL, STILL
 
-from mmemo.commands.build import build_encoders, build_module
 from mmemo.commands.launch import config_dir
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.explanation.baselines import Baselines
@@ -39,6 +38,7 @@ from mmemo.explanation.inputs import FIXED_TOKEN, GivenInput
 from mmemo.explanation.integrated_gradients import IntegratedGradients
 from mmemo.explanation.occlusion import Occlusion
 from mmemo.models.classifier import EmotionClassifier
+from mmemo.runs.experiment import build_encoders, build_module
 
 MEDIAN_S, NUM_TOKENS = 2.5, 12
 WINDOW_MS, STRIDE_MS = 100.0, 50.0

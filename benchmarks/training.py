@@ -37,9 +37,9 @@ from hydra.utils import instantiate
 from meld_durations import draw_clips
 from torch import Tensor
 
-from mmemo.commands.build import build_encoders, build_module
 from mmemo.commands.launch import config_dir
 from mmemo.data.batch import AudioFeatures, Batch, Collator, Example, TextFeatures
+from mmemo.runs.experiment import build_encoders, build_module
 from mmemo.training.module import EmotionModule
 
 SAMPLE_RATE, MAX_DURATION_S, MAX_TOKENS, BATCH_SIZE = 16_000, 8.0, 64, 8

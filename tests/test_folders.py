@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from mmemo.commands.input_errors import input_error
 from mmemo.errors import InputError
 from mmemo.folders import check_writable, write_whole, written_whole
+from mmemo.runs.input_errors import input_error
 
 
 def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path: Path) -> None:

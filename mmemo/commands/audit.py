@@ -18,11 +18,11 @@ from mmemo.audit.clip_checks import SPAN_TOLERANCE_S, check_clips
 from mmemo.audit.durations import BIN_S, LONG_S, MAX_LETTERS_PER_S, SHORT_S
 from mmemo.audit.findings import MAX_LISTED, Audit, audit_corpus, audit_table, listed
 from mmemo.audit.near_copies import find_near_copies
+from mmemo.audit.text import format_audit
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.utterance import LabelSet
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder, write_whole
-from mmemo.reporting.audit_text import format_audit
 
 if TYPE_CHECKING:
     from mmemo.audio.prepared import PreparedCorpus
@@ -61,7 +61,7 @@ def run(cfg: DictConfig) -> None:
             f"{audited.corpus}, found none; choose other labels"
         )
     # What draws the page is imported behind what can go wrong.
-    from mmemo.reporting.audit_page import AUDIT_FILE, PAGE_FILE, write_audit_page
+    from mmemo.audit.page import AUDIT_FILE, PAGE_FILE, write_audit_page
 
     document = _document(audited, labels)
     name = f"{audited.corpus}-{labels.name}-{datetime.now():%Y-%m-%d_%H-%M-%S}"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from mmemo.comparison.published import comparable, read_published
+from mmemo.comparison.run_results import find_runs, labelled, read_runs
+from mmemo.comparison.tables import frame, latex, markdown, terminal_text
 from mmemo.evaluation.confusion_scores import check_metric
-from mmemo.evaluation.published import comparable, read_published
-from mmemo.evaluation.run_results import find_runs, labelled, read_runs
 from mmemo.folders import config_dir, writable_folder, write_whole
-from mmemo.reporting.comparison_tables import frame, latex, markdown, terminal_text
 
 if TYPE_CHECKING:
-    from mmemo.evaluation.comparison import Comparison
+    from mmemo.comparison.comparison import Comparison
 
 
 def run(cfg: DictConfig) -> None:
@@ -50,7 +50,7 @@ def _beside(folders: list[Path]) -> Path:
 
 def _write(document: dict[str, Any], output: Path) -> dict[str, Path]:
     # The tables are on the screen before what draws the page is imported.
-    from mmemo.reporting.comparison_page import write_comparison_page
+    from mmemo.comparison.page import write_comparison_page
 
     files = {
         "comparison": output / "comparison.json",

@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmemo.errors import InputError
-from mmemo.evaluation.runs import RunFolder, chosen_checkpoint
+from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
 from mmemo.training.monitored_scores import check_monitor
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _check_training(cfg: DictConfig) -> None:
         return
     check_values(cfg)
     _check_packages(cfg)
-    from mmemo.commands.source import CheckedCorpus, build_source
+    from mmemo.runs.data_source import CheckedCorpus, build_source
 
     for part in ("labels", "split"):
         instantiate(cfg[part], _convert_="all")
@@ -117,8 +117,8 @@ def _check_checkpoints(cfg: DictConfig) -> None:
 def _check_evaluation(cfg: DictConfig) -> None:
     run, _ = _opened_run(cfg)
     if cfg.missing is not None:
-        from mmemo.commands.withheld import check_withheld
-        from mmemo.evaluation.saved_config import read_saved_config, trusted_names
+        from mmemo.runs.missing_modality import check_withheld
+        from mmemo.runs.saved_config import read_saved_config, trusted_names
 
         saved = read_saved_config(run, trusted_names(cfg.trust))
         check_withheld(run, saved.resolved, cfg.missing)
@@ -147,7 +147,7 @@ def _opened_run(cfg: DictConfig) -> tuple[RunFolder, PreparedCorpus]:
     run = RunFolder.open(cfg.run)
     chosen_checkpoint(run)
     from mmemo.audio.prepared import PreparedCorpus
-    from mmemo.commands.data_card import check_same_data
+    from mmemo.runs.data_card import check_same_data
 
     prepared = PreparedCorpus(Path(cfg.prepared or run.read_data_card()["prepared"]["folder"]))
     check_same_data(run, prepared)

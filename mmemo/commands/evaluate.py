@@ -9,10 +9,6 @@ import lightning
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from mmemo.commands.build import build_datamodule
-from mmemo.commands.data_card import check_same_split
-from mmemo.commands.rebuilt_run import load_checkpoint, rebuild_run, saved_parts
-from mmemo.commands.withheld import withheld_results, without
 from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.evaluation.calibration import calibration_summary
@@ -20,13 +16,17 @@ from mmemo.evaluation.gathering import Outputs, gathered
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
 from mmemo.evaluation.predictions import build_table, write_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
-from mmemo.evaluation.run_files import read_history
 from mmemo.evaluation.run_intervals import run_intervals
-from mmemo.evaluation.runs import RunFolder, chosen_checkpoint
-from mmemo.evaluation.saved_config import trusted_names
 from mmemo.evaluation.units import UNIT, kept_together, with_units
 from mmemo.folders import check_writable, write_whole, written_whole
 from mmemo.reporting.pages import write_report
+from mmemo.runs.data_card import check_same_split
+from mmemo.runs.experiment import build_datamodule
+from mmemo.runs.missing_modality import withheld_results, without
+from mmemo.runs.rebuilt_run import load_checkpoint, rebuild_run, saved_parts
+from mmemo.runs.run_files import read_history
+from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
+from mmemo.runs.saved_config import trusted_names
 from mmemo.training.module import EmotionModule
 from mmemo.training.processes import leave_together
 

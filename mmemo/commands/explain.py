@@ -12,40 +12,40 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo import __version__
-from mmemo.commands.build import build_plain_datamodule
-from mmemo.commands.data_card import check_same_split
 from mmemo.commands.early_checks import AUTO, other_runs, selection_of, target_of
-from mmemo.commands.explanation_results import (
-    Results,
-    check_logger,
-    print_results,
-    track_results,
-)
-from mmemo.commands.probed_run import probe_run
-from mmemo.commands.rebuilt_run import RebuiltRun, rebuild_run, saved_parts
+from mmemo.comparison.seed_siblings import seed_siblings
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning
-from mmemo.evaluation.run_files import Protocol
-from mmemo.evaluation.runs import RunFolder, chosen_checkpoint, file_digest
-from mmemo.evaluation.saved_config import trusted_names
-from mmemo.evaluation.seed_siblings import seed_siblings
 from mmemo.evaluation.units import KeyUnits
 from mmemo.explanation.encoder_probes import EncoderProbes
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explaining import Explaining
 from mmemo.explanation.explanation import Explanation
+from mmemo.explanation.explanation_results import (
+    Results,
+    check_logger,
+    print_results,
+    track_results,
+)
 from mmemo.explanation.faithfulness import Faithfulness
+from mmemo.explanation.index import write_explanation_index
 from mmemo.explanation.inputs import GivenInput, given_input
+from mmemo.explanation.page import has_page, write_explanation_page
+from mmemo.explanation.probed_run import probe_run
 from mmemo.explanation.selection import Selection, most_confident
 from mmemo.explanation.set_folder import SetFolder
 from mmemo.explanation.set_summary import write_set_summary
 from mmemo.folders import check_writable
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.progress import progress_bar
-from mmemo.reporting.explanation_index import write_explanation_index
-from mmemo.reporting.explanation_page import has_page, write_explanation_page
+from mmemo.runs.data_card import check_same_split
+from mmemo.runs.experiment import build_plain_datamodule
+from mmemo.runs.rebuilt_run import RebuiltRun, rebuild_run, saved_parts
+from mmemo.runs.run_files import Protocol
+from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
+from mmemo.runs.saved_config import trusted_names
 
 FOLDER = "explanations"
 

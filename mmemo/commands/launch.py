@@ -20,9 +20,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from mmemo.commands.input_errors import fail, input_error
 from mmemo.commands.quiet_warnings import quiet_warnings
-from mmemo.commands.sweep_listing import DRY_RUN, check_listable
 from mmemo.commands.user_paths import (
     make_paths_absolute,
     quoted,
@@ -31,6 +29,8 @@ from mmemo.commands.user_paths import (
 )
 from mmemo.errors import InputError
 from mmemo.folders import config_dir, writable_folder
+from mmemo.runs.input_errors import fail, input_error
+from mmemo.sweep.listing import DRY_RUN, check_listable
 from mmemo.training.monitored_scores import direction
 
 RESUMABLE = re.compile(r"\+{0,2}(trainer\.|hydra\.|callbacks\.early_stopping[.=])")
@@ -46,7 +46,7 @@ NEED_TORCH = ("train", "evaluate", "explain")
 
 
 def _sweep_name(typed: ListConfig) -> str:
-    from mmemo.evaluation.sweep_cells import sweep_name
+    from mmemo.sweep.cells import sweep_name
 
     # As typed: what an override refers to is not there yet.
     return sweep_name(cast(list[str], OmegaConf.to_container(typed, resolve=False)))
@@ -117,7 +117,7 @@ def launch(command: str, overrides: list[str]) -> None:
         composed.append(cfg)
         is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         if is_sweep and command == "train":
-            from mmemo.commands.cell import run_cell
+            from mmemo.sweep.cell import run_cell
 
             return run_cell(cfg, work)
         try:
@@ -161,7 +161,7 @@ def _collect_from_now_on() -> None:
 
 def _around_plugins(typed: list[str]) -> AbstractContextManager[None]:
     # Imported here: what a sweep needs costs the other commands a tenth of a second.
-    from mmemo.commands.sweep import Sweep
+    from mmemo.sweep.launcher import Sweep
 
     return Sweep(typed).around_plugins()
 
@@ -231,7 +231,7 @@ def _join_slurms_first(is_sweep: bool, overrides: list[str]) -> None:
             "start a job for each run, or let hydra/launcher=submitit_slurm do it"
         )
     if rank:
-        from mmemo.commands.follow import train_along
+        from mmemo.commands.ddp_worker import train_along
 
         run = announced_run()
         if run is not None:
@@ -248,8 +248,8 @@ def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, 
                 "trust: expected resume=RUN beside it; a new run builds what it is told"
             )
         return folder, name, [o for o in overrides if not o.startswith("resume=")]
-    from mmemo.evaluation.runs import RunFolder
-    from mmemo.evaluation.saved_config import read_saved_config, trusted_names
+    from mmemo.runs.run_folder import RunFolder
+    from mmemo.runs.saved_config import read_saved_config, trusted_names
 
     run = RunFolder.open(runs[-1])
     trust = [o for o in overrides if o.startswith("trust=")]

@@ -14,10 +14,10 @@ from mmemo.audio.journal import Shard
 from mmemo.audio.levels import denoising_faults
 from mmemo.audio.preparation import open_prepared
 from mmemo.audio.prepared import SKIPPED_FILE, PreparedCorpus
-from mmemo.commands.source import build_source
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.selection import STATE_COLUMNS, state_counts, utterance_states
 from mmemo.errors import InputError
+from mmemo.runs.data_source import build_source
 
 
 def run(cfg: DictConfig) -> None:

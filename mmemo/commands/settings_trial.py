@@ -14,10 +14,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveragi
 from omegaconf import DictConfig, OmegaConf
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from mmemo.commands.build import is_own_loss
 from mmemo.commands.early_checks import check_values
-from mmemo.commands.input_errors import settings_of
 from mmemo.errors import InputError
+from mmemo.runs.experiment import is_own_loss
+from mmemo.runs.input_errors import settings_of
 from mmemo.training.module import EmotionModule
 from mmemo.training.schedules import build_schedule
 

@@ -16,12 +16,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from mmemo.comparison.run_groups import has_effect
 from mmemo.corpora.annotations import OWN_SPLIT
 from mmemo.corpora.splits import OfficialSplit
-from mmemo.evaluation.run_files import read_history
-from mmemo.evaluation.run_groups import has_effect
-from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.tracking import log_results, run_config
+from mmemo.runs.run_files import read_history
+from mmemo.runs.run_folder import RunFolder
 from mmemo.training.pruning import PrunedError
 from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
 from mmemo.training.wandb_logger import TolerantWandbLogger

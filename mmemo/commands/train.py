@@ -20,7 +20,27 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.commands.build import (
+from mmemo.commands.early_checks import check_unfinished
+from mmemo.commands.evaluate import (
+    evaluate,
+    predict,
+    print_results,
+)
+from mmemo.commands.settings_trial import check_composed, check_devices, check_model
+from mmemo.commands.tracked import print_tracking, tracked
+from mmemo.corpora.leaks import protocol_stamp
+from mmemo.corpora.utterance import LabelSet
+from mmemo.data.datamodule import EmotionDataModule
+from mmemo.documents import reason
+from mmemo.errors import InputError
+from mmemo.folders import check_writable, write_whole, written_whole
+from mmemo.runs.data_card import (
+    check_same_data,
+    check_same_split,
+    write_data_card,
+)
+from mmemo.runs.data_source import Source, build_source
+from mmemo.runs.experiment import (
     Encoders,
     build_datamodule,
     build_encoders,
@@ -29,31 +49,11 @@ from mmemo.commands.build import (
     check_run_name,
     check_settings,
 )
-from mmemo.commands.data_card import (
-    check_same_data,
-    check_same_split,
-    write_data_card,
-)
-from mmemo.commands.early_checks import check_unfinished
-from mmemo.commands.evaluate import (
-    evaluate,
-    predict,
-    print_results,
-)
-from mmemo.commands.input_errors import input_error
-from mmemo.commands.rebuilt_run import load_checkpoint, one_process_trainer, saved_parts
-from mmemo.commands.settings_trial import check_composed, check_devices, check_model
-from mmemo.commands.source import Source, build_source
-from mmemo.commands.tracked import print_tracking, tracked
-from mmemo.corpora.leaks import protocol_stamp
-from mmemo.corpora.utterance import LabelSet
-from mmemo.data.datamodule import EmotionDataModule
-from mmemo.documents import reason
-from mmemo.errors import InputError
-from mmemo.evaluation.run_files import check_checksums
-from mmemo.evaluation.runs import RunFolder
-from mmemo.evaluation.saved_config import names_to_trust, save_composed
-from mmemo.folders import check_writable, write_whole, written_whole
+from mmemo.runs.input_errors import input_error
+from mmemo.runs.rebuilt_run import load_checkpoint, one_process_trainer, saved_parts
+from mmemo.runs.run_files import check_checksums
+from mmemo.runs.run_folder import RunFolder
+from mmemo.runs.saved_config import names_to_trust, save_composed
 from mmemo.training.module import EmotionModule
 from mmemo.training.processes import LocalProcesses
 from mmemo.training.pruning import PrunedError, check_pruned
@@ -164,7 +164,7 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     check_composed(cfg)
     _save_config(folder, cfg)
     processes = (
-        LocalProcesses(["-m", "mmemo.commands.follow", str(folder.path)], folder.fail)
+        LocalProcesses(["-m", "mmemo.commands.ddp_worker", str(folder.path)], folder.fail)
         if slurm_rank() is None
         else SlurmProcesses(folder.path)
     )

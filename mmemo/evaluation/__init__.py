@@ -1,1 +1,1 @@
-"""Prediction tables, metrics and run folders."""
+"""Prediction tables, metrics and statistics."""

@@ -1,1 +1,1 @@
-"""Figures and pages, made from files alone."""
+"""Base template, tables, figures, and the report of a run, made from files alone."""

@@ -6,17 +6,17 @@ from typing import Any
 
 import pandas as pd
 
+from mmemo.comparison.numbers import told
 from mmemo.corpora.leaks import LEAKY
 from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
-from mmemo.evaluation.run_files import read_history
-from mmemo.evaluation.runs import RunFolder
 from mmemo.folders import write_whole
-from mmemo.reporting.comparison_numbers import told
 from mmemo.reporting.figures import plot_confusion_matrix, plot_curves, plot_reliability
 from mmemo.reporting.self_contained import as_data_uri, render_page
+from mmemo.runs.run_files import read_history
+from mmemo.runs.run_folder import RunFolder
 
 MAX_SHOWN = 200
 UNKNOWN_SOURCE = {

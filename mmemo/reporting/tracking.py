@@ -20,8 +20,8 @@ from mmemo.documents import damaged, reason
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of, read_predictions
 from mmemo.evaluation.protocol import split_stamp
-from mmemo.evaluation.run_files import read_history
-from mmemo.evaluation.runs import RESTORE, RunFolder
+from mmemo.runs.run_files import read_history
+from mmemo.runs.run_folder import RESTORE, RunFolder
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run, Table

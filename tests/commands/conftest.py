@@ -16,8 +16,8 @@ from matplotlib.image import imsave
 
 from mmemo.audio.preparation import Preparer
 from mmemo.corpora.meld import MeldCorpus
-from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting import figures
+from mmemo.runs.run_folder import RunFolder
 from mmemo.training import processes
 from tests.commands.command_line import call, typed
 from tests.commands.followers import ForkedFollower

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from mmemo.commands.cell import _start_processes_as_ever
+from mmemo.sweep.cell import _start_processes_as_ever
 
 
 def distance_in_another_process(value: int) -> int:

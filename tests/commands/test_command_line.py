@@ -15,7 +15,7 @@ from mmemo.cli import COMMANDS
 from mmemo.commands.launch import _flags_and_overrides
 from mmemo.commands.user_paths import quoted, readable_by_hydra, typed_text
 from mmemo.errors import InputError
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli, only_run
 from tests.commands.test_named_sweeps import Ran, ran
 from tests.commands.test_training_options import text_alone

@@ -14,7 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmemo.errors import InputError
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 from mmemo.training.slurm_processes import SlurmProcesses, announced_run
 from tests.commands.command_line import typed
 from tests.commands.conftest import Cli, only_run

@@ -11,17 +11,17 @@ import pytest
 import wandb
 from transformers import RobertaModel
 
-from mmemo.commands.encoder_stages import encoder_stages
-from mmemo.commands.rebuilt_run import rebuild_run
+from mmemo.comparison.seed_siblings import seed_siblings
 from mmemo.corpora.meld_raw import LAYOUT
-from mmemo.evaluation.runs import RunFolder
-from mmemo.evaluation.seed_siblings import seed_siblings
+from mmemo.explanation.encoder_stages import encoder_stages
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.failures import ExplanationError
 from mmemo.explanation.faithfulness import Faithfulness
+from mmemo.explanation.index import PROBES_FILE
 from mmemo.explanation.inputs import GivenInput
-from mmemo.reporting.explanation_index import PROBES_FILE
+from mmemo.runs.rebuilt_run import rebuild_run
+from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import HOSTILE, Cli, TrainedRun, only_run
 from tests.conftest import FIVE, meld_row, write_csv
 from tests.wandb_files import read_run

@@ -8,7 +8,7 @@ import torch
 
 from mmemo.commands.train import _how_to_continue
 from mmemo.errors import InputError
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 
 
 @pytest.fixture

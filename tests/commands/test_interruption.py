@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli, TrainedRun, only_run
 from tests.commands.interruptions import SignalAt, befalls
 from tests.commands.test_train import assert_same_weights, weights

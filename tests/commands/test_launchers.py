@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from submitit.core.utils import DelayedSubmission
 from submitit.slurm.slurm import SlurmJob
 
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli
 from tests.commands.interruptions import SignalOnce, befalls
 from tests.commands.processes import distance_in_another_process

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from mmemo.commands import train
 from mmemo.commands.launch import config_dir
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli
 
 DEMO, PAPER = ["experiment=demo"], ["experiment=paper", "corpus.root=/data"]

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands import train
 from mmemo.commands.launch import config_dir
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli
 
 pytestmark = pytest.mark.usefixtures("blank_figures")

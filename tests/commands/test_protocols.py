@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.corpora.meld_raw import LAYOUT
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli, only_run
 from tests.conftest import FIVE, Row, meld_row, write_csv
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mmemo.commands.build import build_loss, build_trainer
-from mmemo.commands.input_errors import input_error
 from mmemo.commands.settings_trial import check_composed, check_devices, check_model
 from mmemo.errors import InputError
 from mmemo.evaluation.confusion_scores import METRICS
+from mmemo.runs.experiment import build_loss, build_trainer
+from mmemo.runs.input_errors import input_error
 from mmemo.training.module import EmotionModule
 from mmemo.training.monitored_scores import DIRECTIONS, direction
 from tests.commands.conftest import Cli, only_run

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from mmemo.commands import cell
+from mmemo.sweep import cell
 from mmemo.training.stop_signals import Stopped, stopped_at_once
 from tests.audio.test_kill_and_continue import parent, running
 from tests.commands.conftest import Cli

@@ -11,10 +11,10 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands import train
-from mmemo.commands.sweep import Sweep
 from mmemo.errors import InputError
-from mmemo.evaluation.runs import RunFolder
-from mmemo.evaluation.sweep_cells import LOG_FILE, Cell
+from mmemo.runs.run_folder import RunFolder
+from mmemo.sweep.cells import LOG_FILE, Cell
+from mmemo.sweep.launcher import Sweep
 from mmemo.training.stop_signals import Stopped, stopped_at_once
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import FailureOnce, KillOnce, befalls

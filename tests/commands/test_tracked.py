@@ -16,7 +16,7 @@ import wandb
 from omegaconf import OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import LEAST_LOGGER, Cli, only_run
 from tests.commands.interruptions import FailureAt, SignalAt, befalls
 from tests.wandb_files import WrittenRun, read_run

@@ -9,9 +9,9 @@ import torch
 from omegaconf import OmegaConf
 from sklearn.metrics import f1_score
 
-from mmemo.commands.build import _tell_absent
 from mmemo.corpora.utterance import LabelSet
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.experiment import _tell_absent
+from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import HOSTILE, LEAST_LOGGER, Cli, Start, TrainedRun, only_run
 
 

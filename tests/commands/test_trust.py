@@ -17,15 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.commands import evaluate, explain, launch, train
-from mmemo.commands.build import build_plain_datamodule
-from mmemo.commands.input_errors import input_error
+from mmemo.comparison.run_results import find_runs, read_runs
+from mmemo.comparison.seed_siblings import seed_siblings
 from mmemo.errors import InputError
-from mmemo.evaluation.run_results import find_runs, read_runs
-from mmemo.evaluation.runs import RunFolder
-from mmemo.evaluation.saved_config import read_saved_config, save_composed
-from mmemo.evaluation.seed_siblings import seed_siblings
 from mmemo.folders import config_dir
 from mmemo.models.checkpoints import Checkpoint
+from mmemo.runs.experiment import build_plain_datamodule
+from mmemo.runs.input_errors import input_error
+from mmemo.runs.run_folder import RunFolder
+from mmemo.runs.saved_config import read_saved_config, save_composed
 from tests.commands.conftest import Cli
 from tests.commands.hostile_runs import (
     MUTATIONS,

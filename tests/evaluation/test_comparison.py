@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
+from mmemo.comparison.comparison import ALL_PAIRS_UP_TO, Comparison
+from mmemo.comparison.run_results import find_runs, read_runs
 from mmemo.errors import InputError
-from mmemo.evaluation.comparison import ALL_PAIRS_UP_TO, Comparison
-from mmemo.evaluation.run_results import find_runs, read_runs
 from tests.evaluation.run_folders import CLASSES, predictions, write_run
 
 TARGETS = "ajnajnajnajn"

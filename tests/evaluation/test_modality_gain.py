@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from mmemo.evaluation.modality_gain import NO_DURATIONS, modality_gain
+from mmemo.comparison.modality_gain import NO_DURATIONS, modality_gain
 
 TARGETS = ["joy", "joy", "joy", "anger", "anger", "anger", "fear", "fear"]
 NAMES = {"j": "joy", "a": "anger", "f": "fear"}

@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from mmemo.commands.launch import config_dir
+from mmemo.comparison.published import PublishedResult, comparable, read_published
 from mmemo.errors import InputError
-from mmemo.evaluation.published import PublishedResult, comparable, read_published
 
 FIVE = ["anger", "joy", "neutral", "sadness", "surprise"]
 SEVEN = ["anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise"]

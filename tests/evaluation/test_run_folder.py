@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmemo.errors import InputError
-from mmemo.evaluation.runs import ENDED, RunFolder, RunTakenError
-from mmemo.evaluation.sweep_cells import CellState, cell_state
+from mmemo.runs.run_folder import ENDED, RunFolder, RunTakenError
+from mmemo.sweep.cells import CellState, cell_state
 
 
 def test_a_run_is_whole_from_its_birth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

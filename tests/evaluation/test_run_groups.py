@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mmemo.comparison.group_names import group_names
+from mmemo.comparison.run_groups import group_runs
+from mmemo.comparison.run_results import find_runs, labelled, read_runs
 from mmemo.errors import InputError
-from mmemo.evaluation.group_names import group_names
-from mmemo.evaluation.run_groups import group_runs
-from mmemo.evaluation.run_results import find_runs, labelled, read_runs
 from tests.evaluation.run_folders import predictions, write_run
 
 TEST = predictions("test", "ajn", "ajn")

@@ -4,7 +4,7 @@ import pytest
 
 from mmemo import __version__
 from mmemo.errors import InputError
-from mmemo.evaluation.runs import RunFolder
+from mmemo.runs.run_folder import RunFolder
 
 
 def test_a_run_notes_how_it_ended(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmemo.evaluation.runs import RunFolder, RunTakenError
-from mmemo.evaluation.sweep_cells import (
+from mmemo.runs.run_folder import RunFolder, RunTakenError
+from mmemo.sweep.cells import (
     CellState,
     cell_name,
     cell_state,
@@ -119,5 +119,5 @@ def test_a_cells_state_is_told_by_its_folder(tmp_path: Path) -> None:
 
 
 def test_the_cells_names_and_states_need_no_torch() -> None:
-    code = "import sys, mmemo.reporting.sweep_view; sys.exit('torch' in sys.modules)"
+    code = "import sys, mmemo.sweep.view; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -17,12 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
-from mmemo.commands.build import build_encoders
 from mmemo.data.batch import AudioInput, Collator, Example
 from mmemo.errors import InputError
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.layer_weights import SHARPNESS, LayerWeights
 from mmemo.models.trainable import transformer_layers
+from mmemo.runs.experiment import build_encoders
 from mmemo.training.parameter_groups import build_optimizer
 from tests.conftest import TINY_SPEECH
 from tests.test_configs import composed

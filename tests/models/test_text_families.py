@@ -12,12 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
-from mmemo.commands.build import build_encoders
 from mmemo.data.batch import Collator, Example, TextInput
 from mmemo.data.frontends import Tokens
 from mmemo.errors import InputError
 from mmemo.models.text_encoders import PretrainedTextEncoder
 from mmemo.models.text_tokenizer import learn_model_tokenizer
+from mmemo.runs.experiment import build_encoders
 from tests.test_configs import composed
 
 SENTENCES = ["I'm fine.", "You are here, my friend, are you not? I would be glad!", "", "Well."]

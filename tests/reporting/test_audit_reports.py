@@ -10,11 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from mmemo.audit.clip_checks import check_clips
+from mmemo.audit.figures import plot_classes, plot_durations, plot_speakers
 from mmemo.audit.findings import Audit, audit_corpus
+from mmemo.audit.page import write_audit_page
+from mmemo.audit.text import format_audit
 from mmemo.corpora.utterance import LabelSet
-from mmemo.reporting.audit_figures import plot_classes, plot_durations, plot_speakers
-from mmemo.reporting.audit_page import write_audit_page
-from mmemo.reporting.audit_text import format_audit
 from tests.audit.hand_made import table
 
 LABELS = LabelSet("two", {"joy": "#e69f00", "anger": "#d55e00"})

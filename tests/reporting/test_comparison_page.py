@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from mmemo.reporting.comparison_figures import gain_figures, seed_scatter, seed_strip
-from mmemo.reporting.comparison_page import write_comparison_page
-from mmemo.reporting.comparison_panels import confusions, metric_curves, reliability
-from mmemo.reporting.svg_axes import Axes, limits, ticks
+from mmemo.comparison.figures import gain_figures, seed_scatter, seed_strip
+from mmemo.comparison.page import write_comparison_page
+from mmemo.comparison.panels import confusions, metric_curves, reliability
+from mmemo.comparison.svg_axes import Axes, limits, ticks
 from tests.reporting.comparison_document import HOSTILE, comparison, difference, group
 
 VOID = {"meta", "br", "img", "link", "input"}

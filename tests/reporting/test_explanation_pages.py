@@ -19,22 +19,22 @@ import pytest
 from matplotlib.figure import Figure
 
 from mmemo.errors import InputError
-from mmemo.explanation.explanation import Attribution
-from mmemo.explanation.set_summary import write_set_summary
-from mmemo.reporting.attribution_scale import (
+from mmemo.explanation.attribution_scale import (
     AGAINST_COLOUR,
     FOR_COLOUR,
     colours,
     difference,
     normalised,
 )
-from mmemo.reporting.explanation_check_figures import curves_figure, randomisation_figure
-from mmemo.reporting.explanation_figures import write_explanation_figures
-from mmemo.reporting.explanation_index import write_explanation_index
-from mmemo.reporting.explanation_page import render_explanation, write_explanation_page
-from mmemo.reporting.explanation_panels import TimeAxis, frame_panels, shown_words
-from mmemo.reporting.explanation_set_figures import probes_figure
-from mmemo.reporting.mel_spectrogram import mel_edges_hz, mel_spectrogram_db
+from mmemo.explanation.check_figures import curves_figure, randomisation_figure
+from mmemo.explanation.explanation import Attribution
+from mmemo.explanation.figures import write_explanation_figures
+from mmemo.explanation.index import write_explanation_index
+from mmemo.explanation.mel_spectrogram import mel_edges_hz, mel_spectrogram_db
+from mmemo.explanation.page import render_explanation, write_explanation_page
+from mmemo.explanation.panels import TimeAxis, frame_panels, shown_words
+from mmemo.explanation.set_figures import probes_figure
+from mmemo.explanation.set_summary import write_set_summary
 from tests.explanation.made_explanations import RATE, made
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

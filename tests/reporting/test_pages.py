@@ -11,8 +11,8 @@ import pytest
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.metrics import compute_metrics
 from mmemo.evaluation.run_intervals import run_intervals
-from mmemo.evaluation.runs import RunFolder
 from mmemo.reporting.pages import write_report
+from mmemo.runs.run_folder import RunFolder
 
 HOSTILE = "<script>alert('x')</script> & co"
 

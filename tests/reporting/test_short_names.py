@@ -1,4 +1,4 @@
-from mmemo.reporting.short_names import short_names
+from mmemo.comparison.short_names import short_names
 
 
 def test_names_with_room_stay() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mmemo.evaluation.runs import RunFolder
-from mmemo.evaluation.sweep_cells import Cell, CellState
-from mmemo.reporting.sweep_view import SweepView, read_progress, time_left_s
+from mmemo.runs.run_folder import RunFolder
+from mmemo.sweep.cells import Cell, CellState
+from mmemo.sweep.view import SweepView, read_progress, time_left_s
 
 
 def make_cell(folder: Path, **info: object) -> Cell:

@@ -1,0 +1,1 @@
+"""Runs compared: results, groups, statistics, tables, figures, page."""

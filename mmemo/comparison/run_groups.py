@@ -1,0 +1,191 @@
+"""Runs put together: the seeds of one setting, the folds of one cross-validation."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from mmemo.comparison.run_results import LeftOut, RunResults
+from mmemo.sweep.cells import NOT_IN_DIGEST
+
+WITHOUT_EFFECT = (*NOT_IN_DIGEST, "seed", "hydra", "sweep")
+"""Settings, and sections of them, that do not tell one group of runs from another."""
+
+PLACES = ("folder", "root", "annotations", "csv", "checkpoint_dir", "dirpath", "path", "save_dir")
+"""Last parts of keys that say where something lies."""
+
+FOLD = "split.test_fold"
+VAL_FOLD = "split.val_fold"
+NUM_FOLDS = "split.num_test_folds"
+
+MAX_KEYS = 4096
+"""Keys are the same in most runs: of as many it is remembered whether they have an effect."""
+
+DATA = "prepared.digest"
+"""Key of what tells one corpus from another, wherever it lies: its utterances and their sound."""
+
+LABEL = "label"
+"""Key of the user's own name for runs."""
+
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One seed of a group: one run, or the runs of a cross-validation taken together."""
+
+    seed: int
+    runs: tuple[RunResults, ...]
+
+    @property
+    def val(self) -> pd.DataFrame:
+        """Predictions of validation, of all folds."""
+        return _joined([run.val for run in self.runs])
+
+    @property
+    def test(self) -> pd.DataFrame:
+        """Predictions of test, of all folds."""
+        return _joined([run.test for run in self.runs])
+
+    @property
+    def missing_folds(self) -> set[int]:
+        """Folds of its cross-validation that no run of this seed has tested."""
+        wanted = range(int(self.runs[0].settings.get(NUM_FOLDS) or 0))
+        return set(wanted) - self.test_folds
+
+    @property
+    def test_folds(self) -> set[Any]:
+        """Folds that its runs have tested."""
+        return {run.settings.get(FOLD) for run in self.runs}
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether some test folds lack a validation fold that others have."""
+        val_folds = {run.settings.get(VAL_FOLD) for run in self.runs}
+        return len(self.runs) < len(self.test_folds) * len(val_folds)
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """Runs that differ in seed, and fold, alone.
+
+    Args:
+        settings: All that has an effect.
+        replicates: By seed.
+    """
+
+    settings: Mapping[str, Any]
+    replicates: tuple[Replicate, ...]
+
+    @property
+    def first(self) -> RunResults:
+        """The first seed's first run."""
+        return self.replicates[0].runs[0]
+
+    def option(self, group: str) -> str | None:
+        """The option of conf/ that was chosen of a config group; None if the run does not tell."""
+        chosen = (self.first.info.get("choices") or {}).get(group)
+        return None if chosen is None else str(chosen)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which folds of a cross-validation are missing."""
+        notes = []
+        for replicate in self.replicates:
+            if replicate.is_uneven:
+                notes.append(f"seed {replicate.seed} lacks validation folds of some test folds")
+            missing = set() if FOLD in self.settings else replicate.missing_folds
+            if missing:
+                folds = ", ".join(map(str, sorted(missing)))
+                num_folds = replicate.runs[0].settings[NUM_FOLDS]
+                notes.append(f"seed {replicate.seed} lacks the test folds {folds} of {num_folds}")
+        return tuple(notes)
+
+    @property
+    def modalities(self) -> str:
+        """``audio+text``, ``audio`` or ``text``: what the model could hear and read."""
+        protocol = self.first.protocol
+        heard = [
+            name
+            for name in ("audio", "text")
+            if protocol[f"{name}_encoder"] != "none" and protocol.get("missing") != name
+        ]
+        return "+".join(heard)
+
+
+def group_runs(results: Sequence[RunResults]) -> tuple[list[RunGroup], list[LeftOut]]:
+    """Group runs by their settings; of two with the same seed and fold the later one counts."""
+    by_settings: dict[str, dict[tuple[int, Any, Any], RunResults]] = defaultdict(dict)
+    left_out = []
+    folds = [{run.settings.get(key) for run in results} - {None} for key in (FOLD, VAL_FOLD)]
+    has_folds = any(len(values) > 1 for values in folds)
+    for run in sorted(results, key=lambda run: str(run.info.get("started", ""))):
+        settings = effective_settings(run, pool_folds=has_folds)
+        key = json.dumps(settings, sort_keys=True, default=str)
+        place = (run.seed, run.settings.get(FOLD), run.settings.get(VAL_FOLD))
+        earlier = by_settings[key].get(place)
+        if earlier is not None:
+            reason = f"has the settings and the seed of a later run, {run.name}"
+            left_out.append(LeftOut(earlier.name, reason))
+        by_settings[key][place] = run
+    groups = []
+    for runs in by_settings.values():
+        seeds: dict[int, list[RunResults]] = defaultdict(list)
+        for place in sorted(runs, key=lambda place: (place[0], str(place[1]), str(place[2]))):
+            seeds[place[0]].append(runs[place])
+        replicates = tuple(Replicate(seed, tuple(runs)) for seed, runs in sorted(seeds.items()))
+        first = replicates[0].runs[0]
+        settings = effective_settings(first, pool_folds=has_folds)
+        groups.append(RunGroup(settings, replicates))
+    return groups, left_out
+
+
+def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
+    """Settings that tell a group of runs from another, the data that they were trained on too.
+
+    One that is null is as one that the run's version did not have; one that takes its value from
+    another has that value, or none where the other has no effect.
+    """
+    settings: dict[str, Any] = {DATA: run.prepared_digest}
+    for key, value in run.settings.items():
+        source = derived_from(value) if isinstance(value, str) else None
+        if source is not None and source in run.settings:
+            value = None if _is_without_effect(source) else run.settings[source]
+        if value is None or _is_without_effect(key) or (pool_folds and key in (FOLD, VAL_FOLD)):
+            continue
+        settings[key] = value
+    if run.label is not None:
+        settings[LABEL] = run.label
+    if run.protocol.get("missing"):
+        settings["missing"] = run.protocol["missing"]
+    return settings
+
+
+def derived_from(value: Any) -> str | None:  # noqa: ANN401
+    """The key that a setting takes its value from: of ``${seed}`` it is ``seed``."""
+    is_reference = isinstance(value, str) and value.startswith("${")
+    found = REFERENCE.fullmatch(value) if is_reference else None
+    return found[1] if found else None
+
+
+def has_effect(key: str) -> bool:
+    """Whether a setting tells one group of runs from another."""
+    return not _is_without_effect(key)
+
+
+@lru_cache(maxsize=MAX_KEYS)
+def _is_without_effect(key: str) -> bool:
+    return key.rpartition(".")[2] in PLACES or any(
+        key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT
+    )
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)

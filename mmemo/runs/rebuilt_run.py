@@ -1,0 +1,140 @@
+"""A trained run built again: its model at the chosen checkpoint, its data, its device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.utterance import LabelSet
+from mmemo.documents import reason
+from mmemo.errors import InputError
+from mmemo.runs.data_card import check_same_data
+from mmemo.runs.experiment import (
+    Encoders,
+    build_encoders,
+    build_module,
+    build_trainer,
+    check_run_name,
+)
+from mmemo.runs.input_errors import input_error
+from mmemo.runs.run_files import check_checksums
+from mmemo.runs.run_folder import RESTORE, RunFolder, chosen_checkpoint
+from mmemo.runs.saved_config import read_saved_config
+from mmemo.training.module import EmotionModule
+
+
+@dataclass(frozen=True)
+class RebuiltRun:
+    """What a run consists of, but for its loaders, which differ with what is wanted of it.
+
+    Args:
+        folder: The run's.
+        cfg: Its config.
+        labels: Its classes.
+        encoders: Those of the model.
+        module: With the weights of the chosen checkpoint.
+        prepared: The corpus that it was trained on.
+        trainer: For one process.
+    """
+
+    folder: RunFolder
+    cfg: DictConfig
+    labels: LabelSet
+    encoders: Encoders
+    module: EmotionModule
+    prepared: PreparedCorpus
+    trainer: lightning.Trainer
+
+    @property
+    def device(self) -> torch.device:
+        """That the trainer computes on."""
+        return self.trainer.strategy.root_device
+
+
+def rebuild_run(
+    run: str | Path, prepared: str | Path | None, trusted: Sequence[str] = ()
+) -> RebuiltRun:
+    """Build a run's model and find its data again.
+
+    Args:
+        run: The run's folder.
+        prepared: The prepared corpus' folder, where it was moved since; else None.
+        trusted: What the run may build beside what mmemo's own configs do.
+
+    Raises:
+        InputError: If the run has not ended, a file of it is missing or damaged, its config would
+            build what is not trusted, its checkpoint cannot be loaded, or its data has changed.
+    """
+    folder = RunFolder.open(run)
+    checkpoint = chosen_checkpoint(folder)
+    cfg = read_saved_config(folder, trusted).resolved
+    card = folder.read_data_card()
+    corpus = PreparedCorpus(Path(prepared or card["prepared"]["folder"]))
+    check_same_data(folder, corpus)
+    folder.check_digest(checkpoint, "the checkpoint of this run")
+    with saved_parts(folder):
+        check_run_name(cfg, folder.path)
+        labels: LabelSet = instantiate(cfg.labels, _convert_="all")
+        encoders = build_encoders(cfg, folder)
+        module = build_module(cfg, encoders, labels)
+        trainer = one_process_trainer(cfg)
+    # A frozen encoder's features are made of the weights that the run used.
+    load_checkpoint(checkpoint, module)
+    return RebuiltRun(folder, cfg, labels, encoders, module, corpus, trainer)
+
+
+@contextmanager
+def saved_parts(folder: RunFolder) -> Iterator[None]:
+    """Build parts of a run from what its folder has kept; what fails is the folder's fault.
+
+    Raises:
+        InputError: For anything that is raised inside.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        problem = input_error(error)
+        if problem is not None:
+            raise problem from error
+        cause = error.__cause__ or error
+        raise InputError(
+            f"{folder.path}: expected a run that can be built again from "
+            f"{folder.composed_config_file.name} and what its encoders have saved, could not "
+            f"({reason(cause)}); {RESTORE}"
+        ) from error
+
+
+def one_process_trainer(cfg: DictConfig) -> lightning.Trainer:
+    """The run's trainer without its companions, logger and callbacks."""
+    alone: dict[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+    return build_trainer(cfg, logger=False, callbacks=None, **alone)
+
+
+def load_checkpoint(path: Path, module: EmotionModule) -> int:
+    """Load weights of a run; returns their epoch, counted from 0.
+
+    Raises:
+        InputError: If the file is missing, is not a checkpoint, or is another model's.
+    """
+    try:
+        check_checksums(path)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        module.load_state_dict(checkpoint["state_dict"])
+        return int(checkpoint["epoch"])
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"{path}: expected the checkpoint of this run, could not load it "
+            f"({type(error).__name__}: {reason}); restore the file or train again"
+        ) from error

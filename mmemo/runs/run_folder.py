@@ -1,0 +1,429 @@
+"""The run folder: the unit of results, and the names of what lies in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import socket
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from filelock import FileLock, Timeout
+
+from mmemo import __version__
+from mmemo.documents import damaged, read_json, read_text
+from mmemo.errors import InputError
+from mmemo.folders import write_whole
+from mmemo.runs.run_files import DATA_CARD, INFO, METRICS, DataCard, MetricsDocument, RunInfo
+from mmemo.runs.source_state import source_state
+
+ENDED = ("finished", "pruned")
+RESTORE = "restore it from a copy, or train again"
+
+LOCK_PATIENCE_S = 1.0
+"""Longer than another process needs to look whether the folder is held."""
+
+
+class RunTakenError(InputError):
+    """The folder is that of another run, or another process works in it."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside one run folder.
+
+    ``config.yaml`` is the resolved config, to be read; ``composed.yaml`` the same with its
+    interpolations, which a run is built again from. ``run.json`` tells what happened,
+    ``data.json`` what it was trained on.
+
+    Args:
+        path: The folder.
+        missing: "audio" or "text" for the results, in a folder inside, of the run's model with
+            that modality withheld; None for the run's own.
+    """
+
+    INFO_NAME: ClassVar[str] = "run.json"
+
+    path: Path
+    missing: str | None = None
+
+    @property
+    def results(self) -> Path:
+        """Folder of predictions, metrics, figures and report."""
+        return self.path / f"missing_{self.missing}" if self.missing else self.path
+
+    @property
+    def info_file(self) -> Path:
+        """What happened: status, times, versions, the chosen checkpoint."""
+        return self.path / self.INFO_NAME
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.yaml"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked while a process works in the folder."""
+        return self.path / ".lock"
+
+    @property
+    def composed_config_file(self) -> Path:
+        """The config as it was composed, interpolations included."""
+        return self.path / "composed.yaml"
+
+    @property
+    def data_file(self) -> Path:
+        """Counts of what was read, kept, skipped and left out."""
+        return self.path / "data.json"
+
+    @property
+    def history_file(self) -> Path:
+        """Metrics of each epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """State that training can be continued from."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def predictions_file(self) -> Path:
+        """The prediction table."""
+        return self.results / "predictions.parquet"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Metrics and their protocol."""
+        return self.results / "metrics.json"
+
+    @property
+    def table_file(self) -> Path:
+        """The same metrics as a table."""
+        return self.results / "metrics_table.csv"
+
+    @property
+    def confusion_file(self) -> Path:
+        """Confusion matrix of the test split."""
+        return self.results / "confusion_matrix.png"
+
+    @property
+    def curves_file(self) -> Path:
+        """Loss and accuracy by epoch."""
+        return self.results / "curves.png"
+
+    @property
+    def reliability_file(self) -> Path:
+        """Accuracy by confidence of the test split."""
+        return self.results / "reliability.png"
+
+    @property
+    def report_file(self) -> Path:
+        """The page for people."""
+        return self.results / "report.html"
+
+    def assets(self, encoder: str) -> Path:
+        """Folder with what an encoder needs beside its weights."""
+        return self.path / encoder
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """A new run in a folder that Hydra has made; of two processes, one gets it.
+
+        Raises:
+            RunTakenError: If another run is in it, or another process holds it.
+        """
+        run = cls(path.absolute())
+        with run._held():
+            run._begin()
+        return run
+
+    @classmethod
+    @contextmanager
+    def begin(cls, path: Path) -> Iterator[RunFolder]:
+        """A new run that is held from the moment when it is there; see ``working``.
+
+        Raises:
+            RunTakenError: As ``create`` does.
+        """
+        run = cls(path.absolute())
+        with run._held():
+            run._begin()
+            with run._noting_the_end():
+                yield run
+
+    def _begin(self) -> None:
+        if self.info_file.exists():
+            raise RunTakenError(
+                f"{self.path}: expected a folder without a run, it already holds one; continue "
+                f"that one with {self.command('train', 'resume')} or name another folder with "
+                "hydra.run.dir=DIR"
+            )
+        state = {"status": "running", "started": _now(), "mmemo_version": __version__}
+        self._write_info({**state, **source_state()})
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run.
+
+        Raises:
+            InputError: If the folder holds none.
+        """
+        run = cls(Path(path).expanduser().absolute())
+        for needed in (run.info_file, run.composed_config_file):
+            if not needed.is_file():
+                found = "that file is missing" if run.path.is_dir() else "there is no such folder"
+                raise InputError(
+                    f"{run.path}: expected a run folder with {needed.relative_to(run.path)}, "
+                    f"{found}; name a folder that `mmemo train` printed"
+                )
+        return run
+
+    def command(self, name: str, option: str) -> str:
+        """A command on this run, ready for a shell: ``mmemo train resume=…``."""
+        return f"mmemo {name} {shlex.quote(f'{option}={self.path}')}"
+
+    def read_info(self) -> RunInfo:
+        """Contents of ``run.json``.
+
+        Raises:
+            InputError: If it is missing or damaged.
+        """
+        remedy = f"restore it from a copy, or remove {self.path} and train again"
+        return read_json(self.info_file, INFO, "what happened to the run", remedy)
+
+    def read_data_card(self) -> DataCard:
+        """Contents of ``data.json``.
+
+        Raises:
+            InputError: If it is missing or damaged.
+        """
+        what, remedy = "what the run was trained on", "restore it from a copy, or train again"
+        self.check_digest(self.data_file)
+        return read_json(self.data_file, DATA_CARD, what, remedy)
+
+    def read_metrics(self) -> MetricsDocument:
+        """Contents of ``metrics.json``.
+
+        Raises:
+            InputError: If it is missing or damaged.
+        """
+        remedy = f"write it again with {self.command('evaluate', 'run')}"
+        return read_json(self.metrics_file, METRICS, "metrics and their protocol", remedy)
+
+    def read_config_text(self) -> str:
+        """Contents of ``config.yaml``, to be shown.
+
+        Raises:
+            InputError: If it is missing or is no text.
+        """
+        return read_text(self.config_file, "the resolved config of the run", RESTORE)
+
+    def state_ns(self) -> int | None:
+        """When the state that the run can be continued from was written; None without one.
+
+        That is the last checkpoint, or the chosen one of a run that is still to be evaluated.
+        """
+        with suppress(OSError, ValueError):
+            return self.last_checkpoint.stat().st_mtime_ns
+        with suppress(OSError, ValueError, KeyError, InputError):
+            return (self.path / str(self.read_info()["checkpoint"])).stat().st_mtime_ns
+        return None
+
+    def write_info(self, **changes: Any) -> None:  # noqa: ANN401
+        """Add to ``run.json`` or replace what it says."""
+        self._write_info({**self.read_info(), **changes})
+
+    def _write_info(self, info: dict[str, Any]) -> None:
+        write_whole(self.info_file, json.dumps(info, indent=2))
+
+    @contextmanager
+    def sealed(self, *paths: Path) -> Iterator[None]:
+        """Write files that are read again later, and note their digests in ``run.json``.
+
+        Meanwhile there is none: a kill leaves files that cannot be checked, but none that seem
+        damaged. A folder stands for the files in
+        it, and may not be there: not every encoder saves something.
+        """
+        names = [self._name(path) for path in paths]
+        kept = {
+            name: digest
+            for name, digest in self.read_info().get("digests", {}).items()
+            if not any(name == other or name.startswith(f"{other}/") for other in names)
+        }
+        self.write_info(digests=kept)
+        yield
+        digests = {self._name(file): file_digest(file) for file in _files(paths)}
+        self.write_info(digests={**kept, **digests})
+
+    def check_digest(self, path: Path, what: str = "what the run has written") -> None:
+        """Check a file, or all of a folder, against the digest that was noted when it was written.
+
+        Args:
+            path: The file or folder.
+            what: What it is, for the message.
+
+        Raises:
+            InputError: If it is another file by now, or is not there.
+        """
+        name = self._name(path)
+        for other, digest in self.read_info().get("digests", {}).items():
+            if other != name and not other.startswith(f"{name}/"):
+                continue
+            file = self.path / other
+            try:
+                found = file_digest(file)
+            except OSError as error:
+                problem = f"it cannot be read ({error.strerror or error})"
+                raise damaged(file, what, problem, RESTORE) from error
+            if found != digest:
+                problem = "it was changed or damaged since (its SHA-256 is another)"
+                raise damaged(file, what, problem, RESTORE)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Hold the folder while a process trains in it; note how that ended.
+
+        Raises:
+            RunTakenError: If another process holds it.
+        """
+        with self._held(), self._noting_the_end():
+            yield
+
+    @contextmanager
+    def _noting_the_end(self) -> Iterator[None]:
+        self.write_info(
+            status="running", error=None, process={"host": socket.gethostname(), "pid": os.getpid()}
+        )
+        try:
+            yield
+        except BaseException as error:
+            is_interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+            status = "interrupted" if is_interrupted else "failed"
+            # A full disk, or a damaged file, is told about by the error itself.
+            with suppress(OSError, InputError):
+                self._end(status, f"{type(error).__name__}: {error}")
+            raise
+        else:
+            if self.read_info()["status"] == "running":
+                self._end("finished", None)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        lock = FileLock(self.lock_file)
+        try:
+            lock.acquire(timeout=LOCK_PATIENCE_S)
+        except Timeout as error:
+            raise RunTakenError(
+                f"{self.path}: expected a run that nothing works on, another process trains in "
+                "it; wait for that one to end"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_held(self) -> bool:
+        """Whether a process works in the folder at the moment."""
+        try:
+            with FileLock(self.lock_file, timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def clear(self, keep: Collection[str], unless: Collection[str] = ()) -> None:
+        """Remove what a run has written, so that it can be begun anew.
+
+        Args:
+            keep: Names of files and folders that stay.
+            unless: With such a status all of it stays: another process may have ended it meanwhile.
+
+        Raises:
+            RunTakenError: If another process holds the folder, or the run has such a status.
+        """
+        with self._held():
+            if self._status() in unless:
+                raise RunTakenError(
+                    f"{self.path}: expected a run that has not ended, another process has ended "
+                    "it meanwhile; nothing was removed"
+                )
+            for path in self.path.iterdir():
+                if path.name in keep or path == self.lock_file:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+    def _status(self) -> str | None:
+        with suppress(InputError):
+            return self.read_info()["status"]
+        return None
+
+    def fail(self, problem: str) -> None:
+        """Note that the run has failed."""
+        self._end("failed", problem)
+
+    def prune(self, reason: str) -> None:
+        """Note that the run was given up on purpose."""
+        self._end("pruned", reason)
+
+    def _end(self, status: str, problem: str | None) -> None:
+        self.write_info(status=status, ended=_now(), error=problem)
+
+
+def chosen_checkpoint(folder: RunFolder) -> Path:
+    """The checkpoint that a run's results are of.
+
+    Raises:
+        InputError: If its training has not ended.
+    """
+    name = folder.read_info().get("checkpoint")
+    if name is not None and not (folder.path / name).resolve().is_relative_to(
+        folder.path.resolve()
+    ):
+        raise damaged(
+            folder.info_file, "the checkpoint of this run", f"{name} is outside of it", RESTORE
+        )
+    if name is None:
+        raise InputError(
+            f"{folder.path}: expected a trained run, its training has not ended; continue it with "
+            f"{folder.command('train', 'resume')}"
+        )
+    return folder.path / str(name)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    state = path.stat()
+    return _digest_of(path, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _digest_of(path: Path, size: int, modified_ns: int) -> str:
+    """Once for each state of a file: a checkpoint of several GB is asked for more than once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.is_file())
+        elif path.exists():
+            yield path

@@ -1,0 +1,1 @@
+"""Sweeps: cells, the launcher that runs them, and what is shown of them."""

@@ -1,0 +1,370 @@
+"""A sweep of ``mmemo train``, as the process sees it that launches the cells."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import fmean
+from types import FrameType
+from typing import Any
+from unittest import mock
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from mmemo.commands.user_paths import with_nulls
+from mmemo.errors import InputError
+from mmemo.folders import config_dir
+from mmemo.runs.input_errors import fail, input_error
+from mmemo.sweep.cell import best_score, forget_stop, note_stop
+from mmemo.sweep.cell_composer import CellComposer
+from mmemo.sweep.cells import (
+    DONE,
+    Cell,
+    CellState,
+    cell_state,
+)
+from mmemo.sweep.listing import DRY_RUN, ListedCell, listing, remove_traces
+from mmemo.sweep.screen import SweepScreen
+from mmemo.sweep.view import SweepView
+from mmemo.training.stop_signals import Stopped, stop_signals
+
+WAIT_S = 0.2
+
+
+class Sweep:
+    """Runs the cells of one command that are not done, and tells how they went.
+
+    Args:
+        arguments: What was typed after ``mmemo train``; with ``--dry-run`` no cell is run.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.is_dry = DRY_RUN in arguments
+        self.listed: list[ListedCell] = []
+        self.command = shlex.join(["mmemo", "train", *arguments])
+        self.cells: dict[str, Cell] = {}
+        self.screen: SweepScreen | None = None
+        self.stopped: Stopped | None = None
+        self.seeds: list[str] = []
+        self.is_search = False
+        self.left_out: dict[str, str] = {}
+        self._is_stopping = False
+
+    @contextmanager
+    def around_plugins(self) -> Iterator[None]:
+        """Put this sweep around the sweeper and the launcher that the config chooses.
+
+        Hydra instantiates plugins from its own packages alone, so that no config can name ours.
+        """
+        make_sweeper, make_launcher = Plugins.instantiate_sweeper, Plugins.instantiate_launcher
+
+        def sweeper(plugins: Plugins, **parts: Any) -> _WatchedSweeper:  # noqa: ANN401
+            config = parts["config"]
+            _read_nulls(config)
+            self.is_search = _is_search(config)
+            if self.is_search:
+                self.seeds = _taken_seeds(config)
+            return _WatchedSweeper(self, make_sweeper(plugins, **parts), config)
+
+        def launcher(plugins: Plugins, **parts: Any) -> _CellLauncher:  # noqa: ANN401
+            return _CellLauncher(
+                self, make_launcher(plugins, **parts), parts["hydra_context"], parts["config"]
+            )
+
+        with (
+            mock.patch.object(Plugins, "instantiate_sweeper", sweeper),
+            mock.patch.object(Plugins, "instantiate_launcher", launcher),
+        ):
+            yield
+
+    def stop(self, signum: int, frame: FrameType | None) -> None:
+        """Let the cells that run in other processes of this machine save their state, then stop.
+
+        Between two cells of this process there is nothing to wait for; inside one, the run itself
+        answers the signal.
+        """
+        if self._is_stopping:
+            raise Stopped(signum)
+        self._is_stopping = True
+        # A terminal sends Ctrl-C to all of them, and a second signal stops without saving.
+        if signum != signal.SIGINT:
+            for pid in self._processes_here():
+                os.kill(pid, signum)
+        while self._processes_here():
+            time.sleep(WAIT_S)
+        # Raised where nothing can be, as in the clean-up between two cells, it would be lost.
+        self.stopped = Stopped(signum)
+        note_stop(self.stopped)
+        raise self.stopped
+
+    def _processes_here(self) -> list[int]:
+        pids = []
+        for cell in self.cells.values():
+            if cell_state(cell.folder) is CellState.RUNNING:
+                with suppress(InputError):
+                    process = cell.folder.read_info().get("process")
+                    here = process is not None and process["host"] == socket.gethostname()
+                    if process is not None and here and process["pid"] != os.getpid():
+                        pids.append(process["pid"])
+        return pids
+
+    def end(self, is_stopped: bool) -> bool:
+        """Print how the cells went; returns whether all went well that were to be run."""
+        states = {name: cell_state(cell.folder) for name, cell in self.cells.items()}
+        failed = [self.cells[n] for n, state in states.items() if state is CellState.FAILED]
+        unended = (CellState.INTERRUPTED, CellState.WAITING, CellState.DAMAGED)
+        left = [name for name, state in states.items() if state in unended]
+        for cell in failed:
+            with suppress(InputError):
+                lines = str(cell.folder.read_info().get("error")).strip().splitlines() or [""]
+                print(f"failed: {cell.name}: {lines[0]}\n  {cell.log_file}", file=sys.stderr)
+        if not is_stopped:
+            for name in left:
+                print(f"ended before its time: {name}", file=sys.stderr)
+        if failed or left:
+            print(f"not finished; to continue: {self.command}", file=sys.stderr)
+        return not failed and not left
+
+
+class _WatchedSweeper:
+    """Hydra's sweeper, with the screen around it and its errors shown.
+
+    Args:
+        sweep: The sweep.
+        inner: The sweeper, set up.
+        config: The sweep's config.
+    """
+
+    def __init__(self, sweep: Sweep, inner: Any, config: DictConfig) -> None:  # noqa: ANN401
+        self.sweep_of_cells = sweep
+        self.inner = inner
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run all cells; ends the process where one failed.
+
+        A search has no axis of seeds: it would find the luckiest. Each of its trials is trained
+        with all of them, and is as good as their mean.
+        """
+        if self.sweep_of_cells.is_search:
+            typed = [argument for argument in arguments if _seeds(argument)]
+            arguments = [argument for argument in arguments if argument not in typed]
+            self.sweep_of_cells.seeds = _seeds(typed[-1]) if typed else self.sweep_of_cells.seeds
+        folder = Path(self.config.hydra.sweep.dir).absolute()
+        sweep = self.sweep_of_cells
+        # The launcher composes every cell itself before the first one is run.
+        self.inner.validate_batch_is_legal = lambda batch: None
+        forget_stop()
+        problem: Exception | None = None
+        stopped: Stopped | None = None
+        view = SweepView(f"sweep {folder}")
+        with stop_signals(sweep.stop), SweepScreen(view) as sweep.screen:
+            try:
+                self._check()
+                self.inner.sweep(arguments)
+            except _ListedError:
+                pass
+            except Stopped as error:
+                stopped = error
+            except Exception as error:
+                problem = error
+        for key in sweep.left_out:
+            print(f"{key}: left out where what was chosen has no such setting", file=sys.stderr)
+        if sweep.is_dry and problem is None and stopped is None:
+            print(listing(sweep.listed, folder, sweep.is_search))
+            remove_traces(folder, Path(self.config.output_dir).absolute())
+            return
+        if sweep.cells:
+            print("\n".join([*self._results(folder, view), f"sweep folder: {folder}"]))
+        stopped = stopped or sweep.stopped
+        is_well = sweep.end(is_stopped=stopped is not None)
+        if stopped is not None:
+            raise stopped
+        if problem is not None:
+            _show(problem)
+        if not is_well:
+            sys.exit(1)
+
+    def _results(self, folder: Path, view: SweepView) -> list[str]:
+        """What the cells have come to, and the commands that show more of it."""
+        # Imported here: it takes pandas, which no help needs.
+        from mmemo.sweep.table import scores_text, upload_command
+
+        cells = list(self.sweep_of_cells.cells.values())
+        table = scores_text(cells, _ranking_metric())
+        if not table:
+            return [view.counts(), *view.best()]
+        lines = [f"{table}\n", view.counts(), f"compare: mmemo compare {shlex.quote(str(folder))}"]
+        upload = upload_command(folder, cells)
+        return [*lines, *([f"not uploaded to W&B yet; to do that: {upload}"] if upload else [])]
+
+    def _check(self) -> None:
+        if any(o.startswith("hydra.sweep.subdir=") for o in self.config.hydra.overrides.hydra):
+            raise InputError(
+                "hydra.sweep.subdir: expected no name for the cells' folders, by which finished "
+                "cells are recognised; name the sweep's folder instead, with hydra.sweep.dir=DIR"
+            )
+
+
+def _is_search(config: DictConfig) -> bool:
+    """Whether a sweeper goes where scores are good, and does not run all that there is."""
+    return str(config.hydra.sweeper.get("_target_")).rpartition(".")[2] != BasicSweeper.__name__
+
+
+def _read_nulls(config: DictConfig) -> None:
+    params = config.hydra.sweeper.get("params") or {}
+    with flag_override(config, ["readonly", "struct"], False):
+        for key, values in params.items():
+            if isinstance(values, str):
+                params[key] = with_nulls(f"{key}={values}").partition("=")[2]
+
+
+def _taken_seeds(config: DictConfig) -> list[str]:
+    """The seeds among a search's axes, which are taken out."""
+    params = config.hydra.sweeper.get("params")
+    if not params or "seed" not in params:
+        return []
+    seeds = _seeds(f"seed={params['seed']}")
+    if seeds:
+        with flag_override(config, ["readonly", "struct"], False):
+            del params["seed"]
+    return seeds
+
+
+def _seeds(override: str) -> list[str]:
+    """The values of an override that names several seeds.
+
+    Raises:
+        InputError: If they are a range that is drawn from.
+    """
+    if not override.lstrip("+").startswith("seed="):
+        return []
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return []
+    if parsed.is_interval_sweep():
+        raise InputError(
+            f"{override}: expected the seeds that each trial is trained with, seed=1,2,3, got a "
+            "range to search"
+        )
+    return [str(value) for value in parsed.sweep_iterator()]
+
+
+def _ranking_metric() -> str:
+    """What ``mmemo compare`` ranks by."""
+    return str(OmegaConf.load(config_dir() / "compare.yaml").metric)
+
+
+class _ListedError(Exception):
+    """Ends a search whose first cells have been listed."""
+
+
+def _show(problem: Exception) -> None:
+    told = input_error(problem)
+    if told is not None:
+        fail(told)
+    if isinstance(problem, HydraException | OmegaConfBaseException):
+        cause = f"\n{problem.__cause__}" if problem.__cause__ else ""
+        fail(InputError(f"{problem}{cause}"))
+    fail(InputError(f"the sweep has ended: {type(problem).__name__}: {problem}"))
+
+
+class _CellLauncher(Launcher):
+    """Hydra's launcher, given the cells alone that are to be run.
+
+    Args:
+        sweep: The sweep.
+        inner: The launcher, set up.
+        context: What Hydra composes with.
+        config: The sweep's config.
+    """
+
+    def __init__(
+        self, sweep: Sweep, inner: Launcher, context: HydraContext, config: DictConfig
+    ) -> None:
+        self.sweep = sweep
+        self.inner = inner
+        self.composer = CellComposer(context.config_loader, config)
+        sweep.left_out = self.composer.lacking
+
+    def setup(self, **parts: Any) -> None:  # noqa: ANN401
+        """Nothing: the inner one was set up."""
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run what is not done; every job returns its score, or None where it has none.
+
+        Returns:
+            One for each job. None has failed as Hydra sees it: a failure would end the sweep.
+        """
+        jobs = [[with_nulls(override) for override in job] for job in job_overrides]
+        cells = [[self.composer.cell(o) for o in self._with_seeds(job)] for job in jobs]
+        if not self.sweep.is_search:
+            self.composer.check_lacking()
+        if self.sweep.is_dry:
+            self.sweep.listed += [ListedCell(c, tuple(o)) for job in cells for c, o in job]
+            if self.sweep.is_search:
+                raise _ListedError
+            return [JobReturn(status=JobStatus.COMPLETED) for _ in jobs]
+        to_run: dict[str, list[str]] = {}
+        for cell, overrides in (pair for job in cells for pair in job):
+            if self._is_to_run(cell):
+                to_run[cell.name] = self.composer.placed(cell, overrides)
+        if to_run:
+            self._launch(list(to_run.values()), initial_job_idx)
+        return [
+            self._returned([cell for cell, _ in pairs], overrides)
+            for pairs, overrides in zip(cells, job_overrides, strict=True)
+        ]
+
+    def _with_seeds(self, overrides: list[str]) -> list[list[str]]:
+        """A trial's overrides for each of its seeds; as they are where it has none."""
+        if not self.sweep.seeds:
+            return [overrides]
+        return [[*overrides, f"seed={seed}"] for seed in self.sweep.seeds]
+
+    def _is_to_run(self, cell: Cell) -> bool:
+        state = cell_state(cell.folder)
+        is_launched = state not in (*DONE, CellState.RUNNING)
+        self.sweep.cells[cell.name] = cell
+        assert self.sweep.screen is not None
+        self.sweep.screen.add(cell, state, is_launched)
+        return is_launched
+
+    def _launch(self, job_overrides: list[list[str]], initial_job_idx: int) -> None:
+        try:
+            self.inner.launch(job_overrides, initial_job_idx)
+        except Exception as error:
+            # A worker was killed, say. The folders tell which cells that has cost; those that
+            # other processes still work on are waited for.
+            what = str(error).splitlines()[:1]
+            print(f"mmemo: {type(error).__name__}: {''.join(what)}", file=sys.stderr)
+            while any(
+                cell_state(cell.folder) is CellState.RUNNING for cell in self.sweep.cells.values()
+            ):
+                time.sleep(WAIT_S)
+
+    def _returned(self, cells: Sequence[Cell], overrides: Sequence[str]) -> JobReturn:
+        done = JobReturn(overrides=list(overrides), working_dir=str(Path.cwd()))
+        done.status = JobStatus.COMPLETED
+        is_done = all(cell_state(cell.folder) in DONE for cell in cells)
+        scores = [best_score(cell.folder) for cell in cells] if is_done else [None]
+        known = [score for score in scores if score is not None]
+        done.return_value = fmean(known) if len(known) == len(scores) else None
+        return done

@@ -1,0 +1,121 @@
+"""What a sweep has found, by the metric that ``mmemo compare`` ranks by."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mmemo.comparison.numbers import UNDEFINED, metric_name, score
+from mmemo.errors import InputError
+from mmemo.evaluation.protocol import split_stamp
+from mmemo.reporting.terminal_tables import NUM_COLUMNS, print_table
+from mmemo.reporting.text_table import Cell as TableCell
+from mmemo.reporting.text_table import TextTable, named
+from mmemo.runs.run_folder import RunFolder
+from mmemo.sweep.cells import Cell, CellState, cell_state
+
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, InputError)
+
+
+@dataclass(frozen=True)
+class CellScores:
+    """A cell that has ended, or not.
+
+    Args:
+        name: Its folder's.
+        state: What has become of it.
+        protocol: Corpus, label set and split in words; scores of different ones are not ranked.
+        val: Its score on validation; None where it has none.
+        test: The same on test.
+    """
+
+    name: str
+    state: CellState
+    protocol: str = ""
+    val: float | None = None
+    test: float | None = None
+
+
+def read_scores(cell: Cell, metric: str) -> CellScores:
+    """What the folder of a cell tells of its results.
+
+    Args:
+        cell: The cell.
+        metric: "weighted_f1", "macro_f1" or "accuracy".
+    """
+    state = cell_state(cell.folder)
+    try:
+        document = json.loads(cell.folder.metrics_file.read_text(encoding="utf-8"))
+        protocol = document["protocol"]
+        stamp = f"{protocol['corpus']}, labels {protocol['labels']}, split {split_stamp(protocol)}"
+        val, test = (_of_split(document["splits"][split], metric) for split in ("val", "test"))
+        return CellScores(cell.name, state, stamp, val, test)
+    except UNREADABLE:
+        return CellScores(cell.name, state)
+
+
+def _of_split(metrics: Mapping[str, Any], metric: str) -> float:
+    average, _, name = metric.partition("_")
+    return float(metrics[average][name] if name else metrics[metric])
+
+
+def scores_text(cells: Iterable[Cell], metric: str) -> str:
+    """A table of the cells for each protocol, the best on validation first; empty without scores.
+
+    Args:
+        cells: Of one sweep.
+        metric: As for ``read_scores``.
+    """
+    found = [read_scores(cell, metric) for cell in cells]
+    protocols = list(dict.fromkeys(s.protocol for s in found if s.protocol))
+    page = StringIO()
+    console = Console(file=page, width=NUM_COLUMNS, color_system=None, force_terminal=False)
+    for protocol in protocols:
+        rows = sorted(
+            (s for s in found if s.protocol == protocol and s.val is not None),
+            key=lambda s: -(s.val or 0.0),
+        )
+        print_table(console, _table(rows, f"Cells by {metric_name(metric)} ({protocol})", metric))
+    without = [s for s in found if not s.protocol]
+    if protocols and without:
+        table = _table(without, "Cells without results", metric)
+        print_table(console, table)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
+
+
+def _table(scores: Sequence[CellScores], title: str, metric: str) -> TextTable:
+    rows = [
+        [
+            named(s.name),
+            named(s.state.value),
+            TableCell(UNDEFINED if s.val is None else score(s.val), s.val),
+            TableCell(UNDEFINED if s.test is None else score(s.test), s.test),
+        ]
+        for s in scores
+    ]
+    header = ["cell", "state", *(f"{metric_name(metric)},\n{split}" for split in ("val", "test"))]
+    return TextTable("cells", title, header, "llrr", rows)
+
+
+def upload_command(folder: Path, cells: Iterable[Cell]) -> str | None:
+    """The command that uploads what W&B has kept of the cells here; None where nothing waits."""
+    waiting = [files for cell in cells if (files := _not_uploaded(cell.folder))]
+    if not waiting:
+        return None
+    return f"wandb sync {shlex.quote(str(folder))}/*/wandb/offline-run-*"
+
+
+def _not_uploaded(run: RunFolder) -> str | None:
+    try:
+        card: Mapping[str, Any] = run.read_info().get("wandb") or {}
+    except UNREADABLE:
+        return None
+    files = str(card.get("files") or "")
+    return files if not card.get("uploaded") and "offline-run-" in files else None
