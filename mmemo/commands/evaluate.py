@@ -19,7 +19,7 @@ from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modalit
 from mmemo.evaluation.run_intervals import run_intervals
 from mmemo.evaluation.units import UNIT, kept_together, with_units
 from mmemo.folders import check_writable, write_whole, written_whole
-from mmemo.reporting.pages import write_report
+from mmemo.reporting.run_report import write_report
 from mmemo.runs.data_card import check_same_split
 from mmemo.runs.experiment import build_datamodule
 from mmemo.runs.missing_modality import withheld_results, without

@@ -8,14 +8,6 @@ from markupsafe import Markup
 
 from mmemo.comparison.contrasts import GAIN_NAMES, P_OF, difference_kinds, ranks_of
 from mmemo.comparison.groups import interval_kinds
-from mmemo.comparison.numbers import (
-    counted,
-    metric_name,
-    p_value,
-    percent,
-    plain,
-    score,
-)
 from mmemo.comparison.short_names import short_names
 from mmemo.comparison.svg_axes import (
     AXIS_HEIGHT,
@@ -30,6 +22,14 @@ from mmemo.comparison.svg_axes import (
 )
 from mmemo.comparison.svg_rows import NAME_WIDTH, ROW_HEIGHT, Row, Series, rows_figure
 from mmemo.corpora.leaks import LEAKY
+from mmemo.reporting.numbers import (
+    counted,
+    metric_name,
+    p_value,
+    percent,
+    plain,
+    score,
+)
 
 MAX_GROUPS = 12
 MAX_LABEL_LENGTH = 64

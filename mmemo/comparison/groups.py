@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmemo.comparison.numbers import (
+from mmemo.reporting.numbers import (
     UNDEFINED,
     counted,
     duration,

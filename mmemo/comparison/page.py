@@ -17,10 +17,10 @@ from mmemo.comparison.figures import (
     seed_strip,
     shown_groups,
 )
-from mmemo.comparison.numbers import told
 from mmemo.comparison.panels import confusions, loss_curves, metric_curves, reliability
 from mmemo.comparison.tables import table_parts
 from mmemo.folders import write_whole
+from mmemo.reporting.numbers import told
 from mmemo.reporting.self_contained import render_page
 from mmemo.runs.run_folder import RunFolder
 

@@ -9,8 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from mmemo.comparison.figures import group_style, leaky_mark, shown_groups
-from mmemo.comparison.numbers import metric_name
 from mmemo.comparison.svg_axes import WIDTH, Axes, limits, line, marker, name_text, picture, text
+from mmemo.reporting.numbers import metric_name
 
 MAX_POINTS = 200
 DARK_PERCENT = 55

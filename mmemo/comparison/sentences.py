@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mmemo.comparison.groups import interval_kinds
-from mmemo.comparison.numbers import (
+from mmemo.evaluation.protocol import without_modality
+from mmemo.reporting.numbers import (
     counted,
     interval,
     mean_sd,
@@ -14,7 +15,6 @@ from mmemo.comparison.numbers import (
     plain,
     score,
 )
-from mmemo.evaluation.protocol import without_modality
 
 SAME_SIZE = 0.95
 """Share of the units from which the effective number is not told apart from theirs."""

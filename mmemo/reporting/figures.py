@@ -1,141 +1,73 @@
-"""Figures of a run, from its tables alone."""
+"""The one style of figures; they are saved to files, or stand in a page as SVG."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
-import numpy as np
-import pandas as pd
+import matplotlib as mpl
+from cycler import cycler
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+
+from mmemo.folders import written_whole
 
 DOTS_PER_INCH = 150
-SPLIT_COLOURS = {"train": "#0072b2", "val": "#d55e00", "test": "#009e73"}
+PAGE_PIXELS_PER_INCH = 96
+# Okabe and Ito (2008) without their yellow, which print loses: told apart by the colour-blind too.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+SPLIT_COLOURS = {"train": COLOURS[0], "val": COLOURS[1], "test": COLOURS[2]}
 MARK_COLOUR = "#c00000"
+# What a page shows in colours of its own, light or dark. No data may have just these colours.
+PAPER, INK, MUTED, GRID = "#fffffe", "#1c1c1d", "#65656a", "#d9d9dd"
+PAGE_COLOURS = {PAPER: "--paper", INK: "--ink", MUTED: "--muted", GRID: "--rule"}
+STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": PAPER,
+    "axes.labelcolor": INK,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.titlecolor": INK,
+    "axes.titlesize": "medium",
+    "figure.facecolor": PAPER,
+    "figure.titlesize": "medium",
+    "font.size": 9.5,
+    "grid.color": GRID,
+    "legend.edgecolor": GRID,
+    "legend.facecolor": PAPER,
+    "legend.labelcolor": INK,
+    "svg.fonttype": "none",
+    # Ids of the parts are drawn by it: without one they differ each time.
+    "svg.hashsalt": "mmemo",
+    "text.color": INK,
+    # A dollar sign in a text of a corpus is no formula.
+    "text.parse_math": False,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+}
+PAGE_FONT = "system-ui, sans-serif"
+ROOT_STYLE = f"font-family: {PAGE_FONT}; stroke-linejoin: round; stroke-linecap: butt"
+SVG = "{http://www.w3.org/2000/svg}"
+LINK = "{http://www.w3.org/1999/xlink}href"
 
 
-def confusion_counts(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """Counts of target (rows) by prediction (columns), in label order, zeros included."""
-    counts = pd.crosstab(table["target"], table["pred"])
-    return counts.reindex(index=list(classes), columns=list(classes), fill_value=0)
+@contextmanager
+def style() -> Iterator[None]:
+    """The style, for a ``with`` block or as the decorator of a function that draws."""
+    with mpl.rc_context(STYLE):
+        yield
 
 
-def plot_confusion_matrix(
-    table: pd.DataFrame, colours: Mapping[str, str], title: str, path: Path, mark: str = ""
-) -> None:
-    """Draw counts and row percentages, the colour following the percentage.
-
-    Args:
-        table: Prediction table of one split.
-        colours: For each class, in label order, the colour of its name.
-        title: Above the figure.
-        path: PNG to write.
-        mark: Warning across the axes; empty for none.
-    """
-    classes = list(colours)
-    counts = confusion_counts(table, classes).to_numpy()
-    totals = counts.sum(axis=1, keepdims=True)
-    percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    size = 1.6 + 0.85 * len(classes)
-    figure = Figure(figsize=(size + 0.9, size), layout="constrained")
-    axes = figure.add_subplot()
-    image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    for row, column in np.ndindex(*counts.shape):
-        axes.text(
-            column,
-            row,
-            f"{counts[row, column]}\n{percent[row, column]:.0f} %",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color="white" if percent[row, column] > 55 else "black",
-        )
-    axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-    row_labels = [f"{name} ({n})" for name, n in zip(classes, totals[:, 0], strict=True)]
-    axes.set_yticks(range(len(classes)), row_labels)
-    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
-        for tick, colour in zip(ticks, colours.values(), strict=True):
-            tick.set(color=colour, fontweight="bold")
-    axes.set(xlabel="predicted", ylabel="annotated (count)")
-    figure.suptitle(title, fontsize="medium", wrap=True)
-    figure.colorbar(image, ax=axes, label="% of the annotated class", shrink=0.8)
-    _draw_mark(axes, mark)
-    save_figure(figure, path)
-
-
-def plot_curves(
-    history: pd.DataFrame, chosen_epoch: int, title: str, path: Path, mark: str = ""
-) -> None:
-    """Draw loss and accuracy by epoch for training and validation; mark the chosen epoch.
-
-    Args:
-        history: One row for each epoch, counted from 0.
-        chosen_epoch: Epoch of the checkpoint that is evaluated.
-        title: Above the figure.
-        path: PNG to write.
-        mark: Warning across the axes; empty for none.
-    """
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        _plot_metric(axes, history, metric, chosen_epoch)
-        _draw_mark(axes, mark)
-    figure.suptitle(title)
-    save_figure(figure, path)
-
-
-def plot_reliability(
-    calibration: Mapping[str, Any], title: str, path: Path, mark: str = ""
-) -> None:
-    """Draw accuracy by mean confidence of each bin, before and after the temperature.
-
-    Args:
-        calibration: Of one run: ``reliability`` and ``reliability_scaled`` with ``confidence,
-            accuracy, count`` of each bin, and the expected calibration errors.
-        title: Above the figure.
-        path: PNG to write.
-        mark: Warning across the axes; empty for none.
-    """
-    figure = Figure(figsize=(5.2, 5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot((0, 1), (0, 1), color="0.6", linestyle=":", label="as sure as right")
-    for suffix, words, line in (("", "as it is", "--"), ("_scaled", "with the temperature", "-")):
-        bins = calibration[f"reliability{suffix}"]
-        confidence, accuracy, count = (
-            np.array([part[name] for part in bins]) for name in ("confidence", "accuracy", "count")
-        )
-        colour = SPLIT_COLOURS["test"] if suffix else "0.4"
-        error = calibration[f"ece{suffix}"]["mean"]
-        axes.plot(confidence, accuracy, line, color=colour, label=f"{words}: ECE {error:.3f}")
-        axes.scatter(confidence, accuracy, 12 + 150 * count / count.sum(), color=colour, alpha=0.7)
-    axes.set(xlabel="mean confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="upper left")
-    _draw_mark(axes, mark)
-    figure.suptitle(title, fontsize="medium", wrap=True)
-    save_figure(figure, path)
-
-
-def save_figure(figure: Figure, *paths: Path) -> None:
-    """Write a figure to files; the same figure gives the same bytes.
-
-    It is laid out once and keeps that: Matplotlib would do so for each file, and would draw the
-    figure once more to that end.
-    """
-    figure.set_dpi(DOTS_PER_INCH)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-        figure.set_layout_engine(None)
-    for path in paths:
-        dates = {"CreationDate": None} if path.suffix == ".pdf" else {}
-        figure.savefig(path, dpi=DOTS_PER_INCH, metadata=dates)
-
-
-def _draw_mark(axes: Axes, mark: str) -> None:
-    """Write a warning over the axes, under their numbers and lines."""
+def draw_mark(axes: Axes, mark: str) -> None:
+    """Write a warning over the axes, under their numbers and lines; nothing where it is empty."""
     if mark:
         axes.text(
             *(0.5, 0.5, mark),
@@ -151,13 +83,96 @@ def _draw_mark(axes: Axes, mark: str) -> None:
         )
 
 
-def _plot_metric(axes: Axes, history: pd.DataFrame, metric: str, chosen_epoch: int) -> None:
-    for split in ("train", "val"):
-        values = history[f"{split}/{metric}"]
-        axes.plot(history["epoch"], values, color=SPLIT_COLOURS[split], marker=".", label=split)
-    axes.axvline(chosen_epoch, color="0.4", linestyle="--", label=f"chosen: epoch {chosen_epoch}")
-    axes.set(xlabel="epoch (from 0)", ylabel=metric)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0, top=1.02 if metric == "accuracy" else None)
-    axes.grid(alpha=0.3)
-    axes.legend()
+def save_figure(figure: Figure, *paths: Path) -> None:
+    """Write a figure to files, each there whole or not at all; equal figures give equal bytes.
+
+    Raises:
+        InputError: If one cannot be written.
+    """
+    figure.set_dpi(DOTS_PER_INCH)
+    with style():
+        _lay_out(figure)
+        for path in paths:
+            dates = {"CreationDate": None} if path.suffix == ".pdf" else {}
+            with written_whole(path) as temporary:
+                figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata=dates)
+
+
+def inline_svg(figure: Figure, name: str, title: str, description: str = "") -> Markup:
+    """A figure as an ``<svg>`` that stands in a page and needs nothing else.
+
+    Texts stay texts. What has a colour of the style (text, axes, grid, paper) follows the page's
+    variables ``--ink``, ``--muted``, ``--rule`` and ``--paper``, and with them its dark mode.
+
+    Args:
+        figure: What to draw.
+        name: Letters, digits and ``-``; ids in it begin with it, so that it has to be another one
+            for each figure of a page.
+        title: What it shows, for who does not see it.
+        description: More about it, or what its main numbers are.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
+        raise ValueError(f"name: expected letters, digits and '-', got {name!r}")
+    file = io.BytesIO()
+    with style():
+        _lay_out(figure)
+        figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+    root = ElementTree.fromstring(file.getvalue())
+    # The first definitions hold a style for all of the page, which is the root's here.
+    for tag in ("metadata", "defs"):
+        if (part := root.find(f"{SVG}{tag}")) is not None:
+            root.remove(part)
+    root.set("style", ROOT_STYLE)
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(SVG)
+        element.text = (element.text or "").strip() or None
+        element.tail = None
+        _own_ids(element, name)
+        if "style" in element.attrib or element.tag == "text":
+            element.set("style", _page_style(element.get("style", ""), element.tag == "text"))
+    _describe(root, name, title, description)
+    for side, size_in in zip(("width", "height"), figure.get_size_inches(), strict=True):
+        root.set(side, f"{size_in * PAGE_PIXELS_PER_INCH:.0f}")
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704
+
+
+def _lay_out(figure: Figure) -> None:
+    """Lay a figure out for good: Matplotlib would draw it once more to that end for each file."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
+def _own_ids(element: ElementTree.Element, name: str) -> None:
+    """Give an element's id, and what it refers to, the figure's name in front."""
+    if "id" in element.attrib:
+        element.set("id", f"{name}-{element.get('id')}")
+    if (link := element.attrib.pop(LINK, None)) is not None:
+        element.set("href", f"#{name}-{link[1:]}" if link.startswith("#") else link)
+    for key, value in element.attrib.items():
+        element.set(key, value.replace("url(#", f"url(#{name}-"))
+
+
+def _page_style(declarations: str, is_text: bool) -> str:
+    """Declarations in the page's colours and, of texts, its font."""
+    for colour, variable in PAGE_COLOURS.items():
+        declarations = declarations.replace(colour, f"var({variable}, {colour})")
+    if not is_text:
+        return declarations
+    # "font-size: 9px; font-family: 'DejaVu Sans', …" or, before Matplotlib 3.10, in one.
+    declarations = re.sub(r"font-family: [^;]*;? ?", "", declarations)
+    declarations = re.sub(r"(font: [^;']*?[\d.]+px) [^;]*", rf"\1 {PAGE_FONT}", declarations)
+    # Matplotlib leaves black out; a page's style must not fill it in.
+    return declarations if "fill:" in declarations else f"{declarations}; fill: #000000"
+
+
+def _describe(root: ElementTree.Element, name: str, title: str, description: str) -> None:
+    """Put title and description first, where screen readers look for them."""
+    root.set("role", "img")
+    told = [("title", title), *([("desc", description)] if description else [])]
+    root.set("aria-labelledby", " ".join(f"{name}-{tag}" for tag, _ in told))
+    for place, (tag, text) in enumerate(told):
+        element = ElementTree.Element(tag, {"id": f"{name}-{tag}"})
+        element.text = text
+        root.insert(place, element)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mmemo.comparison.numbers import mean_sd
+from mmemo.reporting.numbers import mean_sd
 
 
 class Cell(NamedTuple):

@@ -12,9 +12,9 @@ from typing import Any
 
 from rich.console import Console
 
-from mmemo.comparison.numbers import UNDEFINED, metric_name, score
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import split_stamp
+from mmemo.reporting.numbers import UNDEFINED, metric_name, score
 from mmemo.reporting.terminal_tables import NUM_COLUMNS, print_table
 from mmemo.reporting.text_table import Cell as TableCell
 from mmemo.reporting.text_table import TextTable, named

@@ -60,7 +60,7 @@ def document(corpus: str, rows: pd.DataFrame, **changed: object) -> dict[str, An
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    monkeypatch.setattr("mmemo.audit.figures.save_figure", lambda figure, _: figures.append(figure))
     return figures
 
 

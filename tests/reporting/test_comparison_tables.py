@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from mmemo.comparison import numbers
 from mmemo.comparison.contrasts import published_tables
 from mmemo.comparison.groups import CHOSEN_NOTE, class_table, results_table
 from mmemo.comparison.sentences import gain_summary
 from mmemo.comparison.tables import frame, latex, markdown, terminal_text
+from mmemo.reporting import numbers
 from mmemo.reporting.latex_tables import escape
 from tests.reporting.comparison_document import HOSTILE, comparison, group, published, spread
 

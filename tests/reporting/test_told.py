@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mmemo.comparison.numbers import told
 from mmemo.explanation.mel_spectrogram import mel_edges_hz, mel_position
+from mmemo.reporting.numbers import told
 
 
 def test_a_protocol_is_told_in_words_without_what_is_not_there() -> None:

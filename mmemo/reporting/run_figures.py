@@ -1,0 +1,129 @@
+"""Figures of a run, from its tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mmemo.evaluation.confusion_scores import confusion_counts
+from mmemo.reporting.figures import MUTED, SPLIT_COLOURS, draw_mark, style
+
+DARK_PERCENT = 55
+"""From here on a field of the confusion matrix is so dark that its numbers are white."""
+
+
+@style()
+def confusion_figure(
+    table: pd.DataFrame, colours: Mapping[str, str], title: str, mark: str = ""
+) -> Figure:
+    """Counts and row percentages, the colour following the percentage.
+
+    Args:
+        table: Prediction table of one split.
+        colours: For each class, in label order, the colour of its name.
+        title: Above the figure.
+        mark: Warning across the axes; empty for none.
+    """
+    classes = list(colours)
+    counts = confusion_counts(table, classes).astype(int)
+    totals = counts.sum(axis=1, keepdims=True)
+    percent = np.divide(100.0 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    size = 1.6 + 0.85 * len(classes)
+    figure = Figure(figsize=(size + 0.9, size), layout="constrained")
+    axes = figure.add_subplot()
+    places = range(len(classes))
+    fields = axes.pcolormesh(
+        places, places, percent, cmap="Blues", vmin=0, vmax=100, edgecolors="face"
+    )
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    for row, column in np.ndindex(*counts.shape):
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]}\n{percent[row, column]:.0f} %",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if percent[row, column] > DARK_PERCENT else "black",
+        )
+    axes.set_xticks(places, classes, rotation=30, ha="right")
+    row_labels = [f"{name} ({n})" for name, n in zip(classes, totals[:, 0], strict=True)]
+    axes.set_yticks(places, row_labels)
+    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+        for tick, colour in zip(ticks, colours.values(), strict=True):
+            tick.set(color=colour, fontweight="bold")
+    axes.set(xlabel="predicted", ylabel="annotated (count)")
+    figure.suptitle(title, wrap=True)
+    bar = figure.colorbar(fields, ax=axes, label="% of the annotated class", shrink=0.8)
+    if bar.solids is not None:
+        # 256 fields in a page otherwise.
+        bar.solids.set_rasterized(True)
+    draw_mark(axes, mark)
+    return figure
+
+
+@style()
+def curves_figure(history: pd.DataFrame, chosen_epoch: int, title: str, mark: str = "") -> Figure:
+    """Loss and accuracy by epoch for training and validation, the chosen epoch marked.
+
+    Args:
+        history: One row for each epoch, counted from 0.
+        chosen_epoch: Epoch of the checkpoint that is evaluated.
+        title: Above the figure.
+        mark: Warning across the axes; empty for none.
+    """
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        _plot_metric(axes, history, metric, chosen_epoch)
+        draw_mark(axes, mark)
+    figure.suptitle(title, wrap=True)
+    return figure
+
+
+@style()
+def reliability_figure(calibration: Mapping[str, Any], title: str, mark: str = "") -> Figure:
+    """Accuracy by mean confidence of each bin, before and after the temperature.
+
+    Args:
+        calibration: Of one run: ``reliability`` and ``reliability_scaled`` with ``confidence,
+            accuracy, count`` of each bin, and the expected calibration errors.
+        title: Above the figure.
+        mark: Warning across the axes; empty for none.
+    """
+    figure = Figure(figsize=(5.2, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot((0, 1), (0, 1), color=MUTED, linestyle=":", label="as sure as right")
+    for suffix, words, line in (("", "as it is", "--"), ("_scaled", "with the temperature", "-")):
+        bins = calibration[f"reliability{suffix}"]
+        confidence, accuracy, count = (
+            np.array([part[name] for part in bins]) for name in ("confidence", "accuracy", "count")
+        )
+        colour = SPLIT_COLOURS["test"] if suffix else MUTED
+        error = calibration[f"ece{suffix}"]["mean"]
+        axes.plot(confidence, accuracy, line, color=colour, label=f"{words}: ECE {error:.3f}")
+        axes.scatter(confidence, accuracy, 12 + 150 * count / count.sum(), color=colour, alpha=0.7)
+    axes.set(xlabel="mean confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02))
+    axes.grid()
+    axes.legend(loc="upper left")
+    draw_mark(axes, mark)
+    figure.suptitle(title, wrap=True)
+    return figure
+
+
+def _plot_metric(axes: Axes, history: pd.DataFrame, metric: str, chosen_epoch: int) -> None:
+    for split in ("train", "val"):
+        values = history[f"{split}/{metric}"]
+        axes.plot(history["epoch"], values, color=SPLIT_COLOURS[split], marker=".", label=split)
+    axes.axvline(chosen_epoch, color=MUTED, linestyle="--", label=f"chosen: epoch {chosen_epoch}")
+    axes.set(xlabel="epoch (from 0)", ylabel=metric)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0, top=1.02 if metric == "accuracy" else None)
+    axes.grid()
+    axes.legend()

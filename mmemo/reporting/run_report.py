@@ -1,0 +1,186 @@
+"""The report of a run: one page that needs nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from mmemo.corpora.leaks import LEAKY
+from mmemo.evaluation.calibration import is_at_bound
+from mmemo.evaluation.metrics import metrics_table
+from mmemo.evaluation.predictions import read_predictions
+from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
+from mmemo.folders import write_whole
+from mmemo.reporting.figures import inline_svg, save_figure
+from mmemo.reporting.numbers import UNDEFINED, score, told
+from mmemo.reporting.run_figures import confusion_figure, curves_figure, reliability_figure
+from mmemo.reporting.self_contained import render_page
+from mmemo.reporting.tables import Table, table_of
+from mmemo.runs.run_files import read_history
+from mmemo.runs.run_folder import RunFolder
+
+MAX_SHOWN = 200
+MOST_CONFIDENT_ERRORS = 15
+UNKNOWN_SOURCE = {
+    "mmemo_version": "of unknown version",
+    "started": "at an unknown time",
+    "git_commit": None,
+    "git_dirty": None,
+}
+FIGURE_TITLES = {
+    "confusion": "Confusion matrix of the test split: counts and row percentages",
+    "reliability": "Accuracy by mean confidence of each bin, before and after the temperature",
+    "curves": "Loss and accuracy by epoch for training and validation; the chosen epoch is marked",
+}
+
+
+def write_report(run: RunFolder) -> None:
+    """Draw the figures of an evaluated run and write its ``report.html``.
+
+    Only files of the run folder are read. Text of the corpus is escaped.
+    """
+    metrics = run.read_metrics()
+    data = run.read_data_card()
+    table = read_predictions(run.predictions_file)
+    protocol = metrics["protocol"]
+    test = table[table["split"] == "test"]
+    stamp = split_stamp(protocol)
+    title = f"{protocol['name']}, seed {protocol['seed']}, split {stamp}"
+    title += without_modality(protocol)
+    calibration = metrics["calibration"]
+    page = render_page(
+        "report.html.j2",
+        title=title,
+        run_name=run.path.name,
+        leak_warning=leak_warning(protocol),
+        split_stamp=stamp,
+        protocol=protocol,
+        info={**UNKNOWN_SOURCE, **run.read_info()},
+        told_protocol=told(protocol),
+        metrics=metrics["splits"],
+        intervals=metrics.get("intervals"),
+        data=data,
+        counts=_counts(data),
+        classes=_classes(data, protocol["classes"], stamp),
+        skipped=_skipped(data),
+        scores=_scores(metrics_table(metrics["splits"], stamp)),
+        errors=_confident_errors(test),
+        calibration=calibration,
+        calibration_table=_calibration(calibration),
+        has_temperature=not is_at_bound(calibration["temperature"]["mean"]),
+        figures=_figures(run, metrics, data["colours"], test, title),
+        config=run.read_config_text(),
+    )
+    write_whole(run.report_file, page)
+
+
+def _figures(
+    run: RunFolder,
+    metrics: Mapping[str, Any],
+    colours: Mapping[str, str],
+    test: pd.DataFrame,
+    title: str,
+) -> dict[str, Markup]:
+    """Save the figures as files; the same for the page."""
+    protocol = metrics["protocol"]
+    mark = LEAKY if protocol["leaky"] else ""
+    test_title = f"{title}: test, N = {len(test)}"
+    history = read_history(run.history_file)
+    drawn = {
+        "confusion": confusion_figure(test, colours, test_title, mark),
+        "reliability": reliability_figure(metrics["calibration"], test_title, mark),
+        "curves": curves_figure(history, protocol["checkpoint_epoch"], title, mark),
+    }
+    files: dict[str, Path] = {
+        "confusion": run.confusion_file,
+        "reliability": run.reliability_file,
+        "curves": run.curves_file,
+    }
+    for name, figure in drawn.items():
+        save_figure(figure, files[name])
+    return {name: inline_svg(figure, name, FIGURE_TITLES[name]) for name, figure in drawn.items()}
+
+
+def _counts(data: Mapping[str, Any]) -> Table:
+    """What became of the annotations' rows, by the corpus' own split."""
+    names = data["columns"]
+    rows = [
+        [split, *(str(counts[name]) for name in names)] for split, counts in data["counts"].items()
+    ]
+    kinds = ["main" if split == "all" else "" for split in data["counts"]]
+    return table_of("counts", "", ["split", *names], "l" + "r" * len(names), rows, kinds=kinds)
+
+
+def _classes(data: Mapping[str, Any], classes: Sequence[str], stamp: str) -> Table:
+    rows = [
+        [
+            split,
+            *(str(counts[name]) for name in classes),
+            str(sum(counts.values())),
+            str(data["num_cut"][split]),
+        ]
+        for split, counts in data["classes"].items()
+    ]
+    header = [f"split {stamp}, by class", *classes, "all", f"cut at {data['max_duration_s']} s"]
+    return table_of("classes", "", header, "l" + "r" * (len(header) - 1), rows)
+
+
+def _skipped(data: Mapping[str, Any]) -> Table:
+    names = ["key", "reason", "detail"]
+    rows = [[str(row[name]) for name in names] for row in data["skipped"][:MAX_SHOWN]]
+    return table_of("skipped", "", names, "lll", rows)
+
+
+def _scores(table: pd.DataFrame) -> dict[str, Table]:
+    """The scores of each split: a row for each class, average and baseline."""
+    names = {"precision": "precision", "recall": "recall", "f1": "F1", "auroc": "AUROC"}
+    scores = {}
+    for split, part in table.groupby("split", sort=False):
+        rows = [
+            [
+                str(row["row"]),
+                *(UNDEFINED if pd.isna(row[name]) else score(row[name]) for name in names),
+                UNDEFINED if pd.isna(row["support"]) else str(row["support"]),
+            ]
+            for _, row in part.iterrows()
+        ]
+        kinds = [_kind(str(name)) for name in part["row"]]
+        header = ["", *names.values(), "support"]
+        scores[str(split)] = table_of("scores", "", header, "lrrrrr", rows, kinds=kinds)
+    return scores
+
+
+def _kind(name: str) -> str:
+    if name.startswith("always "):
+        return "aside"
+    return "main" if name in ("accuracy", "macro", "weighted") else ""
+
+
+def _calibration(calibration: Mapping[str, Any]) -> Table:
+    names = {
+        "ece": f"expected calibration error ({calibration['num_bins']} bins)",
+        "brier": "Brier score (0 to 2)",
+    }
+    rows = [
+        [words, *(score(calibration[f"{name}{suffix}"]["mean"]) for suffix in ("", "_scaled"))]
+        for name, words in names.items()
+    ]
+    return table_of("calibration", "", ["", "as it is", "with the temperature"], "lrr", rows)
+
+
+def _confident_errors(test: pd.DataFrame) -> Table:
+    """The wrong predictions that the model was most sure of."""
+    wrong = test[test["target"] != test["pred"]].copy()
+    wrong["probability"] = [row[f"prob_{row['pred']}"] for _, row in wrong.iterrows()]
+    wrong = wrong.sort_values("probability", ascending=False).head(MOST_CONFIDENT_ERRORS)
+    texts = wrong[["key", "speaker", "transcript", "target", "pred"]].astype(str)
+    rows = [
+        [*row, f"{probability:.2f}"]
+        for row, probability in zip(texts.to_numpy().tolist(), wrong["probability"], strict=True)
+    ]
+    header = ["key", "speaker", "transcript", "annotated", "predicted", "probability"]
+    return table_of("errors", "", header, "lllllr", rows)
