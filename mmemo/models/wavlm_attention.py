@@ -22,6 +22,7 @@ class FastWavLMAttention(WavLMAttention):
         hidden_states: Tensor,
         attention_mask: Tensor | None,
         gated_position_bias: Tensor,
+        output_attentions: bool = False,
     ) -> tuple[Tensor, None]:
         """Attend.
 
@@ -29,6 +30,7 @@ class FastWavLMAttention(WavLMAttention):
             hidden_states: (B, F, D).
             attention_mask: (B, F), 1 where a frame is real, or None.
             gated_position_bias: (B * H, F, F), added to the scores.
+            output_attentions: Given by transformers before 5.16; weights are never given back.
         """
         batch_size, num_frames, _ = hidden_states.shape
         shape = (batch_size, num_frames, self.num_heads, self.head_dim)

@@ -53,7 +53,7 @@ def scores(cell: RunFolder) -> list[float]:
 def test_hopeless_cells_are_given_up_and_the_search_goes_on(
     cli: Cli, small: list[str], tmp_path: Path
 ) -> None:
-    command = ["train", *small, *QUICK, "hydra.sweeper.n_trials=3"]
+    command = ["train", *small, *QUICK, "hydra.sweeper.n_trials=5"]
     said = cli(*command).stdout
     sweep = tmp_path / "outputs" / "train" / "sweep-optuna"
     cells = [RunFolder(path.parent) for path in sweep.glob("*/run.json")]

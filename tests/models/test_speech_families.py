@@ -332,7 +332,7 @@ def test_gradient_checkpointing_computes_twice_the_same(
         ).train()
         calls: list[int] = []
         layer = transformer_layers(encoder.backbone.model, "test")[0]
-        part = next(m for n, m in layer.named_modules() if n.endswith("v_proj"))
+        part = next(m for n, m in layer.named_modules() if n.endswith(("v_proj", "value")))
         part.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         encoder(collate(encoder, LENGTHS)).pooled.square().sum().backward()
         gradients.append([p.grad for p in encoder.parameters() if p.requires_grad])

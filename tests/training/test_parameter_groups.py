@@ -46,7 +46,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "distilbert": {"dim": 8, "n_layers": 3, "n_heads": 2, "hidden_dim": 8, "vocab_size": 20},
     "deberta-v2": TEXT | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
     "electra": TEXT | {"embedding_size": 4},
-    "modernbert": TEXT | {"pad_token_id": 0, "global_attn_every_n_layers": 1},
+    "modernbert": TEXT | {"pad_token_id": 0, "global_attn_every_n_layers": 2},
     "mpnet": TEXT,
 }
 
