@@ -222,7 +222,8 @@ def test_a_table_of_the_demos_clips_is_made(
     exec(compile(scripts()["data.md"], "data.md", "exec"), {})
     table = pd.read_csv("own.csv")
     assert list(table) == ["file", "transcript", "label", "speaker"]
-    assert set(table["label"]) == {"anger", "cheerful", "neutral", "sadness", "surprise"}
+    assert "cheerful" in set(table["label"])
+    assert "joy" not in set(table["label"])
     assert all(Path(path).is_absolute() for path in table["file"])
 
 
