@@ -129,7 +129,7 @@ def _table(schema: dict[str, Any], kind: type[Any] | None) -> list[str]:
     needed = schema.get("required", [])
     if not schema.get("properties"):
         return [f"A value: {_type(schema)}."]
-    lines = ["| field | | |", "|---|---|---|"]
+    lines = ["| field | value | meaning |", "|---|---|---|"]
     for name, field in schema["properties"].items():
         told = described.get(name, field.get("description", ""))
         told += "" if name in needed else " May be missing." if told else "may be missing"
