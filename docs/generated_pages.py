@@ -161,19 +161,19 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _summary(kind: type[Any]) -> str:
-    text = inspect.getdoc(kind) or ""
-    sections = Docstring(text).parse("google")
-    told = [s.value for s in sections if s.kind is DocstringSectionKind.text]
+    told = _sections(inspect.getdoc(kind), DocstringSectionKind.text)
     return str(told[0]) if told else ""
 
 
 def _described(kind: type[Any] | None, schema: dict[str, Any]) -> dict[str, str]:
     """What the Args of a class' docstring say of each field."""
     text = inspect.getdoc(kind) if kind is not None else schema.get("description")
-    sections = Docstring(inspect.cleandoc(text or "")).parse("google", warnings=False)
-    return {
-        parameter.name: parameter.description
-        for section in sections
-        if section.kind is DocstringSectionKind.parameters
-        for parameter in section.value
-    }
+    sections = _sections(text, DocstringSectionKind.parameters)
+    return {parameter.name: parameter.description for found in sections for parameter in found}
+
+
+def _sections(docstring: str | None, kind: DocstringSectionKind) -> list[Any]:
+    """The contents of a docstring's sections of a kind."""
+    # Types stand in the class, where the docstring's parser does not look.
+    parsed = Docstring(inspect.cleandoc(docstring or "")).parse("google", warnings=False)
+    return [section.value for section in parsed if section.kind is kind]
