@@ -25,10 +25,17 @@ ALL = [command for page in PAGES for command in commands_of(text_of(page), page.
 EXTENDING = "extending.md"
 MMEMO = [c for c in ALL if c.words[0] == "mmemo" and c.page != EXTENDING]
 
-COMPOSED = sorted(
-    {(*c.words[1:], "…") if c.has_gaps else c.words[1:] for c in MMEMO if c.words[1][0] != "-"}
-)
-"""What is typed behind ``mmemo``, each once."""
+RUN = ("audit", "prepare", "compare")
+"""Commands that are cheap enough to be run as they are typed."""
+
+TYPED = {
+    (*c.words[1:], "…") if c.has_gaps else c.words[1:]
+    for c in MMEMO
+    if c.words[1][0] != "-" and c.words[1] not in RUN
+}
+
+COMPOSED = sorted(w for w in TYPED if not any({*w} < {*other} for other in TYPED))
+"""What is typed behind ``mmemo``, each once, and none that is a part of another."""
 
 SHELL = {"cd", "export", "source"}
 IN_CI = {"ruff", "mypy", "pytest", "mkdocs"}
@@ -112,19 +119,19 @@ def in_small(command: Command, world: dict[str, str], *more: str) -> list[str]:
     return [*words, *more]
 
 
-def of_readme_and_pages(name: str) -> list[Command]:
+def typed(name: str) -> list[Command]:
     found = {c.words: c for c in MMEMO if c.words[1] == name and len(c.words) > 2}
     return [found[words] for words in sorted(found)]
 
 
-@pytest.mark.parametrize("command", of_readme_and_pages("audit"), ids=str)
+@pytest.mark.parametrize("command", typed("audit"), ids=str)
 def test_audits_are_run(command: Command, world: dict[str, str], cli: Cli, tmp_path: Path) -> None:
     # One clip of the tones is broken, which an audit of the clips tells.
     cli(*in_small(command, world))
     assert list((tmp_path / "outputs").rglob("audit.html"))
 
 
-@pytest.mark.parametrize("command", of_readme_and_pages("prepare"), ids=str)
+@pytest.mark.parametrize("command", typed("prepare"), ids=str)
 def test_preparing_is_run(
     command: Command, world: dict[str, str], cli: Cli, tmp_path: Path
 ) -> None:
@@ -136,7 +143,7 @@ def test_preparing_is_run(
     assert list((tmp_path / "cache").rglob("manifest_five.csv"))
 
 
-@pytest.mark.parametrize("command", of_readme_and_pages("compare"), ids=str)
+@pytest.mark.parametrize("command", typed("compare"), ids=str)
 def test_comparisons_are_run(
     command: Command, world: dict[str, str], cli: Cli, tmp_path: Path
 ) -> None:
