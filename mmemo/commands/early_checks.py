@@ -149,7 +149,7 @@ def _opened_run(cfg: DictConfig) -> tuple[RunFolder, PreparedCorpus]:
     from mmemo.audio.prepared import PreparedCorpus
     from mmemo.runs.data_card import check_same_data
 
-    prepared = PreparedCorpus(Path(cfg.prepared or run.read_data_card()["prepared"]["folder"]))
+    prepared = PreparedCorpus(Path(cfg.prepared or run.read_data_card().prepared.folder))
     check_same_data(run, prepared)
     return run, prepared
 
@@ -213,7 +213,7 @@ def check_unfinished(run: RunFolder) -> None:
     Raises:
         InputError: If it is finished.
     """
-    if run.read_info()["status"] == "finished":
+    if run.read_info().status == "finished":
         raise InputError(
             f"{run.path}: expected a run that was interrupted, it is finished; evaluate it "
             f"again with {run.command('evaluate', 'run')}"

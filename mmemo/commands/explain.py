@@ -17,7 +17,7 @@ from mmemo.comparison.seed_siblings import seed_siblings
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions
-from mmemo.evaluation.protocol import leak_warning
+from mmemo.evaluation.protocol import Protocol, leak_warning
 from mmemo.evaluation.units import KeyUnits
 from mmemo.explanation.encoder_probes import EncoderProbes
 from mmemo.explanation.explainer import Explainer
@@ -43,7 +43,6 @@ from mmemo.progress import progress_bar
 from mmemo.runs.data_card import check_same_split
 from mmemo.runs.experiment import build_plain_datamodule
 from mmemo.runs.rebuilt_run import RebuiltRun, rebuild_run, saved_parts
-from mmemo.runs.run_files import Protocol
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
 from mmemo.runs.saved_config import trusted_names
 
@@ -78,7 +77,7 @@ def run(cfg: DictConfig) -> None:
         work.check(folder, keys, faithfulness, seeds)
     failures = folder.update_failures(work.failures, work.done)
     _end_without_any(folder, keys, failures)
-    protocol = metrics["protocol"]
+    protocol = metrics.protocol
     results = _write_pages(cfg, rebuilt, folder, keys, table, failures, protocol)
     print_results(results)
     track_results(cfg, rebuilt.folder, results)

@@ -6,9 +6,8 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import lightning
 import pandas as pd
@@ -20,7 +19,7 @@ from mmemo.comparison.run_groups import has_effect
 from mmemo.corpora.annotations import OWN_SPLIT
 from mmemo.corpora.splits import OfficialSplit
 from mmemo.reporting.tracking import log_results, run_config
-from mmemo.runs.run_files import read_history
+from mmemo.runs.run_files import WandbInfo, read_history
 from mmemo.runs.run_folder import RunFolder
 from mmemo.training.pruning import PrunedError
 from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
@@ -52,14 +51,14 @@ def tracked(folder: RunFolder, cfg: DictConfig, trainer: lightning.Trainer) -> I
     # Before it is opened: the id survives a kill at any moment.
     folder.write_info(wandb=card)
     labels = WandbLabels(
-        card["name"],
-        card["group"],
-        SEED_AND_DIGEST.sub("", folder.path.name) if card["group"] else cfg.name,
+        card.name or folder.path.name,
+        card.group,
+        SEED_AND_DIGEST.sub("", folder.path.name) if card.group else cfg.name,
         _tags(folder, cfg),
     )
-    identity = WandbIdentity(card["id"], card["project"], card["entity"])
+    identity = WandbIdentity(card.id, card.project, card.entity)
     logger.begin(identity, labels, run_config(folder), _history(folder))
-    card |= logger.where()
+    card = replace(card, url=logger.url, files=logger.files)
     folder.write_info(wandb=card)
     try:
         yield
@@ -72,32 +71,32 @@ def tracked(folder: RunFolder, cfg: DictConfig, trainer: lightning.Trainer) -> I
     if logger.run is not None:
         with logger.tolerated():
             log_results(logger.run, folder, logger.num_examples, logger.log_checkpoint)
-    folder.write_info(wandb={**card, "uploaded": logger.end(0)})
+    folder.write_info(wandb=replace(card, uploaded=logger.end(0)))
 
 
 def print_tracking(folder: RunFolder) -> None:
     """Print where the run is on W&B, or what uploads it."""
-    card = folder.read_info().get("wandb")
+    card = folder.read_info().wandb
     if card is None:
         return
-    if card.get("uploaded"):
-        print(f"{'W&B':>17}: {card['url']}")
-    elif card.get("files"):
-        command = f"wandb sync {shlex.quote(str(folder.path / str(card['files'])))}"
+    if card.uploaded:
+        print(f"{'W&B':>17}: {card.url}")
+    elif card.files:
+        command = f"wandb sync {shlex.quote(str(folder.path / card.files))}"
         print(f"{'W&B':>17}: not uploaded yet; to do that: {command}")
 
 
-def _card(folder: RunFolder, cfg: DictConfig, logger: TolerantWandbLogger) -> dict[str, Any]:
+def _card(folder: RunFolder, cfg: DictConfig, logger: TolerantWandbLogger) -> WandbInfo:
     """What ``run.json`` says of the run on W&B; of a run that begins, what it will."""
-    stored = folder.read_info().get("wandb")
+    stored = folder.read_info().wandb
     if stored is not None:
-        kept = {key: stored[key] for key in ("id", "project", "entity", "group")}
-        return {**kept, "name": stored.get("name", folder.path.name)}
+        return replace(stored, url=None, files=None, uploaded=False)
     group = None
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         sweep, outputs = folder.path.parent, Path(cfg.output_dir)
         group = str(sweep.relative_to(outputs) if outputs in sweep.parents else sweep.name)
-    return {**asdict(logger.new_identity()), "group": group, "name": _name(folder, cfg, group)}
+    identity = logger.new_identity()
+    return WandbInfo(**asdict(identity), group=group, name=_name(folder, cfg, group))
 
 
 def _name(folder: RunFolder, cfg: DictConfig, group: str | None) -> str:
@@ -117,13 +116,11 @@ def _name(folder: RunFolder, cfg: DictConfig, group: str | None) -> str:
 
 def _tags(folder: RunFolder, cfg: DictConfig) -> tuple[str, ...]:
     """The corpus, the split that was used, and the label set."""
-    prepared = folder.read_data_card()["prepared"]
-    split = folder.read_info()["split_protocol"]
-    if split == OFFICIAL and prepared.get("split_origin", OWN_SPLIT) != OWN_SPLIT:
-        split = f"split {prepared['split_origin']}"
-    return tuple(
-        tag[:MAX_TAG_LENGTH] for tag in (prepared.get("corpus"), split, cfg.labels.name) if tag
-    )
+    prepared = folder.read_data_card().prepared
+    split = folder.read_info().split_protocol
+    if split == OFFICIAL and prepared.split_origin not in (None, OWN_SPLIT):
+        split = f"split {prepared.split_origin}"
+    return tuple(tag[:MAX_TAG_LENGTH] for tag in (prepared.corpus, split, cfg.labels.name) if tag)
 
 
 def _history(folder: RunFolder) -> list[dict[str, float]]:

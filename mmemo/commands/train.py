@@ -76,7 +76,7 @@ def run(cfg: DictConfig) -> float:
         except PrunedError as pruned:
             folder.prune(str(pruned))
             print(f"pruned: {pruned}")
-            return float(folder.read_info()["best_score"])
+            return _best_score(folder)
         except BaseException as error:
             hint = _how_to_continue(folder, error, state_before)
             if hint:
@@ -88,6 +88,12 @@ def run(cfg: DictConfig) -> float:
                     f"found none ({error.strerror}); make room, {then}"
                 ) from error
             raise
+
+
+def _best_score(folder: RunFolder) -> float:
+    score = folder.read_info().best_score
+    assert score is not None
+    return score
 
 
 def _how_to_continue(
@@ -118,7 +124,7 @@ def follow(folder: RunFolder) -> None:
     cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
     cfg.run_dir = str(folder.path)
     model = _build_model(folder, cfg)
-    prepared = PreparedCorpus(Path(folder.read_data_card()["prepared"]["folder"]))
+    prepared = PreparedCorpus(Path(folder.read_data_card().prepared.folder))
     datamodule = _build_data(cfg, prepared, model)
     with suppress(PrunedError):
         _fit(folder, model, datamodule)
@@ -188,7 +194,7 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
                 encoder.save_assets(folder.assets(name))
         trainer = model.trainer
         with tracked(folder, cfg, trainer):
-            if "checkpoint" not in folder.read_info():
+            if folder.read_info().checkpoint is None:
                 processes.start(trainer)
                 _fit(folder, model, datamodule)
             elif trainer.world_size > 1:
@@ -196,7 +202,7 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
             evaluate(folder, cfg, model.module, datamodule, trainer)
     print_results(folder)
     print_tracking(folder)
-    return float(folder.read_info()["best_score"])
+    return _best_score(folder)
 
 
 def _build_model(folder: RunFolder, cfg: DictConfig) -> _Model:
@@ -230,7 +236,7 @@ def _prepare(folder: RunFolder, cfg: DictConfig, source: Source, model: _Model) 
     """Check everything that can be checked before, then prepare what is missing."""
     annotations = source.corpus.read()
     check_settings(cfg, annotations, model.labels, model.encoders, source.preparer)
-    start, before = time.monotonic(), folder.read_info().get("prepare_s") or 0.0
+    start, before = time.monotonic(), folder.read_info().prepare_s or 0.0
     try:
         prepared = source.prepare(annotations)
     finally:

@@ -91,8 +91,7 @@ class RunGroup:
 
     def option(self, group: str) -> str | None:
         """The option of conf/ that was chosen of a config group; None if the run does not tell."""
-        chosen = (self.first.info.get("choices") or {}).get(group)
-        return None if chosen is None else str(chosen)
+        return self.first.info.choices.get(group)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -112,10 +111,11 @@ class RunGroup:
     def modalities(self) -> str:
         """``audio+text``, ``audio`` or ``text``: what the model could hear and read."""
         protocol = self.first.protocol
+        encoders = {"audio": protocol.audio_encoder, "text": protocol.text_encoder}
         heard = [
             name
-            for name in ("audio", "text")
-            if protocol[f"{name}_encoder"] != "none" and protocol.get("missing") != name
+            for name, encoder in encoders.items()
+            if encoder != "none" and protocol.missing != name
         ]
         return "+".join(heard)
 
@@ -126,7 +126,7 @@ def group_runs(results: Sequence[RunResults]) -> tuple[list[RunGroup], list[Left
     left_out = []
     folds = [{run.settings.get(key) for run in results} - {None} for key in (FOLD, VAL_FOLD)]
     has_folds = any(len(values) > 1 for values in folds)
-    for run in sorted(results, key=lambda run: str(run.info.get("started", ""))):
+    for run in sorted(results, key=lambda run: run.info.started or ""):
         settings = effective_settings(run, pool_folds=has_folds)
         key = json.dumps(settings, sort_keys=True, default=str)
         place = (run.seed, run.settings.get(FOLD), run.settings.get(VAL_FOLD))
@@ -163,8 +163,8 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
         settings[key] = value
     if run.label is not None:
         settings[LABEL] = run.label
-    if run.protocol.get("missing"):
-        settings["missing"] = run.protocol["missing"]
+    if run.protocol.missing:
+        settings["missing"] = run.protocol.missing
     return settings
 
 

@@ -113,20 +113,16 @@ def track_results(cfg: DictConfig, folder: RunFolder, results: Results) -> None:
         return
     cfg.run_dir = str(folder.path)
     logger: TolerantWandbLogger = instantiate(cfg.logger, _convert_="all")
-    card = folder.read_info().get("wandb")
-    identity = (
-        WandbIdentity(card["id"], card["project"], card["entity"])
-        if card
-        else logger.new_identity()
-    )
-    labels = WandbLabels(folder.path.name, card["group"] if card else None, JOB_TYPE, ())
+    card = folder.read_info().wandb
+    identity = WandbIdentity(card.id, card.project, card.entity) if card else logger.new_identity()
+    labels = WandbLabels(folder.path.name, card.group if card else None, JOB_TYPE, ())
     logger.begin(identity, labels, run_config(folder), [])
-    where = logger.where()
+    url, files = logger.url, logger.files
     if logger.run is not None:
         with logger.tolerated():
             log_explanations(logger.run, results.folder.path)
     if logger.end(0):
-        print(f"{'W&B':>17}: {where['url']}")
-    elif where:
-        command = f"wandb sync {shlex.quote(str(folder.path / str(where['files'])))}"
+        print(f"{'W&B':>17}: {url}")
+    elif files:
+        command = f"wandb sync {shlex.quote(str(folder.path / files))}"
         print(f"{'W&B':>17}: not uploaded yet; to do that: {command}")

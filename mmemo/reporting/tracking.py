@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import wave
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,12 +17,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmemo.audio.prepared import BYTES_PER_SAMPLE, FULL_SCALE, PreparedCorpus
 from mmemo.corpora.leaks import EVALUATED_SPLITS
-from mmemo.documents import damaged, reason
+from mmemo.documents import content_of, damaged, reason
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of, read_predictions
-from mmemo.evaluation.protocol import split_stamp
+from mmemo.evaluation.protocol import Protocol, split_stamp
+from mmemo.evaluation.run_metrics import SplitMetrics
 from mmemo.runs.run_files import read_history
-from mmemo.runs.run_folder import RESTORE, RunFolder
+from mmemo.runs.run_folder import RESTORE, RunFolder, chosen_checkpoint
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run, Table
@@ -52,9 +54,9 @@ def run_config(folder: RunFolder) -> dict[str, Any]:
         config["trainer"] = {k: v for k, v in config["trainer"].items() if k not in REPEATED}
     return {
         **_without_paths_in(str(folder.path), config),
-        "options": info.get("choices") or {},
-        "git": {"commit": info.get("git_commit"), "dirty": info.get("git_dirty")},
-        "mmemo_version": info.get("mmemo_version"),
+        "options": dict(info.choices),
+        "git": {"commit": info.git_commit, "dirty": info.git_dirty},
+        "mmemo_version": info.mmemo_version,
     }
 
 
@@ -77,9 +79,9 @@ def log_results(run: Run, folder: RunFolder, num_examples: int, log_checkpoint: 
         log_checkpoint: Log the chosen checkpoint too, as an artifact.
     """
     document = folder.read_metrics()
-    protocol, metrics = document["protocol"], document["splits"]
+    protocol, metrics = document.protocol, document.splits
     table = read_predictions(folder.predictions_file)
-    run.config["protocol"] = protocol
+    run.config["protocol"] = content_of(protocol)
     results: dict[str, Any] = {}
     for split in EVALUATED_SPLITS:
         rows = table[table["split"] == split]
@@ -95,9 +97,7 @@ def log_results(run: Run, folder: RunFolder, num_examples: int, log_checkpoint: 
         run.log_artifact(_checkpoint(folder, run.id), aliases=["best"])
 
 
-def _charts(
-    split: str, rows: pd.DataFrame, metrics: Mapping[str, Any], stamp: str
-) -> dict[str, Any]:
+def _charts(split: str, rows: pd.DataFrame, metrics: SplitMetrics, stamp: str) -> dict[str, Any]:
     """Confusion matrix, table of scores by class, and F1 by class of one split."""
     import wandb
 
@@ -108,7 +108,7 @@ def _charts(
         class_names=classes,
         title=f"Confusion matrix, {stamp}",
     )
-    scores = metrics_table({split: dict(metrics)}, stamp)
+    scores = metrics_table({split: metrics}, stamp)
     by_class = scores[scores["row"].isin(classes)].rename(columns={"row": "class"})
     columns: list[str | int] = ["class", "precision", "recall", "f1", "auroc", "support"]
     data = by_class[columns].astype(object).where(by_class[columns].notna(), None)
@@ -138,9 +138,9 @@ def _examples(folder: RunFolder, table: pd.DataFrame, num_examples: int, clips: 
     shown = rows[columns].assign(correct=rows["target"] == rows["pred"])
     columns, data = [*shown.columns], shown.astype(object).to_numpy().tolist()
     card = folder.read_data_card()
-    if card["prepared"].get("has_sound", True):
-        prepared = PreparedCorpus(Path(card["prepared"]["folder"]))
-        paths = _write_clips(prepared, rows["key"], card["max_duration_s"], clips)
+    if card.prepared.has_sound:
+        prepared = PreparedCorpus(Path(card.prepared.folder))
+        paths = _write_clips(prepared, rows["key"], card.max_duration_s, clips)
         data = [[wandb.Audio(str(path)), *row] for path, row in zip(paths, data, strict=True)]
         columns = ["audio", *columns]
     return wandb.Table(columns=list[str | int](columns), data=list[Iterable[Any]](data))
@@ -168,11 +168,11 @@ def _write_clips(
 
 
 def _summary(
-    folder: RunFolder, protocol: Mapping[str, Any], metrics: Mapping[str, Any]
+    folder: RunFolder, protocol: Protocol, metrics: Mapping[str, SplitMetrics]
 ) -> dict[str, Any]:
     """The run's values at the chosen checkpoint, also of the curves, and what it cost."""
     history = read_history(folder.history_file)
-    chosen = history[history["epoch"] == protocol["checkpoint_epoch"]].iloc[-1]
+    chosen = history[history["epoch"] == protocol.checkpoint_epoch].iloc[-1]
     curves = {
         str(name): float(value)
         for name, value in chosen.items()
@@ -184,19 +184,20 @@ def _summary(
         for name, value in _scores(values).items()
     }
     info = folder.read_info()
-    cost = {name: info.get(name) for name in ("num_parameters", "num_processes", "fit_s")}
-    return {"epoch": protocol["checkpoint_epoch"], **curves, **scores, **cost}
+    cost = {name: getattr(info, name) for name in ("num_parameters", "num_processes", "fit_s")}
+    return {"epoch": protocol.checkpoint_epoch, **curves, **scores, **cost}
 
 
-def _scores(metrics: Mapping[str, Any]) -> dict[str, float | int | None]:
+def _scores(metrics: SplitMetrics) -> dict[str, float | int | None]:
     """Metrics of one split by the names of the curves: ``accuracy``, ``macro_f1``, ``f1/joy``."""
     averages = {
         f"{average}_{name}": value
-        for average in ("macro", "weighted")
-        for name, value in metrics[average].items()
+        for average, scores in (("macro", metrics.macro), ("weighted", metrics.weighted))
+        for name, value in asdict(scores).items()
     }
-    by_class = {f"f1/{name}": scores["f1"] for name, scores in metrics["per_class"].items()}
-    plain = {name: metrics[name] for name in ("num_utterances", "accuracy", "auroc_macro", "ece")}
+    by_class = {f"f1/{name}": scores.f1 for name, scores in metrics.per_class.items()}
+    names = ("num_utterances", "accuracy", "auroc_macro", "ece")
+    plain = {name: getattr(metrics, name) for name in names}
     return {**plain, **averages, **by_class}
 
 
@@ -205,7 +206,7 @@ def _checkpoint(folder: RunFolder, run_id: str) -> Artifact:
     import wandb
 
     artifact = wandb.Artifact(f"run-{run_id}-checkpoint", type="model")
-    checkpoint = folder.path / folder.read_info()["checkpoint"]
+    checkpoint = chosen_checkpoint(folder)
     files = [folder.info_file, folder.composed_config_file, folder.config_file, folder.data_file]
     for path in (checkpoint, *files):
         name = str(path.relative_to(folder.path))

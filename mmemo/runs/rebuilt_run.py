@@ -77,8 +77,7 @@ def rebuild_run(
     folder = RunFolder.open(run)
     checkpoint = chosen_checkpoint(folder)
     cfg = read_saved_config(folder, trusted).resolved
-    card = folder.read_data_card()
-    corpus = PreparedCorpus(Path(prepared or card["prepared"]["folder"]))
+    corpus = PreparedCorpus(Path(prepared or folder.read_data_card().prepared.folder))
     check_same_data(folder, corpus)
     folder.check_digest(checkpoint, "the checkpoint of this run")
     with saved_parts(folder):

@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from mmemo.documents import OtherVersionError
 from mmemo.errors import InputError
 from mmemo.runs.run_folder import RunFolder
 
@@ -172,11 +173,17 @@ def cell_state(run: RunFolder) -> CellState:
     """What the folder tells: a run whose process was killed counts as interrupted.
 
     One whose ``run.json`` cannot be read is damaged, and is to be begun anew.
+
+    Raises:
+        OtherVersionError: If another mmemo has written it.
     """
     if not run.info_file.exists():
         return CellState.WAITING
     try:
-        state = CellState(run.read_info()["status"])
+        state = CellState(run.read_info().status)
+    except OtherVersionError:
+        # Whole, and perhaps finished: nothing that may be begun anew.
+        raise
     except InputError:
         return CellState.RUNNING if run.is_held() else CellState.DAMAGED
     if state is CellState.RUNNING and not run.is_held():

@@ -117,10 +117,10 @@ class Sweep:
         for cell in self.cells.values():
             if cell_state(cell.folder) is CellState.RUNNING:
                 with suppress(InputError):
-                    process = cell.folder.read_info().get("process")
-                    here = process is not None and process["host"] == socket.gethostname()
-                    if process is not None and here and process["pid"] != os.getpid():
-                        pids.append(process["pid"])
+                    process = cell.folder.read_info().process
+                    here = process is not None and process.host == socket.gethostname()
+                    if process is not None and here and process.pid != os.getpid():
+                        pids.append(process.pid)
         return pids
 
     def end(self, is_stopped: bool) -> bool:
@@ -131,7 +131,7 @@ class Sweep:
         left = [name for name, state in states.items() if state in unended]
         for cell in failed:
             with suppress(InputError):
-                lines = str(cell.folder.read_info().get("error")).strip().splitlines() or [""]
+                lines = str(cell.folder.read_info().error).strip().splitlines() or [""]
                 print(f"failed: {cell.name}: {lines[0]}\n  {cell.log_file}", file=sys.stderr)
         if not is_stopped:
             for name in left:

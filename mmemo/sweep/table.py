@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import split_stamp
+from mmemo.evaluation.run_metrics import SplitMetrics
 from mmemo.reporting.numbers import UNDEFINED, metric_name, score
 from mmemo.reporting.terminal_tables import NUM_COLUMNS, print_table
 from mmemo.reporting.text_table import Cell as TableCell
 from mmemo.reporting.text_table import TextTable, named
 from mmemo.runs.run_folder import RunFolder
 from mmemo.sweep.cells import Cell, CellState, cell_state
-
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, InputError)
 
 
 @dataclass(frozen=True)
@@ -52,18 +49,22 @@ def read_scores(cell: Cell, metric: str) -> CellScores:
     """
     state = cell_state(cell.folder)
     try:
-        document = json.loads(cell.folder.metrics_file.read_text(encoding="utf-8"))
-        protocol = document["protocol"]
-        stamp = f"{protocol['corpus']}, labels {protocol['labels']}, split {split_stamp(protocol)}"
-        val, test = (_of_split(document["splits"][split], metric) for split in ("val", "test"))
+        found = cell.folder.read_metrics()
+        protocol = found.protocol
+        stamp = f"{protocol.corpus}, labels {protocol.labels}, split {split_stamp(protocol)}"
+        val, test = (_of_split(found.splits[split], metric) for split in ("val", "test"))
         return CellScores(cell.name, state, stamp, val, test)
-    except UNREADABLE:
+    except (InputError, KeyError):
         return CellScores(cell.name, state)
 
 
-def _of_split(metrics: Mapping[str, Any], metric: str) -> float:
-    average, _, name = metric.partition("_")
-    return float(metrics[average][name] if name else metrics[metric])
+def _of_split(metrics: SplitMetrics, metric: str) -> float:
+    scores = {
+        "accuracy": metrics.accuracy,
+        "macro_f1": metrics.macro.f1,
+        "weighted_f1": metrics.weighted.f1,
+    }
+    return scores[metric]
 
 
 def scores_text(cells: Iterable[Cell], metric: str) -> str:
@@ -114,8 +115,8 @@ def upload_command(folder: Path, cells: Iterable[Cell]) -> str | None:
 
 def _not_uploaded(run: RunFolder) -> str | None:
     try:
-        card: Mapping[str, Any] = run.read_info().get("wandb") or {}
-    except UNREADABLE:
+        card = run.read_info().wandb
+    except InputError:
         return None
-    files = str(card.get("files") or "")
-    return files if not card.get("uploaded") and "offline-run-" in files else None
+    files = (card and card.files) or ""
+    return files if card and not card.uploaded and "offline-run-" in files else None

@@ -57,13 +57,14 @@ def read_progress(cell: Cell, old_ns: int | None) -> CellProgress:
         if file.stat().st_mtime_ns == old_ns:
             return CellProgress(CellState.WAITING)
         info = cell.folder.read_info()
-        state = CellState(info["status"])
+        state = CellState(info.status)
     except (OSError, InputError):
         # Not there yet, or damaged: it is begun anew.
         return CellProgress(CellState.WAITING)
     epoch, score = _read_history(cell)
-    lines = str(info.get("error") or "").strip().splitlines() or [""]
-    return CellProgress(state, epoch, info.get("best_score", score), lines[0][:MAX_ERROR_LENGTH])
+    lines = (info.error or "").strip().splitlines() or [""]
+    best = score if info.best_score is None else info.best_score
+    return CellProgress(state, epoch, best, lines[0][:MAX_ERROR_LENGTH])
 
 
 def _read_history(cell: Cell) -> tuple[int | None, float | None]:

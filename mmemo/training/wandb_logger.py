@@ -130,12 +130,17 @@ class TolerantWandbLogger(Logger):
             with self.tolerated():
                 self.run.log(dict(metrics), step=step)
 
-    def where(self) -> dict[str, str | None]:
-        """Address of the open run; its folder in the run folder, which can be uploaded later."""
+    @property
+    def url(self) -> str | None:
+        """Page of the open run; None where it is offline."""
+        return self.run.url if self.run else None
+
+    @property
+    def files(self) -> str | None:
+        """Folder of the open run in the run folder, which can be uploaded later."""
         if self.run is None:
-            return {}
-        files = Path(self.run.settings.sync_dir).relative_to(self.folder)
-        return {"url": self.run.url, "files": str(files)}
+            return None
+        return str(Path(self.run.settings.sync_dir).relative_to(self.folder))
 
     @contextmanager
     def tolerated(self) -> Iterator[None]:

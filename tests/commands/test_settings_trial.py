@@ -185,7 +185,7 @@ def test_what_lightnings_users_are_used_to(cli: Cli, small: list[str], tmp_path:
     assert document["protocol"]["num_utterances"]["test"] == 15
     history = pd.read_csv(run.history_file)
     assert history["step"].tolist() == [1, 2]
-    assert run.read_info()["best_score"] == pytest.approx(history["val/macro_f1"].max())
+    assert run.read_info().best_score == pytest.approx(history["val/macro_f1"].max())
     logged = pd.read_csv(next(run.path.glob("logs/*/metrics.csv")))
     assert {"lr-AdamW/all", "lr-AdamW/all/not_decayed"} <= set(logged)
     cli("evaluate", f"run={run.path}", "trust=[torch.nn.MultiMarginLoss,lightning]")

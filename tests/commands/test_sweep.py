@@ -192,7 +192,7 @@ def test_cells_in_other_processes_end_before_the_sweep_does(
         time.sleep(0.01)
     with pytest.raises(Stopped, match="SIGTERM"):
         sweep.stop(signal.SIGTERM, None)
-    assert run.read_info()["status"] == "interrupted"
+    assert run.read_info().status == "interrupted"
     assert process.ended() == 128 + signal.SIGTERM
 
 
@@ -263,7 +263,7 @@ def test_a_killed_sweep_ends_as_if_it_had_not_been(
     # The first cell fails; the second is killed, and with it the process.
     forked_cli("train", *sweep, expect=-signal.SIGKILL)
     first, second = (cells(tmp_path, name="train")[f"hidden_dim_{dim}-seed7"] for dim in (8, 4))
-    assert (first.read_info()["status"], second.read_info()["status"]) == ("failed", "running")
+    assert (first.read_info().status, second.read_info().status) == ("failed", "running")
     assert second.last_checkpoint.is_file()
 
     printed = cli("train", *sweep)
@@ -275,7 +275,7 @@ def test_a_killed_sweep_ends_as_if_it_had_not_been(
     whole = only_run(tmp_path, "whole")
     assert second.history_file.read_bytes() == whole.history_file.read_bytes()
     assert second.predictions_file.read_bytes() == whole.predictions_file.read_bytes()
-    assert second.read_info()["best_score"] == whole.read_info()["best_score"]
+    assert second.read_info().best_score == whole.read_info().best_score
 
 
 def test_a_dry_run_lists_the_cells_and_leaves_nothing(

@@ -51,7 +51,7 @@ def test_a_leaky_sweeps_cell_is_whole(cli: Cli, tracked: list[str], tmp_path: Pa
     cli("train", "-m", *tracked, *leaky, *shown, "seed=1,2")
     infos = sorted((tmp_path / "outputs" / "wide").glob("*/*/run.json"))
     runs = [RunFolder.open(path.parent) for path in infos]
-    ids = [run.read_info()["wandb"]["id"] for run in runs]
+    ids = [run.read_info().wandb.id for run in runs]
     assert len(set(ids)) == 2, "each run of a sweep is one on W&B"
     for run, identity in zip(runs, ids, strict=True):
         (written,) = written_runs(run)
@@ -141,7 +141,7 @@ def assert_artifacts(written: WrittenRun, run: RunFolder) -> None:
     assert "best" in model.aliases
     paths = {entry.path for entry in model.manifest.contents}
     read_again = {"run.json", "composed.yaml", "config.yaml", "data.json"}
-    assert paths >= {run.read_info()["checkpoint"], *read_again}
+    assert paths >= {run.read_info().checkpoint, *read_again}
     assert any(path.startswith("text_encoder/") for path in paths)
 
 
@@ -154,7 +154,7 @@ def test_a_stopped_run_keeps_its_id(cli: Cli, tracked: list[str], tmp_path: Path
     program, *resume = shlex.split(hint.removeprefix("not finished; to continue: "))
     trust = "trust=[tests.commands.interruptions.SignalAt]"
     assert (program, *resume) == ("mmemo", "train", f"resume={run.path}", trust)
-    identity = run.read_info()["wandb"]["id"]
+    identity = run.read_info().wandb.id
     (stopped,) = written_runs(run)
     assert (stopped.exit_code, stopped.run.run_id) == (255, identity)
     assert [row["epoch"] for row in stopped.history if "val/loss" in row] == [0]
@@ -163,7 +163,7 @@ def test_a_stopped_run_keeps_its_id(cli: Cli, tracked: list[str], tmp_path: Path
     printed = cli(*resume).stdout
     _, resumed = written_runs(run)
     assert (resumed.exit_code, resumed.run.run_id) == (0, identity)
-    assert run.read_info()["wandb"]["id"] == identity
+    assert run.read_info().wandb.id == identity
     assert f"wandb sync {resumed.folder}" in printed
     assert_same_curves(resumed, run)
 

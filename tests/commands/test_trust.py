@@ -399,7 +399,7 @@ def test_one_flipped_bit_of_the_checkpoint_is_noticed(
 
 def test_changed_sound_is_noticed(trained: Runs) -> None:
     run = trained("finished")
-    folder = Path(run.read_data_card()["prepared"]["folder"])
+    folder = Path(run.read_data_card().prepared.folder)
     (audio,) = folder.glob("*.i16")
     kept = audio.read_bytes()
     rows = PreparedCorpus(folder).kept

@@ -24,7 +24,7 @@ def test_a_run_is_whole_from_its_birth(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Path, "replace", noted)
     run = RunFolder.create(tmp_path)
     assert seen == [""]
-    assert run.read_info()["status"] == "running"
+    assert run.read_info().status == "running"
 
 
 def test_nobody_clears_a_run_that_has_begun(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_nobody_clears_a_run_that_has_begun(tmp_path: Path) -> None:
         other.join()
         assert len(refused) == 2
         assert all("another process trains in it" in said for said in refused)
-    assert run.read_info()["status"] == "finished"
+    assert run.read_info().status == "finished"
     # Whoever wanted to begin it anew comes too late.
     with pytest.raises(RunTakenError, match="has ended it meanwhile; nothing was removed"):
         run.clear(keep=(), unless=ENDED)
@@ -69,7 +69,7 @@ def test_a_sealed_file_that_changes_is_noticed(tmp_path: Path) -> None:
         (folder / "tokenizer.json").write_text("words")
         file.write_text("data")
         # A kill at this moment leaves files without a digest, not with a wrong one.
-        assert run.read_info()["digests"] == {}
+        assert run.read_info().digests == {}
     run.check_digest(folder)
     run.check_digest(file)
     (folder / "tokenizer.json").write_text("wordz")
