@@ -1,6 +1,5 @@
 """What Hydra's users type: flags, marks in paths, completion, axes of a sweep."""
 
-import json
 import os
 import shlex
 import subprocess
@@ -202,9 +201,7 @@ def test_early_stopping_is_that_of_the_resumed_command(
     run = only_run(tmp_path, "early")
     assert epochs(run) == 2
     for patience in (3, 5):
-        info = run.read_info()
-        info = {key: value for key, value in info.items() if key != "checkpoint"}
-        run.info_file.write_text(json.dumps(info | {"status": "interrupted"}))
+        run.write_info(status="interrupted", checkpoint=None)
         cli("train", f"resume={run.path}", f"callbacks.early_stopping.patience={patience}")
         assert epochs(run) == patience + 1
 

@@ -80,10 +80,10 @@ def test_a_stopped_run_goes_on_as_if_undisturbed(
         assert f"to continue: mmemo train resume={run.path}" in said
         assert "Traceback" not in said
         info = run.read_info()
-        assert info["status"] == "interrupted"
-        assert signal.Signals(signum).name in info["error"]
+        assert info.status == "interrupted"
+        assert signal.Signals(signum).name in (info.error or "")
         assert position(run) == left_at
-        before_s, prepared_s = trained_s(run), info["prepare_s"]
+        before_s, prepared_s = trained_s(run), info.prepare_s
         cli("train", f"resume={run.path}", "trust=[tests]")
         assert_same_run(run, only_run(tmp_path, "whole"))
         # The time is of both stretches; where an epoch's end was left there is nothing to train.

@@ -122,8 +122,8 @@ def test_two_processes_give_up_together(
     cli("train", *small, *QUICK, "hydra.sweeper.n_trials=1", "trainer=ddp_cpu")
     (cell,) = [RunFolder(p.parent) for p in sweep.glob("*/run.json") if p.parent != perfect]
     info = cell.read_info()
-    assert (info["status"], info["num_processes"]) == ("pruned", 2)
-    assert [info["best_score"]] == pytest.approx(scores(cell), rel=1e-5)
+    assert (info.status, info.num_processes) == ("pruned", 2)
+    assert [info.best_score] == pytest.approx(scores(cell), rel=1e-5)
     log = (cell.path / "train.log").read_text()
-    assert f"pruned: val/loss {info['best_score']:.4g} after epoch 0, worse than others" in log
+    assert f"pruned: val/loss {info.best_score:.4g} after epoch 0, worse than others" in log
     assert "error" not in log

@@ -1,6 +1,5 @@
 """Sweeps: what is run, continued, skipped, and how it is told."""
 
-import json
 import pickle
 import signal
 import time
@@ -11,7 +10,10 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands import train
+from mmemo.documents import write_document
 from mmemo.errors import InputError
+from mmemo.evaluation.run_metrics import RunMetrics
+from mmemo.runs.run_files import WandbInfo
 from mmemo.runs.run_folder import RunFolder
 from mmemo.sweep.cells import LOG_FILE, Cell
 from mmemo.sweep.launcher import Sweep
@@ -19,6 +21,7 @@ from mmemo.training.stop_signals import Stopped, stopped_at_once
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import FailureOnce, KillOnce, befalls
 from tests.forking import Forking
+from tests.run_documents import protocol, split_metrics
 
 ARGUMENTS = ["-m", "experiment=demo", "fusion.bottleneck_dim=8,16", "seed=1,2"]
 SEEDS = ["-m", "experiment=demo", "fusion.bottleneck_dim=8", "seed=1,2,3"]
@@ -313,16 +316,12 @@ def test_the_end_of_a_sweep_ranks_as_compare_does(
 
     def evaluated(val: float, test: float, leaky: bool = False) -> Callable[[RunFolder], float]:
         def at(run: RunFolder) -> float:
-            protocol = {"corpus": "demo", "labels": "five", "split": "own", "leaky": leaky}
-            splits = {"val": val, "test": test}
-            document = {
-                "protocol": protocol,
-                "splits": {s: {"weighted": {"f1": v}, "accuracy": 0.9} for s, v in splits.items()},
-            }
-            run.metrics_file.write_text(json.dumps(document))
-            card = {"id": "ab", "project": "mmemo", "entity": None, "group": None}
-            files = {"files": "wandb/offline-run-1-ab", "uploaded": False}
-            run.write_info(wandb=card | files)
+            scores = {"val": val, "test": test}
+            splits = {s: split_metrics(0.9, weighted_f1=v) for s, v in scores.items()}
+            document = RunMetrics(protocol(labels="five", split="own", leaky=leaky), splits)
+            write_document(run.metrics_file, document)
+            card = WandbInfo("ab", "mmemo", None, None, files="wandb/offline-run-1-ab")
+            run.write_info(wandb=card)
             return 1.0
 
         return at

@@ -38,8 +38,11 @@ def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path:
     for path in (run.table_file, *figures, run.report_file):
         assert path.is_file()
         assert str(path) in printed
-    info = run.read_info()
-    assert info["status"] == "finished"
+    assert run.read_info().status == "finished"
+    choices = run.read_info().choices
+    assert (choices["audio_encoder"], choices["text_encoder"]) == ("logmel_cnn", "scratch")
+    versions = [json.loads(f.read_text())["version"] for f in (run.info_file, run.data_file)]
+    assert versions == [1, 1]
     data = json.loads(run.data_file.read_text())
     assert data["counts"]["train"]["rows"] == 15
     assert data["counts"]["train"]["kept"] == 14
@@ -64,8 +67,8 @@ def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path:
     assert history["epoch"].tolist() == [0, 1]
     best = int(history["val/loss"].idxmin())
     assert protocol["checkpoint_epoch"] == best
-    assert info["best_score"] == pytest.approx(history["val/loss"].min())
-    assert info["checkpoint"] == f"checkpoints/best-{best:02d}.ckpt"
+    assert run.read_info().best_score == pytest.approx(history["val/loss"].min())
+    assert run.read_info().checkpoint == f"checkpoints/best-{best:02d}.ckpt"
 
     page = run.report_file.read_text()
     assert HOSTILE not in page
@@ -271,9 +274,7 @@ def test_a_run_killed_after_early_stopping_trains_no_further(
     run = only_run(tmp_path)
     history = run.history_file.read_bytes()
     assert len(pd.read_csv(run.history_file)) == 2, "stopped for lack of improvement"
-    info = run.read_info()
-    del info["checkpoint"]
-    run.info_file.write_text(json.dumps(info | {"status": "running"}))
+    run.write_info(status="running", checkpoint=None)
     cli("train", f"resume={run.path}")
     assert run.history_file.read_bytes() == history
     assert run.read_info().status == "finished"
