@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mmemo.comparison.run_results import LeftOut, RunResults
-from mmemo.sweep.cells import NOT_IN_DIGEST
+from mmemo.runs.settings import NOT_IN_DIGEST
 
 WITHOUT_EFFECT = (*NOT_IN_DIGEST, "seed", "hydra", "sweep")
 """Settings, and sections of them, that do not tell one group of runs from another."""

@@ -1,4 +1,7 @@
-"""A sweep of ``mmemo train``, as the process sees it that launches the cells."""
+"""A sweep of ``mmemo train``, as the process sees it that launches the cells.
+
+Hydra builds ``hydra_plugins.mmemo_sweep``, which hands its work on to here.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from types import FrameType
-from typing import Any
-from unittest import mock
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,75 +24,67 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext
+from hydra.plugins.plugin import Plugin
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from mmemo.commands.user_paths import with_nulls
 from mmemo.errors import InputError
 from mmemo.folders import config_dir
 from mmemo.runs.input_errors import fail, input_error
+from mmemo.runs.overrides import with_nulls
 from mmemo.sweep.cell import best_score, forget_stop, note_stop
-from mmemo.sweep.cell_composer import CellComposer
-from mmemo.sweep.cells import (
-    DONE,
-    Cell,
-    CellState,
-    cell_state,
-)
-from mmemo.sweep.listing import DRY_RUN, ListedCell, listing, remove_traces
-from mmemo.sweep.screen import SweepScreen
-from mmemo.sweep.view import SweepView
+from mmemo.sweep.cells import DONE, Cell, CellComposer, CellState, cell_state
+from mmemo.sweep.listing import ListedCell, listing, remove_traces
+from mmemo.sweep.screen import SweepScreen, SweepView
 from mmemo.training.stop_signals import Stopped, stop_signals
 
 WAIT_S = 0.2
 
 
-class Sweep:
-    """Runs the cells of one command that are not done, and tells how they went.
+def wrap(
+    config: DictConfig, part: str, plugin: type[Plugin], **settings: str | bool | None
+) -> None:
+    """Let Hydra build a plugin of mmemo's, given the config of the chosen one.
 
     Args:
-        arguments: What was typed after ``mmemo train``; with ``--dry-run`` no cell is run.
+        config: The sweep's config.
+        part: "sweeper" or "launcher".
+        plugin: Takes the chosen one's config as ``chosen``.
+        settings: Its other arguments.
+    """
+    target = {"_target_": _name(plugin), "_recursive_": False}
+    _put(config, part, {**target, "chosen": config.hydra[part], **settings})
+
+
+def _name(plugin: type[Plugin]) -> str:
+    return f"{plugin.__module__}.{plugin.__qualname__}"
+
+
+def _put(config: DictConfig, part: str, plugin: object) -> None:
+    with _changeable(config):
+        config.hydra[part] = plugin
+
+
+@contextmanager
+def _changeable(config: DictConfig) -> Iterator[None]:
+    with flag_override(config.hydra, ["readonly", "struct"], False):
+        yield
+
+
+class LaunchedCells:
+    """The cells of one command, which a signal stops.
+
+    Args:
+        command: What the user typed.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self.is_dry = DRY_RUN in arguments
-        self.listed: list[ListedCell] = []
-        self.command = shlex.join(["mmemo", "train", *arguments])
+    def __init__(self, command: str) -> None:
+        self.command = command
         self.cells: dict[str, Cell] = {}
-        self.screen: SweepScreen | None = None
         self.stopped: Stopped | None = None
-        self.seeds: list[str] = []
-        self.is_search = False
-        self.left_out: dict[str, str] = {}
         self._is_stopping = False
-
-    @contextmanager
-    def around_plugins(self) -> Iterator[None]:
-        """Put this sweep around the sweeper and the launcher that the config chooses.
-
-        Hydra instantiates plugins from its own packages alone, so that no config can name ours.
-        """
-        make_sweeper, make_launcher = Plugins.instantiate_sweeper, Plugins.instantiate_launcher
-
-        def sweeper(plugins: Plugins, **parts: Any) -> _WatchedSweeper:  # noqa: ANN401
-            config = parts["config"]
-            _read_nulls(config)
-            self.is_search = _is_search(config)
-            if self.is_search:
-                self.seeds = _taken_seeds(config)
-            return _WatchedSweeper(self, make_sweeper(plugins, **parts), config)
-
-        def launcher(plugins: Plugins, **parts: Any) -> _CellLauncher:  # noqa: ANN401
-            return _CellLauncher(
-                self, make_launcher(plugins, **parts), parts["hydra_context"], parts["config"]
-            )
-
-        with (
-            mock.patch.object(Plugins, "instantiate_sweeper", sweeper),
-            mock.patch.object(Plugins, "instantiate_launcher", launcher),
-        ):
-            yield
 
     def stop(self, signum: int, frame: FrameType | None) -> None:
         """Let the cells that run in other processes of this machine save their state, then stop.
@@ -141,39 +135,80 @@ class Sweep:
         return not failed and not left
 
 
-class _WatchedSweeper:
-    """Hydra's sweeper, with the screen around it and its errors shown.
+class Sweep:
+    """Runs the cells of one command that are not done, and tells how they went.
+
+    A search has no axis of seeds: it would find the luckiest. Each of its trials is trained with
+    all of them, and is as good as their mean.
 
     Args:
-        sweep: The sweep.
-        inner: The sweeper, set up.
-        config: The sweep's config.
+        config: Of the sweep.
+        chosen: Config of the chosen sweeper.
+        command: What the user typed; None for what Hydra tells of it.
+        is_dry: Only list the cells.
     """
 
-    def __init__(self, sweep: Sweep, inner: Any, config: DictConfig) -> None:  # noqa: ANN401
-        self.sweep_of_cells = sweep
-        self.inner = inner
+    def __init__(
+        self, config: DictConfig, chosen: DictConfig, command: str | None, is_dry: bool
+    ) -> None:
+        _put(config, "sweeper", chosen)
+        typed = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        assert isinstance(typed, list)
         self.config = config
+        self.is_dry = is_dry
+        self.listed: list[ListedCell] = []
+        self.launched = LaunchedCells(command or shlex.join(["mmemo", "train", *typed]))
+        self.screen: SweepScreen | None = None
+        self.is_search = _is_search(config)
+        self.seeds: list[str] = []
+        self.left_out: dict[str, str] = {}
 
-    def sweep(self, arguments: list[str]) -> None:
+    def set_up(
+        self,
+        context: HydraContext,
+        task_function: TaskFunction,
+        launcher: type[Launcher],
+        unchecked: type[Sweeper],
+    ) -> None:
+        """Build the chosen sweeper.
+
+        Args:
+            context: Hydra's.
+            task_function: Hydra's.
+            launcher: The plugin that wraps the chosen launcher.
+            unchecked: Stands for Hydra's own sweeper.
+        """
+        _read_nulls(self.config)
+        if self.is_search:
+            try:
+                self.seeds = _taken_seeds(self.config)
+            except InputError as error:
+                fail(error)
+        else:
+            with _changeable(self.config):
+                self.config.hydra.sweeper["_target_"] = _name(unchecked)
+        wrap(self.config, "launcher", launcher)
+        own = SweepContext(context.config_loader, context.callbacks, self)
+        self.inner = Plugins.instance().instantiate_sweeper(
+            hydra_context=own, task_function=task_function, config=self.config
+        )
+
+    def run(self, arguments: list[str]) -> None:
         """Run all cells; ends the process where one failed.
 
-        A search has no axis of seeds: it would find the luckiest. Each of its trials is trained
-        with all of them, and is as good as their mean.
+        Args:
+            arguments: The overrides, as Hydra has read them.
         """
-        if self.sweep_of_cells.is_search:
+        if self.is_search:
             typed = [argument for argument in arguments if _seeds(argument)]
             arguments = [argument for argument in arguments if argument not in typed]
-            self.sweep_of_cells.seeds = _seeds(typed[-1]) if typed else self.sweep_of_cells.seeds
+            self.seeds = _seeds(typed[-1]) if typed else self.seeds
         folder = Path(self.config.hydra.sweep.dir).absolute()
-        sweep = self.sweep_of_cells
-        # The launcher composes every cell itself before the first one is run.
-        self.inner.validate_batch_is_legal = lambda batch: None
         forget_stop()
         problem: Exception | None = None
         stopped: Stopped | None = None
         view = SweepView(f"sweep {folder}")
-        with stop_signals(sweep.stop), SweepScreen(view) as sweep.screen:
+        with stop_signals(self.launched.stop), SweepScreen(view) as self.screen:
             try:
                 self._check()
                 self.inner.sweep(arguments)
@@ -183,16 +218,16 @@ class _WatchedSweeper:
                 stopped = error
             except Exception as error:
                 problem = error
-        for key in sweep.left_out:
+        for key in self.left_out:
             print(f"{key}: left out where what was chosen has no such setting", file=sys.stderr)
-        if sweep.is_dry and problem is None and stopped is None:
-            print(listing(sweep.listed, folder, sweep.is_search))
+        if self.is_dry and problem is None and stopped is None:
+            print(listing(self.listed, folder, self.is_search))
             remove_traces(folder, Path(self.config.output_dir).absolute())
             return
-        if sweep.cells:
+        if self.launched.cells:
             print("\n".join([*self._results(folder, view), f"sweep folder: {folder}"]))
-        stopped = stopped or sweep.stopped
-        is_well = sweep.end(is_stopped=stopped is not None)
+        stopped = stopped or self.launched.stopped
+        is_well = self.launched.end(is_stopped=stopped is not None)
         if stopped is not None:
             raise stopped
         if problem is not None:
@@ -205,7 +240,7 @@ class _WatchedSweeper:
         # Imported here: it takes pandas, which no help needs.
         from mmemo.sweep.table import scores_text, upload_command
 
-        cells = list(self.sweep_of_cells.cells.values())
+        cells = list(self.launched.cells.values())
         table = scores_text(cells, _ranking_metric())
         if not table:
             return [view.counts(), *view.best()]
@@ -221,6 +256,111 @@ class _WatchedSweeper:
             )
 
 
+@dataclass
+class SweepContext(HydraContext):
+    """Hydra's context, which a sweeper hands on to its launcher.
+
+    Args:
+        sweep: That the launcher is of.
+    """
+
+    sweep: Sweep
+
+
+class CellLaunch:
+    """Gives the chosen launcher those cells of a sweep that are to be run.
+
+    Args:
+        context: A ``SweepContext``.
+        task_function: Hydra's.
+        config: The sweep's config.
+        chosen: Config of the chosen launcher.
+    """
+
+    def __init__(
+        self,
+        context: HydraContext,
+        task_function: TaskFunction,
+        config: DictConfig,
+        chosen: DictConfig,
+    ) -> None:
+        assert isinstance(context, SweepContext)
+        self.sweep = context.sweep
+        _put(config, "launcher", chosen)
+        # Sent to other processes, to which the sweep itself cannot go.
+        plain = HydraContext(context.config_loader, context.callbacks)
+        self.inner = Plugins.instance().instantiate_launcher(
+            hydra_context=plain, task_function=task_function, config=config
+        )
+        self.composer = CellComposer(context.config_loader, config)
+        self.sweep.left_out = self.composer.lacking
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run what is not done; every job returns its score, or None where it has none.
+
+        Returns:
+            One for each job. None has failed as Hydra sees it: a failure would end the sweep.
+        """
+        jobs = [[with_nulls(override) for override in job] for job in job_overrides]
+        cells = [[self.composer.cell(o) for o in self._with_seeds(job)] for job in jobs]
+        if not self.sweep.is_search:
+            self.composer.check_lacking()
+        if self.sweep.is_dry:
+            self.sweep.listed += [ListedCell(c, tuple(o)) for job in cells for c, o in job]
+            if self.sweep.is_search:
+                raise _ListedError
+            return [JobReturn(status=JobStatus.COMPLETED) for _ in jobs]
+        to_run: dict[str, list[str]] = {}
+        for cell, overrides in (pair for job in cells for pair in job):
+            if self._is_to_run(cell):
+                to_run[cell.name] = self.composer.placed(cell, overrides)
+        if to_run:
+            self._launch(list(to_run.values()), initial_job_idx)
+        return [
+            self._returned([cell for cell, _ in pairs], overrides)
+            for pairs, overrides in zip(cells, job_overrides, strict=True)
+        ]
+
+    def _with_seeds(self, overrides: list[str]) -> list[list[str]]:
+        """A trial's overrides for each of its seeds; as they are where it has none."""
+        if not self.sweep.seeds:
+            return [overrides]
+        return [[*overrides, f"seed={seed}"] for seed in self.sweep.seeds]
+
+    def _is_to_run(self, cell: Cell) -> bool:
+        state = cell_state(cell.folder)
+        is_launched = state not in (*DONE, CellState.RUNNING)
+        self.sweep.launched.cells[cell.name] = cell
+        assert self.sweep.screen is not None
+        self.sweep.screen.add(cell, state, is_launched)
+        return is_launched
+
+    def _launch(self, job_overrides: list[list[str]], initial_job_idx: int) -> None:
+        try:
+            self.inner.launch(job_overrides, initial_job_idx)
+        except Exception as error:
+            # A worker was killed, say. The folders tell which cells that has cost; those that
+            # other processes still work on are waited for.
+            what = str(error).splitlines()[:1]
+            print(f"mmemo: {type(error).__name__}: {''.join(what)}", file=sys.stderr)
+            while any(
+                cell_state(cell.folder) is CellState.RUNNING
+                for cell in self.sweep.launched.cells.values()
+            ):
+                time.sleep(WAIT_S)
+
+    def _returned(self, cells: Sequence[Cell], overrides: Sequence[str]) -> JobReturn:
+        done = JobReturn(overrides=list(overrides), working_dir=str(Path.cwd()))
+        done.status = JobStatus.COMPLETED
+        is_done = all(cell_state(cell.folder) in DONE for cell in cells)
+        scores = [best_score(cell.folder) for cell in cells] if is_done else [None]
+        known = [score for score in scores if score is not None]
+        done.return_value = fmean(known) if len(known) == len(scores) else None
+        return done
+
+
 def _is_search(config: DictConfig) -> bool:
     """Whether a sweeper goes where scores are good, and does not run all that there is."""
     return str(config.hydra.sweeper.get("_target_")).rpartition(".")[2] != BasicSweeper.__name__
@@ -228,7 +368,7 @@ def _is_search(config: DictConfig) -> bool:
 
 def _read_nulls(config: DictConfig) -> None:
     params = config.hydra.sweeper.get("params") or {}
-    with flag_override(config, ["readonly", "struct"], False):
+    with _changeable(config):
         for key, values in params.items():
             if isinstance(values, str):
                 params[key] = with_nulls(f"{key}={values}").partition("=")[2]
@@ -241,7 +381,7 @@ def _taken_seeds(config: DictConfig) -> list[str]:
         return []
     seeds = _seeds(f"seed={params['seed']}")
     if seeds:
-        with flag_override(config, ["readonly", "struct"], False):
+        with _changeable(config):
             del params["seed"]
     return seeds
 
@@ -282,89 +422,3 @@ def _show(problem: Exception) -> None:
         cause = f"\n{problem.__cause__}" if problem.__cause__ else ""
         fail(InputError(f"{problem}{cause}"))
     fail(InputError(f"the sweep has ended: {type(problem).__name__}: {problem}"))
-
-
-class _CellLauncher(Launcher):
-    """Hydra's launcher, given the cells alone that are to be run.
-
-    Args:
-        sweep: The sweep.
-        inner: The launcher, set up.
-        context: What Hydra composes with.
-        config: The sweep's config.
-    """
-
-    def __init__(
-        self, sweep: Sweep, inner: Launcher, context: HydraContext, config: DictConfig
-    ) -> None:
-        self.sweep = sweep
-        self.inner = inner
-        self.composer = CellComposer(context.config_loader, config)
-        sweep.left_out = self.composer.lacking
-
-    def setup(self, **parts: Any) -> None:  # noqa: ANN401
-        """Nothing: the inner one was set up."""
-
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[JobReturn]:
-        """Run what is not done; every job returns its score, or None where it has none.
-
-        Returns:
-            One for each job. None has failed as Hydra sees it: a failure would end the sweep.
-        """
-        jobs = [[with_nulls(override) for override in job] for job in job_overrides]
-        cells = [[self.composer.cell(o) for o in self._with_seeds(job)] for job in jobs]
-        if not self.sweep.is_search:
-            self.composer.check_lacking()
-        if self.sweep.is_dry:
-            self.sweep.listed += [ListedCell(c, tuple(o)) for job in cells for c, o in job]
-            if self.sweep.is_search:
-                raise _ListedError
-            return [JobReturn(status=JobStatus.COMPLETED) for _ in jobs]
-        to_run: dict[str, list[str]] = {}
-        for cell, overrides in (pair for job in cells for pair in job):
-            if self._is_to_run(cell):
-                to_run[cell.name] = self.composer.placed(cell, overrides)
-        if to_run:
-            self._launch(list(to_run.values()), initial_job_idx)
-        return [
-            self._returned([cell for cell, _ in pairs], overrides)
-            for pairs, overrides in zip(cells, job_overrides, strict=True)
-        ]
-
-    def _with_seeds(self, overrides: list[str]) -> list[list[str]]:
-        """A trial's overrides for each of its seeds; as they are where it has none."""
-        if not self.sweep.seeds:
-            return [overrides]
-        return [[*overrides, f"seed={seed}"] for seed in self.sweep.seeds]
-
-    def _is_to_run(self, cell: Cell) -> bool:
-        state = cell_state(cell.folder)
-        is_launched = state not in (*DONE, CellState.RUNNING)
-        self.sweep.cells[cell.name] = cell
-        assert self.sweep.screen is not None
-        self.sweep.screen.add(cell, state, is_launched)
-        return is_launched
-
-    def _launch(self, job_overrides: list[list[str]], initial_job_idx: int) -> None:
-        try:
-            self.inner.launch(job_overrides, initial_job_idx)
-        except Exception as error:
-            # A worker was killed, say. The folders tell which cells that has cost; those that
-            # other processes still work on are waited for.
-            what = str(error).splitlines()[:1]
-            print(f"mmemo: {type(error).__name__}: {''.join(what)}", file=sys.stderr)
-            while any(
-                cell_state(cell.folder) is CellState.RUNNING for cell in self.sweep.cells.values()
-            ):
-                time.sleep(WAIT_S)
-
-    def _returned(self, cells: Sequence[Cell], overrides: Sequence[str]) -> JobReturn:
-        done = JobReturn(overrides=list(overrides), working_dir=str(Path.cwd()))
-        done.status = JobStatus.COMPLETED
-        is_done = all(cell_state(cell.folder) in DONE for cell in cells)
-        scores = [best_score(cell.folder) for cell in cells] if is_done else [None]
-        known = [score for score in scores if score is not None]
-        done.return_value = fmean(known) if len(known) == len(scores) else None
-        return done

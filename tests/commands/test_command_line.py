@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from mmemo.cli import COMMANDS
 from mmemo.commands.launch import _flags_and_overrides
-from mmemo.commands.user_paths import quoted, readable_by_hydra, typed_text
 from mmemo.errors import InputError
+from mmemo.runs.overrides import quoted, readable_by_hydra, typed_text
 from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli, only_run
 from tests.commands.test_named_sweeps import Ran, ran

@@ -16,7 +16,7 @@ from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.runs.run_files import WandbInfo
 from mmemo.runs.run_folder import RunFolder
 from mmemo.sweep.cells import LOG_FILE, Cell
-from mmemo.sweep.launcher import Sweep
+from mmemo.sweep.launcher import LaunchedCells
 from mmemo.training.stop_signals import Stopped, stopped_at_once
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import FailureOnce, KillOnce, befalls
@@ -187,14 +187,14 @@ def test_cells_in_other_processes_end_before_the_sweep_does(
     forking: Forking, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path)
-    sweep = Sweep(["-m", "seed=1,2"])
-    sweep.cells["cell"] = Cell(run, 1, "val/loss", is_maximised=False)
+    launched = LaunchedCells("mmemo train -m seed=1,2")
+    launched.cells["cell"] = Cell(run, 1, "val/loss", is_maximised=False)
     process = forking.start(hold, tmp_path, folder=tmp_path)
     deadline = time.monotonic() + 60
     while "working" not in process.stdout.read_text() and time.monotonic() < deadline:
         time.sleep(0.01)
     with pytest.raises(Stopped, match="SIGTERM"):
-        sweep.stop(signal.SIGTERM, None)
+        launched.stop(signal.SIGTERM, None)
     assert run.read_info().status == "interrupted"
     assert process.ended() == 128 + signal.SIGTERM
 

@@ -1,0 +1,61 @@
+"""Settings of a run's config: those that change its result, and a digest of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+NOT_IN_DIGEST = (
+    # What the run is called and where things are kept.
+    "name",
+    "label",
+    "run_mark",
+    "output_dir",
+    "cache_dir",
+    "run_dir",
+    "resume",
+    "trust",
+    "corpus.folder",
+    "preparer.folder",
+    "feature_cache",
+    "trainer.default_root_dir",
+    # How it is watched.
+    "logger",
+    "trainer.logger",
+    "trainer.log_every_n_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "callbacks.interruption",
+    "callbacks.epoch_lines",
+    "callbacks.step_curves",
+    # How fast data arrives.
+    "preparer.num_workers",
+    "corpus.num_workers",
+    "data.num_workers",
+    "data.pin_memory",
+    # The callbacks once more, as a list.
+    "trainer.callbacks",
+)
+"""Settings that do not change a run's result: two cells that differ in them alone are one."""
+
+DIGEST_LENGTH = 8
+
+
+def config_digest(settings: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits of a resolved config, without what does not change the result.
+
+    Args:
+        settings: The config as plain dicts, lists and values; the order of keys does not count.
+    """
+    kept = json.loads(json.dumps(settings, default=str))
+    for key in NOT_IN_DIGEST:
+        *parents, last = key.split(".")
+        node = kept
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.pop(last, None)
+    text = json.dumps(kept, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
