@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.utils import JobReturn
@@ -24,7 +25,8 @@ class SweepOfCells(Callback):
     """Lets a sweep be run by ``CellSweeper``, whichever sweeper and launcher are chosen.
 
     Args:
-        command: What the user typed, to be given again; None for what Hydra tells of it.
+        command: What the user typed, to be given again, quoted as in a URL; None for what Hydra
+            tells of it.
         is_dry: Only list the cells.
     """
 
@@ -59,7 +61,8 @@ class CellSweeper(Sweeper):
         """Set up the chosen sweeper, whose launcher is a ``CellLauncher``."""
         from mmemo.sweep.launcher import Sweep
 
-        self._sweep: Sweep = Sweep(config, self.chosen, self.command, self.is_dry)
+        command = None if self.command is None else unquote(self.command)
+        self._sweep: Sweep = Sweep(config, self.chosen, command, self.is_dry)
         self._sweep.set_up(hydra_context, task_function, CellLauncher, UncheckedSweeper)
 
     def sweep(self, arguments: list[str]) -> None:

@@ -33,7 +33,7 @@ ENCODERS = ("audio_encoder", "text_encoder")
 
 EXTRAS = {
     "mmemo.models.egemaps_encoder.EgemapsEncoder": ("opensmile", "egemaps"),
-    "mmemo.training.tensorboard_logger.tensorboard_logger": ("tensorboard", "tensorboard"),
+    "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
 }
 """By target the package that it needs and the extra that installs it."""
 

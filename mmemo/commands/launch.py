@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -86,7 +87,7 @@ def launch(command: str, overrides: list[str]) -> None:
             overrides = [re.sub("^split=", "explained_split=", o) for o in overrides]
         if command == "train":
             _join_slurms_first(is_sweep, overrides)
-            folder, name, overrides = _resumed(folder, name, overrides)
+            folder, name, overrides = _resumed(folder, name, overrides, is_sweep_of_cells(typed))
             overrides = [_any_of_lightnings(override) for override in overrides]
             if is_sweep_of_cells(typed):
                 overrides += _told_to_sweep(typed)
@@ -180,7 +181,9 @@ def _flags_and_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def _told_to_sweep(typed: list[str]) -> list[str]:
     """What a sweep has to know beside its config: the command, and whether its cells are run."""
-    settings = {"command": quoted(shlex.join(["mmemo", "train", *typed]))}
+    # Without '${', which would be resolved once more each time that Hydra builds something of it.
+    command = quote(shlex.join(["mmemo", "train", *typed]), safe=" /=,:+[]@'")
+    settings = {"command": quoted(command)}
     settings["is_dry"] = str(DRY_RUN in typed).lower()
     return [f"hydra.callbacks.cells.{key}={value}" for key, value in settings.items()]
 
@@ -236,7 +239,9 @@ def _join_slurms_first(is_sweep: bool, overrides: list[str]) -> None:
         sys.exit(0)
 
 
-def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, list[str]]:
+def _resumed(
+    folder: Path, name: str, overrides: list[str], is_sweep: bool = False
+) -> tuple[Path, str, list[str]]:
     """Where ``resume=RUN`` is given: the config of that run."""
     runs = [typed_text(o) for o in overrides if o.startswith("resume=") and o != "resume="]
     if not runs or runs[-1] in ("", "None"):
@@ -249,6 +254,11 @@ def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, 
     from mmemo.runs.saved_config import read_saved_config, trusted_names
 
     run = RunFolder.open(runs[-1])
+    if is_sweep:
+        raise InputError(
+            f"resume={run.path}: expected one run to continue, got a sweep (-m); a sweep goes on "
+            "by its own command"
+        )
     trust = [o for o in overrides if o.startswith("trust=")]
     others = [o for o in overrides if not o.startswith(("resume=", "trust="))]
     foreign = [o for o in others if "=" in o and not RESUMABLE.match(o)]

@@ -22,8 +22,7 @@ from mmemo.reporting.tracking import log_results, run_config
 from mmemo.runs.run_files import WandbInfo, read_history
 from mmemo.runs.run_folder import RunFolder
 from mmemo.training.pruning import PrunedError
-from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
-from mmemo.training.wandb_logger import TolerantWandbLogger
+from mmemo.training.wandb_logger import TolerantWandbLogger, WandbIdentity, WandbLabels
 
 SEED_AND_DIGEST = re.compile(r"-?seed\d+(-[0-9a-f]{8})?")
 DIGEST = re.compile(r"-[0-9a-f]{8}(?=(-[A-Z]+)?$)")

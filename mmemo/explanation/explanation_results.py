@@ -17,8 +17,7 @@ from mmemo.explanation.set_folder import FAILURES_FILE, SetFolder
 from mmemo.explanation.tracking import log_explanations
 from mmemo.reporting.tracking import run_config
 from mmemo.runs.run_folder import RunFolder
-from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
-from mmemo.training.wandb_logger import TolerantWandbLogger
+from mmemo.training.wandb_logger import TolerantWandbLogger, WandbIdentity, WandbLabels
 
 JOB_TYPE = "explain"
 

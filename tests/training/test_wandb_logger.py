@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import wandb
 
-from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
-from mmemo.training.wandb_logger import TolerantWandbLogger
+from mmemo.training.wandb_logger import TolerantWandbLogger, WandbIdentity, WandbLabels
 
 KEY = "a" * 40
 LABELS = WandbLabels("run", None, "job", ("official",))
