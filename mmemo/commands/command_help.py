@@ -19,7 +19,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.errors import InputError
 
-HELP = ("-h", "--help")
 EXAMPLES = {
     "train": (
         "mmemo train experiment=demo",

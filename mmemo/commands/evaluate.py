@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import lightning
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.data.datamodule import EmotionDataModule
@@ -15,15 +15,14 @@ from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.gathering import Outputs, gathered
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
 from mmemo.evaluation.predictions import build_table, write_predictions
-from mmemo.evaluation.protocol import Protocol, leak_warning, split_stamp, without_modality
+from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
 from mmemo.evaluation.run_intervals import run_intervals
 from mmemo.evaluation.run_metrics import Calibration, RunMetrics
 from mmemo.evaluation.units import kept_together, with_units
 from mmemo.folders import check_writable, written_whole
 from mmemo.reporting.run_report import write_report
 from mmemo.runs.data_card import check_same_split
-from mmemo.runs.experiment import build_datamodule
-from mmemo.runs.missing_modality import withheld_results, without
+from mmemo.runs.experiment import Experiment
 from mmemo.runs.rebuilt_run import load_checkpoint, rebuild_run, saved_parts
 from mmemo.runs.run_files import read_history
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
@@ -36,27 +35,25 @@ def run(cfg: DictConfig) -> None:
     """Build the run's model and data again and evaluate it."""
     check_writable(RunFolder.open(cfg.run).path)
     rebuilt = rebuild_run(cfg.run, cfg.prepared, trusted_names(cfg.trust))
-    folder, encoders = rebuilt.folder, rebuilt.encoders
+    folder, experiment = rebuilt.folder, rebuilt.experiment
     if cfg.missing is not None:
-        folder = withheld_results(folder, rebuilt.cfg, cfg.missing)
+        experiment.check_missing(folder, cfg.missing)
+        folder = RunFolder(folder.path, cfg.missing)
+        folder.results.mkdir(exist_ok=True)
     read_history(folder.history_file)
     with saved_parts(folder):
-        datamodule = build_datamodule(
-            rebuilt.cfg,
-            rebuilt.prepared,
-            without(encoders, cfg.missing),
-            rebuilt.labels,
-            rebuilt.device,
-            rebuilt.module,
+        encoders = rebuilt.encoders.without(cfg.missing)
+        datamodule = experiment.build_datamodule(
+            rebuilt.prepared, encoders, rebuilt.device, rebuilt.module
         )
     check_same_split(folder, datamodule)
-    evaluate(folder, rebuilt.cfg, rebuilt.module, datamodule, rebuilt.trainer)
+    evaluate(folder, experiment, rebuilt.module, datamodule, rebuilt.trainer)
     print_results(folder)
 
 
 def evaluate(
     folder: RunFolder,
-    cfg: DictConfig,
+    experiment: Experiment,
     module: EmotionModule,
     datamodule: EmotionDataModule,
     trainer: lightning.Trainer,
@@ -90,7 +87,7 @@ def evaluate(
         str(split): compute_metrics(rows, majority)
         for split, rows in table.groupby("split", sort=False)
     }
-    protocol = _protocol(cfg, datamodule, epoch, module.loss.name, unit, folder.missing)
+    protocol = experiment.protocol(datamodule, epoch, module.loss.name, unit, folder.missing)
     calibration = document_part(Calibration, calibration_summary([(val, test)]))
     document = RunMetrics(protocol, metrics, run_intervals(test, unit), calibration)
     write_document(folder.metrics_file, document)
@@ -113,57 +110,6 @@ def predict(
         outputs[split] = gathered(mine or [])
     leave_together(trainer)
     return outputs
-
-
-def _protocol(
-    cfg: DictConfig,
-    datamodule: EmotionDataModule,
-    epoch: int,
-    loss: str,
-    unit: str,
-    missing: str | None,
-) -> Protocol:
-    """What has to be known to compare the numbers with others."""
-    meta = datamodule.prepared.meta
-    monitored = cfg.callbacks.checkpoint
-    return Protocol(
-        name=cfg.name,
-        seed=cfg.seed,
-        corpus=meta["corpus"],
-        corpus_split=meta["split_origin"],
-        split=datamodule.split.name,
-        leaky=datamodule.split.leaky,
-        leak_shares=datamodule.leak_shares,
-        split_settings=_settings(cfg.split),
-        labels=datamodule.labels.name,
-        classes=tuple(datamodule.labels.classes),
-        num_utterances={split: len(data) for split, data in datamodule.datasets.items()},
-        has_sound=datamodule.prepared.has_sound,
-        denoiser=meta["denoiser"] and f"{meta['denoiser']} {meta['denoiser_version']}",
-        audio_encoder=_part_name(cfg.audio_encoder),
-        text_encoder=_part_name(cfg.text_encoder),
-        context_utterances=datamodule.context_utterances,
-        future_utterances=datamodule.future_utterances,
-        speaker_names=datamodule.speaker_names,
-        sampling=_part_name(cfg.sampling),
-        loss=loss,
-        loss_settings=_settings(cfg.loss),
-        selection=f"checkpoint with the {monitored.mode} {monitored.monitor}",
-        checkpoint_epoch=epoch,
-        unit=unit,
-        missing=missing,
-    )
-
-
-def _settings(cfg: DictConfig) -> dict[str, Any]:
-    settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-    return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
-
-
-def _part_name(cfg: DictConfig | None) -> str:
-    if cfg is None:
-        return "none"
-    return str(cfg.get("checkpoint") or cfg["_target_"].rpartition(".")[2])
 
 
 def print_results(folder: RunFolder) -> None:

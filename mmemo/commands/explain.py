@@ -41,7 +41,6 @@ from mmemo.folders import check_writable
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.progress import progress_bar
 from mmemo.runs.data_card import check_same_split
-from mmemo.runs.experiment import build_plain_datamodule
 from mmemo.runs.rebuilt_run import RebuiltRun, rebuild_run, saved_parts
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
 from mmemo.runs.saved_config import trusted_names
@@ -88,9 +87,7 @@ def _rebuild(
 ) -> tuple[RebuiltRun, EmotionDataModule]:
     rebuilt = rebuild_run(run, prepared, trusted)
     with saved_parts(rebuilt.folder):
-        datamodule = build_plain_datamodule(
-            rebuilt.cfg, rebuilt.prepared, rebuilt.encoders, rebuilt.labels
-        )
+        datamodule = rebuilt.experiment.build_plain_datamodule(rebuilt.prepared, rebuilt.encoders)
     check_same_split(rebuilt.folder, datamodule)
     rebuilt.module.to(rebuilt.device)
     return rebuilt, datamodule
@@ -197,7 +194,7 @@ def _explain_by_one(cfg: DictConfig, path: Path, place: SetFolder, targets: dict
     rebuilt, datamodule = _rebuild(str(path), cfg.prepared, trusted_names(cfg.trust))
     other = _explaining(cfg, rebuilt, datamodule)
     other.explainer = other.explainer.without_shapley()
-    _explain(other, place, targets, f"seed {rebuilt.cfg.seed}")
+    _explain(other, place, targets, f"seed {rebuilt.experiment.seed}")
     for key, reason in other.failures.items():
         print(f"  left out, by {path.name}: {key}: {reason}", file=sys.stderr)
 

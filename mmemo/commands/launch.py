@@ -231,11 +231,11 @@ def _join_slurms_first(is_sweep: bool, overrides: list[str]) -> None:
             "start a job for each run, or let hydra/launcher=submitit_slurm do it"
         )
     if rank:
-        from mmemo.commands.ddp_worker import train_along
+        from mmemo.commands.ddp_worker import work
 
         run = announced_run()
         if run is not None:
-            train_along(run)
+            work(run)
         sys.exit(0)
 
 

@@ -7,26 +7,16 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
 from mmemo.comparison.run_results import LeftOut, RunResults
-from mmemo.runs.settings import NOT_IN_DIGEST
-
-WITHOUT_EFFECT = (*NOT_IN_DIGEST, "seed", "hydra", "sweep")
-"""Settings, and sections of them, that do not tell one group of runs from another."""
-
-PLACES = ("folder", "root", "annotations", "csv", "checkpoint_dir", "dirpath", "path", "save_dir")
-"""Last parts of keys that say where something lies."""
+from mmemo.runs.settings import has_effect
 
 FOLD = "split.test_fold"
 VAL_FOLD = "split.val_fold"
 NUM_FOLDS = "split.num_test_folds"
-
-MAX_KEYS = 4096
-"""Keys are the same in most runs: of as many it is remembered whether they have an effect."""
 
 DATA = "prepared.digest"
 """Key of what tells one corpus from another, wherever it lies: its utterances and their sound."""
@@ -157,8 +147,8 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
     for key, value in run.settings.items():
         source = derived_from(value) if isinstance(value, str) else None
         if source is not None and source in run.settings:
-            value = None if _is_without_effect(source) else run.settings[source]
-        if value is None or _is_without_effect(key) or (pool_folds and key in (FOLD, VAL_FOLD)):
+            value = None if not has_effect(source) else run.settings[source]
+        if value is None or not has_effect(key) or (pool_folds and key in (FOLD, VAL_FOLD)):
             continue
         settings[key] = value
     if run.label is not None:
@@ -173,18 +163,6 @@ def derived_from(value: Any) -> str | None:  # noqa: ANN401
     is_reference = isinstance(value, str) and value.startswith("${")
     found = REFERENCE.fullmatch(value) if is_reference else None
     return found[1] if found else None
-
-
-def has_effect(key: str) -> bool:
-    """Whether a setting tells one group of runs from another."""
-    return not _is_without_effect(key)
-
-
-@lru_cache(maxsize=MAX_KEYS)
-def _is_without_effect(key: str) -> bool:
-    return key.rpartition(".")[2] in PLACES or any(
-        key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT
-    )
 
 
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -28,7 +28,7 @@ ENDED = ("finished", "pruned")
 RESTORE = "restore it from a copy, or train again"
 
 FIRST_VERSION = 1
-"""Of run.json, data.json and metrics.json before they told it."""
+"""Of run.json, data.json and metrics.json that hold no version."""
 
 LOCK_PATIENCE_S = 1.0
 """Longer than another process needs to look whether the folder is held."""
@@ -42,14 +42,14 @@ class RunTakenError(InputError):
 class RunFolder:
     """Paths inside one run folder.
 
-    ``config.yaml`` is the resolved config, to be read; ``composed.yaml`` the same with its
+    ``config.yaml`` is the resolved config, to be read; ``composed.yaml`` the config with its
     interpolations, which a run is built again from. ``run.json`` tells what happened,
     ``data.json`` what it was trained on.
 
     Args:
         path: The folder.
         missing: "audio" or "text" for the results, in a folder inside, of the run's model with
-            that modality withheld; None for the run's own.
+            that modality missing; None for the run's own.
     """
 
     INFO_NAME: ClassVar[str] = "run.json"
@@ -109,7 +109,7 @@ class RunFolder:
 
     @property
     def table_file(self) -> Path:
-        """The same metrics as a table."""
+        """The metrics as a table."""
         return self.results / "metrics_table.csv"
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 NOT_IN_DIGEST = (
@@ -40,7 +41,16 @@ NOT_IN_DIGEST = (
 )
 """Settings that do not change a run's result: two cells that differ in them alone are one."""
 
+WITHOUT_EFFECT = (*NOT_IN_DIGEST, "seed", "hydra", "sweep")
+"""Settings, and sections of them, that do not tell one group of runs from another."""
+
+PLACES = ("folder", "root", "annotations", "csv", "checkpoint_dir", "dirpath", "path", "save_dir")
+"""Last parts of keys that say where something lies."""
+
 DIGEST_LENGTH = 8
+
+MAX_KEYS = 4096
+"""Keys are the same in most runs: of as many it is remembered whether they have an effect."""
 
 
 def config_digest(settings: Mapping[str, Any]) -> str:
@@ -59,3 +69,11 @@ def config_digest(settings: Mapping[str, Any]) -> str:
             node.pop(last, None)
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+@lru_cache(maxsize=MAX_KEYS)
+def has_effect(key: str) -> bool:
+    """Whether a setting tells one group of runs from another."""
+    return key.rpartition(".")[2] not in PLACES and not any(
+        key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT
+    )

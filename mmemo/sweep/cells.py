@@ -29,7 +29,7 @@ GROUPS_OF_GROUPS = ("experiment", "encoders", "modality")
 """Groups whose choices choose in others."""
 
 OWN_PLACES = {"run_dir": "/", "output_dir": "/", "cache_dir": "/", "logger": None, "resume": None}
-"""Set alike before a digest is taken: they are told by Hydra's job alone, or do not count."""
+"""Set alike before a digest is taken: they are known of Hydra's job alone, or do not count."""
 
 MAX_NAME_LENGTH = 150
 MAX_LABEL_LENGTH = 40

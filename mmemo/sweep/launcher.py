@@ -415,9 +415,9 @@ class _ListedError(Exception):
 
 
 def _show(problem: Exception) -> None:
-    told = input_error(problem)
-    if told is not None:
-        fail(told)
+    users = input_error(problem)
+    if users is not None:
+        fail(users)
     if isinstance(problem, HydraException | OmegaConfBaseException):
         cause = f"\n{problem.__cause__}" if problem.__cause__ else ""
         fail(InputError(f"{problem}{cause}"))

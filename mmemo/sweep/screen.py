@@ -27,7 +27,7 @@ MAX_ERROR_LENGTH = 200
 
 @dataclass(frozen=True)
 class CellProgress:
-    """What a cell's folder told when it was last read.
+    """What a cell's folder showed when it was last read.
 
     Args:
         state: What has become of it.
@@ -45,7 +45,7 @@ class CellProgress:
 @dataclass
 class _Watched:
     cell: Cell
-    # When its run.json was written before this launch; what that one told is over.
+    # When its run.json was written before this launch; what it said is over.
     old_ns: int | None
     progress: CellProgress
     started_s: float | None = None
@@ -268,19 +268,19 @@ class SweepScreen:
                 redirect_stderr=False,
             )
             self._resources.enter_context(self._live)
-        self._hear_signals()
+        self._receive_signals()
         self._thread.start()
         return self
 
-    def _hear_signals(self) -> None:
+    def _receive_signals(self) -> None:
         """The run that answers a signal says so in its log alone."""
         if os.name != "posix":  # The wake-up would need a socket there.
             return
-        self._signals, told = os.pipe()
-        for end in (self._signals, told):
+        self._signals, sender = os.pipe()
+        for end in (self._signals, sender):
             os.set_blocking(end, False)
             self._resources.callback(os.close, end)
-        former = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        former = signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
         self._resources.callback(signal.set_wakeup_fd, former)
 
     def add(self, cell: Cell, state: CellState, is_launched: bool) -> None:
@@ -292,13 +292,13 @@ class SweepScreen:
             self._refresh()
 
     def _refresh(self) -> None:
-        if set(self._heard()) & set(STOP_SIGNALS):
+        if set(self._received()) & set(STOP_SIGNALS):
             self._print(["stopping: what runs saves its state; once more stops at once"])
         self._print(self.view.poll())
         if self._live is not None:
             self._live.refresh()
 
-    def _heard(self) -> bytes:
+    def _received(self) -> bytes:
         """Numbers of the signals that came since it was last asked."""
         if os.name != "posix":
             return b""

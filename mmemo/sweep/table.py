@@ -30,7 +30,7 @@ class CellScores:
         state: What has become of it.
         protocol: Corpus, label set and split in words; scores of different ones are not ranked.
         val: Its score on validation; None where it has none.
-        test: The same on test.
+        test: Its score on test; None where it has none.
     """
 
     name: str

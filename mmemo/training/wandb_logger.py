@@ -188,7 +188,7 @@ class TolerantWandbLogger(Logger):
 
     @contextmanager
     def tolerated(self) -> Iterator[None]:
-        """What is done inside may fail: it is told once, and no more is logged."""
+        """What is done inside may fail: that is printed once, and no more is logged."""
         try:
             yield
         except Exception as error:

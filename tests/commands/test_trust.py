@@ -22,7 +22,6 @@ from mmemo.comparison.seed_siblings import seed_siblings
 from mmemo.errors import InputError
 from mmemo.folders import config_dir
 from mmemo.models.checkpoints import Checkpoint
-from mmemo.runs.experiment import build_plain_datamodule
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.run_folder import RunFolder
 from mmemo.runs.saved_config import read_saved_config, save_composed
@@ -421,10 +420,8 @@ def test_changed_sound_is_noticed(trained: Runs) -> None:
             evaluate.run(cfg)
         # From a process of the loader's torch hands the error on with a traceback in its text.
         rebuilt = evaluate.rebuild_run(run.path, None)
-        rebuilt.cfg.data.num_workers = 1
-        data = build_plain_datamodule(
-            rebuilt.cfg, rebuilt.prepared, rebuilt.encoders, rebuilt.labels
-        )
+        rebuilt.experiment._cfg.data.num_workers = 1
+        data = rebuilt.experiment.build_plain_datamodule(rebuilt.prepared, rebuilt.encoders)
         with pytest.raises(InputError) as raised:
             list(data.train_dataloader())
             list(data.val_dataloader())

@@ -112,7 +112,8 @@ def test_the_mode_of_the_environment_is_respected(
         assert_offline(logger, tmp_path)
     else:
         logger.log_metrics({"val/loss": 1.0}, 0)
-        assert (logger.run, logger.where(), logger.end(0)) == (None, {}, False)
+        assert (logger.run, logger.url, logger.files) == (None, None, None)
+        assert not logger.end(0)
         assert not (tmp_path / "wandb").exists()
     printed = capfd.readouterr()
     assert printed.out + printed.err == ""

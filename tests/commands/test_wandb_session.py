@@ -181,7 +181,7 @@ def test_a_failed_run_is_closed_as_failed(cli: Cli, tracked: list[str], tmp_path
 
 
 def test_a_run_is_named_by_what_was_typed_and_tagged_by_the_split_that_was_used() -> None:
-    from mmemo.commands import tracked as module
+    from mmemo.reporting import wandb_results as module
 
     folder = SimpleNamespace(
         path=Path("/out/2026-seed7"),
@@ -189,7 +189,7 @@ def test_a_run_is_named_by_what_was_typed_and_tagged_by_the_split_that_was_used(
         read_data_card=lambda: SimpleNamespace(prepared=prepared),
     )
     typed = ["experiment=demo", "++trainer.max_epochs=2", "corpus.root=/data", "logger=wandb"]
-    cfg = OmegaConf.create({"seed": 7, "label": None, "labels": {"name": "five"}})
+    cfg = SimpleNamespace(seed=7, label=None, labels=SimpleNamespace(name="five"))
     made_here = "made here, by speaker, seed 0"
     prepared = SimpleNamespace(corpus="ravdess", split_origin=made_here)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,40 +1,200 @@
-"""A run's results as Weights & Biases shows them, from the files of its folder alone."""
+"""What Weights & Biases shows of a run: its names, curves and config, and its results."""
 
 from __future__ import annotations
 
+import re
+import shlex
 import tempfile
 import wave
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import lightning
 import numpy as np
 import pandas as pd
 import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmemo.audio.prepared import BYTES_PER_SAMPLE, FULL_SCALE, PreparedCorpus
+from mmemo.corpora.annotations import OWN_SPLIT
 from mmemo.corpora.leaks import EVALUATED_SPLITS
+from mmemo.corpora.splits import OfficialSplit
 from mmemo.documents import content_of, damaged, reason
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of, read_predictions
 from mmemo.evaluation.protocol import Protocol, split_stamp
 from mmemo.evaluation.run_metrics import SplitMetrics
-from mmemo.runs.run_files import read_history
+from mmemo.runs.experiment import Experiment
+from mmemo.runs.run_files import WandbInfo, read_history
 from mmemo.runs.run_folder import RESTORE, RunFolder, chosen_checkpoint
+from mmemo.runs.settings import has_effect
+from mmemo.training.pruning import PrunedError
+from mmemo.training.wandb_logger import TolerantWandbLogger, WandbIdentity, WandbLabels
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run, Table
 
 SAMPLING_SEED = 0
-"""The same for all runs: their tables show the same utterances."""
+"""One for all runs: their tables show the same utterances."""
 
 ENCODERS = ("audio_encoder", "text_encoder")
 
 REPEATED = ("callbacks", "logger")
 """Parts of the trainer's config that are sections of their own as well."""
+
+SEED_AND_DIGEST = re.compile(r"-?seed\d+(-[0-9a-f]{8})?")
+DIGEST = re.compile(r"-[0-9a-f]{8}(?=(-[A-Z]+)?$)")
+OFFICIAL = OfficialSplit.name
+MAX_TAG_LENGTH = 64
+"""Of W&B's tags."""
+
+FAILED, KILLED = 1, 255
+"""Exit codes that W&B shows as these states."""
+
+
+@contextmanager
+def wandb_session(
+    folder: RunFolder, experiment: Experiment, trainer: lightning.Trainer
+) -> Iterator[None]:
+    """Open the run on W&B, let it be trained and evaluated, log its results and close it.
+
+    Its id stays in ``run.json``: a run that is continued is the same one on W&B. Where the
+    trainer has another logger, nothing is done.
+    """
+    found = [logger for logger in trainer.loggers if isinstance(logger, TolerantWandbLogger)]
+    if not found:
+        yield
+        return
+    logger = found[0]
+    card = _card(folder, experiment, logger)
+    # Before it is opened: the id survives a kill at any moment.
+    folder.write_info(wandb=card)
+    labels = WandbLabels(
+        card.name or folder.path.name,
+        card.group,
+        SEED_AND_DIGEST.sub("", folder.path.name) if card.group else experiment.name,
+        _tags(folder, experiment),
+    )
+    logger.begin(_identity(card), labels, run_config(folder), _history(folder))
+    card = replace(card, url=logger.url, files=logger.files)
+    folder.write_info(wandb=card)
+    try:
+        yield
+    except PrunedError:
+        logger.end(0)
+        raise
+    except BaseException as error:
+        logger.end(KILLED if isinstance(error, KeyboardInterrupt | SystemExit) else FAILED)
+        raise
+    if logger.run is not None:
+        with logger.tolerated():
+            log_results(logger.run, folder, logger.num_examples, logger.log_checkpoint)
+    folder.write_info(wandb=replace(card, uploaded=logger.end(0)))
+
+
+def log_more(
+    logger: TolerantWandbLogger, folder: RunFolder, job_type: str, log: Callable[[Run], None]
+) -> None:
+    """Log to the run's own run on W&B, or to a new one where it has none; print where it is.
+
+    Args:
+        logger: That opens it.
+        folder: The run's.
+        job_type: What a new one is called.
+        log: Logs to the open run.
+    """
+    card = folder.read_info().wandb
+    identity = logger.new_identity() if card is None else _identity(card)
+    labels = WandbLabels(folder.path.name, card.group if card else None, job_type, ())
+    logger.begin(identity, labels, run_config(folder), [])
+    url, files = logger.url, logger.files
+    if logger.run is not None:
+        with logger.tolerated():
+            log(logger.run)
+    _print_upload(folder, url if logger.end(0) else None, files)
+
+
+def print_upload(folder: RunFolder) -> None:
+    """Print where the run is on W&B, or what uploads it."""
+    card = folder.read_info().wandb
+    if card is not None:
+        _print_upload(folder, card.url if card.uploaded else None, card.files)
+
+
+def _print_upload(folder: RunFolder, url: str | None, files: str | None) -> None:
+    if url is not None:
+        print(f"{'W&B':>17}: {url}")
+    elif files is not None:
+        command = f"wandb sync {shlex.quote(str(folder.path / files))}"
+        print(f"{'W&B':>17}: not uploaded yet; to do that: {command}")
+
+
+def _identity(card: WandbInfo) -> WandbIdentity:
+    return WandbIdentity(card.id, card.project, card.entity)
+
+
+def _card(folder: RunFolder, experiment: Experiment, logger: TolerantWandbLogger) -> WandbInfo:
+    """What ``run.json`` says of the run on W&B; of a run that begins, what it will."""
+    stored = folder.read_info().wandb
+    if stored is not None:
+        return replace(stored, url=None, files=None, uploaded=False)
+    group = None
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        sweep, outputs = folder.path.parent, experiment.output_dir
+        group = str(sweep.relative_to(outputs) if outputs in sweep.parents else sweep.name)
+    name = _name(folder, experiment, group)
+    return WandbInfo(**asdict(logger.new_identity()), group=group, name=name)
+
+
+def _name(folder: RunFolder, experiment: Experiment, group: str | None) -> str:
+    """What varies: in a sweep the cell's, else what was typed, and the seed.
+
+    The label, where the user has given one; the folder's name, where nothing was typed.
+    """
+    seed = f"seed={experiment.seed}"
+    if experiment.label:
+        return f"{experiment.label} {seed}"
+    if group is not None:
+        return DIGEST.sub("", folder.path.name)
+    typed = [override.lstrip("+") for override in HydraConfig.get().overrides.task]
+    named = [override for override in typed if has_effect(override.partition("=")[0])]
+    return " ".join([*named, seed]) if named else folder.path.name
+
+
+def _tags(folder: RunFolder, experiment: Experiment) -> tuple[str, ...]:
+    """The corpus, the split that was used, and the label set."""
+    prepared = folder.read_data_card().prepared
+    split = folder.read_info().split_protocol
+    if split == OFFICIAL and prepared.split_origin not in (None, OWN_SPLIT):
+        split = f"split {prepared.split_origin}"
+    return tuple(
+        tag[:MAX_TAG_LENGTH] for tag in (prepared.corpus, split, experiment.labels.name) if tag
+    )
+
+
+def _history(folder: RunFolder) -> list[dict[str, float]]:
+    """The epochs before an interruption, by the names of the curves.
+
+    Those of a run that begins again, without a state to continue from, do not count.
+    """
+    if not (folder.last_checkpoint.is_file() and folder.history_file.is_file()):
+        return []
+    table = read_history(folder.history_file).drop(columns="split_protocol", errors="ignore")
+    rows = table.to_dict("records")
+    return [
+        {
+            f"step/{name}" if str(name).startswith("learning_rate") else str(name): value
+            for name, value in row.items()
+            if pd.notna(value)
+        }
+        for row in rows
+    ]
 
 
 def run_config(folder: RunFolder) -> dict[str, Any]:
