@@ -25,6 +25,7 @@ from mmemo.runs.run_files import DataCard, read_history
 from mmemo.runs.run_folder import RESTORE, RunFolder
 
 MAX_SHOWN = 200
+CHOSEN_PARTS = ("audio_encoder", "text_encoder", "sampling")
 MOST_CONFIDENT_ERRORS = 15
 FIGURE_TITLES = {
     "confusion": "Confusion matrix of the test split: counts and row percentages",
@@ -57,7 +58,7 @@ def write_report(run: RunFolder) -> None:
         split_stamp=stamp,
         protocol=protocol,
         info=run.read_info(),
-        told_protocol=told(content_of(protocol)),
+        told_protocol=told(_by_option(protocol, run.read_info().choices)),
         metrics=metrics.splits,
         intervals=metrics.intervals,
         data=data,
@@ -73,6 +74,16 @@ def write_report(run: RunFolder) -> None:
         config=run.read_config_text(),
     )
     write_whole(run.report_file, page)
+
+
+def _by_option(protocol: Protocol, choices: Mapping[str, str | None]) -> dict[str, object]:
+    """The protocol, its parts called as the user has chosen them, before what they are."""
+    content: dict[str, object] = content_of(protocol)
+    for part in CHOSEN_PARTS:
+        found, choice = content[part], choices.get(part)
+        if choice is not None and found != "none":
+            content[part] = f"{choice} ({found})"
+    return content
 
 
 def _figures(

@@ -5,18 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-
-from rich.console import Console
 
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import split_stamp
 from mmemo.evaluation.run_metrics import SplitMetrics
 from mmemo.reporting.numbers import UNDEFINED, metric_name, score
-from mmemo.reporting.terminal_tables import NUM_COLUMNS, print_table
-from mmemo.reporting.text_table import Cell as TableCell
-from mmemo.reporting.text_table import TextTable, named
+from mmemo.reporting.tables import Table, plain_console, print_table, printed, table_of
 from mmemo.runs.run_folder import RunFolder
 from mmemo.sweep.cells import Cell, CellState, cell_state
 
@@ -76,8 +71,7 @@ def scores_text(cells: Iterable[Cell], metric: str) -> str:
     """
     found = [read_scores(cell, metric) for cell in cells]
     protocols = list(dict.fromkeys(s.protocol for s in found if s.protocol))
-    page = StringIO()
-    console = Console(file=page, width=NUM_COLUMNS, color_system=None, force_terminal=False)
+    console = plain_console()
     for protocol in protocols:
         rows = sorted(
             (s for s in found if s.protocol == protocol and s.val is not None),
@@ -88,21 +82,20 @@ def scores_text(cells: Iterable[Cell], metric: str) -> str:
     if protocols and without:
         table = _table(without, "Cells without results", metric)
         print_table(console, table)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
+    return printed(console).strip("\n")
 
 
-def _table(scores: Sequence[CellScores], title: str, metric: str) -> TextTable:
+def _table(scores: Sequence[CellScores], title: str, metric: str) -> Table:
     rows = [
         [
-            named(s.name),
-            named(s.state.value),
-            TableCell(UNDEFINED if s.val is None else score(s.val), s.val),
-            TableCell(UNDEFINED if s.test is None else score(s.test), s.test),
+            s.name,
+            s.state.value,
+            *(UNDEFINED if value is None else score(value) for value in (s.val, s.test)),
         ]
         for s in scores
     ]
     header = ["cell", "state", *(f"{metric_name(metric)},\n{split}" for split in ("val", "test"))]
-    return TextTable("cells", title, header, "llrr", rows)
+    return table_of("cells", title, header, "llrr", rows)
 
 
 def upload_command(folder: Path, cells: Iterable[Cell]) -> str | None:
