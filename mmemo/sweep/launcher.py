@@ -199,10 +199,6 @@ class Sweep:
         Args:
             arguments: The overrides, as Hydra has read them.
         """
-        if self.is_search:
-            typed = [argument for argument in arguments if _seeds(argument)]
-            arguments = [argument for argument in arguments if argument not in typed]
-            self.seeds = _seeds(typed[-1]) if typed else self.seeds
         folder = Path(self.config.hydra.sweep.dir).absolute()
         forget_stop()
         problem: Exception | None = None
@@ -211,7 +207,7 @@ class Sweep:
         with stop_signals(self.launched.stop), SweepScreen(view) as self.screen:
             try:
                 self._check()
-                self.inner.sweep(arguments)
+                self.inner.sweep(self._without_seeds(arguments))
             except _ListedError:
                 pass
             except Stopped as error:
@@ -234,6 +230,14 @@ class Sweep:
             _show(problem)
         if not is_well:
             sys.exit(1)
+
+    def _without_seeds(self, arguments: list[str]) -> list[str]:
+        """What a search varies: its seeds are taken out, and kept."""
+        if not self.is_search:
+            return arguments
+        typed = [argument for argument in arguments if _seeds(argument)]
+        self.seeds = _seeds(typed[-1]) if typed else self.seeds
+        return [argument for argument in arguments if argument not in typed]
 
     def _results(self, folder: Path, view: SweepView) -> list[str]:
         """What the cells have come to, and the commands that show more of it."""

@@ -1,6 +1,7 @@
 """Sweeps: what is run, continued, skipped, and how it is told."""
 
 import pickle
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -300,6 +301,25 @@ def test_a_dry_run_lists_the_cells_and_leaves_nothing(
     states = [line.split()[0] for line in printed.stdout.splitlines()[:-1:2]]
     assert states == ["finished", "waiting", "finished", "waiting"]
     assert {name: stamps(run) for name, run in cells(tmp_path).items()} == kept
+
+
+def test_the_chosen_plugins_stay_the_chosen_ones(
+    cli: Cli, training: FakeTraining, tmp_path: Path
+) -> None:
+    typed = [*SEEDS, "trainer.default_root_dir=${run_dir}"]
+    training.at["8/2"] = fail(RuntimeError("out of memory"))
+    said = cli("train", *typed, expect=1).stderr
+    assert f"to continue: {shlex.join(['mmemo', 'train', *typed])}\n" in said
+    written = OmegaConf.load(tmp_path / "outputs" / "demo" / "sweep" / "multirun.yaml").hydra
+    assert written.launcher._target_ == "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+    assert "chosen" not in written.sweeper
+
+
+def test_a_run_and_not_a_sweep_is_resumed(cli: Cli, training: FakeTraining, tmp_path: Path) -> None:
+    cli("train", *ARGUMENTS)
+    cell = next((tmp_path / "outputs" / "demo" / "sweep").glob("*/run.json")).parent
+    refused = cli("train", "-m", f"resume={cell}", expect=1).stderr
+    assert "expected one run to continue, got a sweep (-m); a sweep goes on by its own" in refused
 
 
 def test_a_dry_run_is_of_a_sweep(cli: Cli, tmp_path: Path) -> None:
