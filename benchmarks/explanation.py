@@ -25,7 +25,6 @@ from dataclasses import dataclass
 import torch
 from captum import attr
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from torch import Tensor
 from training import MAX_DURATION_S, MAX_TOKENS, NARROW, RECIPE, SAMPLE_RATE, SMALL, STILL
 
@@ -38,7 +37,7 @@ from mmemo.explanation.inputs import FIXED_TOKEN, GivenInput
 from mmemo.explanation.integrated_gradients import IntegratedGradients
 from mmemo.explanation.occlusion import Occlusion
 from mmemo.models.classifier import EmotionClassifier
-from mmemo.runs.experiment import build_encoders, build_module
+from mmemo.runs.experiment import Experiment
 
 MEDIAN_S, NUM_TOKENS = 2.5, 12
 WINDOW_MS, STRIDE_MS = 100.0, 50.0
@@ -66,8 +65,8 @@ def build(small: bool, settings: Sequence[str]) -> EmotionClassifier:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose("train", overrides)
     torch.manual_seed(0)
-    labels = instantiate(cfg.labels, _convert_="all")
-    module = build_module(cfg, build_encoders(cfg), labels)
+    experiment = Experiment(cfg)
+    module = experiment.build_module(experiment.build_encoders())
     classifier = module.classifier
     if not isinstance(classifier, EmotionClassifier):
         raise TypeError(f"expected a classifier, got {type(classifier).__name__}")

@@ -33,13 +33,12 @@ from typing import Any
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from meld_durations import draw_clips
 from torch import Tensor
 
 from mmemo.commands.launch import config_dir
 from mmemo.data.batch import AudioFeatures, Batch, Collator, Example, TextFeatures
-from mmemo.runs.experiment import build_encoders, build_module
+from mmemo.runs.experiment import Experiment
 from mmemo.training.module import EmotionModule
 
 SAMPLE_RATE, MAX_DURATION_S, MAX_TOKENS, BATCH_SIZE = 16_000, 8.0, 64, 8
@@ -120,9 +119,8 @@ def build(name: str, sizes: Mapping[str, str], seed: int = 0) -> Trainee:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose("train", overrides)
     torch.manual_seed(seed)
-    labels = instantiate(cfg.labels, _convert_="all")
-    encoders = build_encoders(cfg)
-    module = build_module(cfg, encoders, labels)
+    experiment = Experiment(cfg)
+    module = experiment.build_module(experiment.build_encoders())
     module.build_scheduler = None
     return Trainee(name, module, module.configure_optimizers())
 

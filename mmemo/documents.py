@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
@@ -25,6 +24,9 @@ class Document(Protocol):
 Kind = TypeVar("Kind", bound=Document)
 Schema = TypeVar("Schema")
 
+_ADAPTERS: dict[type[object], TypeAdapter[Any]] = {}
+"""Made once for each kind, which takes longer than to read."""
+
 
 def write_document(path: Path, document: Document) -> None:
     """Write a document as JSON; its first key is ``version``.
@@ -38,12 +40,33 @@ def write_document(path: Path, document: Document) -> None:
 
 def document_text(document: Document) -> str:
     """A document as JSON, as ``write_document`` writes it."""
-    content = _adapter(type(document)).dump_python(document, mode="json")
-    versioned = {"version": document.VERSION, **content}
+    versioned = {"version": document.VERSION, **content_of(document)}
     return json.dumps(versioned, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def read_document(path: Path, kind: type[Kind], what: str, remedy: str) -> Kind:
+def content_of(part: object) -> dict[str, Any]:
+    """A document, or a dataclass in one, as the plain mapping that JSON holds."""
+    content: dict[str, Any] = _adapter(type(part)).dump_python(part, mode="json", by_alias=True)
+    return content
+
+
+def document_part(kind: type[Schema], content: object) -> Schema:
+    """A dataclass of a document from plain mappings and sequences.
+
+    Raises:
+        ValueError: If they hold something else.
+    """
+    part: Schema = _adapter(kind).validate_python(content)
+    return part
+
+
+class OtherVersionError(InputError):
+    """A file is whole, but of a schema that this mmemo does not know."""
+
+
+def read_document(
+    path: Path, kind: type[Kind], what: str, remedy: str, unnumbered: int | None = None
+) -> Kind:
     """Read a document back.
 
     Args:
@@ -51,15 +74,19 @@ def read_document(path: Path, kind: type[Kind], what: str, remedy: str) -> Kind:
         kind: The dataclass; keys that it lacks are not looked at.
         what: What it is, for the message: ``the comparison``.
         remedy: What to do where it is missing, damaged, or of another version.
+        unnumbered: The version that a file without one is of; None where each has one.
 
     Raises:
-        InputError: If it is missing, is not JSON, has another schema, or holds something else.
+        OtherVersionError: If it has another schema.
+        InputError: If it is missing, is not JSON, or holds something else.
     """
     text, content = _read(path, what, remedy)
-    version = content.get("version") if isinstance(content, dict) else None
+    # What is no mapping is refused as that.
+    version = content.get("version", unnumbered) if isinstance(content, dict) else kind.VERSION
     if version != kind.VERSION:
         found = "it has no version" if version is None else f"its version is {version!r}"
-        raise damaged(path, what, f"{found}, this mmemo reads {kind.VERSION}", remedy)
+        told = damaged(path, what, f"{found}, this mmemo reads {kind.VERSION}", remedy)
+        raise OtherVersionError(str(told)) if isinstance(version, int) else told
     adapter: TypeAdapter[Kind] = _adapter(kind)
     return _validated(path, text, adapter, what, remedy)
 
@@ -105,9 +132,10 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-@cache
-def _adapter(kind: type[Schema]) -> TypeAdapter[Schema]:
-    return TypeAdapter(kind)
+def _adapter(kind: type[object]) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def _read(path: Path, what: str, remedy: str) -> tuple[str, object]:

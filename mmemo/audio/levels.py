@@ -67,15 +67,6 @@ class DenoisingFaults:
     lost: tuple[ClipLevel, ...]
     louder: tuple[ClipLevel, ...]
 
-    def to_dict(self) -> dict[str, int | list[str]]:
-        """As it stands in ``data.json``."""
-        return {
-            "num_clips": self.num_clips,
-            "num_lost": self.num_lost,
-            "num_louder": self.num_louder,
-            "sentences": self.sentences(),
-        }
-
     def sentences(self) -> list[str]:
         """What to tell, a line for each kind of fault that was found."""
         lines = []

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from mmemo.commands.quiet_warnings import quiet_warnings
-from mmemo.commands.train import follow
+from mmemo.commands.train import train_along
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.run_folder import RunFolder
 from mmemo.training.processes import ending_with_parent
@@ -24,15 +24,15 @@ PATIENCE_S = 3.0
 def main() -> None:
     """Train along as long as the first process lives."""
     with ending_with_parent():
-        train_along(Path(sys.argv[1]))
+        work(Path(sys.argv[1]))
 
 
-def train_along(path: Path) -> None:
+def work(path: Path) -> None:
     """Train along in a run folder; where that fails by itself, say so."""
     quiet_warnings()
     try:
         with stopped_at_once():
-            follow(RunFolder.open(path))
+            train_along(RunFolder.open(path))
     except Stopped:
         return
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What can be told of a command's config before torch is imported, which takes seconds.
+"""What can be known of a command's config before torch is imported, which takes seconds.
 
 A wrong path or name is answered at once. The commands find all of it themselves where they use it;
 here it is only looked at.
@@ -33,7 +33,7 @@ ENCODERS = ("audio_encoder", "text_encoder")
 
 EXTRAS = {
     "mmemo.models.egemaps_encoder.EgemapsEncoder": ("opensmile", "egemaps"),
-    "mmemo.training.tensorboard_logger.tensorboard_logger": ("tensorboard", "tensorboard"),
+    "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
 }
 """By target the package that it needs and the extra that installs it."""
 
@@ -64,11 +64,11 @@ def _check_training(cfg: DictConfig) -> None:
         return
     check_values(cfg)
     _check_packages(cfg)
-    from mmemo.runs.data_source import CheckedCorpus, build_source
+    from mmemo.runs.data_source import CheckedCorpus, build_data_source
 
     for part in ("labels", "split"):
         instantiate(cfg[part], _convert_="all")
-    source = build_source(cfg)
+    source = build_data_source(cfg)
     if isinstance(source.corpus, CheckedCorpus):
         source.corpus.check()
     if source.denoiser is not None:
@@ -117,11 +117,11 @@ def _check_checkpoints(cfg: DictConfig) -> None:
 def _check_evaluation(cfg: DictConfig) -> None:
     run, _ = _opened_run(cfg)
     if cfg.missing is not None:
-        from mmemo.runs.missing_modality import check_withheld
+        from mmemo.runs.missing_modality import check_missing
         from mmemo.runs.saved_config import read_saved_config, trusted_names
 
         saved = read_saved_config(run, trusted_names(cfg.trust))
-        check_withheld(run, saved.resolved, cfg.missing)
+        check_missing(run, saved.resolved, cfg.missing)
 
 
 def _check_explaining(cfg: DictConfig) -> None:
@@ -149,7 +149,7 @@ def _opened_run(cfg: DictConfig) -> tuple[RunFolder, PreparedCorpus]:
     from mmemo.audio.prepared import PreparedCorpus
     from mmemo.runs.data_card import check_same_data
 
-    prepared = PreparedCorpus(Path(cfg.prepared or run.read_data_card()["prepared"]["folder"]))
+    prepared = PreparedCorpus(Path(cfg.prepared or run.read_data_card().prepared.folder))
     check_same_data(run, prepared)
     return run, prepared
 
@@ -213,7 +213,7 @@ def check_unfinished(run: RunFolder) -> None:
     Raises:
         InputError: If it is finished.
     """
-    if run.read_info()["status"] == "finished":
+    if run.read_info().status == "finished":
         raise InputError(
             f"{run.path}: expected a run that was interrupted, it is finished; evaluate it "
             f"again with {run.command('evaluate', 'run')}"

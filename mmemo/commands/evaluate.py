@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, cast
+from typing import Any
 
 import lightning
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.data.datamodule import EmotionDataModule
+from mmemo.documents import document_part, write_document
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.gathering import Outputs, gathered
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
 from mmemo.evaluation.predictions import build_table, write_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
 from mmemo.evaluation.run_intervals import run_intervals
-from mmemo.evaluation.units import UNIT, kept_together, with_units
-from mmemo.folders import check_writable, write_whole, written_whole
+from mmemo.evaluation.run_metrics import Calibration, RunMetrics
+from mmemo.evaluation.units import kept_together, with_units
+from mmemo.folders import check_writable, written_whole
 from mmemo.reporting.run_report import write_report
 from mmemo.runs.data_card import check_same_split
-from mmemo.runs.experiment import build_datamodule
-from mmemo.runs.missing_modality import withheld_results, without
+from mmemo.runs.experiment import Experiment
 from mmemo.runs.rebuilt_run import load_checkpoint, rebuild_run, saved_parts
 from mmemo.runs.run_files import read_history
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
@@ -35,27 +35,25 @@ def run(cfg: DictConfig) -> None:
     """Build the run's model and data again and evaluate it."""
     check_writable(RunFolder.open(cfg.run).path)
     rebuilt = rebuild_run(cfg.run, cfg.prepared, trusted_names(cfg.trust))
-    folder, encoders = rebuilt.folder, rebuilt.encoders
+    folder, experiment = rebuilt.folder, rebuilt.experiment
     if cfg.missing is not None:
-        folder = withheld_results(folder, rebuilt.cfg, cfg.missing)
+        experiment.check_missing(folder, cfg.missing)
+        folder = RunFolder(folder.path, cfg.missing)
+        folder.results.mkdir(exist_ok=True)
     read_history(folder.history_file)
     with saved_parts(folder):
-        datamodule = build_datamodule(
-            rebuilt.cfg,
-            rebuilt.prepared,
-            without(encoders, cfg.missing),
-            rebuilt.labels,
-            rebuilt.device,
-            rebuilt.module,
+        encoders = rebuilt.encoders.without(cfg.missing)
+        datamodule = experiment.build_datamodule(
+            rebuilt.prepared, encoders, rebuilt.device, rebuilt.module
         )
     check_same_split(folder, datamodule)
-    evaluate(folder, rebuilt.cfg, rebuilt.module, datamodule, rebuilt.trainer)
+    evaluate(folder, experiment, rebuilt.module, datamodule, rebuilt.trainer)
     print_results(folder)
 
 
 def evaluate(
     folder: RunFolder,
-    cfg: DictConfig,
+    experiment: Experiment,
     module: EmotionModule,
     datamodule: EmotionDataModule,
     trainer: lightning.Trainer,
@@ -89,15 +87,10 @@ def evaluate(
         str(split): compute_metrics(rows, majority)
         for split, rows in table.groupby("split", sort=False)
     }
-    protocol = _protocol(cfg, datamodule, epoch, module.loss.name)
-    protocol |= {UNIT: unit, "missing": folder.missing}
-    document = {
-        "protocol": protocol,
-        "splits": metrics,
-        "intervals": run_intervals(test, unit),
-        "calibration": calibration_summary([(val, test)]),
-    }
-    write_whole(folder.metrics_file, json.dumps(document, indent=2))
+    protocol = experiment.protocol(datamodule, epoch, module.loss.name, unit, folder.missing)
+    calibration = document_part(Calibration, calibration_summary([(val, test)]))
+    document = RunMetrics(protocol, metrics, run_intervals(test, unit), calibration)
+    write_document(folder.metrics_file, document)
     with written_whole(folder.table_file) as place:
         metrics_table(metrics, split_stamp(protocol)).to_csv(place, index=False)
     write_report(folder)
@@ -119,62 +112,18 @@ def predict(
     return outputs
 
 
-def _protocol(
-    cfg: DictConfig, datamodule: EmotionDataModule, epoch: int, loss: str
-) -> dict[str, Any]:
-    """What has to be known to compare the numbers with others."""
-    meta = datamodule.prepared.meta
-    monitored = cfg.callbacks.checkpoint
-    return {
-        "name": cfg.name,
-        "seed": cfg.seed,
-        "corpus": meta["corpus"],
-        "corpus_split": meta["split_origin"],
-        "split": datamodule.split.name,
-        "leaky": datamodule.split.leaky,
-        "leak_shares": datamodule.leak_shares,
-        "split_settings": _settings(cfg.split),
-        "labels": datamodule.labels.name,
-        "classes": list(datamodule.labels.classes),
-        "num_utterances": {split: len(data) for split, data in datamodule.datasets.items()},
-        "has_sound": datamodule.prepared.has_sound,
-        "denoiser": meta["denoiser"] and f"{meta['denoiser']} {meta['denoiser_version']}",
-        "audio_encoder": _part_name(cfg.audio_encoder),
-        "text_encoder": _part_name(cfg.text_encoder),
-        "context_utterances": datamodule.context_utterances,
-        "future_utterances": datamodule.future_utterances,
-        "speaker_names": datamodule.speaker_names,
-        "sampling": _part_name(cfg.sampling),
-        "loss": loss,
-        "loss_settings": _settings(cfg.loss),
-        "selection": f"checkpoint with the {monitored.mode} {monitored.monitor}",
-        "checkpoint_epoch": epoch,
-    }
-
-
-def _settings(cfg: DictConfig) -> dict[str, Any]:
-    settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-    return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
-
-
-def _part_name(cfg: DictConfig | None) -> str:
-    if cfg is None:
-        return "none"
-    return str(cfg.get("checkpoint") or cfg["_target_"].rpartition(".")[2])
-
-
 def print_results(folder: RunFolder) -> None:
     """Print the test metrics and where everything lies."""
-    protocol = folder.read_metrics()["protocol"]
+    protocol = folder.read_metrics().protocol
     table = pd.read_csv(folder.table_file)
     test = table[table["split"] == "test"].drop(columns=["split", "split_protocol"])
     test["support"] = ["" if pd.isna(count) else f"{count:.0f}" for count in test["support"]]
     text = test.to_string(index=False, float_format=lambda v: f"{v:.3f}", na_rep="")
-    num_test = protocol["num_utterances"]["test"]
+    num_test = protocol.num_utterances["test"]
     print(
-        f"\nTest split ({split_stamp(protocol)}, N = {num_test}{without_modality(protocol)}; "
-        f"the corpus' split: {protocol['corpus_split']}), at the checkpoint chosen on "
-        f"validation:\n{text}\n"
+        f"\nTest split ({split_stamp(protocol)}, N = {num_test}"
+        f"{without_modality(protocol.missing)}; the corpus' split: {protocol.corpus_split}), at "
+        f"the checkpoint chosen on validation:\n{text}\n"
     )
     if warning := leak_warning(protocol):
         print(f"{warning}\n")

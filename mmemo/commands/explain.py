@@ -17,7 +17,7 @@ from mmemo.comparison.seed_siblings import seed_siblings
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions
-from mmemo.evaluation.protocol import leak_warning
+from mmemo.evaluation.protocol import Protocol, leak_warning
 from mmemo.evaluation.units import KeyUnits
 from mmemo.explanation.encoder_probes import EncoderProbes
 from mmemo.explanation.explainer import Explainer
@@ -41,9 +41,7 @@ from mmemo.folders import check_writable
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.progress import progress_bar
 from mmemo.runs.data_card import check_same_split
-from mmemo.runs.experiment import build_plain_datamodule
 from mmemo.runs.rebuilt_run import RebuiltRun, rebuild_run, saved_parts
-from mmemo.runs.run_files import Protocol
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
 from mmemo.runs.saved_config import trusted_names
 
@@ -78,7 +76,7 @@ def run(cfg: DictConfig) -> None:
         work.check(folder, keys, faithfulness, seeds)
     failures = folder.update_failures(work.failures, work.done)
     _end_without_any(folder, keys, failures)
-    protocol = metrics["protocol"]
+    protocol = metrics.protocol
     results = _write_pages(cfg, rebuilt, folder, keys, table, failures, protocol)
     print_results(results)
     track_results(cfg, rebuilt.folder, results)
@@ -89,9 +87,7 @@ def _rebuild(
 ) -> tuple[RebuiltRun, EmotionDataModule]:
     rebuilt = rebuild_run(run, prepared, trusted)
     with saved_parts(rebuilt.folder):
-        datamodule = build_plain_datamodule(
-            rebuilt.cfg, rebuilt.prepared, rebuilt.encoders, rebuilt.labels
-        )
+        datamodule = rebuilt.experiment.build_plain_datamodule(rebuilt.prepared, rebuilt.encoders)
     check_same_split(rebuilt.folder, datamodule)
     rebuilt.module.to(rebuilt.device)
     return rebuilt, datamodule
@@ -198,7 +194,7 @@ def _explain_by_one(cfg: DictConfig, path: Path, place: SetFolder, targets: dict
     rebuilt, datamodule = _rebuild(str(path), cfg.prepared, trusted_names(cfg.trust))
     other = _explaining(cfg, rebuilt, datamodule)
     other.explainer = other.explainer.without_shapley()
-    _explain(other, place, targets, f"seed {rebuilt.cfg.seed}")
+    _explain(other, place, targets, f"seed {rebuilt.experiment.seed}")
     for key, reason in other.failures.items():
         print(f"  left out, by {path.name}: {key}: {reason}", file=sys.stderr)
 

@@ -7,10 +7,12 @@ import hashlib
 import importlib
 import os
 import re
+import shlex
 import sys
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -21,16 +23,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from mmemo.commands.quiet_warnings import quiet_warnings
-from mmemo.commands.user_paths import (
-    make_paths_absolute,
-    quoted,
-    readable_by_hydra,
-    typed_text,
-)
 from mmemo.errors import InputError
 from mmemo.folders import config_dir, writable_folder
 from mmemo.runs.input_errors import fail, input_error
-from mmemo.sweep.listing import DRY_RUN, check_listable
+from mmemo.runs.overrides import make_paths_absolute, quoted, readable_by_hydra, typed_text
+from mmemo.sweep.listing import DRY_RUN, check_listable, is_sweep_of_cells
 from mmemo.training.monitored_scores import direction
 
 RESUMABLE = re.compile(r"\+{0,2}(trainer\.|hydra\.|callbacks\.early_stopping[.=])")
@@ -90,8 +87,10 @@ def launch(command: str, overrides: list[str]) -> None:
             overrides = [re.sub("^split=", "explained_split=", o) for o in overrides]
         if command == "train":
             _join_slurms_first(is_sweep, overrides)
-            folder, name, overrides = _resumed(folder, name, overrides)
+            folder, name, overrides = _resumed(folder, name, overrides, is_sweep_of_cells(typed))
             overrides = [_any_of_lightnings(override) for override in overrides]
+            if is_sweep_of_cells(typed):
+                overrides += _told_to_sweep(typed)
     except InputError as error:
         fail(error)
     sys.argv = [sys.argv[0], *flags, *overrides]
@@ -128,13 +127,12 @@ def launch(command: str, overrides: list[str]) -> None:
                 raise
             fail(problem)
 
-    with _around_plugins(typed) if command == "train" else nullcontext():
-        try:
-            run()
-        except SystemExit as end:
-            if end.code == 1 and not composed:
-                _tell_what_was_meant(command, typed)
-            raise
+    try:
+        run()
+    except SystemExit as end:
+        if end.code == 1 and not composed:
+            _tell_what_was_meant(command, typed)
+        raise
 
 
 def _tell_what_was_meant(command: str, typed: list[str]) -> None:
@@ -159,13 +157,6 @@ def _collect_from_now_on() -> None:
     gc.enable()
 
 
-def _around_plugins(typed: list[str]) -> AbstractContextManager[None]:
-    # Imported here: what a sweep needs costs the other commands a tenth of a second.
-    from mmemo.sweep.launcher import Sweep
-
-    return Sweep(typed).around_plugins()
-
-
 def _flags_and_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Flags with their values, and all else: Hydra reads flags in front of overrides alone.
 
@@ -186,6 +177,15 @@ def _flags_and_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
             "one value"
         )
     return flags, overrides
+
+
+def _told_to_sweep(typed: list[str]) -> list[str]:
+    """What a sweep has to know beside its config: the command, and whether its cells are run."""
+    # Without '${', which would be resolved once more each time that Hydra builds something of it.
+    command = quote(shlex.join(["mmemo", "train", *typed]), safe=" /=,:+[]@'")
+    settings = {"command": quoted(command)}
+    settings["is_dry"] = str(DRY_RUN in typed).lower()
+    return [f"hydra.callbacks.cells.{key}={value}" for key, value in settings.items()]
 
 
 def _any_of_lightnings(override: str) -> str:
@@ -231,15 +231,17 @@ def _join_slurms_first(is_sweep: bool, overrides: list[str]) -> None:
             "start a job for each run, or let hydra/launcher=submitit_slurm do it"
         )
     if rank:
-        from mmemo.commands.ddp_worker import train_along
+        from mmemo.commands.ddp_worker import work
 
         run = announced_run()
         if run is not None:
-            train_along(run)
+            work(run)
         sys.exit(0)
 
 
-def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, list[str]]:
+def _resumed(
+    folder: Path, name: str, overrides: list[str], is_sweep: bool = False
+) -> tuple[Path, str, list[str]]:
     """Where ``resume=RUN`` is given: the config of that run."""
     runs = [typed_text(o) for o in overrides if o.startswith("resume=") and o != "resume="]
     if not runs or runs[-1] in ("", "None"):
@@ -252,6 +254,11 @@ def _resumed(folder: Path, name: str, overrides: list[str]) -> tuple[Path, str, 
     from mmemo.runs.saved_config import read_saved_config, trusted_names
 
     run = RunFolder.open(runs[-1])
+    if is_sweep:
+        raise InputError(
+            f"resume={run.path}: expected one run to continue, got a sweep (-m); a sweep goes on "
+            "by its own command"
+        )
     trust = [o for o in overrides if o.startswith("trust=")]
     others = [o for o in overrides if not o.startswith(("resume=", "trust="))]
     foreign = [o for o in others if "=" in o and not RESUMABLE.match(o)]

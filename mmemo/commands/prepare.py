@@ -17,14 +17,14 @@ from mmemo.audio.prepared import SKIPPED_FILE, PreparedCorpus
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.selection import STATE_COLUMNS, state_counts, utterance_states
 from mmemo.errors import InputError
-from mmemo.runs.data_source import build_source
+from mmemo.runs.data_source import build_data_source
 
 
 def run(cfg: DictConfig) -> None:
     """Prepare the corpus and print what a label set keeps and skips of it."""
     start = time.monotonic()
     labels: LabelSet = instantiate(cfg.labels, _convert_="all")
-    source = build_source(cfg)
+    source = build_data_source(cfg)
     shard = build_shard(cfg.shard, cfg.shards)
     progress = source.preparer.prepare_shard(source.corpus.read(), source.denoiser, shard)
     if not progress.complete:

@@ -139,15 +139,18 @@ def _check_trainer(trainer: lightning.Trainer) -> None:
         )
 
 
-def check_devices(cfg: DictConfig, trainer: lightning.Trainer) -> None:
+def check_devices(trainer: lightning.Trainer, has_strategy: bool) -> None:
     """Check that several processes on a CPU were asked for as such.
+
+    Args:
+        trainer: The run's.
+        has_strategy: Whether a way for them to train together was chosen.
 
     Raises:
         InputError: If GPUs were counted, and there are none.
     """
-    is_chosen = cfg.trainer.get("strategy", "auto") != "auto"
     is_cpu = isinstance(trainer.accelerator, CPUAccelerator)
-    if is_cpu and trainer.num_devices > 1 and not is_chosen:
+    if is_cpu and trainer.num_devices > 1 and not has_strategy:
         raise InputError(
             f"trainer.devices: expected 1 where there is no GPU, got {trainer.num_devices}; two "
             "processes on the CPU are trainer=ddp_cpu"

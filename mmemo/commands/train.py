@@ -15,42 +15,24 @@ from typing import Any, cast
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.commands.early_checks import check_unfinished
-from mmemo.commands.evaluate import (
-    evaluate,
-    predict,
-    print_results,
-)
+from mmemo.commands.evaluate import evaluate, predict, print_results
 from mmemo.commands.settings_trial import check_composed, check_devices, check_model
-from mmemo.commands.tracked import print_tracking, tracked
 from mmemo.corpora.leaks import protocol_stamp
-from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.documents import reason
 from mmemo.errors import InputError
 from mmemo.folders import check_writable, write_whole, written_whole
-from mmemo.runs.data_card import (
-    check_same_data,
-    check_same_split,
-    write_data_card,
-)
-from mmemo.runs.data_source import Source, build_source
-from mmemo.runs.experiment import (
-    Encoders,
-    build_datamodule,
-    build_encoders,
-    build_module,
-    build_trainer,
-    check_run_name,
-    check_settings,
-)
+from mmemo.reporting.wandb_results import print_upload, wandb_session
+from mmemo.runs.data_card import check_same_data, check_same_split, write_data_card
+from mmemo.runs.data_source import DataSource, build_data_source
+from mmemo.runs.experiment import Encoders, Experiment
 from mmemo.runs.input_errors import input_error
-from mmemo.runs.rebuilt_run import load_checkpoint, one_process_trainer, saved_parts
+from mmemo.runs.rebuilt_run import load_checkpoint, saved_parts
 from mmemo.runs.run_files import check_checksums
 from mmemo.runs.run_folder import RunFolder
 from mmemo.runs.saved_config import names_to_trust, save_composed
@@ -76,7 +58,7 @@ def run(cfg: DictConfig) -> float:
         except PrunedError as pruned:
             folder.prune(str(pruned))
             print(f"pruned: {pruned}")
-            return float(folder.read_info()["best_score"])
+            return _best_score(folder)
         except BaseException as error:
             hint = _how_to_continue(folder, error, state_before)
             if hint:
@@ -88,6 +70,12 @@ def run(cfg: DictConfig) -> float:
                     f"found none ({error.strerror}); make room, {then}"
                 ) from error
             raise
+
+
+def _best_score(folder: RunFolder) -> float:
+    score = folder.read_info().best_score
+    assert score is not None
+    return score
 
 
 def _how_to_continue(
@@ -113,13 +101,14 @@ def _how_to_continue(
     return folder.command("train", "resume") + trust
 
 
-def follow(folder: RunFolder) -> None:
+def train_along(folder: RunFolder) -> None:
     """What every process but the first does: train and predict on what that one has prepared."""
     cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
     cfg.run_dir = str(folder.path)
-    model = _build_model(folder, cfg)
-    prepared = PreparedCorpus(Path(folder.read_data_card()["prepared"]["folder"]))
-    datamodule = _build_data(cfg, prepared, model)
+    experiment = Experiment(cfg)
+    model = _build_model(folder, experiment)
+    prepared = PreparedCorpus(Path(folder.read_data_card().prepared.folder))
+    datamodule = _build_data(experiment, prepared, model)
     with suppress(PrunedError):
         _fit(folder, model, datamodule)
         predict(model.module, datamodule, model.trainer)
@@ -128,7 +117,7 @@ def follow(folder: RunFolder) -> None:
 @contextmanager
 def _opened(cfg: DictConfig) -> Iterator[RunFolder]:
     """The run's folder, held; a new run, or one that goes on."""
-    check_run_name(cfg, Path(cfg.resume or cfg.run_dir))
+    Experiment(cfg).check_run_name(Path(cfg.resume or cfg.run_dir))
     if not cfg.resume:
         with RunFolder.begin(Path(cfg.run_dir)) as folder:
             # Comparisons call the run's parts as the user did.
@@ -152,7 +141,6 @@ def _choices() -> dict[str, str | None]:
 class _Model:
     """What is trained, and by what."""
 
-    labels: LabelSet
     encoders: Encoders
     module: EmotionModule
     trainer: lightning.Trainer
@@ -163,6 +151,7 @@ class _Model:
 def _train(folder: RunFolder, cfg: DictConfig) -> float:
     check_composed(cfg)
     _save_config(folder, cfg)
+    experiment = Experiment(cfg)
     processes = (
         LocalProcesses(["-m", "mmemo.commands.ddp_worker", str(folder.path)], folder.fail)
         if slurm_rank() is None
@@ -170,47 +159,46 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     )
     with processes:
         with saved_parts(folder) if cfg.resume else nullcontext():
-            source = build_source(cfg)
+            source = build_data_source(cfg)
             source.preparer.check(source.denoiser)
-            model = _build_model(folder, cfg)
+            model = _build_model(folder, experiment)
             check_model(model.module, model.trainer)
-            check_devices(cfg, model.trainer)
+            check_devices(model.trainer, experiment.has_strategy)
             _check_end(model.trainer)
             processes.check(model.trainer)
-            prepared = _prepare(folder, cfg, source, model)
-            datamodule = _build_data(cfg, prepared, model)
+            prepared = _prepare(folder, experiment, source, model)
+            datamodule = _build_data(experiment, prepared, model)
         check_same_split(folder, datamodule)
-        write_data_card(folder, datamodule, cfg.data.max_duration_s)
+        write_data_card(folder, datamodule, experiment.max_duration_s)
         split = datamodule.split
         folder.write_info(split_protocol=protocol_stamp(split.name, split.leaky))
         for name, encoder in model.encoders.named().items():
             with folder.sealed(folder.assets(name)):
                 encoder.save_assets(folder.assets(name))
         trainer = model.trainer
-        with tracked(folder, cfg, trainer):
-            if "checkpoint" not in folder.read_info():
+        with wandb_session(folder, experiment, trainer):
+            if folder.read_info().checkpoint is None:
                 processes.start(trainer)
                 _fit(folder, model, datamodule)
             elif trainer.world_size > 1:
-                trainer = one_process_trainer(cfg)
-            evaluate(folder, cfg, model.module, datamodule, trainer)
+                trainer = experiment.build_one_process_trainer()
+            evaluate(folder, experiment, model.module, datamodule, trainer)
     print_results(folder)
-    print_tracking(folder)
-    return float(folder.read_info()["best_score"])
+    print_upload(folder)
+    return _best_score(folder)
 
 
-def _build_model(folder: RunFolder, cfg: DictConfig) -> _Model:
-    """The same in every process: the random weights too."""
+def _build_model(folder: RunFolder, experiment: Experiment) -> _Model:
+    """What is trained, alike in every process, down to the random weights."""
     is_resumed = _check_last_checkpoint(folder)
-    check_seed("seed", cfg.seed)
-    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-    labels: LabelSet = instantiate(cfg.labels, _convert_="all")
-    encoders = build_encoders(cfg, folder if is_resumed else None)
-    module = build_module(cfg, encoders, labels)
+    check_seed("seed", experiment.seed)
+    lightning.seed_everything(experiment.seed, workers=True, verbose=False)
+    encoders = experiment.build_encoders(folder if is_resumed else None)
+    module = experiment.build_module(encoders)
     if is_resumed:
         load_checkpoint(folder.last_checkpoint, module)
-    trainer = build_trainer(cfg)
-    return _Model(labels, encoders, module, trainer, _timer(trainer), is_resumed)
+    trainer = experiment.build_trainer()
+    return _Model(encoders, module, trainer, _timer(trainer), is_resumed)
 
 
 def _timer(trainer: lightning.Trainer) -> Timer:
@@ -226,11 +214,13 @@ def _timer(trainer: lightning.Trainer) -> Timer:
     return found
 
 
-def _prepare(folder: RunFolder, cfg: DictConfig, source: Source, model: _Model) -> PreparedCorpus:
+def _prepare(
+    folder: RunFolder, experiment: Experiment, source: DataSource, model: _Model
+) -> PreparedCorpus:
     """Check everything that can be checked before, then prepare what is missing."""
     annotations = source.corpus.read()
-    check_settings(cfg, annotations, model.labels, model.encoders, source.preparer)
-    start, before = time.monotonic(), folder.read_info().get("prepare_s") or 0.0
+    experiment.check(annotations, model.encoders, source.preparer)
+    start, before = time.monotonic(), folder.read_info().prepare_s or 0.0
     try:
         prepared = source.prepare(annotations)
     finally:
@@ -239,9 +229,11 @@ def _prepare(folder: RunFolder, cfg: DictConfig, source: Source, model: _Model) 
     return prepared
 
 
-def _build_data(cfg: DictConfig, prepared: PreparedCorpus, model: _Model) -> EmotionDataModule:
+def _build_data(
+    experiment: Experiment, prepared: PreparedCorpus, model: _Model
+) -> EmotionDataModule:
     device = model.trainer.strategy.root_device
-    return build_datamodule(cfg, prepared, model.encoders, model.labels, device, model.module)
+    return experiment.build_datamodule(prepared, model.encoders, device, model.module)
 
 
 def _save_config(folder: RunFolder, cfg: DictConfig) -> None:

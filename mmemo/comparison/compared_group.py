@@ -124,7 +124,7 @@ class ComparedGroup:
                 name: seed_summary(by_class[:, place]) for place, name in enumerate(self.classes)
             },
             "confusion": self.confusion.astype(int).tolist(),
-            "num_parameters": self.group.first.info.get("num_parameters"),
+            "num_parameters": self.group.first.info.num_parameters,
             "fit_s": _summary_or_none([_total(fold_runs, _fit_s) for fold_runs in runs]),
             "samples_per_s": _summary_or_none([_rate(fold_runs) for fold_runs in runs]),
             "curves": [_curves(run) for fold_runs in runs for run in fold_runs],
@@ -152,7 +152,7 @@ def _curves(run: RunResults) -> dict[str, Any]:
     ]
     return {
         "seed": run.seed,
-        "chosen_epoch": run.protocol["checkpoint_epoch"],
+        "chosen_epoch": run.protocol.checkpoint_epoch,
         "epoch": history["epoch"].tolist(),
         **{
             str(column): [v if math.isfinite(v) else None for v in history[column].tolist()]
@@ -162,11 +162,11 @@ def _curves(run: RunResults) -> dict[str, Any]:
 
 
 def _fit_s(run: RunResults) -> float | None:
-    return run.info.get("fit_s")
+    return run.info.fit_s
 
 
 def _num_trained(run: RunResults) -> float | None:
-    return float(run.protocol["num_utterances"]["train"] * len(run.history))
+    return float(run.protocol.num_utterances["train"] * len(run.history))
 
 
 def _total(runs: Sequence[RunResults], of: Any) -> float | None:  # noqa: ANN401

@@ -158,12 +158,12 @@ def _size(groups: Sequence[RunGroup]) -> int:
 def _notes(rows: Sequence[ComparedGroup]) -> list[str]:
     runs = [run for row in rows for replicate in row.group.replicates for run in replicate.runs]
     notes = [f"{row.name}: {note}" for row in rows for note in row.group.notes]
-    commits = {run.info.get("git_commit") for run in runs}
+    commits = {run.info.git_commit for run in runs}
     if len(commits) > 1:
         notes.append(
             f"The runs are of {len(commits)} states of the source (git_commit in run.json)."
         )
-    if any(run.info.get("git_dirty") for run in runs):
+    if any(run.info.git_dirty for run in runs):
         notes.append("Some runs are of a source with changes that were not committed.")
     prepared = defaultdict(set)
     for run in runs:

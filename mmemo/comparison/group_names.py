@@ -89,14 +89,14 @@ def group_names(groups: Sequence[RunGroup]) -> list[str]:
             for key, value in settings.items()
             if not (by_modality and key in ENCODERS) and key != LABEL
         ]
-        names.append(", ".join(labels) or str(group.first.protocol["name"]))
+        names.append(", ".join(labels) or str(group.first.protocol.name))
     return names
 
 
 def _modality(groups: Sequence[RunGroup], group: RunGroup) -> str:
     """What a group hears and reads, by the name of the option where each group has chosen one."""
     chosen = [other.option(MODALITY) for other in groups]
-    is_withheld = any(other.first.protocol.get("missing") for other in groups)
+    is_withheld = any(other.first.protocol.missing for other in groups)
     if None in chosen or is_withheld:
         return group.modalities
     return f"{MODALITY}={group.option(MODALITY)}"

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mmemo.comparison.run_groups import Replicate, RunGroup
+from mmemo.documents import content_of
 
 PROTOCOL_FIELDS = ("corpus", "corpus_split", "labels", "classes", "split", "split_settings")
 """Fields of the protocol that must be equal for two scores to be ranked."""
@@ -34,8 +35,9 @@ def _protocol(replicate: Replicate) -> dict[str, Any]:
     """What must be equal for two scores to be ranked."""
     given = replicate.runs[0].protocol
     val, test = _Utterances.of(replicate.val), _Utterances.of(replicate.test)
-    protocol = {field: given[field] for field in PROTOCOL_FIELDS}
-    settings = dict(given["split_settings"])
+    content = content_of(given)
+    protocol = {field: content[field] for field in PROTOCOL_FIELDS}
+    settings = dict(content["split_settings"])
     # The utterances tell of a run's own folds.
     settings.pop("val_fold", None)
     if len(replicate.test_folds) > 1:
@@ -45,8 +47,8 @@ def _protocol(replicate: Replicate) -> dict[str, Any]:
         settings.pop("nested", None)
     return protocol | {
         "split_settings": settings,
-        "leaky": given["leaky"],
-        "missing": given.get("missing"),
+        "leaky": given.leaky,
+        "missing": given.missing,
         # In joined folds an utterance may have several predictions.
         "num_utterances": {"val": val.num, "test": test.num},
         "val_utterances": val.digest,

@@ -7,26 +7,16 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
 from mmemo.comparison.run_results import LeftOut, RunResults
-from mmemo.sweep.cells import NOT_IN_DIGEST
-
-WITHOUT_EFFECT = (*NOT_IN_DIGEST, "seed", "hydra", "sweep")
-"""Settings, and sections of them, that do not tell one group of runs from another."""
-
-PLACES = ("folder", "root", "annotations", "csv", "checkpoint_dir", "dirpath", "path", "save_dir")
-"""Last parts of keys that say where something lies."""
+from mmemo.runs.settings import has_effect
 
 FOLD = "split.test_fold"
 VAL_FOLD = "split.val_fold"
 NUM_FOLDS = "split.num_test_folds"
-
-MAX_KEYS = 4096
-"""Keys are the same in most runs: of as many it is remembered whether they have an effect."""
 
 DATA = "prepared.digest"
 """Key of what tells one corpus from another, wherever it lies: its utterances and their sound."""
@@ -91,8 +81,7 @@ class RunGroup:
 
     def option(self, group: str) -> str | None:
         """The option of conf/ that was chosen of a config group; None if the run does not tell."""
-        chosen = (self.first.info.get("choices") or {}).get(group)
-        return None if chosen is None else str(chosen)
+        return self.first.info.choices.get(group)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -112,10 +101,11 @@ class RunGroup:
     def modalities(self) -> str:
         """``audio+text``, ``audio`` or ``text``: what the model could hear and read."""
         protocol = self.first.protocol
+        encoders = {"audio": protocol.audio_encoder, "text": protocol.text_encoder}
         heard = [
             name
-            for name in ("audio", "text")
-            if protocol[f"{name}_encoder"] != "none" and protocol.get("missing") != name
+            for name, encoder in encoders.items()
+            if encoder != "none" and protocol.missing != name
         ]
         return "+".join(heard)
 
@@ -126,7 +116,7 @@ def group_runs(results: Sequence[RunResults]) -> tuple[list[RunGroup], list[Left
     left_out = []
     folds = [{run.settings.get(key) for run in results} - {None} for key in (FOLD, VAL_FOLD)]
     has_folds = any(len(values) > 1 for values in folds)
-    for run in sorted(results, key=lambda run: str(run.info.get("started", ""))):
+    for run in sorted(results, key=lambda run: run.info.started or ""):
         settings = effective_settings(run, pool_folds=has_folds)
         key = json.dumps(settings, sort_keys=True, default=str)
         place = (run.seed, run.settings.get(FOLD), run.settings.get(VAL_FOLD))
@@ -157,14 +147,14 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Any]:
     for key, value in run.settings.items():
         source = derived_from(value) if isinstance(value, str) else None
         if source is not None and source in run.settings:
-            value = None if _is_without_effect(source) else run.settings[source]
-        if value is None or _is_without_effect(key) or (pool_folds and key in (FOLD, VAL_FOLD)):
+            value = None if not has_effect(source) else run.settings[source]
+        if value is None or not has_effect(key) or (pool_folds and key in (FOLD, VAL_FOLD)):
             continue
         settings[key] = value
     if run.label is not None:
         settings[LABEL] = run.label
-    if run.protocol.get("missing"):
-        settings["missing"] = run.protocol["missing"]
+    if run.protocol.missing:
+        settings["missing"] = run.protocol.missing
     return settings
 
 
@@ -173,18 +163,6 @@ def derived_from(value: Any) -> str | None:  # noqa: ANN401
     is_reference = isinstance(value, str) and value.startswith("${")
     found = REFERENCE.fullmatch(value) if is_reference else None
     return found[1] if found else None
-
-
-def has_effect(key: str) -> bool:
-    """Whether a setting tells one group of runs from another."""
-    return not _is_without_effect(key)
-
-
-@lru_cache(maxsize=MAX_KEYS)
-def _is_without_effect(key: str) -> bool:
-    return key.rpartition(".")[2] in PLACES or any(
-        key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT
-    )
 
 
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

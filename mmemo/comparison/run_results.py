@@ -17,21 +17,18 @@ import pyarrow.compute as pc
 import yaml
 from numpy.typing import NDArray
 
-from mmemo.documents import damaged, read_json, read_text, reason
+from mmemo.documents import damaged, read_document, read_text, reason
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, class_names, open_predictions
-from mmemo.runs.run_files import TRAINED_ON, read_history
-from mmemo.runs.run_folder import RESTORE, RunFolder
+from mmemo.evaluation.protocol import Protocol
+from mmemo.evaluation.run_metrics import RunMetrics
+from mmemo.runs.run_files import RunInfo, TrainedOn, read_history
+from mmemo.runs.run_folder import FIRST_VERSION, RESTORE, RunFolder
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 SPLITS = ("val", "test")
 LABELS = ("target", "pred")
-
-PROTOCOL_KEYS = {
-    *("name", "seed", "corpus", "corpus_split", "split", "split_settings", "leaky", "leak_shares"),
-    *("labels", "classes", "num_utterances", "audio_encoder", "text_encoder", "checkpoint_epoch"),
-}
 
 SAME_ACCURACY = 1e-4
 """metrics.json is of float32."""
@@ -64,9 +61,9 @@ class RunResults:
     """
 
     folder: RunFolder
-    protocol: Mapping[str, Any]
+    protocol: Protocol
     settings: Mapping[str, Any]
-    info: Mapping[str, Any]
+    info: RunInfo
     prepared_digest: str
     history: pd.DataFrame
     val: pd.DataFrame
@@ -82,7 +79,7 @@ class RunResults:
     @property
     def seed(self) -> int:
         """The run's seed."""
-        return int(self.protocol["seed"])
+        return self.protocol.seed
 
     @property
     def name(self) -> str:
@@ -176,13 +173,12 @@ def labelled(
 
 def _read(folder: RunFolder) -> RunResults:
     info = folder.read_info()
-    status = info["status"]
+    status = info.status
     if status != "finished":
-        why = f": {info['error']}" if info.get("error") else ""
+        why = f": {info.error}" if info.error else ""
         raise InputError(f"expected a finished run, its status is {status}{why}")
     document = folder.read_metrics()
-    protocol = document["protocol"]
-    _check_protocol(protocol, folder)
+    protocol = document.protocol
     splits = _read_splits(document, folder)
     history = read_history(folder.history_file)
     return RunResults(
@@ -190,9 +186,9 @@ def _read(folder: RunFolder) -> RunResults:
         protocol=protocol,
         settings=flattened(_read_composed(folder)),
         info=info,
-        prepared_digest=read_json(
-            folder.data_file, TRAINED_ON, "what the run was trained on", RESTORE
-        )["prepared"]["digest"],
+        prepared_digest=read_document(
+            folder.data_file, TrainedOn, "what the run was trained on", RESTORE, FIRST_VERSION
+        ).prepared.digest,
         history=history,
         val=splits["val"],
         test=splits["test"],
@@ -230,21 +226,12 @@ def _parsed_section(text: str) -> Any:  # noqa: ANN401
     return yaml.load(text, Loader)  # noqa: S506
 
 
-def _check_protocol(protocol: Mapping[str, Any], folder: RunFolder) -> None:
-    missing = sorted(PROTOCOL_KEYS - set(protocol))
-    if missing:
-        raise InputError(
-            f"{folder.metrics_file}: expected a protocol that tells {', '.join(missing)}; write it "
-            f"again with {folder.command('evaluate', 'run')}"
-        )
-
-
-def _read_splits(document: Mapping[str, Any], folder: RunFolder) -> dict[str, pd.DataFrame]:
+def _read_splits(document: RunMetrics, folder: RunFolder) -> dict[str, pd.DataFrame]:
     """Predictions of validation and test, that agree with the protocol and the metrics."""
-    protocol, path = document["protocol"], folder.predictions_file
+    protocol, path = document.protocol, folder.predictions_file
     again = f"write it again with {folder.command('evaluate', 'run')}"
     table = open_predictions(path, coded=LABELS)
-    classes = protocol["classes"]
+    classes = protocol.classes
     named, labels = class_names(table.column_names), {c: _coded(table[c]) for c in LABELS}
     found = {*named, *(name for names, _ in labels.values() for name in names)}
     if found != set(classes) or len(named) != len(classes):
@@ -268,15 +255,15 @@ def _read_splits(document: Mapping[str, Any], folder: RunFolder) -> dict[str, pd
     for split in SPLITS:
         is_of_split = pc.fill_null(pc.equal(table["split"], split), False)
         rows = np.flatnonzero(is_of_split.to_numpy())
-        wanted, number = protocol["num_utterances"][split], len(rows) or "none"
+        wanted, number = protocol.num_utterances[split], len(rows) or "none"
         if number != wanted:
             raise InputError(f"{path}: expected {wanted} rows of {split}, found {number}; {again}")
-        told = document["splits"].get(split, {}).get("accuracy")
+        told = document.splits.get(split)
         accuracy = float(is_right[rows].mean())
-        if told is not None and abs(told - accuracy) > SAME_ACCURACY:
+        if told is not None and abs(told.accuracy - accuracy) > SAME_ACCURACY:
             raise InputError(
-                f"{path}: expected the accuracy on {split} that metrics.json tells ({told:.4f}), "
-                f"got {accuracy:.4f}; {again}"
+                f"{path}: expected the accuracy on {split} that metrics.json tells "
+                f"({told.accuracy:.4f}), got {accuracy:.4f}; {again}"
             )
         splits[split] = _rows_of(frame, rows)
     return splits

@@ -94,7 +94,7 @@ def heading(table: dict[str, Any], number: int) -> str:
     protocol = table["protocol"]
     return (
         f"Table {number}: {protocol['corpus']}, {len(protocol['classes'])} classes, "
-        f"split {table['stamp']}{without_modality(protocol)}"
+        f"split {table['stamp']}{without_modality(protocol.get('missing'))}"
     )
 
 

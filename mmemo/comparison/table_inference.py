@@ -166,9 +166,9 @@ def _fold_choice_document(
 
 def _unit_notes(units: Units, rows: Sequence[ComparedGroup]) -> list[str]:
     notes = []
-    groups = rows[0].group.first.protocol["split_settings"].get("group_columns") or []
+    groups = rows[0].group.first.protocol.group_columns
     lacking = [name for name in groups if name not in rows[0].test_tables[0]]
-    if lacking and not rows[0].group.first.protocol.get(UNIT):
+    if lacking and not rows[0].group.first.protocol.unit:
         notes.append(
             f"The split keeps each {groups[-1]} together, which these predictions do not name; "
             f"{units.name}s are drawn in its place. `mmemo evaluate run=DIR` names them."
@@ -221,7 +221,7 @@ def _least_notes(document: dict[str, Any], units: Units) -> list[str]:
 def _fold_notes(is_joined: bool, rows: Sequence[ComparedGroup]) -> list[str]:
     if not is_joined:
         return []
-    is_nested = rows[0].group.first.protocol["split_settings"].get("nested")
+    is_nested = rows[0].group.first.protocol.split_settings.get("nested")
     hint = "" if is_nested else " split.nested=true lets all validation folds choose."
     return [
         "Folds are joined, and what validates one fold is tested in another: the test score of "

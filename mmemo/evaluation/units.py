@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mmemo.errors import InputError
+from mmemo.evaluation.protocol import Protocol
 
 UNIT = "unit"
 """Column of a prediction table: names what the row belongs to."""
@@ -144,19 +144,19 @@ class KeyUnits:
     by_key: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, table: pd.DataFrame, protocol: Mapping[str, Any]) -> KeyUnits:
+    def of(cls, table: pd.DataFrame, protocol: Protocol) -> KeyUnits:
         """From a prediction table of all splits, and the run's protocol."""
-        if UNIT in table and protocol.get(UNIT):
-            named, name = table, str(protocol[UNIT])
+        if UNIT in table and protocol.unit:
+            named, name = table, protocol.unit
         else:
             name, columns = kept_together(table, _known_groups(table, protocol))
             named = with_units(table, columns)
         return cls(name, dict(zip(named["key"], named[UNIT], strict=True)))
 
 
-def _known_groups(table: pd.DataFrame, protocol: Mapping[str, Any]) -> Sequence[str]:
+def _known_groups(table: pd.DataFrame, protocol: Protocol) -> Sequence[str]:
     """The protocol's group columns, if the table of an earlier mmemo has them."""
-    groups = list(protocol["split_settings"].get("group_columns") or ())
+    groups = protocol.group_columns
     return groups if set(groups) <= set(table) else ()
 
 
@@ -174,7 +174,7 @@ def check_unit(unit: str | None) -> None:
 
 
 def table_units(
-    test: pd.DataFrame, known: pd.DataFrame, protocol: Mapping[str, Any], wanted: str | None
+    test: pd.DataFrame, known: pd.DataFrame, protocol: Protocol, wanted: str | None
 ) -> Units:
     """The units of a test table.
 
@@ -195,7 +195,7 @@ def table_units(
                 "choose unit=dialogue or unit=utterance"
             )
         return Units.of(wanted, test, UNIT_COLUMNS[wanted])
-    if UNIT in test and protocol.get(UNIT):
-        return Units.of(str(protocol[UNIT]), test, [UNIT])
+    if UNIT in test and protocol.unit:
+        return Units.of(protocol.unit, test, [UNIT])
     name, columns = kept_together(known, _known_groups(test, protocol))
     return Units.of(name, test, columns)

@@ -6,7 +6,6 @@ import lightning
 from torch import nn
 
 from mmemo.explanation.encoder_probes import probed
-from mmemo.runs.experiment import build_encoders
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.rebuilt_run import RebuiltRun
 
@@ -17,7 +16,7 @@ def encoder_stages(rebuilt: RebuiltRun) -> tuple[dict[tuple[str, str], nn.Module
     Before its training an encoder was what its checkpoint holds; one that began at random is drawn
     again with the run's seed.
     """
-    cfg = rebuilt.cfg
+    experiment = rebuilt.experiment
     own = {"audio": rebuilt.encoders.audio, "text": rebuilt.encoders.text}
     after = probed(own)
     notes = [
@@ -29,8 +28,8 @@ def encoder_stages(rebuilt: RebuiltRun) -> tuple[dict[tuple[str, str], nn.Module
         return {}, notes
     stages = {(name, "after"): encoder for name, encoder in after.items()}
     try:
-        lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-        begun = build_encoders(cfg)
+        lightning.seed_everything(experiment.seed, workers=True, verbose=False)
+        begun = experiment.build_encoders()
     except Exception as error:
         problem = input_error(error)
         if problem is None:
@@ -40,7 +39,7 @@ def encoder_stages(rebuilt: RebuiltRun) -> tuple[dict[tuple[str, str], nn.Module
     before = {name: part for name, part in (("audio", begun.audio), ("text", begun.text))}
     for name, encoder in probed(before).items():
         stages[name, "before"] = encoder
-        if not cfg[f"{name}_encoder"].get("pretrained", True):
+        if not experiment.begins_pretrained(f"{name}_encoder"):
             notes.append(f"the {name} encoder before its training is random, drawn by the seed")
     order = [(name, stage) for name in after for stage in ("before", "after")]
     return {place: stages[place] for place in order if place in stages}, notes

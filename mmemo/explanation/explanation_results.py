@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +14,8 @@ from mmemo.explanation.explained_set import SUMMARY_FILE
 from mmemo.explanation.index import INDEX_FILE, PROBES_FILE
 from mmemo.explanation.set_folder import FAILURES_FILE, SetFolder
 from mmemo.explanation.tracking import log_explanations
-from mmemo.reporting.tracking import run_config
+from mmemo.reporting.wandb_results import log_more
 from mmemo.runs.run_folder import RunFolder
-from mmemo.training.wandb_connection import WandbIdentity, WandbLabels
 from mmemo.training.wandb_logger import TolerantWandbLogger
 
 JOB_TYPE = "explain"
@@ -113,20 +111,4 @@ def track_results(cfg: DictConfig, folder: RunFolder, results: Results) -> None:
         return
     cfg.run_dir = str(folder.path)
     logger: TolerantWandbLogger = instantiate(cfg.logger, _convert_="all")
-    card = folder.read_info().get("wandb")
-    identity = (
-        WandbIdentity(card["id"], card["project"], card["entity"])
-        if card
-        else logger.new_identity()
-    )
-    labels = WandbLabels(folder.path.name, card["group"] if card else None, JOB_TYPE, ())
-    logger.begin(identity, labels, run_config(folder), [])
-    where = logger.where()
-    if logger.run is not None:
-        with logger.tolerated():
-            log_explanations(logger.run, results.folder.path)
-    if logger.end(0):
-        print(f"{'W&B':>17}: {where['url']}")
-    elif where:
-        command = f"wandb sync {shlex.quote(str(folder.path / str(where['files'])))}"
-        print(f"{'W&B':>17}: not uploaded yet; to do that: {command}")
+    log_more(logger, folder, JOB_TYPE, lambda run: log_explanations(run, results.folder.path))

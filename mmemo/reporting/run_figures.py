@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mmemo.evaluation.confusion_scores import confusion_counts
+from mmemo.evaluation.run_metrics import Calibration
 from mmemo.reporting.figures import MUTED, SPLIT_COLOURS, draw_mark, style
 
 DARK_PERCENT = 55
@@ -88,26 +88,24 @@ def curves_figure(history: pd.DataFrame, chosen_epoch: int, title: str, mark: st
 
 
 @style()
-def reliability_figure(calibration: Mapping[str, Any], title: str, mark: str = "") -> Figure:
+def reliability_figure(calibration: Calibration, title: str, mark: str = "") -> Figure:
     """Accuracy by mean confidence of each bin, before and after the temperature.
 
     Args:
-        calibration: Of one run: ``reliability`` and ``reliability_scaled`` with ``confidence,
-            accuracy, count`` of each bin, and the expected calibration errors.
+        calibration: Of one run.
         title: Above the figure.
         mark: Warning across the axes; empty for none.
     """
     figure = Figure(figsize=(5.2, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot((0, 1), (0, 1), color=MUTED, linestyle=":", label="as sure as right")
-    for suffix, words, line in (("", "as it is", "--"), ("_scaled", "with the temperature", "-")):
-        bins = calibration[f"reliability{suffix}"]
-        confidence, accuracy, count = (
-            np.array([part[name] for part in bins]) for name in ("confidence", "accuracy", "count")
-        )
-        colour = SPLIT_COLOURS["test"] if suffix else MUTED
-        error = calibration[f"ece{suffix}"]["mean"]
-        axes.plot(confidence, accuracy, line, color=colour, label=f"{words}: ECE {error:.3f}")
+    before = (calibration.reliability, calibration.ece, "as it is", "--", MUTED)
+    after = (calibration.reliability_scaled, calibration.ece_scaled, "with the temperature", "-")
+    for bins, ece, words, line, colour in (before, (*after, SPLIT_COLOURS["test"])):
+        confidence = np.array([part.confidence for part in bins])
+        accuracy = np.array([part.accuracy for part in bins])
+        count = np.array([part.count for part in bins])
+        axes.plot(confidence, accuracy, line, color=colour, label=f"{words}: ECE {ece.mean:.3f}")
         axes.scatter(confidence, accuracy, 12 + 150 * count / count.sum(), color=colour, alpha=0.7)
     axes.set(xlabel="mean confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02))
     axes.grid()

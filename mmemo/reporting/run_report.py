@@ -4,33 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from mmemo.corpora.leaks import LEAKY
+from mmemo.documents import content_of, damaged
 from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import read_predictions
-from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
+from mmemo.evaluation.protocol import Protocol, leak_warning, split_stamp, without_modality
+from mmemo.evaluation.run_metrics import Calibration
 from mmemo.folders import write_whole
 from mmemo.reporting.figures import inline_svg, save_figure
 from mmemo.reporting.numbers import UNDEFINED, score, told
 from mmemo.reporting.run_figures import confusion_figure, curves_figure, reliability_figure
 from mmemo.reporting.self_contained import render_page
 from mmemo.reporting.tables import Table, table_of
-from mmemo.runs.run_files import read_history
-from mmemo.runs.run_folder import RunFolder
+from mmemo.runs.run_files import DataCard, read_history
+from mmemo.runs.run_folder import RESTORE, RunFolder
 
 MAX_SHOWN = 200
+CHOSEN_PARTS = ("audio_encoder", "text_encoder", "sampling")
 MOST_CONFIDENT_ERRORS = 15
-UNKNOWN_SOURCE = {
-    "mmemo_version": "of unknown version",
-    "started": "at an unknown time",
-    "git_commit": None,
-    "git_dirty": None,
-}
 FIGURE_TITLES = {
     "confusion": "Confusion matrix of the test split: counts and row percentages",
     "reliability": "Accuracy by mean confidence of each bin, before and after the temperature",
@@ -46,12 +42,14 @@ def write_report(run: RunFolder) -> None:
     metrics = run.read_metrics()
     data = run.read_data_card()
     table = read_predictions(run.predictions_file)
-    protocol = metrics["protocol"]
+    protocol = metrics.protocol
     test = table[table["split"] == "test"]
     stamp = split_stamp(protocol)
-    title = f"{protocol['name']}, seed {protocol['seed']}, split {stamp}"
-    title += without_modality(protocol)
-    calibration = metrics["calibration"]
+    title = f"{protocol.name}, seed {protocol.seed}, split {stamp}"
+    title += without_modality(protocol.missing)
+    calibration = metrics.calibration
+    if calibration is None:
+        raise damaged(run.metrics_file, "the calibration of the run", "it is missing", RESTORE)
     page = render_page(
         "report.html.j2",
         title=title,
@@ -59,41 +57,51 @@ def write_report(run: RunFolder) -> None:
         leak_warning=leak_warning(protocol),
         split_stamp=stamp,
         protocol=protocol,
-        info={**UNKNOWN_SOURCE, **run.read_info()},
-        told_protocol=told(protocol),
-        metrics=metrics["splits"],
-        intervals=metrics.get("intervals"),
+        info=run.read_info(),
+        told_protocol=told(_by_option(protocol, run.read_info().choices)),
+        metrics=metrics.splits,
+        intervals=metrics.intervals,
         data=data,
         counts=_counts(data),
-        classes=_classes(data, protocol["classes"], stamp),
+        classes=_classes(data, protocol.classes, stamp),
         skipped=_skipped(data),
-        scores=_scores(metrics_table(metrics["splits"], stamp)),
+        scores=_scores(metrics_table(metrics.splits, stamp)),
         errors=_confident_errors(test),
         calibration=calibration,
         calibration_table=_calibration(calibration),
-        has_temperature=not is_at_bound(calibration["temperature"]["mean"]),
-        figures=_figures(run, metrics, data["colours"], test, title),
+        has_temperature=not is_at_bound(calibration.temperature.mean),
+        figures=_figures(run, protocol, calibration, data.colours, test, title),
         config=run.read_config_text(),
     )
     write_whole(run.report_file, page)
 
 
+def _by_option(protocol: Protocol, choices: Mapping[str, str | None]) -> dict[str, object]:
+    """The protocol, its parts called as the user has chosen them, before what they are."""
+    content: dict[str, object] = content_of(protocol)
+    for part in CHOSEN_PARTS:
+        found, choice = content[part], choices.get(part)
+        if choice is not None and found != "none":
+            content[part] = f"{choice} ({found})"
+    return content
+
+
 def _figures(
     run: RunFolder,
-    metrics: Mapping[str, Any],
+    protocol: Protocol,
+    calibration: Calibration,
     colours: Mapping[str, str],
     test: pd.DataFrame,
     title: str,
 ) -> dict[str, Markup]:
     """Save the figures as files; the same for the page."""
-    protocol = metrics["protocol"]
-    mark = LEAKY if protocol["leaky"] else ""
+    mark = LEAKY if protocol.leaky else ""
     test_title = f"{title}: test, N = {len(test)}"
     history = read_history(run.history_file)
     drawn = {
         "confusion": confusion_figure(test, colours, test_title, mark),
-        "reliability": reliability_figure(metrics["calibration"], test_title, mark),
-        "curves": curves_figure(history, protocol["checkpoint_epoch"], title, mark),
+        "reliability": reliability_figure(calibration, test_title, mark),
+        "curves": curves_figure(history, protocol.checkpoint_epoch, title, mark),
     }
     files: dict[str, Path] = {
         "confusion": run.confusion_file,
@@ -105,33 +113,33 @@ def _figures(
     return {name: inline_svg(figure, name, FIGURE_TITLES[name]) for name, figure in drawn.items()}
 
 
-def _counts(data: Mapping[str, Any]) -> Table:
+def _counts(data: DataCard) -> Table:
     """What became of the annotations' rows, by the corpus' own split."""
-    names = data["columns"]
+    names = data.columns
     rows = [
-        [split, *(str(counts[name]) for name in names)] for split, counts in data["counts"].items()
+        [split, *(str(counts[name]) for name in names)] for split, counts in data.counts.items()
     ]
-    kinds = ["main" if split == "all" else "" for split in data["counts"]]
+    kinds = ["main" if split == "all" else "" for split in data.counts]
     return table_of("counts", "", ["split", *names], "l" + "r" * len(names), rows, kinds=kinds)
 
 
-def _classes(data: Mapping[str, Any], classes: Sequence[str], stamp: str) -> Table:
+def _classes(data: DataCard, classes: Sequence[str], stamp: str) -> Table:
     rows = [
         [
             split,
             *(str(counts[name]) for name in classes),
             str(sum(counts.values())),
-            str(data["num_cut"][split]),
+            str(data.num_cut[split]),
         ]
-        for split, counts in data["classes"].items()
+        for split, counts in data.classes.items()
     ]
-    header = [f"split {stamp}, by class", *classes, "all", f"cut at {data['max_duration_s']} s"]
+    header = [f"split {stamp}, by class", *classes, "all", f"cut at {data.max_duration_s} s"]
     return table_of("classes", "", header, "l" + "r" * (len(header) - 1), rows)
 
 
-def _skipped(data: Mapping[str, Any]) -> Table:
+def _skipped(data: DataCard) -> Table:
     names = ["key", "reason", "detail"]
-    rows = [[str(row[name]) for name in names] for row in data["skipped"][:MAX_SHOWN]]
+    rows = [[row.key, row.reason, str(row.detail)] for row in data.skipped[:MAX_SHOWN]]
     return table_of("skipped", "", names, "lll", rows)
 
 
@@ -160,14 +168,11 @@ def _kind(name: str) -> str:
     return "main" if name in ("accuracy", "macro", "weighted") else ""
 
 
-def _calibration(calibration: Mapping[str, Any]) -> Table:
-    names = {
-        "ece": f"expected calibration error ({calibration['num_bins']} bins)",
-        "brier": "Brier score (0 to 2)",
-    }
+def _calibration(found: Calibration) -> Table:
+    error = f"expected calibration error ({found.num_bins} bins)"
     rows = [
-        [words, *(score(calibration[f"{name}{suffix}"]["mean"]) for suffix in ("", "_scaled"))]
-        for name, words in names.items()
+        [error, score(found.ece.mean), score(found.ece_scaled.mean)],
+        ["Brier score (0 to 2)", score(found.brier.mean), score(found.brier_scaled.mean)],
     ]
     return table_of("calibration", "", ["", "as it is", "with the temperature"], "lrr", rows)
 

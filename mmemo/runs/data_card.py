@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,8 +11,15 @@ from mmemo.audio.levels import denoising_faults
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.utterance import SPLITS
 from mmemo.data.selection import CLASS_EXCLUDED, state_counts
+from mmemo.documents import write_document
 from mmemo.errors import InputError
-from mmemo.folders import write_whole
+from mmemo.runs.run_files import (
+    DataCard,
+    DenoisingInfo,
+    PreparedInfo,
+    SkippedRow,
+    SplitInfo,
+)
 from mmemo.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -29,11 +35,11 @@ def check_same_data(folder: RunFolder, prepared: PreparedCorpus) -> None:
     """
     if not folder.data_file.is_file():
         return
-    begun_with = folder.read_data_card()["prepared"]
-    if prepared.digest() != begun_with["digest"]:
+    begun_with = folder.read_data_card().prepared
+    if prepared.digest() != begun_with.digest:
         raise InputError(
             f"{folder.path}: expected the data that the run was trained on "
-            f"({begun_with['name']}), {prepared.folder} differs from it; restore the annotations "
+            f"({begun_with.name}), {prepared.folder} differs from it; restore the annotations "
             "and clips, or start a new run"
         )
 
@@ -47,7 +53,7 @@ def check_same_split(folder: RunFolder, datamodule: EmotionDataModule) -> None:
     """
     if not folder.data_file.is_file():
         return
-    if _split_digest(datamodule) != folder.read_data_card()["split"]["digest"]:
+    if _split_digest(datamodule) != folder.read_data_card().split.digest:
         raise InputError(
             f"{folder.path}: expected the split that the run was trained on "
             f"(split={datamodule.split.name}), {datamodule.prepared.folder} gives another; restore "
@@ -64,39 +70,54 @@ def write_data_card(
     skipped = datamodule.states[datamodule.states["status"] == "skipped"]
     listed = skipped[skipped["reason"] != CLASS_EXCLUDED]
     rows = {split: data.rows for split, data in datamodule.datasets.items()}
-    card = {
-        "prepared": {
-            "name": prepared.folder.name,
-            "folder": str(prepared.folder),
-            "digest": prepared.digest(),
-            "has_sound": prepared.has_sound,
-            **prepared.meta,
-        },
-        "columns": list(counts.columns),
-        "counts": counts.to_dict("index"),
-        "split": _split_block(datamodule),
-        "classes": {split: _class_counts(datamodule, split) for split in SPLITS},
-        "colours": datamodule.labels.colours,
-        "max_duration_s": max_duration_s,
-        "num_cut": {
-            s: int((r["source_duration_s"] > max_duration_s).sum()) for s, r in rows.items()
-        },
-        "denoising": denoising_faults(prepared.kept).to_dict(),
-        "skipped": listed[["key", "reason", "detail"]].to_dict("records"),
-    }
-    with folder.sealed(folder.data_file):
-        write_whole(folder.data_file, json.dumps(card, indent=2))
-
-
-def _split_block(datamodule: EmotionDataModule) -> dict[str, Any]:
     num_kept = int((datamodule.states["status"] == "kept").sum())
-    return {
-        "name": datamodule.split.name,
-        "leaky": datamodule.split.leaky,
-        "leak_shares": datamodule.leak_shares,
-        "num_kept_unused": num_kept - int(datamodule.rows["source_key"].nunique()),
-        "digest": _split_digest(datamodule),
-    }
+    faults = denoising_faults(prepared.kept)
+    card = DataCard(
+        prepared=_prepared_info(prepared),
+        columns=tuple(map(str, counts.columns)),
+        counts={
+            str(split): {str(state): int(number) for state, number in row.items()}
+            for split, row in counts.to_dict("index").items()
+        },
+        split=SplitInfo(
+            name=datamodule.split.name,
+            leaky=datamodule.split.leaky,
+            leak_shares=datamodule.leak_shares,
+            num_kept_unused=num_kept - int(datamodule.rows["source_key"].nunique()),
+            digest=_split_digest(datamodule),
+        ),
+        classes={split: _class_counts(datamodule, split) for split in SPLITS},
+        colours=datamodule.labels.colours,
+        max_duration_s=max_duration_s,
+        num_cut={s: int((r["source_duration_s"] > max_duration_s).sum()) for s, r in rows.items()},
+        denoising=DenoisingInfo(
+            faults.num_clips, faults.num_lost, faults.num_louder, tuple(faults.sentences())
+        ),
+        skipped=tuple(
+            SkippedRow(*row)
+            for row in listed[["key", "reason", "detail"]].itertuples(index=False, name=None)
+        ),
+    )
+    with folder.sealed(folder.data_file):
+        write_document(folder.data_file, card)
+
+
+def _prepared_info(prepared: PreparedCorpus) -> PreparedInfo:
+    meta = prepared.meta
+    return PreparedInfo(
+        name=prepared.folder.name,
+        folder=str(prepared.folder),
+        digest=prepared.digest(),
+        has_sound=prepared.has_sound,
+        corpus=meta.get("corpus"),
+        annotations_digest=meta.get("annotations_digest"),
+        split_origin=meta.get("split_origin"),
+        num_repaired=meta.get("num_repaired") or {},
+        denoiser=meta.get("denoiser"),
+        denoiser_version=meta.get("denoiser_version"),
+        sample_rate=meta.get("sample_rate"),
+        max_duration_s=meta.get("max_duration_s"),
+    )
 
 
 def _split_digest(datamodule: EmotionDataModule) -> str:

@@ -1,6 +1,6 @@
 """From a composed config to the corpus and what prepares it.
 
-Apart from ``build.py``, so that ``mmemo prepare`` need not import Lightning and transformers.
+Apart from ``experiment.py``, so that ``mmemo prepare`` need not import Lightning and transformers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Corpus(Protocol):
 
     @property
     def has_clips(self) -> bool:
-        """Whether it was told of clips; False where only annotations are there."""
+        """Whether clips were named; False where only annotations are there."""
         ...
 
     def read(self) -> Annotations:
@@ -46,7 +46,7 @@ class CheckedCorpus(Protocol):
 
 
 @dataclass
-class Source:
+class DataSource:
     """A corpus, its denoiser, and what prepares it.
 
     Args:
@@ -75,7 +75,7 @@ class Source:
         return preparer.prepare(annotations, self.denoiser)
 
 
-def build_source(cfg: DictConfig) -> Source:
+def build_data_source(cfg: DictConfig) -> DataSource:
     """Corpus, denoiser and preparer; nothing is read or loaded yet.
 
     Raises:
@@ -85,10 +85,10 @@ def build_source(cfg: DictConfig) -> Source:
     preparer: Preparer = instantiate(cfg.preparer, _convert_="all")
     hears_nothing = "audio_encoder" in cfg and cfg.audio_encoder is None
     if not (hears_nothing and not corpus.has_clips):
-        return Source(corpus, instantiate(cfg.denoiser, _convert_="all"), preparer)
+        return DataSource(corpus, instantiate(cfg.denoiser, _convert_="all"), preparer)
     if cfg.min_duration_s > 0:
         raise InputError(
             f"min_duration_s: expected 0 for transcripts without clips, got {cfg.min_duration_s}; "
             "leave it out or give the clips with corpus.root=DIR"
         )
-    return Source(corpus, None, preparer, transcripts_alone=True)
+    return DataSource(corpus, None, preparer, transcripts_alone=True)

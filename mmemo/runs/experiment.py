@@ -1,9 +1,10 @@
-"""From a composed config to objects."""
+"""An experiment: a run's config, turned into objects here and nowhere else."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,10 +22,12 @@ from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.datamodule import EmotionDataModule, check_loading
 from mmemo.errors import InputError
+from mmemo.evaluation.protocol import Protocol
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.runs.input_errors import settings_of
+from mmemo.runs.missing_modality import check_missing
 from mmemo.runs.run_folder import RunFolder
 from mmemo.training.interruption import Interruption
 from mmemo.training.losses import CrossEntropy, build_torch_loss
@@ -34,7 +37,7 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Encoders:
     """The two encoders; one may be left out."""
 
@@ -46,44 +49,354 @@ class Encoders:
         both = {"audio_encoder": self.audio, "text_encoder": self.text}
         return {name: encoder for name, encoder in both.items() if encoder is not None}
 
-
-def build_encoders(cfg: DictConfig, run: RunFolder | None = None) -> Encoders:
-    """Both encoders; with a run, from what it saved beside its weights."""
-
-    def build(name: str) -> Any:  # noqa: ANN401
-        assets: dict[str, Path] = {}
-        if run is not None:
-            run.check_digest(run.assets(name))
-            if run.assets(name).is_dir():
-                assets["assets_dir"] = run.assets(name)
-        return instantiate(cfg[name], _convert_="all", **assets) if cfg[name] else None
-
-    return Encoders(build("audio_encoder"), build("text_encoder"))
+    def without(self, missing: str | None) -> Encoders:
+        """Those that are left without a modality, "audio" or "text": no batch has it then."""
+        return replace(self, **{missing: None}) if missing is not None else self
 
 
-def build_module(cfg: DictConfig, encoders: Encoders, labels: LabelSet) -> EmotionModule:
-    """The classifier over the encoders, in its training module."""
-    classifier = instantiate(
-        cfg.classifier,
-        _convert_="all",
-        audio_encoder=encoders.audio,
-        text_encoder=encoders.text,
-        fusion=instantiate(cfg.fusion, _convert_="all"),
-        num_classes=len(labels),
-    )
-    if cfg.compile:
-        # In place: the names of the weights stay the same.
-        classifier.compile(dynamic=True)
-    module: EmotionModule = instantiate(
-        cfg.module,
-        _convert_="all",
-        classifier=classifier,
-        num_classes=len(labels),
-        loss=build_loss(cfg.loss),
-        optimizer=instantiate(cfg.optimizer, _convert_="all"),
-        scheduler=instantiate(cfg.scheduler, _convert_="all"),
-    )
-    return module
+class Experiment:
+    """What a run is made of, built from its config part by part.
+
+    Args:
+        cfg: Composed by Hydra, or read from a run's folder; its paths are absolute.
+    """
+
+    def __init__(self, cfg: DictConfig) -> None:
+        self._cfg = cfg
+
+    @property
+    def name(self) -> str:
+        """First part of the run folder's path."""
+        return str(self._cfg.name)
+
+    @property
+    def label(self) -> str | None:
+        """What the user calls the run; None where it has no name of its own."""
+        label = self._cfg.get("label")
+        return str(label) if label else None
+
+    @property
+    def seed(self) -> int:
+        """Of weights, order and dropout."""
+        return cast(int, self._cfg.seed)
+
+    @property
+    def output_dir(self) -> Path:
+        """The folder that all runs lie in."""
+        return Path(self._cfg.output_dir)
+
+    @property
+    def max_duration_s(self) -> float:
+        """Where sound is cut in training."""
+        return float(self._cfg.data.max_duration_s)
+
+    @cached_property
+    def labels(self) -> LabelSet:
+        """The classes."""
+        labels: LabelSet = instantiate(self._cfg.labels, _convert_="all")
+        return labels
+
+    @property
+    def has_strategy(self) -> bool:
+        """Whether a way for several devices to train together was chosen."""
+        return bool(self._cfg.trainer.get("strategy", "auto") != "auto")
+
+    def begins_pretrained(self, encoder: str) -> bool:
+        """Whether "audio_encoder" or "text_encoder" begins with a checkpoint's weights."""
+        return bool(self._cfg[encoder].get("pretrained", True))
+
+    def build_split(self) -> SplitProtocol:
+        """How utterances are split."""
+        split: SplitProtocol = instantiate(self._cfg.split, _convert_="all")
+        return split
+
+    def build_encoders(self, run: RunFolder | None = None) -> Encoders:
+        """Both encoders; with a run, from what it saved beside its weights."""
+
+        def build(name: str) -> Any:  # noqa: ANN401
+            assets: dict[str, Path] = {}
+            if run is not None:
+                run.check_digest(run.assets(name))
+                if run.assets(name).is_dir():
+                    assets["assets_dir"] = run.assets(name)
+            part = self._cfg[name]
+            return instantiate(part, _convert_="all", **assets) if part else None
+
+        return Encoders(build("audio_encoder"), build("text_encoder"))
+
+    def build_module(self, encoders: Encoders) -> EmotionModule:
+        """The classifier over the encoders, in its training module."""
+        cfg = self._cfg
+        classifier = instantiate(
+            cfg.classifier,
+            _convert_="all",
+            audio_encoder=encoders.audio,
+            text_encoder=encoders.text,
+            fusion=instantiate(cfg.fusion, _convert_="all"),
+            num_classes=len(self.labels),
+        )
+        if cfg.compile:
+            # In place: the names of the weights stay the same.
+            classifier.compile(dynamic=True)
+        module: EmotionModule = instantiate(
+            cfg.module,
+            _convert_="all",
+            classifier=classifier,
+            num_classes=len(self.labels),
+            loss=build_loss(cfg.loss),
+            optimizer=instantiate(cfg.optimizer, _convert_="all"),
+            scheduler=instantiate(cfg.scheduler, _convert_="all"),
+        )
+        return module
+
+    def build_trainer(self) -> lightning.Trainer:
+        """Lightning's trainer, with the callbacks that are not null.
+
+        Raises:
+            InputError: If it or a callback cannot be built, or its precision is unknown, cannot be
+                trained in, or is not that device's.
+        """
+        chosen = (self._cfg.callbacks or {}).values()
+        callbacks = [instantiate(c, _convert_="all") for c in chosen if c is not None]
+        # The state that it saves is the one behind what all others do after a step.
+        callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Interruption))
+        return self._trainer(callbacks)
+
+    def build_one_process_trainer(self) -> lightning.Trainer:
+        """Lightning's trainer for one process, without logger and callbacks.
+
+        Raises:
+            InputError: As ``build_trainer`` does.
+        """
+        return self._trainer(None, logger=False, devices=1, num_nodes=1, strategy="auto")
+
+    def _trainer(
+        self,
+        callbacks: list[lightning.Callback] | None,
+        **changes: Any,  # noqa: ANN401
+    ) -> lightning.Trainer:
+        part = self._cfg.trainer
+        asked = str(part.precision or "32-true")
+        precision = SHORT_PRECISIONS.get(asked, asked)
+        if precision == "16-true":
+            raise InputError(
+                "precision: expected one in which AdamW can train, got 16-true: what it divides "
+                "by, the squared gradients, is rounded to 0 in float16; set precision=bf16-true, "
+                "which is as small, or bf16-mixed"
+            )
+        if precision not in PRECISIONS:
+            raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got '{asked}'")
+        build = instantiate(part, _convert_="all", _partial_=True, callbacks=None, **changes)
+        with settings_of("trainer"):
+            # Objects are given to the trainer itself: a config cannot hold them.
+            trainer: lightning.Trainer = build(callbacks=callbacks)
+        if trainer.precision != precision:
+            raise InputError(
+                f"precision={asked}: expected a GPU, got a CPU, on which Lightning trains in "
+                f"{trainer.precision} instead; set precision={trainer.precision}"
+            )
+        return trainer
+
+    def build_plain_datamodule(
+        self, prepared: PreparedCorpus, encoders: Encoders
+    ) -> EmotionDataModule:
+        """Loaders that hand out sound and tokens, whether an encoder is frozen or not.
+
+        The text encoder learns of the training split what it has to.
+        """
+        datamodule: EmotionDataModule = instantiate(
+            self._cfg.data,
+            _convert_="all",
+            prepared=prepared,
+            labels=self.labels,
+            audio_encoder=encoders.audio,
+            text_encoder=encoders.text,
+        )
+        if encoders.text is not None:
+            encoders.text.fit(datamodule.datasets["train"].transcripts)
+        return datamodule
+
+    def build_datamodule(
+        self,
+        prepared: PreparedCorpus,
+        encoders: Encoders,
+        device: torch.device,
+        module: EmotionModule,
+    ) -> EmotionDataModule:
+        """Loaders that hand out a frozen encoder's pooled features in place of what it encodes.
+
+        Unless the module's fusion needs frames.
+        """
+        datamodule = self.build_plain_datamodule(prepared, encoders)
+        frozen = [name for name, encoder in encoders.named().items() if encoder.frozen]
+        if frozen and cast(EmotionClassifier, module.classifier).fusion.needs_frames:
+            for name in frozen:
+                print(f"the frozen {name} is run at every step: this fusion needs its frames")
+            return datamodule
+        cache: FeatureCache = instantiate(self._cfg.feature_cache, _convert_="all")
+        for name in frozen:
+            settings = OmegaConf.to_yaml(self._cfg[name], resolve=True, sort_keys=True)
+            if name == "audio_encoder":
+                audio = cast(AudioEncoder, encoders.audio)
+                features = cache.audio_features(audio, settings, datamodule, device)
+                datamodule.use_audio_features(features)
+            else:
+                text = cast(TextEncoder, encoders.text)
+                features = cache.text_features(text, settings, datamodule, device)
+                datamodule.use_text_features(features)
+        return datamodule
+
+    def check(self, annotations: Annotations, encoders: Encoders, preparer: Preparer) -> None:
+        """Find settings that do not fit together, before anything is decoded.
+
+        Raises:
+            InputError: If a class does not occur, the annotations cannot be split as the protocol
+                says, a class to be weighed is not trained, the rates differ, clips are longer than
+                the audio encoder takes, or a batch is empty.
+        """
+        data = self._cfg.data
+        check_loading(
+            data.batch_size,
+            data.eval_batch_size,
+            data.max_duration_s,
+            data.num_workers,
+            data.get("bucket_batches", 0),
+            data.get("min_duration_s", 0.0),
+            data.seed,
+        )
+        self._check_split(annotations)
+        audio = encoders.audio
+        if audio is not None and audio.sample_rate != preparer.sample_rate:
+            raise InputError(
+                f"preparer.sample_rate: expected the audio encoder's {audio.sample_rate} Hz, got "
+                f"{preparer.sample_rate} Hz; set preparer.sample_rate={audio.sample_rate}"
+            )
+        most = round(data.max_duration_s * preparer.sample_rate)
+        if audio is not None and audio.fixed_samples is not None and audio.fixed_samples < most:
+            raise InputError(
+                f"data.max_duration_s: expected at most the audio encoder's fixed_duration_s "
+                f"({audio.fixed_samples / audio.sample_rate} s), got {data.max_duration_s} s"
+            )
+        if data.max_duration_s > preparer.max_duration_s:
+            raise InputError(
+                f"data.max_duration_s: expected at most preparer.max_duration_s "
+                f"({preparer.max_duration_s:g} s), where sound is cut before, got "
+                f"{data.max_duration_s:g} s; raise that one too"
+            )
+
+    def _check_split(self, annotations: Annotations) -> None:
+        """Split the annotations, and weigh the classes, as if every clip had sound."""
+        labels = self.labels
+        rows = annotations.frame()
+        found = set(rows[labels.column].dropna())
+        absent = [name for name in labels.classes if name not in found]
+        if absent:
+            raise InputError(
+                f"labels={labels.name}: expected utterances of every class in the corpus "
+                f"{annotations.corpus}, found none of {', '.join(absent)} ({labels.column} there: "
+                f"{', '.join(sorted(found)) or 'empty'}); choose other labels"
+            )
+        split = self.build_split()
+        rows = split.assign(rows[rows[labels.column].isin(labels.classes)], labels.column)
+        check_disjoint(rows, split)
+        for name in SPLITS:
+            if not (rows["split"] == name).any():
+                raise InputError(
+                    f"split={split.name}: expected utterances of {', '.join(labels.classes)} in "
+                    f"the split '{name}' of the corpus {annotations.corpus}, found none; choose "
+                    "another split or other labels"
+                )
+            _tell_absent(rows, labels, name)
+        trained = rows.loc[rows["split"] == "train", labels.column].tolist()
+        loss = build_loss(self._cfg.loss)
+        loss.use_class_counts([trained.count(name) for name in labels.classes])
+
+    def check_run_name(self, path: Path) -> None:
+        """A run of a leaky split protocol says so in its folder's name.
+
+        Raises:
+            InputError: If it does not.
+        """
+        split = self.build_split()
+        if split.leaky and LEAKY not in path.name:
+            raise InputError(
+                f"{path}: expected {LEAKY} in the name of a run with split={split.name}, got "
+                f"'{path.name}'; name it {path.name}-{LEAKY}"
+            )
+
+    def check_missing(self, run: RunFolder, missing: str) -> None:
+        """Check that a modality, "audio" or "text", can be left out of the run's batches.
+
+        Raises:
+            InputError: If it is neither, or the run was not trained to answer without it.
+        """
+        check_missing(run, self._cfg, missing)
+
+    def protocol(
+        self, datamodule: EmotionDataModule, epoch: int, loss: str, unit: str, missing: str | None
+    ) -> Protocol:
+        """What has to be known to compare the run's numbers with others.
+
+        Args:
+            datamodule: What the numbers are of.
+            epoch: Of the evaluated checkpoint, from 0.
+            loss: Name of the training loss.
+            unit: What the split keeps together.
+            missing: The modality that is left out, if any.
+        """
+        cfg, prepared = self._cfg, datamodule.prepared
+        meta = prepared.meta
+        monitored = cfg.callbacks.checkpoint
+        return Protocol(
+            name=self.name,
+            seed=self.seed,
+            corpus=meta["corpus"],
+            corpus_split=meta["split_origin"],
+            split=datamodule.split.name,
+            leaky=datamodule.split.leaky,
+            leak_shares=datamodule.leak_shares,
+            split_settings=_settings(cfg.split),
+            labels=datamodule.labels.name,
+            classes=tuple(datamodule.labels.classes),
+            num_utterances={split: len(data) for split, data in datamodule.datasets.items()},
+            has_sound=prepared.has_sound,
+            denoiser=meta["denoiser"] and f"{meta['denoiser']} {meta['denoiser_version']}",
+            audio_encoder=_part_name(cfg.audio_encoder),
+            text_encoder=_part_name(cfg.text_encoder),
+            context_utterances=datamodule.context_utterances,
+            future_utterances=datamodule.future_utterances,
+            speaker_names=datamodule.speaker_names,
+            sampling=_part_name(cfg.sampling),
+            loss=loss,
+            loss_settings=_settings(cfg.loss),
+            selection=f"checkpoint with the {monitored.mode} {monitored.monitor}",
+            checkpoint_epoch=epoch,
+            unit=unit,
+            missing=missing,
+        )
+
+
+def _settings(part: DictConfig) -> dict[str, Any]:
+    settings = cast(dict[str, Any], OmegaConf.to_container(part, resolve=True))
+    return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
+
+
+def _part_name(part: DictConfig | None) -> str:
+    if part is None:
+        return "none"
+    return str(part.get("checkpoint") or part["_target_"].rpartition(".")[2])
+
+
+def _tell_absent(rows: pd.DataFrame, labels: LabelSet, split: str) -> None:
+    """Say of which classes a split has no utterance: it can be run, and means less."""
+    found = set(rows.loc[rows["split"] == split, labels.column])
+    absent = [name for name in labels.classes if name not in found]
+    if absent:
+        what = "none can be learnt" if split == "train" else "their scores are of nothing"
+        print(
+            f"mmemo: the split '{split}' has no utterance of {', '.join(absent)}: {what}",
+            file=sys.stderr,
+        )
 
 
 def is_own_loss(target: object) -> bool:
@@ -103,188 +416,3 @@ def build_loss(cfg: DictConfig) -> CrossEntropy:
         return loss
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     return build_torch_loss(target, {k: v for k, v in settings.items() if k != "_target_"})
-
-
-def _build_callbacks(cfg: DictConfig) -> list[lightning.Callback]:
-    chosen = (cfg.callbacks or {}).values()
-    callbacks = [instantiate(c, _convert_="all") for c in chosen if c is not None]
-    # The state that it saves is the one behind what all others do after a step.
-    return sorted(callbacks, key=lambda callback: isinstance(callback, Interruption))
-
-
-def build_trainer(cfg: DictConfig, **changes: Any) -> lightning.Trainer:  # noqa: ANN401
-    """Lightning's trainer, with the callbacks that are not null, and some of its settings changed.
-
-    Raises:
-        InputError: If it or a callback cannot be built, or its precision is unknown, cannot be
-            trained in, or is not that device's.
-    """
-    asked = str(cfg.trainer.precision or "32-true")
-    precision = SHORT_PRECISIONS.get(asked, asked)
-    if precision == "16-true":
-        raise InputError(
-            "precision: expected one in which AdamW can train, got 16-true: what it divides by, "
-            "the squared gradients, is rounded to 0 in float16; set precision=bf16-true, which is "
-            "as small, or bf16-mixed"
-        )
-    if precision not in PRECISIONS:
-        raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got '{asked}'")
-    callbacks = changes.pop("callbacks") if "callbacks" in changes else _build_callbacks(cfg)
-    build = instantiate(cfg.trainer, _convert_="all", _partial_=True, callbacks=None, **changes)
-    with settings_of("trainer"):
-        # Objects are given to the trainer itself: a config cannot hold them.
-        trainer: lightning.Trainer = build(callbacks=callbacks)
-    if trainer.precision != precision:
-        raise InputError(
-            f"precision={asked}: expected a GPU, got a CPU, on which Lightning trains in "
-            f"{trainer.precision} instead; set precision={trainer.precision}"
-        )
-    return trainer
-
-
-def build_plain_datamodule(
-    cfg: DictConfig, prepared: PreparedCorpus, encoders: Encoders, labels: LabelSet
-) -> EmotionDataModule:
-    """Loaders that hand out sound and tokens, whether an encoder is frozen or not."""
-    datamodule: EmotionDataModule = instantiate(
-        cfg.data,
-        _convert_="all",
-        prepared=prepared,
-        labels=labels,
-        audio_encoder=encoders.audio,
-        text_encoder=encoders.text,
-    )
-    if encoders.text is not None:
-        encoders.text.fit(datamodule.datasets["train"].transcripts)
-    return datamodule
-
-
-def build_datamodule(
-    cfg: DictConfig,
-    prepared: PreparedCorpus,
-    encoders: Encoders,
-    labels: LabelSet,
-    device: torch.device,
-    module: EmotionModule,
-) -> EmotionDataModule:
-    """Loaders over the prepared corpus, and what the text encoder learns of the training split.
-
-    A frozen encoder's pooled features are handed out in place of what it encodes, unless the
-    module's fusion needs frames.
-    """
-    datamodule = build_plain_datamodule(cfg, prepared, encoders, labels)
-    frozen = [name for name, encoder in encoders.named().items() if encoder.frozen]
-    if frozen and cast(EmotionClassifier, module.classifier).fusion.needs_frames:
-        for name in frozen:
-            print(f"the frozen {name} is run at every step: this fusion needs its frames")
-        return datamodule
-    cache: FeatureCache = instantiate(cfg.feature_cache, _convert_="all")
-    for name in frozen:
-        settings = OmegaConf.to_yaml(cfg[name], resolve=True, sort_keys=True)
-        if name == "audio_encoder":
-            audio = cast(AudioEncoder, encoders.audio)
-            features = cache.audio_features(audio, settings, datamodule, device)
-            datamodule.use_audio_features(features)
-        else:
-            text = cast(TextEncoder, encoders.text)
-            features = cache.text_features(text, settings, datamodule, device)
-            datamodule.use_text_features(features)
-    return datamodule
-
-
-def check_settings(
-    cfg: DictConfig,
-    annotations: Annotations,
-    labels: LabelSet,
-    encoders: Encoders,
-    preparer: Preparer,
-) -> None:
-    """Find settings that do not fit together, before anything is decoded.
-
-    Raises:
-        InputError: If a class does not occur, the annotations cannot be split as the protocol
-            says, a class to be weighed is not trained, the rates differ, clips are longer than
-            the audio encoder takes, or a batch is empty.
-    """
-    data = cfg.data
-    check_loading(
-        data.batch_size,
-        data.eval_batch_size,
-        data.max_duration_s,
-        data.num_workers,
-        data.get("bucket_batches", 0),
-        data.get("min_duration_s", 0.0),
-        data.seed,
-    )
-    _check_split(cfg, annotations, labels)
-    audio = encoders.audio
-    if audio is not None and audio.sample_rate != preparer.sample_rate:
-        raise InputError(
-            f"preparer.sample_rate: expected the audio encoder's {audio.sample_rate} Hz, got "
-            f"{preparer.sample_rate} Hz; set preparer.sample_rate={audio.sample_rate}"
-        )
-    max_samples = round(cfg.data.max_duration_s * preparer.sample_rate)
-    if audio is not None and audio.fixed_samples is not None and audio.fixed_samples < max_samples:
-        raise InputError(
-            f"data.max_duration_s: expected at most the audio encoder's fixed_duration_s "
-            f"({audio.fixed_samples / audio.sample_rate} s), got {cfg.data.max_duration_s} s"
-        )
-    if cfg.data.max_duration_s > preparer.max_duration_s:
-        raise InputError(
-            f"data.max_duration_s: expected at most preparer.max_duration_s "
-            f"({preparer.max_duration_s:g} s), where sound is cut before, got "
-            f"{cfg.data.max_duration_s:g} s; raise that one too"
-        )
-
-
-def _check_split(cfg: DictConfig, annotations: Annotations, labels: LabelSet) -> None:
-    """Split the annotations, and weigh the classes, as if every clip had sound."""
-    rows = annotations.frame()
-    found = set(rows[labels.column].dropna())
-    absent = [name for name in labels.classes if name not in found]
-    if absent:
-        raise InputError(
-            f"labels={labels.name}: expected utterances of every class in the corpus "
-            f"{annotations.corpus}, found none of {', '.join(absent)} ({labels.column} there: "
-            f"{', '.join(sorted(found)) or 'empty'}); choose other labels"
-        )
-    split: SplitProtocol = instantiate(cfg.split, _convert_="all")
-    rows = split.assign(rows[rows[labels.column].isin(labels.classes)], labels.column)
-    check_disjoint(rows, split)
-    for name in SPLITS:
-        if not (rows["split"] == name).any():
-            raise InputError(
-                f"split={split.name}: expected utterances of {', '.join(labels.classes)} in the "
-                f"split '{name}' of the corpus {annotations.corpus}, found none; choose another "
-                "split or other labels"
-            )
-        _tell_absent(rows, labels, name)
-    trained = rows.loc[rows["split"] == "train", labels.column].tolist()
-    loss = build_loss(cfg.loss)
-    loss.use_class_counts([trained.count(name) for name in labels.classes])
-
-
-def _tell_absent(rows: pd.DataFrame, labels: LabelSet, split: str) -> None:
-    """Say of which classes a split has no utterance: it can be run, and means less."""
-    found = set(rows.loc[rows["split"] == split, labels.column])
-    absent = [name for name in labels.classes if name not in found]
-    if absent:
-        what = "none can be learnt" if split == "train" else "their scores are of nothing"
-        print(
-            f"mmemo: the split '{split}' has no utterance of {', '.join(absent)}: {what}",
-            file=sys.stderr,
-        )
-
-
-def check_run_name(cfg: DictConfig, path: Path) -> None:
-    """A run of a leaky split protocol says so in its folder's name.
-
-    Raises:
-        InputError: If it does not.
-    """
-    split: SplitProtocol = instantiate(cfg.split, _convert_="all")
-    if split.leaky and LEAKY not in path.name:
-        raise InputError(
-            f"{path}: expected {LEAKY} in the name of a run with split={split.name}, got "
-            f"'{path.name}'; name it {path.name}-{LEAKY}"
-        )

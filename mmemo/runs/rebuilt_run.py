@@ -6,25 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig
 
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.utterance import LabelSet
 from mmemo.documents import reason
 from mmemo.errors import InputError
 from mmemo.runs.data_card import check_same_data
-from mmemo.runs.experiment import (
-    Encoders,
-    build_encoders,
-    build_module,
-    build_trainer,
-    check_run_name,
-)
+from mmemo.runs.experiment import Encoders, Experiment
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.run_files import check_checksums
 from mmemo.runs.run_folder import RESTORE, RunFolder, chosen_checkpoint
@@ -38,8 +29,7 @@ class RebuiltRun:
 
     Args:
         folder: The run's.
-        cfg: Its config.
-        labels: Its classes.
+        experiment: What it is made of.
         encoders: Those of the model.
         module: With the weights of the chosen checkpoint.
         prepared: The corpus that it was trained on.
@@ -47,12 +37,16 @@ class RebuiltRun:
     """
 
     folder: RunFolder
-    cfg: DictConfig
-    labels: LabelSet
+    experiment: Experiment
     encoders: Encoders
     module: EmotionModule
     prepared: PreparedCorpus
     trainer: lightning.Trainer
+
+    @property
+    def labels(self) -> LabelSet:
+        """Its classes."""
+        return self.experiment.labels
 
     @property
     def device(self) -> torch.device:
@@ -76,20 +70,18 @@ def rebuild_run(
     """
     folder = RunFolder.open(run)
     checkpoint = chosen_checkpoint(folder)
-    cfg = read_saved_config(folder, trusted).resolved
-    card = folder.read_data_card()
-    corpus = PreparedCorpus(Path(prepared or card["prepared"]["folder"]))
+    experiment = Experiment(read_saved_config(folder, trusted).resolved)
+    corpus = PreparedCorpus(Path(prepared or folder.read_data_card().prepared.folder))
     check_same_data(folder, corpus)
     folder.check_digest(checkpoint, "the checkpoint of this run")
     with saved_parts(folder):
-        check_run_name(cfg, folder.path)
-        labels: LabelSet = instantiate(cfg.labels, _convert_="all")
-        encoders = build_encoders(cfg, folder)
-        module = build_module(cfg, encoders, labels)
-        trainer = one_process_trainer(cfg)
+        experiment.check_run_name(folder.path)
+        encoders = experiment.build_encoders(folder)
+        module = experiment.build_module(encoders)
+        trainer = experiment.build_one_process_trainer()
     # A frozen encoder's features are made of the weights that the run used.
     load_checkpoint(checkpoint, module)
-    return RebuiltRun(folder, cfg, labels, encoders, module, corpus, trainer)
+    return RebuiltRun(folder, experiment, encoders, module, corpus, trainer)
 
 
 @contextmanager
@@ -113,12 +105,6 @@ def saved_parts(folder: RunFolder) -> Iterator[None]:
             f"{folder.composed_config_file.name} and what its encoders have saved, could not "
             f"({reason(cause)}); {RESTORE}"
         ) from error
-
-
-def one_process_trainer(cfg: DictConfig) -> lightning.Trainer:
-    """The run's trainer without its companions, logger and callbacks."""
-    alone: dict[str, Any] = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
-    return build_trainer(cfg, logger=False, callbacks=None, **alone)
 
 
 def load_checkpoint(path: Path, module: EmotionModule) -> int:

@@ -1,13 +1,14 @@
-"""Readers of the files in a run folder: each tells what is wrong with its file, and what to do."""
+"""The files of a run folder: what is in those of JSON, and readers of the others."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NotRequired
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import ConfigDict, TypeAdapter, with_config
-from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+from pydantic import FiniteFloat
 
 from mmemo.documents import damaged, reason
 
@@ -15,146 +16,204 @@ if TYPE_CHECKING:
     # Imported by the one reader that needs it: the others are called where a second counts.
     import pandas as pd
 
-_OPEN = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
-
-@with_config(_OPEN)
-class ProcessInfo(TypedDict):
+@dataclass(frozen=True)
+class ProcessInfo:
     """The process that works on a run, or did so last."""
 
     host: str
     pid: int
 
 
-@with_config(_OPEN)
-class WandbInfo(TypedDict):
-    """A run on Weights & Biases."""
+@dataclass(frozen=True)
+class WandbInfo:
+    """A run on Weights & Biases.
 
-    name: NotRequired[str]
+    Args:
+        name: Its name in lists.
+        id: What makes it the same one after an interruption.
+        project: Where it is.
+        entity: User or team; None for the user's default.
+        group: The sweep that it is of; None for none.
+        url: Its page; None where it is offline.
+        files: Folder, inside the run's, that can be uploaded; None before there is one.
+        uploaded: Whether all of it is on the server.
+    """
+
     id: str
     project: str
     entity: str | None
     group: str | None
-    url: NotRequired[str | None]
-    files: NotRequired[str | None]
-    uploaded: NotRequired[bool]
+    name: str | None = None
+    url: str | None = None
+    files: str | None = None
+    uploaded: bool = False
 
 
-@with_config(_OPEN)
-class RunInfo(TypedDict):
-    """Contents of ``run.json``; what is not there yet has not happened yet.
+@dataclass(frozen=True)
+class RunInfo:
+    """Contents of ``run.json``: what happened to the run; None is what has not happened yet.
 
-    ``digests`` holds, by path in the folder, the SHA-256 of what the run has written and is read
-    again: see ``RunFolder.seal``. ``choices`` holds the option of each group of conf/.
+    Args:
+        status: What has become of it.
+        started: Date and time.
+        ended: Date and time.
+        error: What failed or interrupted it.
+        mmemo_version: That it began with.
+        git_commit: Of the source, where it is a git checkout.
+        git_dirty: Whether the source was changed since that commit.
+        process: That works on it, or did so last.
+        split_protocol: Stamp of the split protocol.
+        prepare_s: Time that preparation has taken.
+        fit_s: Time that training has taken, of all stretches.
+        best_score: The best validation score, which chose the checkpoint.
+        checkpoint: The chosen checkpoint, inside the folder.
+        num_processes: That trained it.
+        num_parameters: Of the model.
+        wandb: Where it is on Weights & Biases.
+        digests: By path in the folder the SHA-256 of what the run has written and is read again:
+            see ``RunFolder.sealed``.
+        choices: By group of conf/ the option as the user called it.
     """
 
+    VERSION: ClassVar[int] = 1
+
     status: Literal["running", "interrupted", "failed", "pruned", "finished"]
-    started: NotRequired[str]
-    ended: NotRequired[str]
-    error: NotRequired[str | None]
-    mmemo_version: NotRequired[str]
-    git_commit: NotRequired[str | None]
-    git_dirty: NotRequired[bool | None]
-    process: NotRequired[ProcessInfo]
-    split_protocol: NotRequired[str]
-    prepare_s: NotRequired[float]
-    fit_s: NotRequired[float]
-    best_score: NotRequired[float]
-    checkpoint: NotRequired[str]
-    num_processes: NotRequired[int]
-    num_parameters: NotRequired[int]
-    wandb: NotRequired[WandbInfo]
-    digests: NotRequired[dict[str, str]]
-    choices: NotRequired[dict[str, str | None]]
+    started: str | None = None
+    ended: str | None = None
+    error: str | None = None
+    mmemo_version: str | None = None
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    process: ProcessInfo | None = None
+    split_protocol: str | None = None
+    prepare_s: FiniteFloat | None = None
+    fit_s: FiniteFloat | None = None
+    best_score: FiniteFloat | None = None
+    checkpoint: str | None = None
+    num_processes: int | None = None
+    num_parameters: int | None = None
+    wandb: WandbInfo | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, str | None] = field(default_factory=dict)
 
 
-@with_config(_OPEN)
-class SoundInfo(TypedDict):
+@dataclass(frozen=True)
+class SoundInfo:
     """What a comparison has to know of the prepared corpus that a run was trained on."""
 
     digest: str
 
 
-@with_config(_OPEN)
-class PreparedInfo(SoundInfo):
-    """The prepared corpus that a run was trained on."""
-
-    name: str
-    folder: str
-    corpus: NotRequired[str]
-    split_origin: NotRequired[str]
-    has_sound: NotRequired[bool]
-
-
-@with_config(_OPEN)
-class SplitInfo(TypedDict):
-    """How a run's rows were split."""
-
-    name: str
-    leaky: bool
-    leak_shares: dict[str, float]
-    num_kept_unused: int
-    digest: str
-
-
-@with_config(_OPEN)
-class TrainedOn(TypedDict):
+@dataclass(frozen=True)
+class TrainedOn:
     """What a comparison reads of ``data.json``."""
+
+    VERSION: ClassVar[int] = 1
 
     prepared: SoundInfo
 
 
-@with_config(_OPEN)
-class DataCard(TypedDict):
-    """Contents of ``data.json``: what a run read, kept, skipped and left out."""
+@dataclass(frozen=True)
+class PreparedInfo:
+    """The prepared corpus that a run was trained on.
 
-    prepared: PreparedInfo
-    columns: list[str]
-    counts: dict[str, dict[str, int]]
-    split: SplitInfo
-    classes: dict[str, dict[str, int]]
-    colours: dict[str, str]
-    max_duration_s: float
-    num_cut: dict[str, int]
-    skipped: list[dict[str, Any]]
-
-
-@with_config(_OPEN)
-class Protocol(TypedDict, total=False):
-    """What has to be known to compare a run's numbers with others."""
+    Args:
+        name: Of its folder.
+        folder: Where it was.
+        digest: Of its rows and their sound.
+        has_sound: Whether it was prepared with sound.
+        corpus: Its name.
+        annotations_digest: Of the annotations that it was prepared from.
+        split_origin: Who has split the corpus.
+        num_repaired: By split the rows whose text was of a wrong encoding.
+        denoiser: Its name; None for none.
+        denoiser_version: Its version; None for none.
+        sample_rate: In Hz.
+        max_duration_s: Where sound was cut.
+    """
 
     name: str
-    seed: int
-    corpus: str
-    corpus_split: str
-    split: str
-    split_settings: dict[str, Any]
+    folder: str
+    digest: str
+    has_sound: bool = True
+    corpus: str | None = None
+    annotations_digest: str | None = None
+    split_origin: str | None = None
+    num_repaired: Mapping[str, int] = field(default_factory=dict)
+    denoiser: str | None = None
+    denoiser_version: str | None = None
+    sample_rate: int | None = None
+    max_duration_s: FiniteFloat | None = None
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """How a run's rows were split.
+
+    Args:
+        name: Of the split protocol.
+        leaky: Whether utterances of validation and test have copies in training.
+        leak_shares: For each evaluated split the share of its rows that have one.
+        num_kept_unused: Rows that are in no split.
+        digest: Of all rows with their split and label.
+    """
+
+    name: str
     leaky: bool
-    leak_shares: dict[str, float]
-    labels: str
-    classes: list[str]
-    num_utterances: dict[str, int]
-    audio_encoder: str
-    text_encoder: str
-    checkpoint_epoch: int
-    unit: str
-    missing: str | None
+    leak_shares: Mapping[str, FiniteFloat]
+    num_kept_unused: int
+    digest: str
 
 
-@with_config(_OPEN)
-class MetricsDocument(TypedDict):
-    """Contents of ``metrics.json``."""
+@dataclass(frozen=True)
+class DenoisingInfo:
+    """How many kept clips the denoiser has all but silenced or made louder, and so in words."""
 
-    protocol: Protocol
-    splits: dict[str, dict[str, Any]]
-    intervals: NotRequired[dict[str, Any]]
-    calibration: NotRequired[dict[str, Any]]
+    num_clips: int
+    num_lost: int
+    num_louder: int
+    sentences: tuple[str, ...]
 
 
-INFO = TypeAdapter(RunInfo)
-DATA_CARD = TypeAdapter(DataCard)
-TRAINED_ON = TypeAdapter(TrainedOn)
-METRICS = TypeAdapter(MetricsDocument)
+@dataclass(frozen=True)
+class SkippedRow:
+    """A row that was left out other than by its class, and why."""
+
+    key: str
+    reason: str
+    detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCard:
+    """Contents of ``data.json``: what a run read, kept, skipped and left out.
+
+    Args:
+        prepared: The corpus.
+        columns: Names of the counts.
+        counts: By the corpus' own split, how many rows are in which state.
+        split: How the kept ones were split.
+        classes: By split the rows of each class.
+        colours: By class its colour in figures.
+        max_duration_s: Where sound is cut in training.
+        num_cut: By split the rows that are longer.
+        denoising: What the denoiser has done; None in the first runs' files.
+        skipped: The rows that were left out.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    prepared: PreparedInfo
+    columns: tuple[str, ...]
+    counts: Mapping[str, Mapping[str, int]]
+    split: SplitInfo
+    classes: Mapping[str, Mapping[str, int]]
+    colours: Mapping[str, str]
+    max_duration_s: FiniteFloat
+    num_cut: Mapping[str, int]
+    denoising: DenoisingInfo | None = None
+    skipped: tuple[SkippedRow, ...]
 
 
 def read_history(path: Path) -> pd.DataFrame:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shlex
 import shutil
 import socket
+import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -19,14 +19,16 @@ from typing import Any, ClassVar
 from filelock import FileLock, Timeout
 
 from mmemo import __version__
-from mmemo.documents import damaged, read_json, read_text
+from mmemo.documents import damaged, read_document, read_text, write_document
 from mmemo.errors import InputError
-from mmemo.folders import write_whole
-from mmemo.runs.run_files import DATA_CARD, INFO, METRICS, DataCard, MetricsDocument, RunInfo
-from mmemo.runs.source_state import source_state
+from mmemo.evaluation.run_metrics import RunMetrics
+from mmemo.runs.run_files import DataCard, ProcessInfo, RunInfo
 
 ENDED = ("finished", "pruned")
 RESTORE = "restore it from a copy, or train again"
+
+FIRST_VERSION = 1
+"""Of run.json, data.json and metrics.json that hold no version."""
 
 LOCK_PATIENCE_S = 1.0
 """Longer than another process needs to look whether the folder is held."""
@@ -40,14 +42,14 @@ class RunTakenError(InputError):
 class RunFolder:
     """Paths inside one run folder.
 
-    ``config.yaml`` is the resolved config, to be read; ``composed.yaml`` the same with its
+    ``config.yaml`` is the resolved config, to be read; ``composed.yaml`` the config with its
     interpolations, which a run is built again from. ``run.json`` tells what happened,
     ``data.json`` what it was trained on.
 
     Args:
         path: The folder.
         missing: "audio" or "text" for the results, in a folder inside, of the run's model with
-            that modality withheld; None for the run's own.
+            that modality missing; None for the run's own.
     """
 
     INFO_NAME: ClassVar[str] = "run.json"
@@ -107,7 +109,7 @@ class RunFolder:
 
     @property
     def table_file(self) -> Path:
-        """The same metrics as a table."""
+        """The metrics as a table."""
         return self.results / "metrics_table.csv"
 
     @property
@@ -167,8 +169,15 @@ class RunFolder:
                 f"that one with {self.command('train', 'resume')} or name another folder with "
                 "hydra.run.dir=DIR"
             )
-        state = {"status": "running", "started": _now(), "mmemo_version": __version__}
-        self._write_info({**state, **source_state()})
+        commit, is_dirty = _source_state()
+        state = RunInfo(
+            "running",
+            started=_now(),
+            mmemo_version=__version__,
+            git_commit=commit,
+            git_dirty=is_dirty,
+        )
+        write_document(self.info_file, state)
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -195,10 +204,13 @@ class RunFolder:
         """Contents of ``run.json``.
 
         Raises:
+            OtherVersionError: If it is of another mmemo.
             InputError: If it is missing or damaged.
         """
         remedy = f"restore it from a copy, or remove {self.path} and train again"
-        return read_json(self.info_file, INFO, "what happened to the run", remedy)
+        return read_document(
+            self.info_file, RunInfo, "what happened to the run", remedy, FIRST_VERSION
+        )
 
     def read_data_card(self) -> DataCard:
         """Contents of ``data.json``.
@@ -208,16 +220,17 @@ class RunFolder:
         """
         what, remedy = "what the run was trained on", "restore it from a copy, or train again"
         self.check_digest(self.data_file)
-        return read_json(self.data_file, DATA_CARD, what, remedy)
+        return read_document(self.data_file, DataCard, what, remedy, FIRST_VERSION)
 
-    def read_metrics(self) -> MetricsDocument:
+    def read_metrics(self) -> RunMetrics:
         """Contents of ``metrics.json``.
 
         Raises:
             InputError: If it is missing or damaged.
         """
         remedy = f"write it again with {self.command('evaluate', 'run')}"
-        return read_json(self.metrics_file, METRICS, "metrics and their protocol", remedy)
+        what = "metrics and their protocol"
+        return read_document(self.metrics_file, RunMetrics, what, remedy, FIRST_VERSION)
 
     def read_config_text(self) -> str:
         """Contents of ``config.yaml``, to be shown.
@@ -234,29 +247,31 @@ class RunFolder:
         """
         with suppress(OSError, ValueError):
             return self.last_checkpoint.stat().st_mtime_ns
-        with suppress(OSError, ValueError, KeyError, InputError):
-            return (self.path / str(self.read_info()["checkpoint"])).stat().st_mtime_ns
+        with suppress(OSError, ValueError):
+            checkpoint = self.read_info().checkpoint
+            return (self.path / checkpoint).stat().st_mtime_ns if checkpoint else None
         return None
 
     def write_info(self, **changes: Any) -> None:  # noqa: ANN401
-        """Add to ``run.json`` or replace what it says."""
-        self._write_info({**self.read_info(), **changes})
+        """Add to ``run.json`` or replace what it says.
 
-    def _write_info(self, info: dict[str, Any]) -> None:
-        write_whole(self.info_file, json.dumps(info, indent=2))
+        Args:
+            changes: Fields of ``RunInfo``.
+        """
+        write_document(self.info_file, replace(self.read_info(), **changes))
 
     @contextmanager
     def sealed(self, *paths: Path) -> Iterator[None]:
         """Write files that are read again later, and note their digests in ``run.json``.
 
         Meanwhile there is none: a kill leaves files that cannot be checked, but none that seem
-        damaged. A folder stands for the files in
-        it, and may not be there: not every encoder saves something.
+        damaged. A folder stands for the files in it, and may not be there: not every encoder saves
+        something.
         """
         names = [self._name(path) for path in paths]
         kept = {
             name: digest
-            for name, digest in self.read_info().get("digests", {}).items()
+            for name, digest in self.read_info().digests.items()
             if not any(name == other or name.startswith(f"{other}/") for other in names)
         }
         self.write_info(digests=kept)
@@ -275,7 +290,7 @@ class RunFolder:
             InputError: If it is another file by now, or is not there.
         """
         name = self._name(path)
-        for other, digest in self.read_info().get("digests", {}).items():
+        for other, digest in self.read_info().digests.items():
             if other != name and not other.startswith(f"{name}/"):
                 continue
             file = self.path / other
@@ -304,7 +319,7 @@ class RunFolder:
     @contextmanager
     def _noting_the_end(self) -> Iterator[None]:
         self.write_info(
-            status="running", error=None, process={"host": socket.gethostname(), "pid": os.getpid()}
+            status="running", error=None, process=ProcessInfo(socket.gethostname(), os.getpid())
         )
         try:
             yield
@@ -316,7 +331,7 @@ class RunFolder:
                 self._end(status, f"{type(error).__name__}: {error}")
             raise
         else:
-            if self.read_info()["status"] == "running":
+            if self.read_info().status == "running":
                 self._end("finished", None)
 
     @contextmanager
@@ -368,7 +383,7 @@ class RunFolder:
 
     def _status(self) -> str | None:
         with suppress(InputError):
-            return self.read_info()["status"]
+            return self.read_info().status
         return None
 
     def fail(self, problem: str) -> None:
@@ -389,7 +404,7 @@ def chosen_checkpoint(folder: RunFolder) -> Path:
     Raises:
         InputError: If its training has not ended.
     """
-    name = folder.read_info().get("checkpoint")
+    name = folder.read_info().checkpoint
     if name is not None and not (folder.path / name).resolve().is_relative_to(
         folder.path.resolve()
     ):
@@ -401,7 +416,23 @@ def chosen_checkpoint(folder: RunFolder) -> Path:
             f"{folder.path}: expected a trained run, its training has not ended; continue it with "
             f"{folder.command('train', 'resume')}"
         )
-    return folder.path / str(name)
+    return folder.path / name
+
+
+def _source_state() -> tuple[str | None, bool | None]:
+    """Commit of the source, and whether it was changed since; None where it is no git checkout."""
+    source = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(source), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD") if (source / ".git").exists() else None
+    return commit, bool(git("status", "--porcelain")) if commit else None
 
 
 def _now() -> str:

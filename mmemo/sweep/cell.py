@@ -94,7 +94,7 @@ def forget_stop() -> None:
 def best_score(folder: RunFolder) -> float | None:
     """The best validation score that the folder tells of, if any."""
     with suppress(InputError):
-        return folder.read_info().get("best_score")
+        return folder.read_info().best_score
     return None
 
 
@@ -122,18 +122,18 @@ def _take_up(folder: RunFolder, state: CellState, cfg: DictConfig) -> None:
 
 def _can_go_on(folder: RunFolder, state: CellState) -> bool:
     info = folder.read_info()
-    is_trained = "checkpoint" in info
+    is_trained = info.checkpoint is not None
     has_state = folder.last_checkpoint.is_file() and folder.composed_config_file.is_file()
     if not has_state or not (state is CellState.INTERRUPTED or is_trained):
         return False
     kept = [folder.data_file, *(folder.assets(name) for name in ENCODERS)]
-    kept += [folder.path / info["checkpoint"]] if "checkpoint" in info else []
+    kept += [folder.path / info.checkpoint] if info.checkpoint is not None else []
     try:
         for path in kept:
             folder.check_digest(path)
         if folder.data_file.is_file():
             folder.read_data_card()
-        if info.get("digests"):
+        if info.digests:
             check_checksums(folder.last_checkpoint)
     except ValueError as error:
         print(f"begun anew: {error}")

@@ -1,55 +1,38 @@
-"""The cells of a sweep: their folders' names, and what their folders tell of them."""
+"""The cells of a sweep: what they are composed of, their folders, and what those tell of them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from mmemo.documents import OtherVersionError
 from mmemo.errors import InputError
+from mmemo.runs.overrides import make_paths_absolute, quoted
 from mmemo.runs.run_folder import RunFolder
+from mmemo.runs.settings import config_digest
 
-NOT_IN_DIGEST = (
-    # What the run is called and where things are kept.
-    "name",
-    "label",
-    "run_mark",
-    "output_dir",
-    "cache_dir",
-    "run_dir",
-    "resume",
-    "trust",
-    "corpus.folder",
-    "preparer.folder",
-    "feature_cache",
-    "trainer.default_root_dir",
-    # How it is watched.
-    "logger",
-    "trainer.logger",
-    "trainer.log_every_n_steps",
-    "trainer.enable_progress_bar",
-    "trainer.enable_model_summary",
-    "callbacks.interruption",
-    "callbacks.epoch_lines",
-    "callbacks.step_curves",
-    # How fast data arrives.
-    "preparer.num_workers",
-    "corpus.num_workers",
-    "data.num_workers",
-    "data.pin_memory",
-    # The callbacks once more, as a list.
-    "trainer.callbacks",
-)
-"""Settings that do not change a run's result: two cells that differ in them alone are one."""
+LACKING = re.compile(r"Could not override '([^']+)'")
+"""How Hydra says that a config has no such key."""
+
+GROUPS_OF_GROUPS = ("experiment", "encoders", "modality")
+"""Groups whose choices choose in others."""
+
+OWN_PLACES = {"run_dir": "/", "output_dir": "/", "cache_dir": "/", "logger": None, "resume": None}
+"""Set alike before a digest is taken: they are known of Hydra's job alone, or do not count."""
 
 MAX_NAME_LENGTH = 150
 MAX_LABEL_LENGTH = 40
-DIGEST_LENGTH = 8
 
 LOG_FILE = "train.log"
 """What a cell printed."""
@@ -95,24 +78,6 @@ class Cell:
     def log_file(self) -> Path:
         """What the cell printed."""
         return self.folder.path / LOG_FILE
-
-
-def config_digest(settings: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits of a resolved config, without what does not change the result.
-
-    Args:
-        settings: The config as plain dicts, lists and values; the order of keys does not count.
-    """
-    kept = json.loads(json.dumps(settings, default=str))
-    for key in NOT_IN_DIGEST:
-        *parents, last = key.split(".")
-        node = kept
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, dict) else None
-        if isinstance(node, dict):
-            node.pop(last, None)
-    text = json.dumps(kept, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def cell_name(varied: Mapping[str, str], seed: int, digest: str, mark: str = "") -> str:
@@ -172,13 +137,128 @@ def cell_state(run: RunFolder) -> CellState:
     """What the folder tells: a run whose process was killed counts as interrupted.
 
     One whose ``run.json`` cannot be read is damaged, and is to be begun anew.
+
+    Raises:
+        OtherVersionError: If another mmemo has written it.
     """
     if not run.info_file.exists():
         return CellState.WAITING
     try:
-        state = CellState(run.read_info()["status"])
+        state = CellState(run.read_info().status)
+    except OtherVersionError:
+        # Whole, and perhaps finished: nothing that may be begun anew.
+        raise
     except InputError:
         return CellState.RUNNING if run.is_held() else CellState.DAMAGED
     if state is CellState.RUNNING and not run.is_held():
         return CellState.INTERRUPTED
     return state
+
+
+class CellComposer:
+    """Composes a job's config as its launcher will.
+
+    Args:
+        loader: Hydra's.
+        config: The sweep's config.
+    """
+
+    def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
+        self.loader = loader
+        self.config = config
+        self.folder = Path(config.hydra.sweep.dir).absolute()
+        self.axes = _axes(config)
+        self.lacking: dict[str, str] = {}
+        self._known: set[str] = set()
+
+    def cell(self, overrides: list[str]) -> tuple[Cell, list[str]]:
+        """The cell of a job, and its overrides.
+
+        Of several choices of a group a setting may be there in some alone: where it is not, it is
+        left out, and jobs that are the same without it are one cell.
+
+        Args:
+            overrides: The job's.
+
+        Raises:
+            HydraException: If the config does not compose.
+            MissingMandatoryValue: If a value is missing that has to be given.
+        """
+        while True:
+            try:
+                config = self.loader.load_sweep_config(self.config, overrides)
+                break
+            except ConfigCompositionException as error:
+                key = self._lacking_key(str(error))
+                rest = [o for o in overrides if o.partition("=")[0] != key]
+                if len(rest) == len(overrides):
+                    raise
+                self.lacking.setdefault(str(key), str(error))
+                overrides = rest
+        self._known.update(o.partition("=")[0] for o in overrides)
+        settings = _settings(config)
+        given = dict(o.lstrip("+").partition("=")[::2] for o in overrides)
+        varied = {key: given[key] for key in self.axes if key in given}
+        digest = config_digest(settings)
+        name = cell_name(varied, settings["seed"], digest, settings.get("run_mark") or "")
+        checkpoint = settings["callbacks"].get("checkpoint") or {}
+        cell = Cell(
+            folder=RunFolder(named_folder(self.folder, digest, name)),
+            max_epochs=settings["trainer"].get("max_epochs"),
+            monitor=checkpoint.get("monitor", "val/loss"),
+            is_maximised=checkpoint.get("mode") == "max",
+        )
+        return cell, overrides
+
+    def _lacking_key(self, problem: str) -> str | None:
+        """The setting that a choice of a swept group lacks, as Hydra tells."""
+        found = LACKING.search(problem)
+        swept = {*self.axes} & {found[1].partition(".")[0], *GROUPS_OF_GROUPS} if found else ()
+        return found[1] if found and swept else None
+
+    def check_lacking(self) -> None:
+        """Check that what some choices lack is there in another.
+
+        Raises:
+            InputError: If none of the cells so far has it.
+        """
+        for key, problem in self.lacking.items():
+            if key not in self._known:
+                raise InputError(f"{problem.splitlines()[0]} None of the swept choices has it.")
+
+    def placed(self, cell: Cell, overrides: Sequence[str]) -> list[str]:
+        """The job's overrides with those that put it into the cell's folder."""
+        place = {"hydra.sweep.dir": str(self.folder), "hydra.sweep.subdir": cell.name}
+        return [*overrides, *(f"{key}={quoted(value)}" for key, value in place.items())]
+
+
+def _axes(config: DictConfig) -> list[str]:
+    """Keys of what the sweep varies: the sweeper's own and those typed with several values."""
+    as_typed = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    typed = OverridesParser.create().parse_overrides(cast(list[str], as_typed))
+    keys = [*(OmegaConf.select(config, "hydra.sweeper.params") or {})]
+    keys += [o.get_key_element() for o in typed if o.is_sweep_override()]
+    return list(dict.fromkeys(key.lstrip("+") for key in keys))
+
+
+def _settings(config: DictConfig) -> dict[str, Any]:
+    """The resolved config of a cell, without what depends on where it runs.
+
+    Raises:
+        MissingMandatoryValue: If a value is missing that has to be given.
+    """
+    cfg = copy.deepcopy(config)
+    OmegaConf.set_readonly(cfg, False)
+    former = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    try:
+        with open_dict(cfg):
+            cfg.pop("hydra")
+        for key, value in OWN_PLACES.items():
+            OmegaConf.update(cfg, key, value)
+        make_paths_absolute(cfg)
+        settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    finally:
+        HydraConfig.instance().cfg = former
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}

@@ -1,4 +1,7 @@
-"""A sweep of ``mmemo train``, as the process sees it that launches the cells."""
+"""A sweep of ``mmemo train``, as the process sees it that launches the cells.
+
+Hydra builds ``hydra_plugins.mmemo_sweep``, which hands its work on to here.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from types import FrameType
-from typing import Any
-from unittest import mock
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,75 +24,67 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext
+from hydra.plugins.plugin import Plugin
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from mmemo.commands.user_paths import with_nulls
 from mmemo.errors import InputError
 from mmemo.folders import config_dir
 from mmemo.runs.input_errors import fail, input_error
+from mmemo.runs.overrides import with_nulls
 from mmemo.sweep.cell import best_score, forget_stop, note_stop
-from mmemo.sweep.cell_composer import CellComposer
-from mmemo.sweep.cells import (
-    DONE,
-    Cell,
-    CellState,
-    cell_state,
-)
-from mmemo.sweep.listing import DRY_RUN, ListedCell, listing, remove_traces
-from mmemo.sweep.screen import SweepScreen
-from mmemo.sweep.view import SweepView
+from mmemo.sweep.cells import DONE, Cell, CellComposer, CellState, cell_state
+from mmemo.sweep.listing import ListedCell, listing, remove_traces
+from mmemo.sweep.screen import SweepScreen, SweepView
 from mmemo.training.stop_signals import Stopped, stop_signals
 
 WAIT_S = 0.2
 
 
-class Sweep:
-    """Runs the cells of one command that are not done, and tells how they went.
+def wrap(
+    config: DictConfig, part: str, plugin: type[Plugin], **settings: str | bool | None
+) -> None:
+    """Let Hydra build a plugin of mmemo's, given the config of the chosen one.
 
     Args:
-        arguments: What was typed after ``mmemo train``; with ``--dry-run`` no cell is run.
+        config: The sweep's config.
+        part: "sweeper" or "launcher".
+        plugin: Takes the chosen one's config as ``chosen``.
+        settings: Its other arguments.
+    """
+    target = {"_target_": _name(plugin), "_recursive_": False}
+    _put(config, part, {**target, "chosen": config.hydra[part], **settings})
+
+
+def _name(plugin: type[Plugin]) -> str:
+    return f"{plugin.__module__}.{plugin.__qualname__}"
+
+
+def _put(config: DictConfig, part: str, plugin: object) -> None:
+    with _changeable(config):
+        config.hydra[part] = plugin
+
+
+@contextmanager
+def _changeable(config: DictConfig) -> Iterator[None]:
+    with flag_override(config.hydra, ["readonly", "struct"], False):
+        yield
+
+
+class LaunchedCells:
+    """The cells of one command, which a signal stops.
+
+    Args:
+        command: What the user typed.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self.is_dry = DRY_RUN in arguments
-        self.listed: list[ListedCell] = []
-        self.command = shlex.join(["mmemo", "train", *arguments])
+    def __init__(self, command: str) -> None:
+        self.command = command
         self.cells: dict[str, Cell] = {}
-        self.screen: SweepScreen | None = None
         self.stopped: Stopped | None = None
-        self.seeds: list[str] = []
-        self.is_search = False
-        self.left_out: dict[str, str] = {}
         self._is_stopping = False
-
-    @contextmanager
-    def around_plugins(self) -> Iterator[None]:
-        """Put this sweep around the sweeper and the launcher that the config chooses.
-
-        Hydra instantiates plugins from its own packages alone, so that no config can name ours.
-        """
-        make_sweeper, make_launcher = Plugins.instantiate_sweeper, Plugins.instantiate_launcher
-
-        def sweeper(plugins: Plugins, **parts: Any) -> _WatchedSweeper:  # noqa: ANN401
-            config = parts["config"]
-            _read_nulls(config)
-            self.is_search = _is_search(config)
-            if self.is_search:
-                self.seeds = _taken_seeds(config)
-            return _WatchedSweeper(self, make_sweeper(plugins, **parts), config)
-
-        def launcher(plugins: Plugins, **parts: Any) -> _CellLauncher:  # noqa: ANN401
-            return _CellLauncher(
-                self, make_launcher(plugins, **parts), parts["hydra_context"], parts["config"]
-            )
-
-        with (
-            mock.patch.object(Plugins, "instantiate_sweeper", sweeper),
-            mock.patch.object(Plugins, "instantiate_launcher", launcher),
-        ):
-            yield
 
     def stop(self, signum: int, frame: FrameType | None) -> None:
         """Let the cells that run in other processes of this machine save their state, then stop.
@@ -117,10 +111,10 @@ class Sweep:
         for cell in self.cells.values():
             if cell_state(cell.folder) is CellState.RUNNING:
                 with suppress(InputError):
-                    process = cell.folder.read_info().get("process")
-                    here = process is not None and process["host"] == socket.gethostname()
-                    if process is not None and here and process["pid"] != os.getpid():
-                        pids.append(process["pid"])
+                    process = cell.folder.read_info().process
+                    here = process is not None and process.host == socket.gethostname()
+                    if process is not None and here and process.pid != os.getpid():
+                        pids.append(process.pid)
         return pids
 
     def end(self, is_stopped: bool) -> bool:
@@ -131,7 +125,7 @@ class Sweep:
         left = [name for name, state in states.items() if state in unended]
         for cell in failed:
             with suppress(InputError):
-                lines = str(cell.folder.read_info().get("error")).strip().splitlines() or [""]
+                lines = str(cell.folder.read_info().error).strip().splitlines() or [""]
                 print(f"failed: {cell.name}: {lines[0]}\n  {cell.log_file}", file=sys.stderr)
         if not is_stopped:
             for name in left:
@@ -141,58 +135,95 @@ class Sweep:
         return not failed and not left
 
 
-class _WatchedSweeper:
-    """Hydra's sweeper, with the screen around it and its errors shown.
+class Sweep:
+    """Runs the cells of one command that are not done, and tells how they went.
+
+    A search has no axis of seeds: it would find the luckiest. Each of its trials is trained with
+    all of them, and is as good as their mean.
 
     Args:
-        sweep: The sweep.
-        inner: The sweeper, set up.
-        config: The sweep's config.
+        config: Of the sweep.
+        chosen: Config of the chosen sweeper.
+        command: What the user typed; None for what Hydra tells of it.
+        is_dry: Only list the cells.
     """
 
-    def __init__(self, sweep: Sweep, inner: Any, config: DictConfig) -> None:  # noqa: ANN401
-        self.sweep_of_cells = sweep
-        self.inner = inner
+    def __init__(
+        self, config: DictConfig, chosen: DictConfig, command: str | None, is_dry: bool
+    ) -> None:
+        _put(config, "sweeper", chosen)
+        typed = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        assert isinstance(typed, list)
         self.config = config
+        self.is_dry = is_dry
+        self.listed: list[ListedCell] = []
+        self.launched = LaunchedCells(command or shlex.join(["mmemo", "train", *typed]))
+        self.screen: SweepScreen | None = None
+        self.is_search = _is_search(config)
+        self.seeds: list[str] = []
+        self.left_out: dict[str, str] = {}
 
-    def sweep(self, arguments: list[str]) -> None:
+    def set_up(
+        self,
+        context: HydraContext,
+        task_function: TaskFunction,
+        launcher: type[Launcher],
+        unchecked: type[Sweeper],
+    ) -> None:
+        """Build the chosen sweeper.
+
+        Args:
+            context: Hydra's.
+            task_function: Hydra's.
+            launcher: The plugin that wraps the chosen launcher.
+            unchecked: Stands for Hydra's own sweeper.
+        """
+        _read_nulls(self.config)
+        if self.is_search:
+            try:
+                self.seeds = _taken_seeds(self.config)
+            except InputError as error:
+                fail(error)
+        else:
+            with _changeable(self.config):
+                self.config.hydra.sweeper["_target_"] = _name(unchecked)
+        wrap(self.config, "launcher", launcher)
+        own = SweepContext(context.config_loader, context.callbacks, self)
+        self.inner = Plugins.instance().instantiate_sweeper(
+            hydra_context=own, task_function=task_function, config=self.config
+        )
+
+    def run(self, arguments: list[str]) -> None:
         """Run all cells; ends the process where one failed.
 
-        A search has no axis of seeds: it would find the luckiest. Each of its trials is trained
-        with all of them, and is as good as their mean.
+        Args:
+            arguments: The overrides, as Hydra has read them.
         """
-        if self.sweep_of_cells.is_search:
-            typed = [argument for argument in arguments if _seeds(argument)]
-            arguments = [argument for argument in arguments if argument not in typed]
-            self.sweep_of_cells.seeds = _seeds(typed[-1]) if typed else self.sweep_of_cells.seeds
         folder = Path(self.config.hydra.sweep.dir).absolute()
-        sweep = self.sweep_of_cells
-        # The launcher composes every cell itself before the first one is run.
-        self.inner.validate_batch_is_legal = lambda batch: None
         forget_stop()
         problem: Exception | None = None
         stopped: Stopped | None = None
         view = SweepView(f"sweep {folder}")
-        with stop_signals(sweep.stop), SweepScreen(view) as sweep.screen:
+        with stop_signals(self.launched.stop), SweepScreen(view) as self.screen:
             try:
                 self._check()
-                self.inner.sweep(arguments)
+                self.inner.sweep(self._without_seeds(arguments))
             except _ListedError:
                 pass
             except Stopped as error:
                 stopped = error
             except Exception as error:
                 problem = error
-        for key in sweep.left_out:
+        for key in self.left_out:
             print(f"{key}: left out where what was chosen has no such setting", file=sys.stderr)
-        if sweep.is_dry and problem is None and stopped is None:
-            print(listing(sweep.listed, folder, sweep.is_search))
+        if self.is_dry and problem is None and stopped is None:
+            print(listing(self.listed, folder, self.is_search))
             remove_traces(folder, Path(self.config.output_dir).absolute())
             return
-        if sweep.cells:
+        if self.launched.cells:
             print("\n".join([*self._results(folder, view), f"sweep folder: {folder}"]))
-        stopped = stopped or sweep.stopped
-        is_well = sweep.end(is_stopped=stopped is not None)
+        stopped = stopped or self.launched.stopped
+        is_well = self.launched.end(is_stopped=stopped is not None)
         if stopped is not None:
             raise stopped
         if problem is not None:
@@ -200,12 +231,20 @@ class _WatchedSweeper:
         if not is_well:
             sys.exit(1)
 
+    def _without_seeds(self, arguments: list[str]) -> list[str]:
+        """What a search varies: its seeds are taken out, and kept."""
+        if not self.is_search:
+            return arguments
+        typed = [argument for argument in arguments if _seeds(argument)]
+        self.seeds = _seeds(typed[-1]) if typed else self.seeds
+        return [argument for argument in arguments if argument not in typed]
+
     def _results(self, folder: Path, view: SweepView) -> list[str]:
         """What the cells have come to, and the commands that show more of it."""
         # Imported here: it takes pandas, which no help needs.
         from mmemo.sweep.table import scores_text, upload_command
 
-        cells = list(self.sweep_of_cells.cells.values())
+        cells = list(self.launched.cells.values())
         table = scores_text(cells, _ranking_metric())
         if not table:
             return [view.counts(), *view.best()]
@@ -221,89 +260,44 @@ class _WatchedSweeper:
             )
 
 
-def _is_search(config: DictConfig) -> bool:
-    """Whether a sweeper goes where scores are good, and does not run all that there is."""
-    return str(config.hydra.sweeper.get("_target_")).rpartition(".")[2] != BasicSweeper.__name__
-
-
-def _read_nulls(config: DictConfig) -> None:
-    params = config.hydra.sweeper.get("params") or {}
-    with flag_override(config, ["readonly", "struct"], False):
-        for key, values in params.items():
-            if isinstance(values, str):
-                params[key] = with_nulls(f"{key}={values}").partition("=")[2]
-
-
-def _taken_seeds(config: DictConfig) -> list[str]:
-    """The seeds among a search's axes, which are taken out."""
-    params = config.hydra.sweeper.get("params")
-    if not params or "seed" not in params:
-        return []
-    seeds = _seeds(f"seed={params['seed']}")
-    if seeds:
-        with flag_override(config, ["readonly", "struct"], False):
-            del params["seed"]
-    return seeds
-
-
-def _seeds(override: str) -> list[str]:
-    """The values of an override that names several seeds.
-
-    Raises:
-        InputError: If they are a range that is drawn from.
-    """
-    if not override.lstrip("+").startswith("seed="):
-        return []
-    parsed = OverridesParser.create().parse_override(override)
-    if not parsed.is_sweep_override():
-        return []
-    if parsed.is_interval_sweep():
-        raise InputError(
-            f"{override}: expected the seeds that each trial is trained with, seed=1,2,3, got a "
-            "range to search"
-        )
-    return [str(value) for value in parsed.sweep_iterator()]
-
-
-def _ranking_metric() -> str:
-    """What ``mmemo compare`` ranks by."""
-    return str(OmegaConf.load(config_dir() / "compare.yaml").metric)
-
-
-class _ListedError(Exception):
-    """Ends a search whose first cells have been listed."""
-
-
-def _show(problem: Exception) -> None:
-    told = input_error(problem)
-    if told is not None:
-        fail(told)
-    if isinstance(problem, HydraException | OmegaConfBaseException):
-        cause = f"\n{problem.__cause__}" if problem.__cause__ else ""
-        fail(InputError(f"{problem}{cause}"))
-    fail(InputError(f"the sweep has ended: {type(problem).__name__}: {problem}"))
-
-
-class _CellLauncher(Launcher):
-    """Hydra's launcher, given the cells alone that are to be run.
+@dataclass
+class SweepContext(HydraContext):
+    """Hydra's context, which a sweeper hands on to its launcher.
 
     Args:
-        sweep: The sweep.
-        inner: The launcher, set up.
-        context: What Hydra composes with.
+        sweep: That the launcher is of.
+    """
+
+    sweep: Sweep
+
+
+class CellLaunch:
+    """Gives the chosen launcher those cells of a sweep that are to be run.
+
+    Args:
+        context: A ``SweepContext``.
+        task_function: Hydra's.
         config: The sweep's config.
+        chosen: Config of the chosen launcher.
     """
 
     def __init__(
-        self, sweep: Sweep, inner: Launcher, context: HydraContext, config: DictConfig
+        self,
+        context: HydraContext,
+        task_function: TaskFunction,
+        config: DictConfig,
+        chosen: DictConfig,
     ) -> None:
-        self.sweep = sweep
-        self.inner = inner
+        assert isinstance(context, SweepContext)
+        self.sweep = context.sweep
+        _put(config, "launcher", chosen)
+        # Sent to other processes, to which the sweep itself cannot go.
+        plain = HydraContext(context.config_loader, context.callbacks)
+        self.inner = Plugins.instance().instantiate_launcher(
+            hydra_context=plain, task_function=task_function, config=config
+        )
         self.composer = CellComposer(context.config_loader, config)
-        sweep.left_out = self.composer.lacking
-
-    def setup(self, **parts: Any) -> None:  # noqa: ANN401
-        """Nothing: the inner one was set up."""
+        self.sweep.left_out = self.composer.lacking
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -342,7 +336,7 @@ class _CellLauncher(Launcher):
     def _is_to_run(self, cell: Cell) -> bool:
         state = cell_state(cell.folder)
         is_launched = state not in (*DONE, CellState.RUNNING)
-        self.sweep.cells[cell.name] = cell
+        self.sweep.launched.cells[cell.name] = cell
         assert self.sweep.screen is not None
         self.sweep.screen.add(cell, state, is_launched)
         return is_launched
@@ -356,7 +350,8 @@ class _CellLauncher(Launcher):
             what = str(error).splitlines()[:1]
             print(f"mmemo: {type(error).__name__}: {''.join(what)}", file=sys.stderr)
             while any(
-                cell_state(cell.folder) is CellState.RUNNING for cell in self.sweep.cells.values()
+                cell_state(cell.folder) is CellState.RUNNING
+                for cell in self.sweep.launched.cells.values()
             ):
                 time.sleep(WAIT_S)
 
@@ -368,3 +363,66 @@ class _CellLauncher(Launcher):
         known = [score for score in scores if score is not None]
         done.return_value = fmean(known) if len(known) == len(scores) else None
         return done
+
+
+def _is_search(config: DictConfig) -> bool:
+    """Whether a sweeper goes where scores are good, and does not run all that there is."""
+    return str(config.hydra.sweeper.get("_target_")).rpartition(".")[2] != BasicSweeper.__name__
+
+
+def _read_nulls(config: DictConfig) -> None:
+    params = config.hydra.sweeper.get("params") or {}
+    with _changeable(config):
+        for key, values in params.items():
+            if isinstance(values, str):
+                params[key] = with_nulls(f"{key}={values}").partition("=")[2]
+
+
+def _taken_seeds(config: DictConfig) -> list[str]:
+    """The seeds among a search's axes, which are taken out."""
+    params = config.hydra.sweeper.get("params")
+    if not params or "seed" not in params:
+        return []
+    seeds = _seeds(f"seed={params['seed']}")
+    if seeds:
+        with _changeable(config):
+            del params["seed"]
+    return seeds
+
+
+def _seeds(override: str) -> list[str]:
+    """The values of an override that names several seeds.
+
+    Raises:
+        InputError: If they are a range that is drawn from.
+    """
+    if not override.lstrip("+").startswith("seed="):
+        return []
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return []
+    if parsed.is_interval_sweep():
+        raise InputError(
+            f"{override}: expected the seeds that each trial is trained with, seed=1,2,3, got a "
+            "range to search"
+        )
+    return [str(value) for value in parsed.sweep_iterator()]
+
+
+def _ranking_metric() -> str:
+    """What ``mmemo compare`` ranks by."""
+    return str(OmegaConf.load(config_dir() / "compare.yaml").metric)
+
+
+class _ListedError(Exception):
+    """Ends a search whose first cells have been listed."""
+
+
+def _show(problem: Exception) -> None:
+    users = input_error(problem)
+    if users is not None:
+        fail(users)
+    if isinstance(problem, HydraException | OmegaConfBaseException):
+        cause = f"\n{problem.__cause__}" if problem.__cause__ else ""
+        fail(InputError(f"{problem}{cause}"))
+    fail(InputError(f"the sweep has ended: {type(problem).__name__}: {problem}"))

@@ -22,6 +22,11 @@ DRY_RUN = "--dry-run"
 MULTIRUN = re.compile(r"-m|--multirun|\+{0,2}sweep=.*|hydra\.mode=MULTIRUN")
 
 
+def is_sweep_of_cells(arguments: Sequence[str]) -> bool:
+    """Whether what follows ``mmemo train`` is a sweep."""
+    return any(MULTIRUN.fullmatch(argument) for argument in arguments)
+
+
 def check_listable(command: str, arguments: Sequence[str]) -> None:
     """Refuse ``--dry-run`` where there are no cells to list.
 
@@ -30,7 +35,7 @@ def check_listable(command: str, arguments: Sequence[str]) -> None:
     """
     if DRY_RUN not in arguments:
         return
-    if command != "train" or not any(MULTIRUN.fullmatch(argument) for argument in arguments):
+    if command != "train" or not is_sweep_of_cells(arguments):
         raise InputError(
             f"{DRY_RUN}: expected a sweep, whose cells it lists (mmemo train -m … or +sweep=…), "
             "got one command to run; --cfg job shows its settings"

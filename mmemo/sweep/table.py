@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
 
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import split_stamp
+from mmemo.evaluation.run_metrics import SplitMetrics
 from mmemo.reporting.numbers import UNDEFINED, metric_name, score
-from mmemo.reporting.terminal_tables import NUM_COLUMNS, print_table
-from mmemo.reporting.text_table import Cell as TableCell
-from mmemo.reporting.text_table import TextTable, named
+from mmemo.reporting.tables import Table, plain_console, print_table, printed, table_of
 from mmemo.runs.run_folder import RunFolder
 from mmemo.sweep.cells import Cell, CellState, cell_state
-
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, InputError)
 
 
 @dataclass(frozen=True)
@@ -33,7 +25,7 @@ class CellScores:
         state: What has become of it.
         protocol: Corpus, label set and split in words; scores of different ones are not ranked.
         val: Its score on validation; None where it has none.
-        test: The same on test.
+        test: Its score on test; None where it has none.
     """
 
     name: str
@@ -52,18 +44,22 @@ def read_scores(cell: Cell, metric: str) -> CellScores:
     """
     state = cell_state(cell.folder)
     try:
-        document = json.loads(cell.folder.metrics_file.read_text(encoding="utf-8"))
-        protocol = document["protocol"]
-        stamp = f"{protocol['corpus']}, labels {protocol['labels']}, split {split_stamp(protocol)}"
-        val, test = (_of_split(document["splits"][split], metric) for split in ("val", "test"))
+        found = cell.folder.read_metrics()
+        protocol = found.protocol
+        stamp = f"{protocol.corpus}, labels {protocol.labels}, split {split_stamp(protocol)}"
+        val, test = (_of_split(found.splits[split], metric) for split in ("val", "test"))
         return CellScores(cell.name, state, stamp, val, test)
-    except UNREADABLE:
+    except (InputError, KeyError):
         return CellScores(cell.name, state)
 
 
-def _of_split(metrics: Mapping[str, Any], metric: str) -> float:
-    average, _, name = metric.partition("_")
-    return float(metrics[average][name] if name else metrics[metric])
+def _of_split(metrics: SplitMetrics, metric: str) -> float:
+    scores = {
+        "accuracy": metrics.accuracy,
+        "macro_f1": metrics.macro.f1,
+        "weighted_f1": metrics.weighted.f1,
+    }
+    return scores[metric]
 
 
 def scores_text(cells: Iterable[Cell], metric: str) -> str:
@@ -75,8 +71,7 @@ def scores_text(cells: Iterable[Cell], metric: str) -> str:
     """
     found = [read_scores(cell, metric) for cell in cells]
     protocols = list(dict.fromkeys(s.protocol for s in found if s.protocol))
-    page = StringIO()
-    console = Console(file=page, width=NUM_COLUMNS, color_system=None, force_terminal=False)
+    console = plain_console()
     for protocol in protocols:
         rows = sorted(
             (s for s in found if s.protocol == protocol and s.val is not None),
@@ -87,21 +82,20 @@ def scores_text(cells: Iterable[Cell], metric: str) -> str:
     if protocols and without:
         table = _table(without, "Cells without results", metric)
         print_table(console, table)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
+    return printed(console).strip("\n")
 
 
-def _table(scores: Sequence[CellScores], title: str, metric: str) -> TextTable:
+def _table(scores: Sequence[CellScores], title: str, metric: str) -> Table:
     rows = [
         [
-            named(s.name),
-            named(s.state.value),
-            TableCell(UNDEFINED if s.val is None else score(s.val), s.val),
-            TableCell(UNDEFINED if s.test is None else score(s.test), s.test),
+            s.name,
+            s.state.value,
+            *(UNDEFINED if value is None else score(value) for value in (s.val, s.test)),
         ]
         for s in scores
     ]
     header = ["cell", "state", *(f"{metric_name(metric)},\n{split}" for split in ("val", "test"))]
-    return TextTable("cells", title, header, "llrr", rows)
+    return table_of("cells", title, header, "llrr", rows)
 
 
 def upload_command(folder: Path, cells: Iterable[Cell]) -> str | None:
@@ -114,8 +108,8 @@ def upload_command(folder: Path, cells: Iterable[Cell]) -> str | None:
 
 def _not_uploaded(run: RunFolder) -> str | None:
     try:
-        card: Mapping[str, Any] = run.read_info().get("wandb") or {}
-    except UNREADABLE:
+        card = run.read_info().wandb
+    except InputError:
         return None
-    files = str(card.get("files") or "")
-    return files if not card.get("uploaded") and "offline-run-" in files else None
+    files = (card and card.files) or ""
+    return files if card and not card.uploaded and "offline-run-" in files else None

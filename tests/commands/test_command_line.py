@@ -1,6 +1,5 @@
 """What Hydra's users type: flags, marks in paths, completion, axes of a sweep."""
 
-import json
 import os
 import shlex
 import subprocess
@@ -13,8 +12,8 @@ from omegaconf import OmegaConf
 
 from mmemo.cli import COMMANDS
 from mmemo.commands.launch import _flags_and_overrides
-from mmemo.commands.user_paths import quoted, readable_by_hydra, typed_text
 from mmemo.errors import InputError
+from mmemo.runs.overrides import quoted, readable_by_hydra, typed_text
 from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli, only_run
 from tests.commands.test_named_sweeps import Ran, ran
@@ -202,9 +201,7 @@ def test_early_stopping_is_that_of_the_resumed_command(
     run = only_run(tmp_path, "early")
     assert epochs(run) == 2
     for patience in (3, 5):
-        info = run.read_info()
-        info = {key: value for key, value in info.items() if key != "checkpoint"}
-        run.info_file.write_text(json.dumps(info | {"status": "interrupted"}))
+        run.write_info(status="interrupted", checkpoint=None)
         cli("train", f"resume={run.path}", f"callbacks.early_stopping.patience={patience}")
         assert epochs(run) == patience + 1
 

@@ -57,8 +57,8 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
     for run in runs:
         log = (run.path / "train.log").read_text()
         assert log.count("run folder:") == log.count("Test split") == 1
-    assert [run.read_info()["num_processes"] for run in runs] == [2, 2]
-    assert [run.read_info()["status"] for run in runs] == ["finished"] * 2
+    assert [run.read_info().num_processes for run in runs] == [2, 2]
+    assert [run.read_info().status for run in runs] == ["finished"] * 2
     opened = [len(list(run.path.glob("wandb/offline-run-*"))) for run in runs]
     assert opened == [1, 1], "the first of the processes alone logs"
 
@@ -70,7 +70,7 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped(
     said = cli("train", *two, *stops, "name=stopped", expect=143).stderr
     run = only_run(tmp_path, "stopped")
     assert "Traceback" not in said
-    assert run.read_info()["status"] == "interrupted"
+    assert run.read_info().status == "interrupted"
     assert position(run) == (1, 2), "the signal to the second process stopped both"
     resume = (f"resume={run.path}", "trust=[tests]")
     alone = cli("train", *resume, "trainer.devices=1", expect=1).stderr
@@ -96,7 +96,7 @@ def test_a_failing_process_ends_the_others_with_one_message(
     assert said.count("RuntimeError: out of memory, say") == 1
     assert said.count("Traceback") == 1, "that of the process that failed"
     assert "mmemo: error: expected every process to train to the end, process 1 ended" in said
-    assert only_run(tmp_path).read_info()["status"] == "failed"
+    assert only_run(tmp_path).read_info().status == "failed"
 
 
 def test_the_first_process_fails_before_it_starts_others(

@@ -208,9 +208,7 @@ def test_seeds_are_compared_and_all_is_logged(cli: Cli, small: list[str], tmp_pa
     again = cli("explain", f"run={runs[0].path}", *options[:2], *options[3:]).stdout
     assert "explaining: all 2 explanations are there" in again
 
-    info = runs[1].read_info()
-    del info["checkpoint"]
-    runs[1].info_file.write_text(json.dumps(info))
+    runs[1].write_info(checkpoint=None)
     option = f"other_seeds={runs[1].path}"
     left_out = cli("explain", f"run={runs[0].path}", *options[:2], *options[3:], option).stderr
     assert f"left out, {runs[1].path.name}: " in left_out

@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 
@@ -34,8 +33,6 @@ def test_a_frozen_encoder_is_run_once_and_its_run_needs_nothing_else(
     pd.testing.assert_frame_equal(pd.read_parquet(run.predictions_file), before)
 
     shutil.rmtree(tmp_path / "cache" / "features")
-    info = run.read_info()
-    del info["checkpoint"]
-    run.info_file.write_text(json.dumps(info | {"status": "interrupted"}))
+    run.write_info(status="interrupted", checkpoint=None)
     assert "encoding" in cli("train", f"resume={run.path}").stderr
     pd.testing.assert_frame_equal(pd.read_parquet(run.predictions_file), before)

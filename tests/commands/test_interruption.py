@@ -23,10 +23,10 @@ FOUR_BATCHES = "data.batch_size=4"
 
 
 def assert_same_run(a: RunFolder, b: RunFolder) -> None:
-    assert a.read_info()["status"] == b.read_info()["status"] == "finished"
+    assert a.read_info().status == b.read_info().status == "finished"
     histories = [pd.read_csv(run.history_file) for run in (a, b)]
     pd.testing.assert_frame_equal(*histories, check_exact=True)
-    assert a.read_info()["checkpoint"] == b.read_info()["checkpoint"]
+    assert a.read_info().checkpoint == b.read_info().checkpoint
     assert_same_weights(weights(a, LAST), weights(b, LAST))
     assert_same_weights(weights(a), weights(b))
     assert a.predictions_file.read_bytes() == b.predictions_file.read_bytes()
@@ -80,16 +80,16 @@ def test_a_stopped_run_goes_on_as_if_undisturbed(
         assert f"to continue: mmemo train resume={run.path}" in said
         assert "Traceback" not in said
         info = run.read_info()
-        assert info["status"] == "interrupted"
-        assert signal.Signals(signum).name in info["error"]
+        assert info.status == "interrupted"
+        assert signal.Signals(signum).name in (info.error or "")
         assert position(run) == left_at
-        before_s, prepared_s = trained_s(run), info["prepare_s"]
+        before_s, prepared_s = trained_s(run), info.prepare_s
         cli("train", f"resume={run.path}", "trust=[tests]")
         assert_same_run(run, only_run(tmp_path, "whole"))
         # The time is of both stretches; where an epoch's end was left there is nothing to train.
-        assert run.read_info()["fit_s"] >= round(before_s, 1)
+        assert run.read_info().fit_s >= round(before_s, 1)
         assert trained_s(run) >= before_s > 0
-        assert run.read_info()["prepare_s"] >= prepared_s
+        assert run.read_info().prepare_s >= prepared_s
 
 
 def test_the_state_is_saved_inside_an_epoch_for_what_gives_no_warning(
@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_a_run_that_goes_on(
         assert "could not (No space left on device); the state before it is whole" in said
         assert f"to continue: mmemo train resume={run.path}" in said
         assert "Traceback" not in said
-        assert run.read_info()["status"] == "failed"
+        assert run.read_info().status == "failed"
         assert position(run) == (0, None)
         assert not list(run.path.glob("checkpoints/*.tmp"))
         cli("train", f"resume={run.path}")
@@ -182,9 +182,9 @@ def test_a_signal_before_training_stops_at_once(
     monkeypatch.setattr("mmemo.audio.preparation.Preparer.check", check)
     stopped = cli("train", *small, expect=128 + signal.SIGTERM).stderr
     run = only_run(tmp_path)
-    assert run.read_info()["status"] == "interrupted"
+    assert run.read_info().status == "interrupted"
     assert "to continue" not in stopped, "no state was saved: it would begin anew"
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     cli("train", f"resume={run.path}")
-    assert run.read_info()["status"] == "finished"
+    assert run.read_info().status == "finished"

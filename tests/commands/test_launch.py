@@ -4,10 +4,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmemo.commands.launch import WritableFolders
-from mmemo.commands.user_paths import make_paths_absolute, readable_by_hydra
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder
 from mmemo.runs.input_errors import input_error
+from mmemo.runs.overrides import make_paths_absolute, readable_by_hydra
 
 
 @pytest.mark.parametrize(

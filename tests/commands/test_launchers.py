@@ -83,7 +83,7 @@ def test_a_job_whose_time_ends_saves_its_state_and_is_queued_again(
     assert "failed: width_eight-seed7" in printed.stderr
     assert "Traceback" not in printed.stderr
     found = {cell.path.name.rpartition("-")[0]: cell for cell in cells(tmp_path)}
-    states = {name: cell.read_info()["status"] for name, cell in found.items()}
+    states = {name: cell.read_info().status for name, cell in found.items()}
     assert states == {"width_8-seed7": "finished", "width_eight-seed7": "failed"}
 
     cell = found["width_8-seed7"]

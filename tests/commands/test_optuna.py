@@ -58,7 +58,7 @@ def test_hopeless_cells_are_given_up_and_the_search_goes_on(
     sweep = tmp_path / "outputs" / "train" / "sweep-optuna"
     cells = [RunFolder(path.parent) for path in sweep.glob("*/run.json")]
     cells.sort(key=lambda cell: cell.info_file.stat().st_mtime)
-    states = [cell.read_info()["status"] for cell in cells]
+    states = [cell.read_info().status for cell in cells]
     assert states[0] == "finished"
     assert {*states} == {"finished", "pruned"}
     for number, cell in enumerate(cells[1:], start=1):
@@ -74,7 +74,7 @@ def test_hopeless_cells_are_given_up_and_the_search_goes_on(
         assert not any(hopeless[:-1])
     assert f"{states.count('finished')} finished" in said
     results = OmegaConf.load(sweep / "optimization_results.yaml")
-    assert results.best_value == min(cell.read_info()["best_score"] for cell in cells)
+    assert results.best_value == min(cell.read_info().best_score for cell in cells)
 
     before = {cell.info_file: cell.info_file.read_bytes() for cell in cells}
     cli(*command)
@@ -106,7 +106,7 @@ def test_a_search_has_the_mean_over_seeds_and_none_of_them_as_an_axis(
     assert (found.best_params["classifier.dropout"], found.best_value) == ("null", 0.0)
     cells = [RunFolder(path.parent) for path in results.parent.glob("*/run.json")]
     assert len(cells) == 4 * (3 if "sweep=" in seeds else 2)
-    best = [cell.read_info()["best_score"] for cell in cells]
+    best = [cell.read_info().best_score for cell in cells]
     assert min(best) < 0 < max(best), "the lucky seed has been seen"
 
 
@@ -122,8 +122,8 @@ def test_two_processes_give_up_together(
     cli("train", *small, *QUICK, "hydra.sweeper.n_trials=1", "trainer=ddp_cpu")
     (cell,) = [RunFolder(p.parent) for p in sweep.glob("*/run.json") if p.parent != perfect]
     info = cell.read_info()
-    assert (info["status"], info["num_processes"]) == ("pruned", 2)
-    assert [info["best_score"]] == pytest.approx(scores(cell), rel=1e-5)
+    assert (info.status, info.num_processes) == ("pruned", 2)
+    assert [info.best_score] == pytest.approx(scores(cell), rel=1e-5)
     log = (cell.path / "train.log").read_text()
-    assert f"pruned: val/loss {info['best_score']:.4g} after epoch 0, worse than others" in log
+    assert f"pruned: val/loss {info.best_score:.4g} after epoch 0, worse than others" in log
     assert "error" not in log

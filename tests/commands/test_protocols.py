@@ -82,7 +82,7 @@ def test_a_leaky_run_says_so_everywhere(
         assert set(table["split_protocol"]) == {STAMP}
     assert (run.path / "logs-LEAKY" / "version_0" / "metrics.csv").is_file()
     assert not (run.path / "logs").exists()
-    assert run.read_info()["split_protocol"] == STAMP
+    assert run.read_info().split_protocol == STAMP
     page = run.report_file.read_text()
     assert f'<p class="leaky">{warning}' in page
     assert f"split {STAMP}" in page

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from mmemo.commands.settings_trial import check_composed, check_devices, check_model
 from mmemo.errors import InputError
 from mmemo.evaluation.confusion_scores import METRICS
-from mmemo.runs.experiment import build_loss, build_trainer
+from mmemo.runs.experiment import Experiment, build_loss
 from mmemo.runs.input_errors import input_error
 from mmemo.training.module import EmotionModule
 from mmemo.training.monitored_scores import DIRECTIONS, direction
@@ -103,9 +103,10 @@ def module() -> EmotionModule:
 def test_a_trainer_that_would_choose_nothing_is_refused(option: str) -> None:
     cfg = composed(["corpus.root=/data", "logger=none", "trainer.accelerator=cpu", option])
     with pytest.raises(InputError, match=REFUSED_TRAINERS[option]):  # noqa: PT012
-        trainer = build_trainer(cfg)
+        experiment = Experiment(cfg)
+        trainer = experiment.build_trainer()
         check_model(module(), trainer)
-        check_devices(cfg, trainer)
+        check_devices(trainer, experiment.has_strategy)
 
 
 def test_what_cannot_be_compiled_is_refused() -> None:
@@ -115,7 +116,8 @@ def test_what_cannot_be_compiled_is_refused() -> None:
 
 
 def test_optimizer_and_schedule_are_built_before() -> None:
-    trainer = build_trainer(composed(["corpus.root=/data", "logger=none", "trainer=cpu"]))
+    cfg = composed(["corpus.root=/data", "logger=none", "trainer=cpu"])
+    trainer = Experiment(cfg).build_trainer()
     check_model(module(), trainer)
     builders: dict[str, Callable[[EmotionModule], None]] = {
         "optimizer: .*Invalid weight_decay": lambda m: setattr(
@@ -185,7 +187,7 @@ def test_what_lightnings_users_are_used_to(cli: Cli, small: list[str], tmp_path:
     assert document["protocol"]["num_utterances"]["test"] == 15
     history = pd.read_csv(run.history_file)
     assert history["step"].tolist() == [1, 2]
-    assert run.read_info()["best_score"] == pytest.approx(history["val/macro_f1"].max())
+    assert run.read_info().best_score == pytest.approx(history["val/macro_f1"].max())
     logged = pd.read_csv(next(run.path.glob("logs/*/metrics.csv")))
     assert {"lr-AdamW/all", "lr-AdamW/all/not_decayed"} <= set(logged)
     cli("evaluate", f"run={run.path}", "trust=[torch.nn.MultiMarginLoss,lightning]")

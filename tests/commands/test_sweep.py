@@ -1,7 +1,7 @@
 """Sweeps: what is run, continued, skipped, and how it is told."""
 
-import json
 import pickle
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -11,14 +11,18 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.commands import train
+from mmemo.documents import write_document
 from mmemo.errors import InputError
+from mmemo.evaluation.run_metrics import RunMetrics
+from mmemo.runs.run_files import WandbInfo
 from mmemo.runs.run_folder import RunFolder
 from mmemo.sweep.cells import LOG_FILE, Cell
-from mmemo.sweep.launcher import Sweep
+from mmemo.sweep.launcher import LaunchedCells
 from mmemo.training.stop_signals import Stopped, stopped_at_once
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import FailureOnce, KillOnce, befalls
 from tests.forking import Forking
+from tests.run_documents import protocol, split_metrics
 
 ARGUMENTS = ["-m", "experiment=demo", "fusion.bottleneck_dim=8,16", "seed=1,2"]
 SEEDS = ["-m", "experiment=demo", "fusion.bottleneck_dim=8", "seed=1,2,3"]
@@ -184,15 +188,15 @@ def test_cells_in_other_processes_end_before_the_sweep_does(
     forking: Forking, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path)
-    sweep = Sweep(["-m", "seed=1,2"])
-    sweep.cells["cell"] = Cell(run, 1, "val/loss", is_maximised=False)
+    launched = LaunchedCells("mmemo train -m seed=1,2")
+    launched.cells["cell"] = Cell(run, 1, "val/loss", is_maximised=False)
     process = forking.start(hold, tmp_path, folder=tmp_path)
     deadline = time.monotonic() + 60
     while "working" not in process.stdout.read_text() and time.monotonic() < deadline:
         time.sleep(0.01)
     with pytest.raises(Stopped, match="SIGTERM"):
-        sweep.stop(signal.SIGTERM, None)
-    assert run.read_info()["status"] == "interrupted"
+        launched.stop(signal.SIGTERM, None)
+    assert run.read_info().status == "interrupted"
     assert process.ended() == 128 + signal.SIGTERM
 
 
@@ -263,7 +267,7 @@ def test_a_killed_sweep_ends_as_if_it_had_not_been(
     # The first cell fails; the second is killed, and with it the process.
     forked_cli("train", *sweep, expect=-signal.SIGKILL)
     first, second = (cells(tmp_path, name="train")[f"hidden_dim_{dim}-seed7"] for dim in (8, 4))
-    assert (first.read_info()["status"], second.read_info()["status"]) == ("failed", "running")
+    assert (first.read_info().status, second.read_info().status) == ("failed", "running")
     assert second.last_checkpoint.is_file()
 
     printed = cli("train", *sweep)
@@ -275,7 +279,7 @@ def test_a_killed_sweep_ends_as_if_it_had_not_been(
     whole = only_run(tmp_path, "whole")
     assert second.history_file.read_bytes() == whole.history_file.read_bytes()
     assert second.predictions_file.read_bytes() == whole.predictions_file.read_bytes()
-    assert second.read_info()["best_score"] == whole.read_info()["best_score"]
+    assert second.read_info().best_score == whole.read_info().best_score
 
 
 def test_a_dry_run_lists_the_cells_and_leaves_nothing(
@@ -299,6 +303,25 @@ def test_a_dry_run_lists_the_cells_and_leaves_nothing(
     assert {name: stamps(run) for name, run in cells(tmp_path).items()} == kept
 
 
+def test_the_chosen_plugins_stay_the_chosen_ones(
+    cli: Cli, training: FakeTraining, tmp_path: Path
+) -> None:
+    typed = [*SEEDS, "trainer.default_root_dir=${run_dir}"]
+    training.at["8/2"] = fail(RuntimeError("out of memory"))
+    said = cli("train", *typed, expect=1).stderr
+    assert f"to continue: {shlex.join(['mmemo', 'train', *typed])}\n" in said
+    written = OmegaConf.load(tmp_path / "outputs" / "demo" / "sweep" / "multirun.yaml").hydra
+    assert written.launcher._target_ == "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+    assert "chosen" not in written.sweeper
+
+
+def test_a_run_and_not_a_sweep_is_resumed(cli: Cli, training: FakeTraining, tmp_path: Path) -> None:
+    cli("train", *ARGUMENTS)
+    cell = next((tmp_path / "outputs" / "demo" / "sweep").glob("*/run.json")).parent
+    refused = cli("train", "-m", f"resume={cell}", expect=1).stderr
+    assert "expected one run to continue, got a sweep (-m); a sweep goes on by its own" in refused
+
+
 def test_a_dry_run_is_of_a_sweep(cli: Cli, tmp_path: Path) -> None:
     for command in (("train", "experiment=demo"), ("prepare", "-m", "corpus=demo")):
         printed = cli(*command, "--dry-run", expect=1)
@@ -313,16 +336,12 @@ def test_the_end_of_a_sweep_ranks_as_compare_does(
 
     def evaluated(val: float, test: float, leaky: bool = False) -> Callable[[RunFolder], float]:
         def at(run: RunFolder) -> float:
-            protocol = {"corpus": "demo", "labels": "five", "split": "own", "leaky": leaky}
-            splits = {"val": val, "test": test}
-            document = {
-                "protocol": protocol,
-                "splits": {s: {"weighted": {"f1": v}, "accuracy": 0.9} for s, v in splits.items()},
-            }
-            run.metrics_file.write_text(json.dumps(document))
-            card = {"id": "ab", "project": "mmemo", "entity": None, "group": None}
-            files = {"files": "wandb/offline-run-1-ab", "uploaded": False}
-            run.write_info(wandb=card | files)
+            scores = {"val": val, "test": test}
+            splits = {s: split_metrics(0.9, weighted_f1=v) for s, v in scores.items()}
+            document = RunMetrics(protocol(labels="five", split="own", leaky=leaky), splits)
+            write_document(run.metrics_file, document)
+            card = WandbInfo("ab", "mmemo", None, None, files="wandb/offline-run-1-ab")
+            run.write_info(wandb=card)
             return 1.0
 
         return at

@@ -16,7 +16,7 @@ from tests.commands.conftest import HOSTILE, LEAST_LOGGER, Cli, Start, TrainedRu
 
 
 def weights(run: RunFolder, name: str | None = None) -> dict[str, torch.Tensor]:
-    path = run.path / (name or run.read_info()["checkpoint"])
+    path = run.path / (name or run.read_info().checkpoint)
     state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
     return state
 
@@ -38,8 +38,11 @@ def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path:
     for path in (run.table_file, *figures, run.report_file):
         assert path.is_file()
         assert str(path) in printed
-    info = run.read_info()
-    assert info["status"] == "finished"
+    assert run.read_info().status == "finished"
+    choices = run.read_info().choices
+    assert (choices["audio_encoder"], choices["text_encoder"]) == ("logmel_cnn", "scratch")
+    versions = [json.loads(f.read_text())["version"] for f in (run.info_file, run.data_file)]
+    assert versions == [1, 1]
     data = json.loads(run.data_file.read_text())
     assert data["counts"]["train"]["rows"] == 15
     assert data["counts"]["train"]["kept"] == 14
@@ -64,8 +67,8 @@ def test_train_leaves_a_complete_run(fresh_cli: Cli, small: list[str], tmp_path:
     assert history["epoch"].tolist() == [0, 1]
     best = int(history["val/loss"].idxmin())
     assert protocol["checkpoint_epoch"] == best
-    assert info["best_score"] == pytest.approx(history["val/loss"].min())
-    assert info["checkpoint"] == f"checkpoints/best-{best:02d}.ckpt"
+    assert run.read_info().best_score == pytest.approx(history["val/loss"].min())
+    assert run.read_info().checkpoint == f"checkpoints/best-{best:02d}.ckpt"
 
     page = run.report_file.read_text()
     assert HOSTILE not in page
@@ -114,7 +117,7 @@ def test_resumed_after_a_kill_equals_undisturbed(
         time.sleep(0.005)
     process.kill()
     killed = RunFolder.open(history[0].parent)
-    assert killed.read_info()["status"] == "running"
+    assert killed.read_info().status == "running"
     assert not killed.metrics_file.exists()
     at_kill = len(pd.read_csv(killed.history_file))
     assert 3 <= at_kill < 30, "killed in the middle"
@@ -123,11 +126,11 @@ def test_resumed_after_a_kill_equals_undisturbed(
     assert f"continue it with mmemo train resume={killed.path}" in refused.stderr
     cli("train", f"resume={killed.path}")
     whole = only_run(tmp_path, "whole")
-    assert killed.read_info()["status"] == "finished"
+    assert killed.read_info().status == "finished"
     pd.testing.assert_frame_equal(
         pd.read_csv(killed.history_file), pd.read_csv(whole.history_file), check_exact=True
     )
-    assert killed.read_info()["checkpoint"] == whole.read_info()["checkpoint"]
+    assert killed.read_info().checkpoint == whole.read_info().checkpoint
     assert_same_weights(weights(killed), weights(whole))
     last = "checkpoints/last.ckpt"
     assert_same_weights(weights(killed, last), weights(whole, last))
@@ -230,7 +233,7 @@ def test_a_class_that_a_split_lacks_is_told(
 
 
 def test_a_damaged_checkpoint_is_named(cli: Cli, trained: TrainedRun) -> None:
-    checkpoint = trained.run.path / trained.run.read_info()["checkpoint"]
+    checkpoint = trained.run.path / trained.run.read_info().checkpoint
     checkpoint.write_bytes(b"damaged")
     done = cli("evaluate", f"run={trained.run.path}", expect=1)
     assert f"{checkpoint}: expected the checkpoint of this run" in done.stderr
@@ -271,12 +274,10 @@ def test_a_run_killed_after_early_stopping_trains_no_further(
     run = only_run(tmp_path)
     history = run.history_file.read_bytes()
     assert len(pd.read_csv(run.history_file)) == 2, "stopped for lack of improvement"
-    info = run.read_info()
-    del info["checkpoint"]
-    run.info_file.write_text(json.dumps(info | {"status": "running"}))
+    run.write_info(status="running", checkpoint=None)
     cli("train", f"resume={run.path}")
     assert run.history_file.read_bytes() == history
-    assert run.read_info()["status"] == "finished"
+    assert run.read_info().status == "finished"
 
 
 def test_a_damaged_state_is_named_before_anything_is_done(cli: Cli, trained: TrainedRun) -> None:
@@ -316,5 +317,5 @@ def test_a_sweep_gives_each_seed_a_run_of_its_own(
     infos = sorted((tmp_path / "outputs" / "train").glob("*/*/run.json"))
     assert [path.parent.name.partition("-")[0] for path in infos] == ["seed1", "seed2"]
     runs = [RunFolder.open(path.parent) for path in infos]
-    assert [run.read_info()["status"] for run in runs] == ["finished"] * 2
+    assert [run.read_info().status for run in runs] == ["finished"] * 2
     assert [json.loads(r.metrics_file.read_text())["protocol"]["seed"] for r in runs] == [1, 2]

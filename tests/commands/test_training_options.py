@@ -89,7 +89,7 @@ def test_a_loss_that_is_not_finite_keeps_what_was_saved(
     assert saved["epoch"] == 0
     assert all(weight.isfinite().all() for weight in saved["state_dict"].values())
     cli("train", f"resume={run.path}", "trainer.max_epochs=1")
-    assert run.read_info()["status"] == "finished"
+    assert run.read_info().status == "finished"
     assert pd.read_csv(run.history_file)["epoch"].tolist() == [0]
 
 

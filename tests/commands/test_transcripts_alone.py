@@ -50,9 +50,7 @@ def test_a_run_from_transcripts_alone(
 
     cli("evaluate", f"run={run.path}")
     pd.testing.assert_frame_equal(pd.read_parquet(run.predictions_file), before)
-    info = run.read_info()
-    del info["checkpoint"]
-    run.info_file.write_text(json.dumps(info | {"status": "interrupted"}))
+    run.write_info(status="interrupted", checkpoint=None)
     cli("train", f"resume={run.path}", "trainer.max_epochs=3")
     assert pd.read_csv(run.history_file)["epoch"].tolist() == [0, 1, 2]
 

@@ -22,7 +22,6 @@ from mmemo.comparison.seed_siblings import seed_siblings
 from mmemo.errors import InputError
 from mmemo.folders import config_dir
 from mmemo.models.checkpoints import Checkpoint
-from mmemo.runs.experiment import build_plain_datamodule
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.run_folder import RunFolder
 from mmemo.runs.saved_config import read_saved_config, save_composed
@@ -399,7 +398,7 @@ def test_one_flipped_bit_of_the_checkpoint_is_noticed(
 
 def test_changed_sound_is_noticed(trained: Runs) -> None:
     run = trained("finished")
-    folder = Path(run.read_data_card()["prepared"]["folder"])
+    folder = Path(run.read_data_card().prepared.folder)
     (audio,) = folder.glob("*.i16")
     kept = audio.read_bytes()
     rows = PreparedCorpus(folder).kept
@@ -421,10 +420,8 @@ def test_changed_sound_is_noticed(trained: Runs) -> None:
             evaluate.run(cfg)
         # From a process of the loader's torch hands the error on with a traceback in its text.
         rebuilt = evaluate.rebuild_run(run.path, None)
-        rebuilt.cfg.data.num_workers = 1
-        data = build_plain_datamodule(
-            rebuilt.cfg, rebuilt.prepared, rebuilt.encoders, rebuilt.labels
-        )
+        rebuilt.experiment._cfg.data.num_workers = 1
+        data = rebuilt.experiment.build_plain_datamodule(rebuilt.prepared, rebuilt.encoders)
         with pytest.raises(InputError) as raised:
             list(data.train_dataloader())
             list(data.val_dataloader())

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
+from mmemo.documents import content_of
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
 
 CLASSES = ["joy", "anger", "neutral", "sadness"]
@@ -23,7 +24,7 @@ def make_table(seed: int, target_classes: list[str], size: int = 83) -> pd.DataF
 @pytest.mark.parametrize("present", [CLASSES, CLASSES[:3]], ids=["all", "one class absent"])
 def test_agrees_with_scikit_learn(seed: int, present: list[str]) -> None:
     table = make_table(seed, present)
-    found = compute_metrics(table, majority_class="anger")
+    found = content_of(compute_metrics(table, majority_class="anger"))
     target, pred = table["target"], table["pred"]
     assert found["num_utterances"] == 83
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(target, pred), abs=1e-6)
@@ -60,12 +61,12 @@ def test_calibration_error_by_hand() -> None:
     table["pred"] = "a"
     table["target"] = ["a" if hit else "b" for hit in correct]
     expected = 4 / 5 * abs(0.5 - 0.95) + 1 / 5 * abs(1.0 - 0.65)
-    assert compute_metrics(table, "a")["ece"] == pytest.approx(expected, abs=1e-6)
+    assert compute_metrics(table, "a").ece == pytest.approx(expected, abs=1e-6)
 
 
 def test_majority_baseline_is_the_training_splits_class() -> None:
     table = make_table(0, CLASSES)
-    baseline = compute_metrics(table, majority_class="neutral")["majority_baseline"]
+    baseline = content_of(compute_metrics(table, majority_class="neutral"))["majority_baseline"]
     always = ["neutral"] * len(table)
     assert baseline["class"] == "neutral"
     assert baseline["accuracy"] == pytest.approx((table["target"] == "neutral").mean(), abs=1e-6)
@@ -78,8 +79,9 @@ def test_majority_baseline_is_the_training_splits_class() -> None:
 
 def test_metrics_are_plain_json_and_become_a_table() -> None:
     table = make_table(1, CLASSES[:3])
-    found = json.loads(json.dumps(compute_metrics(table, "joy"), allow_nan=False))
-    rows = metrics_table({"val": found, "test": found}, "copied (LEAKY)")
+    metrics = compute_metrics(table, "joy")
+    found = json.loads(json.dumps(content_of(metrics), allow_nan=False))
+    rows = metrics_table({"val": metrics, "test": metrics}, "copied (LEAKY)")
     assert set(rows["split_protocol"]) == {"copied (LEAKY)"}
     test = rows[rows["split"] == "test"].set_index("row")
     assert list(test.index[:4]) == CLASSES

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mmemo.documents import OtherVersionError
 from mmemo.errors import InputError
+from mmemo.runs.run_files import RunInfo
 from mmemo.runs.run_folder import ENDED, RunFolder, RunTakenError
 from mmemo.sweep.cells import CellState, cell_state
 
@@ -24,7 +26,7 @@ def test_a_run_is_whole_from_its_birth(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Path, "replace", noted)
     run = RunFolder.create(tmp_path)
     assert seen == [""]
-    assert run.read_info()["status"] == "running"
+    assert run.read_info().status == "running"
 
 
 def test_nobody_clears_a_run_that_has_begun(tmp_path: Path) -> None:
@@ -44,7 +46,7 @@ def test_nobody_clears_a_run_that_has_begun(tmp_path: Path) -> None:
         other.join()
         assert len(refused) == 2
         assert all("another process trains in it" in said for said in refused)
-    assert run.read_info()["status"] == "finished"
+    assert run.read_info().status == "finished"
     # Whoever wanted to begin it anew comes too late.
     with pytest.raises(RunTakenError, match="has ended it meanwhile; nothing was removed"):
         run.clear(keep=(), unless=ENDED)
@@ -69,7 +71,7 @@ def test_a_sealed_file_that_changes_is_noticed(tmp_path: Path) -> None:
         (folder / "tokenizer.json").write_text("words")
         file.write_text("data")
         # A kill at this moment leaves files without a digest, not with a wrong one.
-        assert run.read_info()["digests"] == {}
+        assert run.read_info().digests == {}
     run.check_digest(folder)
     run.check_digest(file)
     (folder / "tokenizer.json").write_text("wordz")
@@ -81,3 +83,18 @@ def test_a_sealed_file_that_changes_is_noticed(tmp_path: Path) -> None:
         run.check_digest(file)
     info = json.loads(run.info_file.read_text())
     assert set(info["digests"]) == {"text_encoder/tokenizer.json", "data.json"}
+
+
+def test_what_has_no_version_is_read_and_another_version_is_left_alone(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.info_file.write_text(json.dumps({"status": "finished", "best_score": 0.5}))
+    assert run.read_info() == RunInfo("finished", best_score=0.5)
+    assert cell_state(run) is CellState.FINISHED
+    run.write_info(fit_s=2.0)
+    assert json.loads(run.info_file.read_text())["version"] == 1
+    run.info_file.write_text(json.dumps({"version": 2, "state": "finished"}))
+    with pytest.raises(OtherVersionError, match="its version is 2, this mmemo reads 1; restore"):
+        run.read_info()
+    # Not damaged: a sweep would begin it anew.
+    with pytest.raises(OtherVersionError, match="run.json: expected what happened to the run"):
+        cell_state(run)

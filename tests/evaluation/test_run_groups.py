@@ -9,8 +9,10 @@ import pytest
 from mmemo.comparison.group_names import group_names
 from mmemo.comparison.run_groups import group_runs
 from mmemo.comparison.run_results import find_runs, labelled, read_runs
+from mmemo.documents import content_of
 from mmemo.errors import InputError
 from tests.evaluation.run_folders import predictions, write_run
+from tests.run_documents import split_metrics
 
 TEST = predictions("test", "ajn", "ajn")
 
@@ -154,7 +156,7 @@ def test_results_that_contradict_themselves_are_left_out(tmp_path: Path) -> None
     write_run(tmp_path / "no number", TEST.assign(prob_joy=float("nan")))
     changed = write_run(tmp_path / "changed", TEST)
     document = json.loads((changed / "metrics.json").read_text())
-    document["splits"] = {"test": {"accuracy": 0.5}}
+    document["splits"] = {"test": content_of(split_metrics(0.5))}
     (changed / "metrics.json").write_text(json.dumps(document))
     old = write_run(tmp_path / "old", TEST)
     del document["protocol"]["split_settings"]
@@ -168,7 +170,7 @@ def test_results_that_contradict_themselves_are_left_out(tmp_path: Path) -> None
     assert "expected predictions of anger, joy, neutral, got" in reasons["other classes"]
     assert "some are not finite" in reasons["no number"]
     assert "metrics.json tells (0.5000), got 1.0000" in reasons["changed"]
-    assert "expected a protocol that tells split_settings" in reasons["old"]
+    assert "and their protocol; protocol.split_settings: Field required" in reasons["old"]
     assert "run.json: expected what happened to the run; it: Input" in reasons["no record"]
     assert "expected the column epoch" in reasons["no epochs"]
 

@@ -9,17 +9,17 @@ from mmemo.runs.run_folder import RunFolder
 
 def test_a_run_notes_how_it_ended(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path)
-    assert run.read_info()["mmemo_version"] == __version__
+    assert run.read_info().mmemo_version == __version__
     with run.working():
-        assert run.read_info()["status"] == "running"
-    assert run.read_info()["status"] == "finished"
+        assert run.read_info().status == "running"
+    assert run.read_info().status == "finished"
     for error, status in ((ValueError("bad"), "failed"), (KeyboardInterrupt(), "interrupted")):
         with pytest.raises(type(error)), run.working():
             raise error
-        assert run.read_info()["status"] == status
+        assert run.read_info().status == status
     with run.working():
         pass
-    assert run.read_info()["error"] is None
+    assert run.read_info().error is None
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from mmemo.runs.run_folder import RunFolder, RunTakenError
+from mmemo.runs.settings import config_digest
 from mmemo.sweep.cells import (
     CellState,
     cell_name,
     cell_state,
-    config_digest,
     named_folder,
     sweep_name,
 )
@@ -119,5 +119,5 @@ def test_a_cells_state_is_told_by_its_folder(tmp_path: Path) -> None:
 
 
 def test_the_cells_names_and_states_need_no_torch() -> None:
-    code = "import sys, mmemo.sweep.view; sys.exit('torch' in sys.modules)"
+    code = "import sys, mmemo.sweep.screen; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

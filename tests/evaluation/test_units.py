@@ -7,6 +7,7 @@ import pytest
 
 from mmemo.errors import InputError
 from mmemo.evaluation.units import Units, check_unit, kept_together, table_units, with_units
+from tests.run_documents import protocol
 
 
 def rows(**changes: Any) -> pd.DataFrame:  # noqa: ANN401
@@ -69,19 +70,19 @@ def test_few_units_are_few_by_number_or_by_weight(sizes: list[int], are_few: boo
 def test_a_table_names_its_units_or_they_are_looked_for() -> None:
     table = rows()
     test, known = table[table["split"] == "test"], table[table["split"] != "train"]
-    old: dict[str, Any] = {"split_settings": {}}
+    old = protocol()
     assert table_units(test, known, old, None).name == "speaker"
     shared = known.assign(speaker="d")
     assert table_units(test, shared, old, None).name == "dialogue"
-    grouped = {"split_settings": {"group_columns": ["speaker"]}}
+    grouped = protocol(split_settings={"group_columns": ["speaker"]})
     assert table_units(test, shared, grouped, None).name == "speaker"
     # An earlier mmemo did not write the episode.
-    absent = {"split_settings": {"group_columns": ["season", "episode"]}}
+    absent = protocol(split_settings={"group_columns": ["season", "episode"]})
     assert table_units(test, shared, absent, None).name == "dialogue"
     named = test.assign(unit=["1/1", "1/1"])
-    units = table_units(named, shared, old | {"unit": "episode"}, None)
+    units = table_units(named, shared, protocol(unit="episode"), None)
     assert (units.name, units.num) == ("episode", 1)
-    assert table_units(named, shared, old | {"unit": "episode"}, "utterance").num == 2
+    assert table_units(named, shared, protocol(unit="episode"), "utterance").num == 2
 
 
 def test_a_unit_that_there_is_not_is_refused() -> None:
@@ -89,7 +90,7 @@ def test_a_unit_that_there_is_not_is_refused() -> None:
         check_unit("clip")
     table = rows(speaker="")
     with pytest.raises(InputError, match="unit=speaker: expected a speaker of every test"):
-        table_units(table, table, {"split_settings": {}}, "speaker")
+        table_units(table, table, protocol(), "speaker")
 
 
 def test_why_there_is_no_interval() -> None:

@@ -22,7 +22,7 @@ from mmemo.errors import InputError
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.layer_weights import SHARPNESS, LayerWeights
 from mmemo.models.trainable import transformer_layers
-from mmemo.runs.experiment import build_encoders
+from mmemo.runs.experiment import Experiment
 from mmemo.training.parameter_groups import build_optimizer
 from tests.conftest import TINY_SPEECH
 from tests.test_configs import composed
@@ -124,7 +124,7 @@ def build(name: str, checkpoints: dict[str, Path], *options: str) -> PretrainedA
     given = [f"checkpoint={checkpoints[name]}", *options]
     for override in OverridesParser.create().parse_overrides(given):
         OmegaConf.update(cfg.audio_encoder, override.key_or_group, override.value())
-    encoder = build_encoders(cfg).audio
+    encoder = Experiment(cfg).build_encoders().audio
     assert isinstance(encoder, PretrainedAudioEncoder)
     return encoder
 
@@ -359,7 +359,7 @@ def test_no_file_and_no_hub_is_needed_without_pretrained_weights(
             "corpus.root=/data",
         ]
     )
-    encoder = build_encoders(cfg).audio
+    encoder = Experiment(cfg).build_encoders().audio
     assert encoder is not None
     assert encoder.frame_dim == 32
 

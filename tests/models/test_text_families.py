@@ -17,7 +17,7 @@ from mmemo.data.frontends import Tokens
 from mmemo.errors import InputError
 from mmemo.models.text_encoders import PretrainedTextEncoder
 from mmemo.models.text_tokenizer import learn_model_tokenizer
-from mmemo.runs.experiment import build_encoders
+from mmemo.runs.experiment import Experiment
 from tests.test_configs import composed
 
 SENTENCES = ["I'm fine.", "You are here, my friend, are you not? I would be glad!", "", "Well."]
@@ -83,7 +83,7 @@ def build(name: str, checkpoint: Path | None, *options: str) -> PretrainedTextEn
     cfg = composed_option(FAMILIES[name][0]).copy()
     OmegaConf.set_struct(cfg, False)
     cfg.text_encoder.merge_with_dotlist(given)
-    encoder = build_encoders(cfg).text
+    encoder = Experiment(cfg).build_encoders().text
     assert isinstance(encoder, PretrainedTextEncoder)
     return encoder
 

@@ -8,11 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mmemo.documents import document_part, write_document
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.metrics import compute_metrics
 from mmemo.evaluation.run_intervals import run_intervals
+from mmemo.evaluation.run_metrics import Calibration, RunMetrics
 from mmemo.reporting.run_report import write_report
 from mmemo.runs.run_folder import RunFolder
+from tests.run_documents import protocol
 
 HOSTILE = "<script>alert('x')</script> & co"
 
@@ -61,23 +64,18 @@ def write_page(path: Path, leaky: bool) -> str:
         split: compute_metrics(table[table["split"] == split], "joy") for split in ("val", "test")
     }
     val, test = (table[table["split"] == split] for split in ("val", "test"))
-    protocol = {
-        "name": "by hand",
-        "seed": 7,
-        "split": "copied" if leaky else "official",
-        "leaky": leaky,
-        "leak_shares": {"val": 1.0, "test": 0.5} if leaky else {"val": 0.0, "test": 0.0},
-        "num_utterances": {"train": 2, "val": 1, "test": 2},
-        "classes": ["joy", "anger"],
-        "checkpoint_epoch": 1,
-    }
-    metrics = {
-        "protocol": protocol,
-        "splits": splits,
-        "intervals": run_intervals(test.assign(unit="test/0"), "dialogue"),
-        "calibration": calibration_summary([(val, test)]),
-    }
-    run.metrics_file.write_text(json.dumps(metrics))
+    made = protocol(
+        name="by hand",
+        seed=7,
+        split="copied" if leaky else "official",
+        leaky=leaky,
+        leak_shares={"val": 1.0, "test": 0.5} if leaky else {"val": 0.0, "test": 0.0},
+        num_utterances={"train": 2, "val": 1, "test": 2},
+        classes=("joy", "anger"),
+    )
+    intervals = run_intervals(test.assign(unit="test/0"), "dialogue")
+    calibration = document_part(Calibration, calibration_summary([(val, test)]))
+    write_document(run.metrics_file, RunMetrics(made, splits, intervals, calibration))
     counts = {"rows": 3, "kept": 2, "class excluded": 0, "truncated": 1}
     data = {
         "prepared": {"name": "by-hand", "folder": "/prepared/by-hand", "digest": "d1"},

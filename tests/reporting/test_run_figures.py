@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from mmemo.evaluation.run_metrics import Calibration, ReliabilityBin, SeedValues
 from mmemo.reporting.run_figures import confusion_figure, curves_figure, reliability_figure
 
 TABLE = pd.DataFrame({"target": ["a", "a", "a", "b"], "pred": ["a", "b", "a", "a"]})
@@ -32,15 +33,20 @@ def test_curves_mark_the_chosen_epoch() -> None:
         assert set(chosen.get_xdata()) == {1}
 
 
-CALIBRATION = {
-    "reliability": [
-        {"confidence": 0.65, "accuracy": 0.5, "count": 10},
-        {"confidence": 0.9, "accuracy": 0.7, "count": 30},
-    ],
-    "reliability_scaled": [{"confidence": 0.6, "accuracy": 0.65, "count": 40}],
-    "ece": {"mean": 0.1875},
-    "ece_scaled": {"mean": 0.05},
-}
+def _one(value: float) -> SeedValues:
+    return SeedValues(value, None, (value,))
+
+
+CALIBRATION = Calibration(
+    temperature=_one(1.5),
+    ece=_one(0.1875),
+    ece_scaled=_one(0.05),
+    brier=_one(0.5),
+    brier_scaled=_one(0.4),
+    num_bins=15,
+    reliability=(ReliabilityBin(0.65, 0.5, 10), ReliabilityBin(0.9, 0.7, 30)),
+    reliability_scaled=(ReliabilityBin(0.6, 0.65, 40),),
+)
 
 
 def test_reliability_before_and_after_the_temperature() -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from mmemo.runs.run_folder import RunFolder
 from mmemo.sweep.cells import Cell, CellState
-from mmemo.sweep.view import SweepView, read_progress, time_left_s
+from mmemo.sweep.screen import SweepView, read_progress, time_left_s
 
 
 def make_cell(folder: Path, **info: object) -> Cell:

@@ -1,4 +1,4 @@
-"""Paths that the user types, made to mean the same everywhere."""
+"""Overrides as the user types them: read by Hydra as they are meant, wherever they are read."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def with_nulls(override: str) -> str:
     if not equals or not re.search("None|null", values) or values[0] in "'\"[{":
         return override
     choices = re.fullmatch(r"\s*choice\((.*)\)\s*", values)
-    told = (choices[1] if choices else values).split(",")
-    told = ["null" if value.strip() in ("None", "null") else value for value in told]
-    is_choice_of_one = choices is not None and len(told) == 1
-    return override if is_choice_of_one else f"{key}={','.join(told)}"
+    each = (choices[1] if choices else values).split(",")
+    each = ["null" if value.strip() in ("None", "null") else value for value in each]
+    is_choice_of_one = choices is not None and len(each) == 1
+    return override if is_choice_of_one else f"{key}={','.join(each)}"
 
 
 def _is_quoted(value: str) -> bool:

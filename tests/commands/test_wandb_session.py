@@ -51,14 +51,14 @@ def test_a_leaky_sweeps_cell_is_whole(cli: Cli, tracked: list[str], tmp_path: Pa
     cli("train", "-m", *tracked, *leaky, *shown, "seed=1,2")
     infos = sorted((tmp_path / "outputs" / "wide").glob("*/*/run.json"))
     runs = [RunFolder.open(path.parent) for path in infos]
-    ids = [run.read_info()["wandb"]["id"] for run in runs]
+    ids = [run.read_info().wandb.id for run in runs]
     assert len(set(ids)) == 2, "each run of a sweep is one on W&B"
     for run, identity in zip(runs, ids, strict=True):
         (written,) = written_runs(run)
         config = OmegaConf.to_container(OmegaConf.load(run.config_file))
         assert isinstance(config, dict)
         info = run.read_info()
-        assert info["wandb"]["files"] == f"wandb/{written.folder.name}"
+        assert info.wandb.files == f"wandb/{written.folder.name}"
         assert (written.run.run_id, written.run.project) == (identity, "mmemo")
         assert written.run.display_name == f"seed{config['seed']}-LEAKY"
         assert written.run.run_group == f"wide/{run.path.parent.name}"
@@ -72,7 +72,7 @@ def test_a_leaky_sweeps_cell_is_whole(cli: Cli, tracked: list[str], tmp_path: Pa
         }
         assert written.config["options"]["split"] == "oversampled_before_split"
         assert written.config["options"]["audio_encoder"] == "logmel_cnn"
-        assert written.config["git"] == {"commit": info["git_commit"], "dirty": info["git_dirty"]}
+        assert written.config["git"] == {"commit": info.git_commit, "dirty": info.git_dirty}
         document = json.loads(run.metrics_file.read_text())
         assert written.config["protocol"] == document["protocol"]
 
@@ -85,7 +85,7 @@ def test_a_leaky_sweeps_cell_is_whole(cli: Cli, tracked: list[str], tmp_path: Pa
             assert written.summary[f"{split}/macro_f1"] == metrics["macro"]["f1"]
             assert written.summary[f"{split}/weighted_f1"] == metrics["weighted"]["f1"]
             assert written.summary[f"{split}/f1/joy"] == metrics["per_class"]["joy"]["f1"]
-        assert written.summary["val/loss"] == pytest.approx(info["best_score"])
+        assert written.summary["val/loss"] == pytest.approx(info.best_score)
         assert_tables(written, run)
         assert_artifacts(written, run)
 
@@ -141,7 +141,7 @@ def assert_artifacts(written: WrittenRun, run: RunFolder) -> None:
     assert "best" in model.aliases
     paths = {entry.path for entry in model.manifest.contents}
     read_again = {"run.json", "composed.yaml", "config.yaml", "data.json"}
-    assert paths >= {run.read_info()["checkpoint"], *read_again}
+    assert paths >= {run.read_info().checkpoint, *read_again}
     assert any(path.startswith("text_encoder/") for path in paths)
 
 
@@ -154,7 +154,7 @@ def test_a_stopped_run_keeps_its_id(cli: Cli, tracked: list[str], tmp_path: Path
     program, *resume = shlex.split(hint.removeprefix("not finished; to continue: "))
     trust = "trust=[tests.commands.interruptions.SignalAt]"
     assert (program, *resume) == ("mmemo", "train", f"resume={run.path}", trust)
-    identity = run.read_info()["wandb"]["id"]
+    identity = run.read_info().wandb.id
     (stopped,) = written_runs(run)
     assert (stopped.exit_code, stopped.run.run_id) == (255, identity)
     assert [row["epoch"] for row in stopped.history if "val/loss" in row] == [0]
@@ -163,7 +163,7 @@ def test_a_stopped_run_keeps_its_id(cli: Cli, tracked: list[str], tmp_path: Path
     printed = cli(*resume).stdout
     _, resumed = written_runs(run)
     assert (resumed.exit_code, resumed.run.run_id) == (0, identity)
-    assert run.read_info()["wandb"]["id"] == identity
+    assert run.read_info().wandb.id == identity
     assert f"wandb sync {resumed.folder}" in printed
     assert_same_curves(resumed, run)
 
@@ -181,16 +181,17 @@ def test_a_failed_run_is_closed_as_failed(cli: Cli, tracked: list[str], tmp_path
 
 
 def test_a_run_is_named_by_what_was_typed_and_tagged_by_the_split_that_was_used() -> None:
-    from mmemo.commands import tracked as module
+    from mmemo.reporting import wandb_results as module
 
     folder = SimpleNamespace(
         path=Path("/out/2026-seed7"),
         read_info=lambda: INFO,
-        read_data_card=lambda: {"prepared": prepared},
+        read_data_card=lambda: SimpleNamespace(prepared=prepared),
     )
     typed = ["experiment=demo", "++trainer.max_epochs=2", "corpus.root=/data", "logger=wandb"]
-    cfg = OmegaConf.create({"seed": 7, "label": None, "labels": {"name": "five"}})
-    prepared = {"corpus": "ravdess", "split_origin": "made here, by speaker, seed 0"}
+    cfg = SimpleNamespace(seed=7, label=None, labels=SimpleNamespace(name="five"))
+    made_here = "made here, by speaker, seed 0"
+    prepared = SimpleNamespace(corpus="ravdess", split_origin=made_here)
     with pytest.MonkeyPatch.context() as patch:
         task = SimpleNamespace(overrides=SimpleNamespace(task=typed))
         patch.setattr(module.HydraConfig, "get", lambda: task)
@@ -198,7 +199,7 @@ def test_a_run_is_named_by_what_was_typed_and_tagged_by_the_split_that_was_used(
         assert module._tags(folder, cfg) == (
             *("ravdess", "split made here, by speaker, seed 0", "five"),
         )
-        prepared["split_origin"] = "its own"
+        prepared.split_origin = "its own"
         assert module._tags(folder, cfg)[1] == "official"
         typed[:] = ["corpus.root=/data"]
         assert module._name(folder, cfg, None) == "2026-seed7"
@@ -209,4 +210,4 @@ def test_a_run_is_named_by_what_was_typed_and_tagged_by_the_split_that_was_used(
         assert module._name(folder, cfg, "demo/sweep") == "bottleneck_dim_64-seed1-LEAKY"
 
 
-INFO = {"split_protocol": "official"}
+INFO = SimpleNamespace(split_protocol="official")
