@@ -62,7 +62,7 @@ def score_baselines(
     """Score both baselines, made from the training split, on each split.
 
     Args:
-        table: Annotated rows of these classes alone, as ``audit.audit_table`` makes them.
+        table: Annotated rows of these classes alone, as ``findings.audit_table`` makes them.
         classes: In label order.
         scope: What the rows are called.
     """
@@ -72,11 +72,10 @@ def score_baselines(
     majority = majority_class(train, classes)
     answers = lookup_answers(train, classes)
     scores = []
-    for name in ("majority", "text lookup"):
+    for name, known in (("majority", {}), ("text lookup", answers)):
         for split in splits_of(table):
             rows = table[table["split"] == split]
-            found = rows["text"].map(answers if name == "text lookup" else {})
-            predicted = found.fillna(majority).astype(str)
+            predicted = [known.get(text, majority) for text in rows["text"]]
             scores.append(
                 BaselineScore(
                     name,
@@ -84,8 +83,8 @@ def score_baselines(
                     len(classes),
                     split,
                     len(rows),
-                    int(found.notna().sum()),
-                    *_scores(rows["label"], predicted, classes),
+                    sum(text in known for text in rows["text"]),
+                    *_scores(list(rows["label"]), predicted, classes),
                 )
             )
     return tuple(scores)
@@ -97,16 +96,14 @@ def _by_frequency(train: pd.DataFrame, classes: Sequence[str]) -> list[str]:
 
 
 def _scores(
-    target: pd.Series, predicted: pd.Series, classes: Sequence[str]
+    target: list[str], predicted: list[str], classes: Sequence[str]
 ) -> tuple[float, float, float]:
     """Accuracy, weighted F1 and macro F1."""
     # Its import costs more than the rest of an audit.
     from sklearn.metrics import accuracy_score, f1_score
 
-    codes = {label: code for code, label in enumerate(classes)}
-    true, answers = target.map(codes), predicted.map(codes)
     weighted, macro = (
-        float(f1_score(true, answers, labels=list(codes.values()), average=kind, zero_division=0))
+        float(f1_score(target, predicted, labels=list(classes), average=kind, zero_division=0))
         for kind in ("weighted", "macro")
     )
-    return float(accuracy_score(true, answers)), weighted, macro
+    return float(accuracy_score(target, predicted)), weighted, macro

@@ -100,7 +100,7 @@ def check_clips(
     """Check the clips of a prepared corpus by its table, and what was found out of their sound.
 
     Args:
-        table: Its annotated rows, as ``audit.audit_table`` makes them from its manifest. The
+        table: Its annotated rows, as ``findings.audit_table`` makes them from its manifest. The
             length of a clip is ``source_duration_s`` where the manifest has it, else that of the
             samples.
         sample_rate: Of those samples, in Hz.

@@ -1,6 +1,6 @@
 """How much a corpus holds: rows, dialogues, speakers and classes; gaps; colliding keys.
 
-All functions take the table that ``audit.audit_table`` makes.
+All functions take the table that ``findings.audit_table`` makes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mmemo.audit.meld_official import OfficialCounts
+from mmemo.audit.published_counts import PublishedSplit
 from mmemo.corpora.utterance import SPLITS
 
 
@@ -125,7 +125,7 @@ def count_splits(table: pd.DataFrame, classes: Sequence[str]) -> tuple[SplitCoun
 
 
 def compare_counts(
-    counts: Sequence[SplitCounts], official: Mapping[str, OfficialCounts], label_column: str
+    counts: Sequence[SplitCounts], official: Mapping[str, PublishedSplit], label_column: str
 ) -> tuple[Difference, ...]:
     """Every count that is not the published one; a class or split that is missing counts 0."""
     by_split = {count.split: count for count in counts}

@@ -96,7 +96,7 @@ def check_durations(table: pd.DataFrame, duration_s: pd.Series, basis: str) -> D
     """Summarise durations and find those that stand out.
 
     Args:
-        table: Annotated rows, as ``audit.audit_table`` makes them.
+        table: Annotated rows, as ``findings.audit_table`` makes them.
         duration_s: For each of its rows a duration in s, or NaN.
         basis: Where the durations are from.
     """

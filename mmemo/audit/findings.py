@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import pandas as pd
 
-from mmemo.audit import baselines, counts, overlaps, scenes
-from mmemo.audit.clip_checks import ClipChecks
+from mmemo import __version__
+from mmemo.audit import baselines, counts, durations, overlaps, scenes
+from mmemo.audit.clip_checks import SPAN_TOLERANCE_S, ClipChecks
 from mmemo.audit.durations import Durations, check_durations
-from mmemo.audit.meld_official import MELD_OFFICIAL
-from mmemo.audit.transcripts import normalise_transcript
+from mmemo.audit.published_counts import read_published_counts
 from mmemo.corpora.utterance import LabelSet
 
 MAX_LISTED = 1000
@@ -24,10 +25,69 @@ _Listed = TypeVar("_Listed")
 
 
 @dataclass(frozen=True)
-class Audit:
-    """All that was found out about a corpus; each part is described where it is made.
+class Limits:
+    """Where rows begin to stand out.
 
     Args:
+        short_s: Utterances below it are short.
+        long_s: Utterances above it are long.
+        max_letters_per_s: Faster speech cannot be.
+        span_tolerance_s: Sound and annotated span may differ so much.
+        histogram_bin_s: Width of a bin of durations.
+        max_listed: Lists of rows are cut at this length.
+    """
+
+    short_s: float
+    long_s: float
+    max_letters_per_s: float
+    span_tolerance_s: float
+    histogram_bin_s: float
+    max_listed: int
+
+
+LIMITS = Limits(
+    short_s=durations.SHORT_S,
+    long_s=durations.LONG_S,
+    max_letters_per_s=durations.MAX_LETTERS_PER_S,
+    span_tolerance_s=SPAN_TOLERANCE_S,
+    histogram_bin_s=durations.BIN_S,
+    max_listed=MAX_LISTED,
+)
+
+
+@dataclass(frozen=True)
+class AuditProtocol:
+    """What was audited, and by what.
+
+    Args:
+        mmemo_version: Of the audit.
+        corpus: Its name.
+        source: Where it was read.
+        is_prepared: Whether its clips were checked too.
+        labels: Name of the label set.
+        label_column: What of an utterance the label set tells apart.
+        classes: Of the label set, in its order.
+        colours: Of each of them.
+        limits: Where rows begin to stand out.
+    """
+
+    mmemo_version: str
+    corpus: str
+    source: str
+    is_prepared: bool
+    labels: str
+    label_column: str
+    classes: tuple[str, ...]
+    colours: dict[str, str]
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Audit:
+    """``audit.json``: what was found out about a corpus; parts are described where they are made.
+
+    Args:
+        protocol: What was audited, and by what.
         splits: What each split holds.
         num_unusable: Rows of each split that lack a transcript, a label or an id; they are in no
             other count.
@@ -35,6 +95,7 @@ class Audit:
             where that is not known.
         official_differences: Counts that are not the published ones; None for a corpus of which
             none were published.
+        official_remark: What is known of such differences; empty for nothing.
         gaps: Ids that are left out.
         collisions: Ids that stand in several splits.
         shared_transcripts: Texts that two splits share: all rows, then the label set's.
@@ -47,10 +108,14 @@ class Audit:
         clips: What the clips tell; None without a prepared corpus.
     """
 
+    VERSION: ClassVar[int] = 1
+
+    protocol: AuditProtocol
     splits: tuple[counts.SplitCounts, ...]
     num_unusable: dict[str, int]
     num_repaired: dict[str, int] | None
     official_differences: tuple[counts.Difference, ...] | None
+    official_remark: str
     gaps: tuple[counts.SplitGaps, ...]
     collisions: counts.Collisions
     shared_transcripts: tuple[overlaps.SharedTranscripts, ...]
@@ -85,8 +150,21 @@ def audit_table(rows: pd.DataFrame, label_column: str) -> pd.DataFrame:
     return table
 
 
+def normalise_transcript(text: str) -> str:
+    """What is left of a transcript when case, punctuation and spacing are taken away.
+
+    Unicode NFKC, then casefold, then only letters, digits and white space are kept (an
+    apostrophe or a dash is removed, not replaced: "I'm" gives "im"), then single spaces. It is
+    the text cleaning of Pandey et al. 2025, without regard to case.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    kept = "".join(c if c.isalnum() else " " if c.isspace() else "" for c in folded)
+    return " ".join(kept.split())
+
+
 def audit_corpus(
     corpus: str,
+    source: str,
     table: pd.DataFrame,
     labels: LabelSet,
     num_unusable: Mapping[str, int],
@@ -96,7 +174,8 @@ def audit_corpus(
     """Make every check.
 
     Args:
-        corpus: Its name; "meld" is compared with the published counts.
+        corpus: Its name; what was published of that one is compared.
+        source: Where it was read.
         table: Its usable annotated rows, from ``audit_table``.
         labels: The label set that the audit is about.
         num_unusable: Rows that are not in the table, by split.
@@ -104,19 +183,32 @@ def audit_corpus(
         clips: What its clips tell.
     """
     split_counts = counts.count_splits(table, labels.classes)
+    published = read_published_counts(corpus)
     differences = None
-    if corpus == "meld":
-        differences = counts.compare_counts(split_counts, MELD_OFFICIAL, labels.column)
+    if published is not None:
+        differences = counts.compare_counts(split_counts, published.splits, labels.column)
     transcripts: list[overlaps.SharedTranscripts] = []
     scores: list[baselines.BaselineScore] = []
     for name, rows, classes in _scopes(table, labels):
         transcripts += overlaps.shared_transcripts(rows, name)
         scores += baselines.score_baselines(rows, classes, name)
     return Audit(
+        protocol=AuditProtocol(
+            mmemo_version=__version__,
+            corpus=corpus,
+            source=source,
+            is_prepared=clips is not None,
+            labels=labels.name,
+            label_column=labels.column,
+            classes=labels.classes,
+            colours=labels.colours,
+            limits=LIMITS,
+        ),
         splits=split_counts,
         num_unusable={count.split: 0 for count in split_counts} | dict(num_unusable),
         num_repaired=None if num_repaired is None else dict(num_repaired),
         official_differences=differences,
+        official_remark="" if published is None else published.remark,
         gaps=counts.find_gaps(table),
         collisions=counts.find_collisions(table),
         shared_transcripts=tuple(transcripts),
@@ -170,12 +262,12 @@ def listed(audit: Audit) -> Audit:
     )
 
 
-def _cut_durations(durations: Durations) -> Durations:
+def _cut_durations(found: Durations) -> Durations:
     return replace(
-        durations,
-        not_positive=_cut(durations.not_positive),
-        long=_cut(durations.long),
-        too_fast=_cut(durations.too_fast),
+        found,
+        not_positive=_cut(found.not_positive),
+        long=_cut(found.long),
+        too_fast=_cut(found.too_fast),
     )
 
 

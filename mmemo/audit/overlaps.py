@@ -1,6 +1,6 @@
 """What two splits share: transcripts, speakers, episodes.
 
-All functions take the table that ``audit.audit_table`` makes.
+All functions take the table that ``findings.audit_table`` makes.
 """
 
 from __future__ import annotations

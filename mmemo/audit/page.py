@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from mmemo.audit.figures import plot_classes, plot_durations, plot_speakers
+from mmemo.audit import tables
+from mmemo.audit.figures import OUTSIDE_COLOUR, classes_figure, durations_figure, speakers_figure
+from mmemo.audit.findings import Audit
+from mmemo.documents import read_document
 from mmemo.folders import write_whole
-from mmemo.reporting.self_contained import as_data_uri, render_page
+from mmemo.reporting.figures import inline_svg, save_figure
+from mmemo.reporting.self_contained import render_page
 
 AUDIT_FILE = "audit.json"
 PAGE_FILE = "audit.html"
-MAX_SHOWN = 12
-
-FIGURES: dict[str, Callable[[dict[str, Any], Path], None]] = {
-    "durations": plot_durations,
-    "classes": plot_classes,
-    "speakers": plot_speakers,
+FIGURES = {
+    "classes": (classes_figure, "Share and count of each class in each split"),
+    "durations": (durations_figure, "Durations by split"),
+    "speakers": (speakers_figure, "Share of each split's rows by speaker"),
 }
+
+
+def read_audit(folder: Path) -> Audit:
+    """What ``audit.json`` in a folder holds.
+
+    Raises:
+        InputError: If it is missing, damaged or of another version.
+    """
+    return read_document(folder / AUDIT_FILE, Audit, "an audit", "run `mmemo audit` again")
 
 
 def write_audit_page(folder: Path) -> None:
     """Draw the figures of an audit and write its ``audit.html``.
 
     Only the folder's ``audit.json`` is read. Text of the corpus is escaped.
+
+    Raises:
+        InputError: If it is missing, damaged or of another version.
     """
-    document: dict[str, Any] = json.loads((folder / AUDIT_FILE).read_text(encoding="utf-8"))
-    images = {}
-    for name, plot in FIGURES.items():
-        path = folder / f"{name}.png"
-        plot(document, path)
-        images[name] = as_data_uri(path)
+    audit = read_audit(folder)
+    figures = {}
+    for name, (draw, title) in FIGURES.items():
+        figure = draw(audit)
+        save_figure(figure, folder / f"{name}.png")
+        figures[name] = inline_svg(figure, name, title)
+    colours = {
+        label: audit.protocol.colours.get(label, OUTSIDE_COLOUR)
+        for label in tables.labels_of(audit)
+    }
     page = render_page(
-        "audit.html.j2", **document, images=images, max_shown=MAX_SHOWN, labels=_labels(document)
+        "audit.html.j2",
+        audit=audit,
+        tables=tables,
+        figures=figures,
+        colours=colours,
+        max_shown=tables.MAX_SHOWN,
     )
     write_whole(folder / PAGE_FILE, page)
-
-
-def _labels(document: dict[str, Any]) -> list[str]:
-    """All classes that occur: those of the label set in its order, then the others."""
-    found = sorted({label for split in document["splits"] for label in split["labels"]})
-    return list(dict.fromkeys([*document["protocol"]["classes"], *found]))

@@ -86,7 +86,7 @@ def shared_scenes(table: pd.DataFrame) -> tuple[SharedScenes, ...]:
     left out.
 
     Args:
-        table: Annotated rows, as ``audit.audit_table`` makes them.
+        table: Annotated rows, as ``findings.audit_table`` makes them.
     """
     span_s = table["end_s"] - table["start_s"]
     timed = table[(span_s > 0) & (span_s <= MAX_SPAN_S)].dropna(subset=EPISODE)

@@ -1,4 +1,4 @@
-"""From the encoders' features to one embedding for each utterance."""
+"""From the encoders' features to one embedding: what fusions share, and the default one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmemo.errors import InputError
-from mmemo.models.modality_dropout import MissingVectors, leave_one_out
 from mmemo.models.protocols import EncodedModality, FeatureDims
-from mmemo.models.standardisation import Standardisation
 
 
 class ModalityVectors(NamedTuple):
@@ -118,6 +116,80 @@ def build_projections(
             nn.Sequential(Standardisation(dims.pooled), projection) if standardise else projection
         )
     return projections
+
+
+def leave_one_out(present: Tensor, probability: float) -> Tensor:
+    """Leave out one modality of some utterances, each with the same chance.
+
+    An utterance with one modality keeps it.
+
+    Args:
+        present: (B, M), True where the utterance has the modality.
+        probability: Of leaving one out, for each utterance.
+
+    Returns:
+        (B, M), True where the modality is still there.
+    """
+    drawn = torch.rand(len(present), device=present.device, dtype=torch.float32) < probability
+    chosen = torch.multinomial(present.float(), num_samples=1)
+    left_out = torch.zeros_like(present).scatter_(1, chosen, True)
+    return present & ~(left_out & (drawn & (present.sum(dim=1) > 1))[:, None])
+
+
+class MissingVectors(nn.ParameterDict):
+    """A learned vector for each modality, which stands for it where an utterance lacks it.
+
+    Args:
+        dims: Features D_m of each modality that can be missing.
+    """
+
+    def __init__(self, dims: Mapping[str, int]) -> None:
+        super().__init__({name: nn.Parameter(torch.zeros(dim)) for name, dim in dims.items()})
+
+    def fill(self, name: str, vectors: Tensor | None, present: Tensor) -> Tensor:
+        """Put the modality's learned vector where it is missing.
+
+        Args:
+            name: The modality.
+            vectors: (B, D_m), or None where the whole batch lacks it.
+            present: (B,), True where the utterance has it.
+
+        Returns:
+            (B, D_m).
+        """
+        if vectors is not None and name not in self:
+            return vectors
+        missing: Tensor = self[name].expand(len(present), -1)
+        return missing if vectors is None else torch.where(present[:, None], vectors, missing)
+
+
+class Standardisation(nn.BatchNorm1d):
+    """Batch normalisation without scale and shift, which takes a batch of one vector too.
+
+    Source: Ioffe and Szegedy 2015. What frozen encoders need, which cannot learn another size.
+
+    Args:
+        dim: Features D.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, affine=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, D) to (N, D)."""
+        if self.training and len(features) < 2:
+            return nn.functional.batch_norm(features, self.running_mean, self.running_var)
+        return super().forward(features)
+
+
+class FrameStandardisation(Standardisation):
+    """Standardisation over the real frames of a batch; the others become zeros."""
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, F, D) and (B, F) to (B, F, D)."""
+        standardised = torch.zeros_like(frames)
+        standardised[mask] = super().forward(frames[mask]).to(frames.dtype)
+        return standardised
 
 
 class BottleneckFusion(Fusion):

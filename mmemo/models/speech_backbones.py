@@ -10,15 +10,8 @@ from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
-from mmemo.models.checkpoints import Checkpoint
 
 OPTION = "audio_encoder"
-
-WAVEFORM_MODELS = (
-    *("wavlm", "wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat"),
-    *("sew", "sew-d", "wav2vec2-conformer"),
-)
-"""transformers' names of the architectures over raw waveforms that are known here."""
 
 Padding = Literal["longest", "fixed"]
 
@@ -85,58 +78,3 @@ def check_fixed(
             f"{OPTION}.padding: expected fixed for {model_type}, {reason}, got {padding}; set "
             f"{OPTION}.padding=fixed"
         )
-
-
-def build_backbone(
-    checkpoint: Checkpoint,
-    sample_rate: int,
-    padding: Padding,
-    fixed_duration_s: float | None,
-    attention: str,
-    layerdrop: float,
-    mask_time_prob: float,
-) -> SpeechBackbone:
-    """The backbone that a checkpoint needs, by its architecture.
-
-    Args:
-        checkpoint: What is loaded.
-        sample_rate: Rate of the sound, in Hz.
-        padding: "longest" or "fixed".
-        fixed_duration_s: Length of fixed padding; None for the model's own.
-        attention: "sdpa" or "eager".
-        layerdrop: Share of transformer layers left out in a training step.
-        mask_time_prob: Share of frames that SpecAugment masks in training; 0 turns it off.
-
-    Raises:
-        InputError: If the checkpoint is no speech model that is known, or cannot be loaded.
-    """
-    from mmemo.models.ast_backbone import AstBackbone
-    from mmemo.models.waveform_backbone import WaveformBackbone
-    from mmemo.models.whisper_backbone import WhisperBackbone
-
-    if padding not in ("longest", "fixed"):
-        raise InputError(f"{OPTION}.padding: expected longest or fixed, got '{padding}'")
-    config = checkpoint.config({})
-    kind = config.model_type
-    length = (sample_rate, padding, fixed_duration_s)
-    if kind == "whisper":
-        dropped = {"encoder_layerdrop": layerdrop}
-        return WhisperBackbone(checkpoint, *length, attention, dropped, mask_time_prob)
-    if kind == "audio-spectrogram-transformer":
-        if layerdrop > 0:
-            raise InputError(
-                f"{OPTION}.layerdrop: expected 0 for AST, which has none, got {layerdrop}"
-            )
-        return AstBackbone(checkpoint, *length, attention, {}, mask_time_prob)
-    if kind in WAVEFORM_MODELS:
-        regularisers = {
-            "layerdrop": layerdrop,
-            "mask_time_prob": mask_time_prob,
-            "apply_spec_augment": mask_time_prob > 0,
-        }
-        return WaveformBackbone(checkpoint, *length, attention, regularisers)
-    raise InputError(
-        f"{OPTION}.checkpoint: expected a model of sound (WavLM, wav2vec 2.0, HuBERT, Data2Vec, "
-        f"UniSpeech-SAT, SEW, Whisper, AST), got {config.model_type} in '{checkpoint.name}'; name "
-        "another checkpoint"
-    )

@@ -20,6 +20,7 @@ from rich.text import Text
 NUM_COLUMNS = 120
 MIN_NAME_WIDTH = 20
 COLUMN_GAP = 2
+SUB_INDENT = "  "
 NAME_WIDTH = {1: 0.34, 2: 0.2}
 MANY_NAMES_WIDTH = 0.1
 LATEX_CHARACTERS = {
@@ -186,8 +187,9 @@ def print_table(console: Console, table: Table, limit: int | None = None) -> Non
                 no_wrap=not is_name,
                 overflow="fold",
             )
-        for row in shown.iloc[:, places].itertuples(index=False, name=None):
-            part.add_row(*map(Text, row))
+        rows = shown.iloc[:, places].itertuples(index=False, name=None)
+        for kind, (first, *others) in zip(table.kinds or [""] * len(table), rows, strict=False):
+            part.add_row(*map(Text, (f"{SUB_INDENT}{first}" if kind == "sub" else first, *others)))
         console.print(part)
     if len(table) > len(shown):
         console.print(Text(f"The first {len(shown)} of {len(table)}; the page has them all."))

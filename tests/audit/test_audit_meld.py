@@ -34,7 +34,7 @@ def audit(shared_data: Path) -> Audit:
     annotations = MeldCorpus(None, shared_data / "meld").read()
     labels = LabelSet("five", dict.fromkeys(FIVE, "#000000"))
     table = audit_table(annotations.frame(), labels.column)
-    return audit_corpus("meld", table, labels, {}, annotations.num_repaired)
+    return audit_corpus("meld", "here", table, labels, {}, annotations.num_repaired)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_sentiment_counts_are_the_published_ones(shared_data: Path) -> None:
     annotations = MeldCorpus(None, shared_data / "meld").read()
     labels = LabelSet("three", dict.fromkeys(("negative", "positive"), "#000000"), "sentiment")
     table = audit_table(annotations.frame(), labels.column)
-    found = audit_corpus("meld", table, labels, {})
+    found = audit_corpus("meld", "here", table, labels, {})
     assert found.official_differences == (Difference("train", "dialogues", 1038, 1039),)
 
 

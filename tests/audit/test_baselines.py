@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 
 from mmemo.audit.baselines import lookup_answers, majority_class, score_baselines
@@ -55,3 +57,16 @@ def test_scores_by_hand() -> None:
 
 def test_without_a_training_split_there_is_no_baseline() -> None:
     assert score_baselines(table(("test", 0, 0, "joy", "Hi")), CLASSES, "all") == ()
+
+
+def test_texts_that_are_not_found_are_answered_without_a_warning() -> None:
+    rows = table(("train", 0, 0, "joy", "Hi"), ("test", 0, 0, "anger", "What?"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = score_baselines(rows, CLASSES, "all")
+    assert [(score.num_found, score.accuracy) for score in scores] == [
+        (0, 1),
+        (0, 0),
+        (1, 1),
+        (0, 0),
+    ]

@@ -1,6 +1,6 @@
 import pytest
 
-from mmemo.audit.transcripts import normalise_transcript
+from mmemo.audit.findings import normalise_transcript
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,14 @@ def test_annotations_alone_are_enough(cli: Cli, make_meld: MeldMaker, tmp_path: 
     # "Sentence 0 of anger." stands in train and in val with another label.
     normalised = [s for s in document["shared_transcripts"] if s["scope"] == "all"][3:]
     assert [(s["num_shared"], s["num_other_label"]) for s in normalised] == [(5, 0), (1, 1), (1, 1)]
-    assert "published: 9989 in train" in printed
+    assert "9989 in train" in printed
     assert "1 (50.0 %)" in printed
     for name in ("audit.json", "audit.html"):
         assert f"/{name}\n" in printed
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("<svg") == 3
+    assert "$Eve$ $" in page
     assert "checksums" not in page
     # Its 20 letters in 0.1 s.
     assert [row["letters_per_s"] for row in document["spans"]["too_fast"]] == [200.0]

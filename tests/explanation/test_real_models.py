@@ -17,12 +17,10 @@ from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.inputs import FIXED_TOKEN, GivenInput, read_words
 from mmemo.explanation.integrated_gradients import IntegratedGradients
 from mmemo.explanation.occlusion import Occlusion
-from mmemo.models.attention_fusion import CrossAttentionFusion
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
-from mmemo.models.gated_fusion import GatedFusion
-from mmemo.models.late_fusion import LateFusion
+from mmemo.models.fusions import CrossAttentionFusion, GatedFusion, LateFusion
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from mmemo.models.text_encoders import PretrainedTextEncoder

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mmemo.errors import InputError
-from mmemo.models.attention_fusion import CrossAttentionFusion
 from mmemo.models.fusion import BottleneckFusion, Fusion
-from mmemo.models.gated_fusion import GatedFusion
-from mmemo.models.late_fusion import LateFusion
+from mmemo.models.fusions import CrossAttentionFusion, GatedFusion, LateFusion
 from mmemo.models.protocols import EncodedModality, FeatureDims, Features, PooledFeatures
 
 BOTH = {"audio": FeatureDims(pooled=6, frames=3), "text": FeatureDims(pooled=2, frames=2)}

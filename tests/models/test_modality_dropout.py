@@ -1,6 +1,6 @@
 import torch
 
-from mmemo.models.modality_dropout import leave_one_out
+from mmemo.models.fusion import leave_one_out
 
 
 def test_one_of_two_is_left_out_as_often_as_said() -> None:

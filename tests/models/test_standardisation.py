@@ -1,11 +1,8 @@
 import torch
 
-from mmemo.models.attention_fusion import CrossAttentionFusion
-from mmemo.models.fusion import BottleneckFusion
-from mmemo.models.gated_fusion import GatedFusion
-from mmemo.models.late_fusion import LateFusion
+from mmemo.models.fusion import BottleneckFusion, FrameStandardisation, Standardisation
+from mmemo.models.fusions import CrossAttentionFusion, GatedFusion, LateFusion
 from mmemo.models.protocols import FeatureDims, Features, PooledFeatures
-from mmemo.models.standardisation import FrameStandardisation, Standardisation
 
 BATCH = torch.tensor([[1.0, 1000.0], [3.0, 3000.0]])
 EXPECTED = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])

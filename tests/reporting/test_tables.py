@@ -61,6 +61,12 @@ def test_the_terminal_shows_texts_as_they_are(table: Table) -> None:
     assert "[0.1]" not in text_of(table, limit=1)
 
 
+def test_the_terminal_indents_what_belongs_to_the_row_above() -> None:
+    rows = [["all", "3"], ["joy", "2"]]
+    lines = text_of(table_of("n", "N", ["", "rows"], "lr", rows, kinds=["main", "sub"]))
+    assert lines.splitlines()[-2:] == ["all       3", "  joy     2"]
+
+
 def test_columns_that_do_not_fit_stand_below_with_the_names() -> None:
     header = ["group", *(f"column {index}" for index in range(20))]
     row = ["a long name of a group"] + ["0.812 ± 0.010"] * 20

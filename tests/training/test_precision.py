@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmemo.data.batch import AudioFeatures, Batch, Collator, Example
-from mmemo.models.attention_fusion import CrossAttentionFusion
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
-from mmemo.models.late_fusion import LateFusion
+from mmemo.models.fusions import CrossAttentionFusion, LateFusion
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from mmemo.models.text_encoders import PretrainedTextEncoder
