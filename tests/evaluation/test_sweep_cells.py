@@ -118,6 +118,6 @@ def test_a_cells_state_is_told_by_its_folder(tmp_path: Path) -> None:
     assert cell_state(run) is CellState.WAITING
 
 
-def test_the_cells_names_and_states_need_no_torch() -> None:
-    code = "import sys, mmemo.sweep.screen; sys.exit('torch' in sys.modules)"
+def test_the_cells_names_and_states_need_neither_torch_nor_pandas() -> None:
+    code = "import sys, mmemo.sweep.launcher; sys.exit(bool({'torch', 'pandas'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
