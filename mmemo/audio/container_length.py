@@ -99,7 +99,7 @@ def _named(file: BinaryIO, place: int, layout: str) -> tuple[bytes, int]:
     return name, size
 
 
-def _told(size: int) -> int:
+def _declared(size: int) -> int:
     return 0 if size >= PLACEHOLDER_BYTES else size
 
 
@@ -112,9 +112,9 @@ def _riff_end(file: BinaryIO, num_bytes: int) -> int:
         if name == b"ds64":
             large = _at(file, start + 8, "<Q")[0]
         if name in (b"data", b"SSND"):
-            return start + (large if large and size == 0xFFFF_FFFF else _told(size))
+            return start + (large if large and size == 0xFFFF_FFFF else _declared(size))
         if name == b"LIST" and _named(file, start, "<4sI")[0] == b"movi":
-            return start + _told(size)
+            return start + _declared(size)
     return 0
 
 
@@ -138,7 +138,7 @@ def _guid_end(file: BinaryIO, num_bytes: int, start: int, wanted: bytes, padding
 
 def _au_end(file: BinaryIO, num_bytes: int) -> int:
     offset, size = _at(file, 4, ">II")
-    return offset + _told(size)
+    return offset + _declared(size)
 
 
 def _caf_end(file: BinaryIO, num_bytes: int) -> int:
@@ -188,8 +188,8 @@ def _element(file: BinaryIO, place: int) -> Chunk:
     length = 9 - head[name_length].bit_length()
     field = head[name_length : name_length + length]
     size = int.from_bytes(field, "big") & (1 << 7 * length) - 1
-    is_told = size != (1 << 7 * length) - 1
-    return head[:name_length], place + name_length + length, size if is_told else -1
+    is_declared = size != (1 << 7 * length) - 1
+    return head[:name_length], place + name_length + length, size if is_declared else -1
 
 
 def _ogg_end(file: BinaryIO, num_bytes: int) -> int:

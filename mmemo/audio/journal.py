@@ -42,21 +42,21 @@ class Record:
         key: The utterance's key.
         status: "kept" or "skipped".
         reason: Why it was skipped, a short fixed phrase.
-        detail: The same for this one case.
+        detail: Why just this clip was skipped.
         audio_file: Name of the file with its samples.
-        offset: Its first sample there.
-        num_samples: How many.
-        crc32: Of their bytes.
+        offset: Place of the first sample in that file.
+        num_samples: How many samples there are.
+        crc32: Checksum of the samples' bytes.
         source: The file, or ``archive:member``, that was taken.
         source_bytes: Its size when it was read (-1 where it could not be): a clip whose name,
             size or time has changed since is prepared again.
         source_modified_s: When it was last changed, in whole seconds since 1970.
-        source_rate: In Hz, of the clip's sound.
-        source_duration_s: Of the clip's sound, before anything was cut.
-        channel_layout: Of the clip's sound.
+        source_rate: Rate of the clip's sound, in Hz.
+        source_duration_s: Length of the clip's sound, before anything was cut.
+        channel_layout: Channels of the clip's sound, such as "stereo".
         level_before_db: Its level as it was decoded, in dB of full scale; None where it is skipped.
-        level_after_db: The same after denoising.
-        source_crc32: Of the clip, where it came out of an archive; 0 for a file of its own.
+        level_after_db: Its level after denoising, in dB of full scale; None where it is skipped.
+        source_crc32: Checksum of a clip out of an archive; 0 for a file of its own.
         revision: How often it was prepared before; the highest one counts.
     """
 

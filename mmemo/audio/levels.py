@@ -54,9 +54,9 @@ class DenoisingFaults:
 
     Args:
         num_clips: Kept clips.
-        num_lost: Of them those with words and above silence that keep less than 1 % of their
+        num_lost: Kept clips with words and above silence that keep less than 1 % of their
             energy.
-        num_louder: Of them those that are louder by more than 1 dB.
+        num_louder: Kept clips that are louder by more than 1 dB.
         lost: The worst of the lost ones.
         louder: The worst of the louder ones.
     """

@@ -84,7 +84,7 @@ class Sound:
             was given.
         sample_rate: In Hz, the file's own; 48 kHz for the odd ones that ``MonoMixer`` tells of.
         channel_layout: FFmpeg's name of the file's layout ("mono", "stereo", "5.1").
-        duration_s: Of the whole sound track, as decoded.
+        duration_s: Length of the whole sound track, as decoded.
     """
 
     waveform: Samples

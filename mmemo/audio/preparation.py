@@ -137,8 +137,7 @@ class Preparer:
         self.check(denoiser)
         annotations.clips.check()
         # Imported here: where nothing is to be done, FFmpeg is not needed.
-        from mmemo.audio.clip_pool import open_pool
-        from mmemo.audio.clip_worker import ClipWorker
+        from mmemo.audio.clip_worker import ClipWorker, open_pool
 
         target.mkdir(parents=True, exist_ok=True)
         (target / prepared.MANIFEST_FILE).unlink(missing_ok=True)

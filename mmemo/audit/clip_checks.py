@@ -65,13 +65,13 @@ class ClipChecks:
         spans: Sound against annotated spans, by split.
         span_differences: The clips where they differ, the largest difference first.
         num_identical_groups: Groups of clips with identical sound.
-        num_identical_across_splits: Those groups that stand in several splits.
-        identical: The groups, those across splits first.
+        num_identical_across_splits: Groups with identical sound that stand in several splits.
+        identical: The groups with identical sound, the ones across splits first.
         layouts: Clips by season and channel layout; without seasons by split. Where it changes
             with the season, a model that hears the layout hears the season.
         layouts_by: "season" or "split".
         num_near_copies: Pairs of clips of different splits that seem to be one.
-        near_copies: Those pairs.
+        near_copies: Pairs of clips of different splits that seem to be one.
         near_copies_by_length: Whether all clips of like length were compared for them, or those of
             equal text alone.
         num_damaged: Clips whose samples are not those that were written.
@@ -103,7 +103,7 @@ def check_clips(
         table: Its annotated rows, as ``findings.audit_table`` makes them from its manifest. The
             length of a clip is ``source_duration_s`` where the manifest has it, else that of the
             samples.
-        sample_rate: Of those samples, in Hz.
+        sample_rate: Samples a second, in Hz.
         damaged: Keys of clips whose samples are damaged.
         near: Near copies across splits; None where none were looked for.
     """

@@ -63,10 +63,10 @@ class SplitGaps:
     Args:
         split: Its name.
         num_missing_dialogues: Dialogue ids lacking between the split's lowest and highest.
-        missing_dialogue_ids: Those, all of them.
+        missing_dialogue_ids: Every such id.
         num_dialogues_with_gaps: Dialogues that lack an utterance id.
         num_missing_utterances: Utterance ids lacking, over all dialogues.
-        dialogues: Those dialogues, and what they lack.
+        dialogues: Dialogues that lack an utterance id, and which.
     """
 
     split: str

@@ -34,9 +34,9 @@ class DurationSummary:
         num_rows: Rows with a duration.
         num_without: Rows without one.
         num_not_positive: Durations of zero or less.
-        num_short: Positive ones below ``SHORT_S``.
-        num_long: Those above ``LONG_S``.
-        hours: The positive ones together.
+        num_short: Positive durations below ``SHORT_S``.
+        num_long: Durations above ``LONG_S``.
+        hours: All positive durations together.
         quantiles_s: Durations in s by quantile ("0.5" is the median), linearly interpolated.
         histogram: Rows in bins of ``BIN_S`` from 0 s; the last bin holds all that is longer.
     """

@@ -60,14 +60,14 @@ class AuditProtocol:
     """What was audited, and by what.
 
     Args:
-        mmemo_version: Of the audit.
+        mmemo_version: Version that audited.
         corpus: Its name.
         source: Where it was read.
         is_prepared: Whether its clips were checked too.
         labels: Name of the label set.
         label_column: What of an utterance the label set tells apart.
-        classes: Of the label set, in its order.
-        colours: Of each of them.
+        classes: Classes of the label set, in its order.
+        colours: Colour of each class.
         limits: Where rows begin to stand out.
     """
 

@@ -35,7 +35,7 @@ class NearCopy:
     """Two clips of different splits that seem to be one.
 
     Args:
-        keys: Of the two utterances.
+        keys: Keys of the two utterances.
         labels: The label of each.
         alike: What is the same: "sound", or "text, speaker and length".
         correlation: Largest normalised cross-correlation of the samples over shifts, in [0, 1].

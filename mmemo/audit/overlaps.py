@@ -27,8 +27,8 @@ class SharedTranscripts:
         scope: Which rows of both were taken: "all", or the name of a label set.
         normalised: Whether texts are compared normalised, or exactly.
         num_rows: Rows of ``split``.
-        num_shared: Those whose text stands in ``other``.
-        num_texts: How many different texts that is.
+        num_shared: Rows of ``split`` whose text stands in ``other``.
+        num_texts: How many different texts are shared.
         num_same_label: Shared rows with the label of at least one copy.
         num_other_label: Shared rows with the label of none of the copies.
         num_mixed: Shared rows with at least one copy of another label (they may have one of the
@@ -68,7 +68,7 @@ class SharedValues:
         split: The split whose values and rows are counted.
         other: The split in which they are looked for.
         num_values: Different values in ``split``.
-        num_shared_values: Those that stand in ``other``.
+        num_shared_values: Values that stand in ``other`` too.
         num_rows: Rows of ``split`` that have a value.
         num_shared_rows: Rows with a shared value.
         unshared: The values that do not stand in ``other``.

@@ -30,15 +30,15 @@ class ScenePair:
     Args:
         dialogue: The first dialogue, as "test/dia85".
         other_dialogue: The second, as "train/dia12".
-        season: Of both.
-        episode: Of both.
+        season: Season of both.
+        episode: Episode of both.
         num_overlapping: Pairs of their utterances with a common stretch of time.
         overlap_s: Length of those stretches together.
         num_equal: Overlapping pairs with equal normalised transcripts.
-        num_equal_other_label: Of these, pairs with different labels.
+        num_equal_other_label: Pairs of equal transcripts with different labels.
         num_alike: Overlapping pairs where one normalised transcript, of two words or more, stands
             word for word in the other, the equal ones included: annotators cut scenes differently.
-        num_alike_other_label: Of these, pairs with different labels.
+        num_alike_other_label: Pairs of such transcripts with different labels.
     """
 
     dialogue: str
@@ -66,7 +66,7 @@ class SharedScenes:
         split: The first split.
         other: The second.
         num_pairs: Pairs of dialogues with overlapping times.
-        num_confirmed: Those where a transcript says so too.
+        num_confirmed: Pairs of dialogues where a transcript says so too.
         num_rows: Rows of ``split`` in the overlapping pairs of utterances.
         pairs: All pairs, the confirmed ones first.
     """

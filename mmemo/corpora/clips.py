@@ -24,7 +24,7 @@ class Clip:
         modified_s: When it was last changed, in whole seconds since 1970, which archives keep.
         content: The clip itself, where it was read from an archive; None to read the file.
         problem: Why it is missing.
-        crc32: Of its content, where it was read from an archive.
+        crc32: Checksum of its content, where it was read from an archive.
     """
 
     key: str
@@ -53,7 +53,7 @@ class Prepared(NamedTuple):
         name: File name.
         num_bytes: Its size.
         modified_s: When it was last changed, in whole seconds since 1970.
-        crc32: Of its content, where it was read from an archive; else 0.
+        crc32: Checksum of its content, where it was read from an archive; else 0.
         is_verified: Whether that archive was whole; its clips may be wrong otherwise.
     """
 

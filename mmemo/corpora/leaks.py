@@ -39,7 +39,7 @@ def leak_shares(rows: pd.DataFrame) -> dict[str, float]:
     """For validation and test, the share of rows whose utterance or clip is in training too.
 
     Args:
-        rows: Of all splits, as ``check_disjoint`` takes them.
+        rows: Rows of all splits, as ``check_disjoint`` takes them.
     """
     is_trained = rows["split"].isin([])
     for names in _identities(rows).values():
@@ -55,8 +55,8 @@ def check_disjoint(rows: pd.DataFrame, protocol: SplitProtocol) -> None:
     A clip is known by its file, whatever name leads there, and by its prepared sound.
 
     Args:
-        rows: Of all splits: key, split, source_key; of clips media_path; of prepared ones crc32
-            and num_samples.
+        rows: Rows of all splits: key, split, source_key; of clips media_path; of prepared ones
+            crc32 and num_samples.
         protocol: What assigned them.
 
     Raises:

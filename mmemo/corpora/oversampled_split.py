@@ -23,9 +23,9 @@ class OversampledBeforeSplit:
 
     Args:
         source_splits: The corpus' splits whose rows are taken; the others' are left out.
-        test_share: Share of all rows, copies included, in (0, 1).
-        val_share: The same for validation; both together leave rows to train.
-        seed: The same seed gives the same copies and splits.
+        test_share: Share of all rows, copies included, that are tested on, in (0, 1).
+        val_share: Share of all rows that are validated on; both shares leave rows to train.
+        seed: Decides copies and splits: equal seeds give equal ones.
     """
 
     name = "oversampled_before_split"

@@ -78,7 +78,7 @@ class GroupDisjointSplit:
         num_test_folds: At least 2.
         num_val_folds: At least 2.
         test_fold: Which fold is tested, from 0; over all of them each group is tested once.
-        seed: The same seed gives the same folds.
+        seed: Decides the folds: equal seeds give equal ones.
         nested: Whether the validation folds take turns.
         val_fold: Which of them validates, from 0; another than 0 in nested folds alone.
         option: Where these settings stand, for messages.

@@ -166,13 +166,13 @@ class Collator:
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Collate one or more examples of the same modalities."""
         waveforms = [e.waveform for e in examples if e.waveform is not None]
-        heard = [e.audio_features for e in examples if e.audio_features is not None]
-        read = [e.text_features for e in examples if e.text_features is not None]
+        sound = [e.audio_features for e in examples if e.audio_features is not None]
+        text = [e.text_features for e in examples if e.text_features is not None]
         return Batch(
             keys=tuple(e.key for e in examples),
             target=torch.tensor([e.target for e in examples]),
-            audio=AudioFeatures(torch.stack(heard)) if heard else self._pad_audio(waveforms),
-            text=TextFeatures(torch.stack(read)) if read else self._pad_text(examples),
+            audio=AudioFeatures(torch.stack(sound)) if sound else self._pad_audio(waveforms),
+            text=TextFeatures(torch.stack(text)) if text else self._pad_text(examples),
         )
 
     def _pad_audio(self, waveforms: list[Tensor]) -> AudioInput | None:

@@ -60,7 +60,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         audio_encoder: The model's audio encoder, or None.
         text_encoder: The model's text encoder, or None.
         batch_size: Utterances in a batch, for each process.
-        eval_batch_size: The same for validation and test.
+        eval_batch_size: Utterances in a batch of validation and test, for each process.
         max_duration_s: Longer sound is cut there.
         num_workers: Loader processes for each loader; 0 to load in the main process.
         seed: Decides the order of training utterances, with the epoch.

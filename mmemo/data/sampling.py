@@ -22,7 +22,7 @@ class Sampling(Protocol):
 
         Args:
             targets: Class index (N,) of every training utterance.
-            generator: Of this epoch; the same on every process.
+            generator: Random numbers of this epoch, equal in every process.
 
         Returns:
             Indices (N,), in any order.
@@ -92,7 +92,7 @@ class LengthBucketSampler(Sampler[list[int]]):
     equal work. Global batches do not depend on how many processes share them.
 
     Args:
-        lengths: Of each utterance (N,), in any unit.
+        lengths: Length of each utterance (N,), in any unit.
         batch_size: Utterances in a batch, for each process.
         num_replicas: Number of processes.
         rank: This process, from 0.
@@ -185,7 +185,7 @@ class EvaluationSampler(Sampler[list[int]]):
     needs; they may differ by one utterance.
 
     Args:
-        lengths: Of each utterance (N,), in any unit.
+        lengths: Length of each utterance (N,), in any unit.
         batch_size: Utterances in a batch, for each process.
         num_replicas: Number of processes.
         rank: This process, from 0.

@@ -45,7 +45,7 @@ def utterance_states(
         manifest: Rows of a prepared corpus: status, reason, detail, num_samples, the label.
         labels: The classes.
         min_duration_s: Shorter sound is skipped.
-        sample_rate: Of ``num_samples``, in Hz.
+        sample_rate: Samples a second, in Hz.
 
     Returns:
         The manifest's rows with their final status, reason and detail, and ``duration_s``.
@@ -61,8 +61,8 @@ def utterance_states(
     _skip(states, excluded, CLASS_EXCLUDED, label[excluded].map(str))
     durations_s = states["duration_s"].astype(float)
     short = durations_s < min_duration_s
-    told = f"{{:.3f}} s, the least is {min_duration_s} s"
-    _skip(states, short, TOO_SHORT, durations_s[short].map(told.format))
+    detail = f"{{:.3f}} s, the least is {min_duration_s} s"
+    _skip(states, short, TOO_SHORT, durations_s[short].map(detail.format))
     return states
 
 

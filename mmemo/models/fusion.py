@@ -68,7 +68,7 @@ class Fusion(nn.Module, ABC):
         """Fuse into (B, D), or into what the fusion's own head takes.
 
         Args:
-            features: Of each modality that the batch has.
+            features: Features of each modality that the batch has.
             present: (B, M), in the order of ``modalities``; False where an utterance has to be
                 answered without that modality, whatever its features are.
         """
@@ -125,7 +125,7 @@ def leave_one_out(present: Tensor, probability: float) -> Tensor:
 
     Args:
         present: (B, M), True where the utterance has the modality.
-        probability: Of leaving one out, for each utterance.
+        probability: Chance of leaving one out, for each utterance.
 
     Returns:
         (B, M), True where the modality is still there.

@@ -138,7 +138,7 @@ class CrossAttentionFusion(Fusion):
         input_dims: Sizes of each modality's features, by its name.
         bottleneck_dim: Features of a projected frame; a multiple of ``num_heads``.
         num_heads: Attention heads.
-        dropout: Of attention weights.
+        dropout: Share of attention weights that are left out in training.
         standardise: Bring each feature of the frames to zero mean and unit variance over training
             batches first: for frozen encoders.
         modality_dropout: Share of training utterances that lose a modality; its frames are

@@ -37,9 +37,9 @@ class Layout:
 
         Args:
             own: The utterance's tokens, without special ones.
-            before: Those of earlier utterances, oldest first.
-            after: Those of later utterances, oldest first.
-            max_tokens: Of all, special ones included.
+            before: Tokens of each earlier utterance, oldest first.
+            after: Tokens of each later utterance, oldest first.
+            max_tokens: Tokens that may be returned, special ones included.
 
         Returns:
             The tokens; which of them are the utterance's own, where others are among them.

@@ -35,7 +35,7 @@ def learn_byte_pairs(
     Args:
         transcripts: In any order.
         vocab_size: Tokens at most, the 256 bytes and the special tokens included.
-        special_tokens: Those with the ids 0, 1 and so on.
+        special_tokens: Tokens with the ids 0, 1 and so on.
         template: Where they stand beside a text's tokens "$A", as in "[CLS] $A [SEP]".
     """
     # The library's WordPiece and Unigram trainers give another vocabulary in each process.

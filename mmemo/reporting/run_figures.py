@@ -92,7 +92,7 @@ def reliability_figure(calibration: Calibration, title: str, mark: str = "") -> 
     """Accuracy by mean confidence of each bin, before and after the temperature.
 
     Args:
-        calibration: Of one run.
+        calibration: Calibration of one run.
         title: Above the figure.
         mark: Warning across the axes; empty for none.
     """

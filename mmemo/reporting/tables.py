@@ -169,7 +169,7 @@ def print_table(console: Console, table: Table, limit: int | None = None) -> Non
     """Print a table, its columns in several below each other where the width does not suffice.
 
     Args:
-        console: Of ``NUM_COLUMNS`` columns.
+        console: A console of ``NUM_COLUMNS`` columns.
         table: What to print.
         limit: How many rows at most; what is left out is said. None for all.
     """
@@ -241,7 +241,7 @@ def latex(table: Table, caption: str, label: str, max_rows: int) -> str:
     Args:
         table: What to write.
         caption: Above it.
-        label: Of ``\label``; letters, digits, ``:`` and ``-``.
+        label: Name of ``\label``; letters, digits, ``:`` and ``-``.
         max_rows: A page holds no more; the caption says what is left out.
     """
     if len(table) > max_rows:

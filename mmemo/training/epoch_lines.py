@@ -27,7 +27,7 @@ class EpochLines(callbacks.Callback):
         """Say how much there is to do."""
         self._started_s = time.monotonic()
         self._num_batches = 0
-        if not is_told(trainer):
+        if not prints_lines(trainer):
             return
         epochs = f"{trainer.max_epochs} epochs at most" if _has_end(trainer) else "epochs"
         begun = f", from epoch {trainer.current_epoch + 1} on" if trainer.current_epoch else ""
@@ -51,7 +51,7 @@ class EpochLines(callbacks.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Print the line; validation of this epoch is done, its checkpoint not yet written."""
-        if not is_told(trainer):
+        if not prints_lines(trainer):
             return
         epoch = trainer.current_epoch + 1
         of = f"/{trainer.max_epochs}" if _has_end(trainer) else ""
@@ -91,7 +91,7 @@ class EpochLines(callbacks.Callback):
         return ", ".join(shown)
 
 
-def is_told(trainer: lightning.Trainer) -> bool:
+def prints_lines(trainer: lightning.Trainer) -> bool:
     """Whether lines are printed: by the first process, where no bar is seen."""
     bar = trainer.progress_bar_callback
     # Lightning's plain bar writes into files too; its rich one draws on terminals alone.

@@ -29,7 +29,7 @@ class WatchedLoss:
     optimizer's step.
 
     Args:
-        keys: Of the batch's utterances.
+        keys: Keys of the batch's utterances.
         losses: Theirs (B,).
         total: Their sum over all processes; what is not finite anywhere makes it so everywhere,
             and all processes stop at the same step.

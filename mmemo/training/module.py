@@ -35,11 +35,11 @@ class EmotionModule(lightning.LightningModule):
     Args:
         classifier: From a batch to logits (B, C).
         num_classes: C.
-        loss: Of each training utterance.
+        loss: Loss of each training utterance.
         optimizer: Builds the optimizer from parameter groups.
         scheduler: Builds the schedule, stepped after each step; see ``build_schedule``. None for a
             constant learning rate.
-        encoder_learning_rate: Of the encoders' models; None for the optimizer's.
+        encoder_learning_rate: Rate of the encoders' models; None for the optimizer's.
         layer_decay: Share of its learning rate that an encoder's layer hands to the one below.
     """
 

@@ -35,7 +35,7 @@ def build_optimizer(
     Args:
         optimizer: Builds it from parameter groups.
         classifier: Has ``audio_encoder`` and ``text_encoder``, either of them None.
-        encoder_learning_rate: Of the encoders' models; None for the optimizer's.
+        encoder_learning_rate: Rate of the encoders' models; None for the optimizer's.
         layer_decay: Each transformer layer learns at this share of the rate of the one above
             it; what lies below them (embeddings, convolutions) counts as one layer more.
 

@@ -107,11 +107,11 @@ class LocalProcesses:
         self._ended.set()
         if self._watcher is not None:
             self._watcher.join()
-        is_told = isinstance(error, InputError)
-        is_fault = isinstance(error, Exception) and not is_told
+        is_reported = isinstance(error, InputError)
+        is_fault = isinstance(error, Exception) and not is_reported
         # A lost connection is noticed here before the end of the process that caused it, which
         # takes its time on a busy machine.
-        limit_s = 0.0 if is_told else 2.0 if is_fault and not _is_lost(error) else GRACE_S
+        limit_s = 0.0 if is_reported else 2.0 if is_fault and not _is_lost(error) else GRACE_S
         problem = self._wait(limit_s, until_one_ends=is_fault)
         self._kill()
         if distributed.is_available() and distributed.is_initialized():

@@ -38,7 +38,7 @@ class SlurmProcesses:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._is_told = False
+        self._is_reported = False
 
     def __enter__(self) -> SlurmProcesses:
         """Open the place where the others ask."""
@@ -62,7 +62,7 @@ class SlurmProcesses:
     def start(self, trainer: lightning.Trainer) -> None:
         """Let the others train along."""
         self._store.set(RUN_KEY, str(self.folder))
-        self._is_told = True
+        self._is_reported = True
 
     def __exit__(
         self,
@@ -71,7 +71,7 @@ class SlurmProcesses:
         trace: TracebackType | None,
     ) -> None:
         """Tell the others where there is nothing to train."""
-        if not self._is_told:
+        if not self._is_reported:
             self._store.set(RUN_KEY, "")
 
 

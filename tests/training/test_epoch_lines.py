@@ -5,7 +5,7 @@ import pytest
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar, TQDMProgressBar
 
 from mmemo.training import epoch_lines
-from mmemo.training.epoch_lines import EpochLines, is_told
+from mmemo.training.epoch_lines import EpochLines, prints_lines
 
 
 def trainer_of(**changes: object) -> SimpleNamespace:
@@ -87,6 +87,6 @@ def test_lines_stand_where_no_bar_is_seen(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     trainer = trainer_of(progress_bar_callback=bar and bar())
-    assert is_told(trainer) is told
+    assert prints_lines(trainer) is told
     trainer.is_global_zero = False
-    assert not is_told(trainer)
+    assert not prints_lines(trainer)
