@@ -120,7 +120,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 
 def open_predictions(path: Path, coded: Sequence[str] = ()) -> pa.Table:
-    """The same as it lies in the file.
+    """Read a prediction table as Arrow's, as it lies in the file.
 
     Args:
         path: Of the file.

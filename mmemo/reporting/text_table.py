@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-from mmemo.reporting.numbers import mean_sd
+from typing import NamedTuple
 
 
 class Cell(NamedTuple):
@@ -45,13 +43,3 @@ class TextTable:
 def named(text: str) -> Cell:
     """A cell that is sorted as it reads."""
     return Cell(text, text)
-
-
-def mean_of(summary: Mapping[str, Any] | None) -> float | None:
-    """The mean of a ``{"mean", "sd", "values"}``, None where there is none."""
-    return summary["mean"] if summary else None
-
-
-def mean_cell(summary: Mapping[str, Any] | None) -> Cell:
-    """Mean and standard deviation, sorted by the mean."""
-    return Cell(mean_sd(summary), mean_of(summary))
