@@ -12,11 +12,10 @@ from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.documents import write_document
 from mmemo.evaluation.calibration import calibration_summary
-from mmemo.evaluation.gathering import Outputs, gathered
+from mmemo.evaluation.intervals import run_intervals
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
-from mmemo.evaluation.predictions import build_table, write_predictions
+from mmemo.evaluation.predictions import Outputs, build_table, gathered, write_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
-from mmemo.evaluation.run_intervals import run_intervals
 from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.evaluation.units import kept_together, with_units
 from mmemo.folders import check_writable, written_whole

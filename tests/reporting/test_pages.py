@@ -10,8 +10,8 @@ import pytest
 
 from mmemo.documents import write_document
 from mmemo.evaluation.calibration import calibration_summary
+from mmemo.evaluation.intervals import run_intervals
 from mmemo.evaluation.metrics import compute_metrics
-from mmemo.evaluation.run_intervals import run_intervals
 from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.reporting.run_report import write_report
 from mmemo.runs.run_folder import RunFolder
