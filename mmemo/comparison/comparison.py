@@ -33,9 +33,10 @@ class Comparison:
     Args:
         metric: "weighted_f1", "macro_f1" or "accuracy": what groups are sorted by on validation
             and what is tested on test.
-        confidence: Of the intervals.
-        num_resamples: Of bootstrap and randomisation at least; many comparisons take more.
-        seed: Of both.
+        confidence: Coverage of the intervals, between 0 and 1.
+        num_resamples: Resamples of bootstrap and randomisation, at least: many comparisons take
+            more.
+        seed: Seed of bootstrap and randomisation.
         unit: What they draw: "speaker", "dialogue" or "utterance"; None for what the split keeps
             together.
         all_pairs: Whether all pairs are compared where no baseline is named, however many.

@@ -43,10 +43,10 @@ class DifferenceTests:
 
     Args:
         metric: Name of the tested metric.
-        confidence: Of the intervals of a difference.
-        num_resamples: Of bootstrap and randomisation.
-        seed: Of the randomisation.
-        units: That are drawn or change sides.
+        confidence: Coverage of the intervals of a difference.
+        num_resamples: Resamples of bootstrap and randomisation.
+        seed: Seed of the randomisation.
+        units: Test units that are drawn or change sides.
     """
 
     metric: str

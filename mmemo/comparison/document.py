@@ -29,8 +29,8 @@ class ScoreWithIntervals(SeedSummary):
         mean: Over the seeds.
         sd: Standard deviation over the seeds.
         values: By seed.
-        interval: Of the setting, as if seeds and test units were drawn anew.
-        interval_models: Of these trained models, as if test units alone were.
+        interval: Bounds for the setting, as if seeds and test units were drawn anew.
+        interval_models: Bounds for these trained models, as if test units alone were drawn anew.
     """
 
     interval: Interval | None
@@ -59,8 +59,8 @@ class GroupResult:
     """One group: runs that differ in seed, and fold, alone.
 
     Args:
-        name: From the settings in which the table's groups differ.
-        settings: Those settings.
+        name: Made of the settings in which the table's groups differ.
+        settings: Settings in which the table's groups differ, by dotted key.
         modalities: ``audio+text``, ``audio`` or ``text``: what the models could hear and read.
         seeds: In the order of all values by seed.
         runs: Folders of the runs.
@@ -68,10 +68,10 @@ class GroupResult:
         test: Metrics on test.
         per_class_f1: F1 on test by class.
         confusion: Counts on test, summed over the seeds: rows annotated, columns predicted.
-        num_parameters: Of one model; None where a run does not tell.
+        num_parameters: Size of one model; None where a run does not tell.
         fit_s: Seconds of training.
         samples_per_s: Utterances trained on in a second.
-        curves: Of each run.
+        curves: History of each run.
         calibration: On test.
     """
 
@@ -110,9 +110,9 @@ class InferenceFacts:
         is_unit_of_split: Whether that is what the split keeps together.
         kinds: What the two kinds of interval are of, by name.
         num_comparisons: Differences that p values are adjusted for.
-        num_resamples: Of bootstrap and randomisation.
-        smallest_p: Of one comparison.
-        smallest_adjusted_p: Of one of all comparisons, adjusted by Holm's method.
+        num_resamples: Resamples of bootstrap and randomisation.
+        smallest_p: Least p values of one comparison.
+        smallest_adjusted_p: Least p values when all comparisons are adjusted by Holm's method.
     """
 
     unit: str
@@ -132,8 +132,8 @@ class FoldChoice:
 
     Args:
         chosen: Name of the group by fold.
-        seeds: Those that all groups have.
-        test: Metrics of the joined answers.
+        seeds: Seeds that all groups have.
+        test: Metrics of the joined answers on test.
     """
 
     chosen: Mapping[str, str]
@@ -146,10 +146,10 @@ class SeedMcNemar:
     """McNemar's test of the two runs of one seed.
 
     Args:
-        seed: Theirs.
+        seed: Seed of the two runs.
         p: Over units; None where there is one unit alone.
         only_a_right: Utterances that the first group's run alone gets right.
-        only_b_right: Those that the second's alone gets right.
+        only_b_right: Utterances that the second group's run alone gets right.
     """
 
     seed: int
@@ -172,18 +172,18 @@ class Difference:
     """One group minus another on test.
 
     Args:
-        a: Name of the first.
-        b: Name of the second.
-        difference: Of their means over seeds.
-        interval: Of the settings: seeds and test units drawn anew.
-        setting_p: That it is 0, by the same model.
-        interval_models: Of these trained models, by bootstrap over units.
-        bootstrap_p: By the same resamples.
+        a: Name of the first group.
+        b: Name of the second group.
+        difference: Mean over seeds of the first minus that of the second.
+        interval: Bounds for the settings: seeds and test units drawn anew.
+        setting_p: P value of no difference between the settings, by the same model.
+        interval_models: Bounds for these trained models, by bootstrap over units.
+        bootstrap_p: P value of no difference between these models, by the same resamples.
         holm: The three p values of the table's comparisons, adjusted.
-        randomisation_p: By approximate randomisation of units over the common seeds.
-        mcnemar: Of each common seed.
+        randomisation_p: P value by approximate randomisation of units over the common seeds.
+        mcnemar: McNemar's test of each common seed.
         wilcoxon: Signed-rank test over the common seeds.
-        sign_test: Over the common seeds.
+        sign_test: Sign test over the common seeds.
     """
 
     a: str
@@ -210,8 +210,8 @@ class GainRow:
         both: Score of the fused model.
         audio: Score of the model that only hears.
         text: Score of the model that only reads.
-        gain_over_audio: Of the fused model.
-        gain_over_text: Of the fused model.
+        gain_over_audio: Score of the fused model minus that of the model that only hears.
+        gain_over_text: Score of the fused model minus that of the model that only reads.
     """
 
     value: str
@@ -251,13 +251,13 @@ class ModalityGain:
 
     Args:
         models: Name of the group by modalities: "audio+text", "audio", "text".
-        seeds: Those that all have.
-        num_utterances: Of test.
+        seeds: Seeds that all models have.
+        num_utterances: Utterances of the test split.
         by: Rows for each kind of breakdown: ``class`` (recall), ``class_f1``, ``duration_s``,
             ``num_words``, ``speaker`` (accuracy).
-        agreement: Of the unimodal models; None where one is missing.
-        oracle: Right where either unimodal model is.
-        fused: The fused model.
+        agreement: How often the unimodal models agree; None where one is missing.
+        oracle: Scores of an oracle that is right where either unimodal model is.
+        fused: Scores of the fused model.
         notes: For the reader.
     """
 
@@ -276,8 +276,8 @@ class ComparisonTable:
     """Groups of one protocol, ranked.
 
     Args:
-        protocol: What they have in common.
-        stamp: Of the split protocol.
+        protocol: What the groups have in common.
+        stamp: Stamp of the split protocol: ``official``.
         leak_warning: What a reader must know of a leaky protocol; None for another.
         differs: Fields of the protocol in which it differs from the first table's: its value
             there and here.
@@ -285,7 +285,7 @@ class ComparisonTable:
         groups: Best on validation first.
         fold_choice: None where folds are not joined.
         baseline: Name of the group that all others are compared with; None where there is none.
-        differences: Between the groups.
+        differences: Differences between the groups, with tests.
         notes: For the reader.
         modality_gain: None where there is no fused model beside a unimodal one.
         published: What others have published on the corpus, comparable ones first.
@@ -313,9 +313,9 @@ class ComparisonDocument:
         metric: "weighted_f1", "macro_f1" or "accuracy": what ranks and what is tested.
         selected_on: Split that ranks the groups.
         reported_on: Split whose scores are reported.
-        confidence: Of the intervals.
-        num_resamples: Of bootstrap and randomisation, at least.
-        seed: Of both.
+        confidence: Coverage of the intervals.
+        num_resamples: Resamples of bootstrap and randomisation, at least.
+        seed: Seed of bootstrap and randomisation.
         tables: One for each protocol; leaky ones last, then by the number of runs.
         left_out: Runs that were found and are in no table.
     """

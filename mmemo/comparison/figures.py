@@ -75,7 +75,7 @@ class ShownGroup:
     Args:
         result: The group.
         label: Its rank and its name, as far as there is room.
-        colour: Of all its marks.
+        colour: Colour of all its marks.
         marker: Shape of its marks, which tells it apart without the colour.
     """
 
@@ -251,7 +251,7 @@ class Marks:
 
     Args:
         mean: Large mark.
-        colour: Of all its marks.
+        colour: Colour of all its marks.
         marker: Shape of the large mark.
         values: Small marks.
         bounds: Ends of the line through the large mark.

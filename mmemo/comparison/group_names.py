@@ -171,7 +171,7 @@ def short_names(names: Sequence[str], most: int) -> list[str]:
     bottleneck_dim=64``), else without the middle, else from where they begin to differ.
 
     Args:
-        names: Of groups, which may hold ``key=value`` apart by commas.
+        names: Names of groups, which may hold ``key=value`` apart by commas.
         most: Characters; at least 8.
     """
     shared = len(commonprefix(list(names))) if len(names) > 1 else 0

@@ -26,9 +26,9 @@ class InferredTable:
     """What is inferred from a table's groups.
 
     Args:
-        facts: What it rests on.
+        facts: What intervals and tests rest on.
         bounds: Intervals of each group by metric.
-        differences: Of each pair.
+        differences: Difference of each pair, with its tests.
         estimates: The setting's difference of each pair; None where there is none.
         is_joined: Whether folds are joined of which one validates what another tests.
         fold_choice: What each fold's validation chooses; None where there is nothing to choose.
@@ -48,9 +48,9 @@ class Inference:
 
     Args:
         metric: Name of the metric that is tested.
-        confidence: Of the intervals.
-        num_resamples: Of bootstrap and randomisation, at least.
-        seed: Of bootstrap and randomisation.
+        confidence: Coverage of the intervals.
+        num_resamples: Resamples of bootstrap and randomisation, at least.
+        seed: Seed of bootstrap and randomisation.
         is_unit_of_split: Whether what is drawn is what the split keeps together.
     """
 

@@ -42,8 +42,8 @@ def modality_gain(
 
     Args:
         both: Prediction tables of the fused model, by seed.
-        audio: Those of the model that only hears; None where there is none.
-        text: Those of the model that only reads; None where there is none.
+        audio: Tables of the model that only hears, by seed; None where there is none.
+        text: Tables of the model that only reads, by seed; None where there is none.
         names: The models' names by modalities.
 
     Returns:

@@ -34,11 +34,11 @@ def table_notes(
 
     Args:
         rows: The groups, best on validation first.
-        inferred: Their intervals and tests.
-        units: That were drawn.
-        confidence: Of the intervals.
+        inferred: The groups' intervals and tests.
+        units: Test units that were drawn.
+        confidence: Coverage of the intervals.
         groups: The groups' results.
-        gain: By modality.
+        gain: What a second modality gains.
     """
     return (
         *_unit_notes(units, rows),
@@ -95,8 +95,8 @@ def seeds_cost(
 
     Args:
         differences: The differences.
-        estimates: Of each the setting's.
-        confidence: Of their intervals.
+        estimates: Each difference as an estimate for the settings; None where there is none.
+        confidence: Coverage of their intervals.
         many: Seeds to compare with.
 
     Returns:

@@ -48,9 +48,9 @@ class ConfusionCell:
 
     Args:
         count: Utterances.
-        percent: Of the row.
-        background: Its colour.
-        is_dark: Whether that is a dark one.
+        percent: Share of the row's utterances, in per cent.
+        background: Colour of the cell.
+        is_dark: Whether the background is dark, so that text has to be light.
     """
 
     count: int

@@ -107,7 +107,7 @@ def _panels(
         between: Pixels between them, for numbers, names and titles.
         draw: Draws one.
         x_name: Below each.
-        limits: Of both scales.
+        limits: Ends of the horizontal and of the vertical scale.
     """
     groups = shown_groups(table)
     column, row = panel[0] + between[0], panel[1] + between[1]

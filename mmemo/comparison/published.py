@@ -18,16 +18,16 @@ class PublishedResult:
     """One published figure.
 
     Args:
-        corpus: Its name, as in a run's protocol.
+        corpus: Name of the corpus, as in a run's protocol.
         system: What was evaluated.
         modalities: Such as "audio+text".
         context: What beside the utterance the system reads.
         metric: "accuracy", "macro_f1" or "weighted_f1".
         classes: Names of the classes; none where they are not stated.
         split: Stamp of the split protocol; "official" is the corpus' own.
-        value: Between 0 and 1.
+        value: Published value, between 0 and 1.
         source: Where it stands.
-        sd: Its standard deviation over runs, where it is given.
+        sd: Standard deviation over runs, where it is given.
         num_runs: Runs that it is the mean of, where that is given.
     """
 
@@ -90,7 +90,7 @@ def comparable(
     """The results on a corpus, each with what keeps it from being ranked with a table's scores.
 
     Args:
-        results: Of any corpus.
+        results: Published results on any corpus.
         corpus: Corpus of the table.
         classes: Names of the table's classes.
         split: Stamp of the table's split protocol.

@@ -21,12 +21,12 @@ class RankedProtocol:
     """What is equal for all groups of a table: only then are their scores ranked.
 
     Args:
-        corpus: Its name.
+        corpus: Name of the corpus.
         corpus_split: Where the corpus' own split comes from.
         labels: Name of the label set.
         classes: Names of the classes, in label order.
         split: Name of the split protocol.
-        split_settings: Its options by name, but which fold a run has tested.
+        split_settings: Options of the split by name, but which fold a run has tested.
         leaky: Whether evaluated utterances have copies in training.
         missing: "audio" or "text" where the models had to answer without it.
         num_utterances: Different utterances by split: "val", "test".
@@ -112,7 +112,7 @@ class _Utterances:
         keys: (N,), in the table's order.
         targets: (N,).
         num: How many different keys there are.
-        digest: Of both, in any order.
+        digest: Digest of keys and targets, whatever their order.
     """
 
     keys: pd.Series[str]

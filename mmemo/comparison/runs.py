@@ -52,15 +52,15 @@ class RunResults:
 
     Args:
         folder: Where it lies.
-        protocol: Of ``metrics.json``.
+        protocol: How its numbers came about, of ``metrics.json``.
         settings: The config as it was composed, flattened to dotted keys: what one setting is
             derived from another is the same text in all runs.
         info: Contents of ``run.json``.
-        prepared_digest: Of the sound that it was trained on.
+        prepared_digest: Digest of the prepared sound that it was trained on.
         history: Metrics by epoch.
         val: Prediction table of the validation split; target and pred are categories in the
             classes' order.
-        test: That of the test split.
+        test: Prediction table of the test split.
         folder_label: What the user calls the folder that it was found in.
     """
 
@@ -152,8 +152,8 @@ def labelled(
 
     Args:
         results: The runs.
-        folders: Those that were searched.
-        labels: One for each.
+        folders: Folders that were searched.
+        labels: The user's name for each folder.
 
     Raises:
         InputError: If there are more or fewer labels than folders.

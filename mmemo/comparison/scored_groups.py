@@ -31,8 +31,8 @@ class Bounds:
     """Intervals of one score.
 
     Args:
-        setting: Of the setting: seeds and units drawn anew.
-        models: Of these trained models: units drawn anew.
+        setting: Bounds for the setting: seeds and units drawn anew.
+        models: Bounds for these trained models: units drawn anew.
     """
 
     setting: Interval | None
@@ -44,9 +44,9 @@ class GroupAnswers:
     """One group's answers on the test split.
 
     Args:
-        name: The group's.
+        name: Name of the group.
         seeds: S seeds.
-        counts: Of its S runs, by unit.
+        counts: Tallies of its S runs, by unit.
         right: (S, N), who was right; utterances in the same order for all groups.
     """
 
@@ -124,7 +124,7 @@ class ScoredGroup:
 
     Args:
         name: The group's, in its table.
-        settings: Those in which the table's groups differ.
+        settings: Settings in which the table's groups differ.
         group: The runs.
         utterances: The table's.
     """

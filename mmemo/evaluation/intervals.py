@@ -133,7 +133,7 @@ def resampled_scores(
         runs: Their counts.
         metrics: By name, from tallies (..., C) to scores.
         num_resamples: R.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
     """
     random = np.random.default_rng(seed)
     found: dict[str, list[Floats]] = {name: [] for name in metrics}

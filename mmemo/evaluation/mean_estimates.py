@@ -35,7 +35,7 @@ class MeanEstimate:
 
     Args:
         value: The mean or difference.
-        standard_error: Of the value.
+        standard_error: Standard error of the value.
         df: Degrees of freedom of the standard error.
         num_units: Behind the value; of a difference the smaller number.
         least_p: p where all units are on one side and none differs from another.

@@ -44,7 +44,7 @@ def gathered(outputs: Outputs) -> Outputs:
     """The outputs of all processes, in every one of them, on the CPU.
 
     Args:
-        outputs: Those of this process.
+        outputs: What this process has predicted.
     """
     from torch import distributed
 
@@ -66,14 +66,14 @@ def build_table(
     """Join predictions with the utterances they are of.
 
     Args:
-        outputs: Of the model.
+        outputs: What the model has predicted.
         rows: The utterances that had to be predicted: key, split, corpus_split (where the corpus
             itself has it: a dialogue is named by that and its id), split_protocol, dialogue_id,
             utterance_id, speaker, transcript, the label, num_samples, and ``unit``: what names
             the rows that the split keeps together.
         classes: Names of the C classes, in the order of the probabilities.
         label_column: Column of the label.
-        sample_rate: Of ``num_samples``, in Hz.
+        sample_rate: Rate of the samples that ``num_samples`` counts, in Hz.
 
     Returns:
         Those columns (the label as ``target``), ``duration_s`` of the prepared sound (before a
@@ -141,7 +141,7 @@ def open_predictions(path: Path, coded: Sequence[str] = ()) -> pa.Table:
     """Read a prediction table as Arrow's, as it lies in the file.
 
     Args:
-        path: Of the file.
+        path: File of the table.
         coded: Columns of texts that are handed out as numbers of what they may be.
 
     Raises:
