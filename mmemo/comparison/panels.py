@@ -29,7 +29,7 @@ MAX_POINTS = 200
 """More epochs than these cannot be told apart in a small panel."""
 BEHIND_COLOUR = "#9a9a9a"
 # Pixels of the page.
-BOLD_CHARACTER_WIDTH = 7.8
+BOLD_CHARACTER_WIDTH = 7.2
 
 
 @style()
@@ -120,8 +120,9 @@ def _panels(
         draw(axes, group)
         axes.set(xlim=limits[0], ylim=limits[1])
         axes.set_xlabel(x_name, fontsize=8.5, labelpad=1)
-        title = wrapped(group.label, int(column / BOLD_CHARACTER_WIDTH))
-        axes.set_title(title, loc="left", fontsize=8.5, fontweight="bold")
+        title = wrapped(group.label, int((panel[0] + 10) / BOLD_CHARACTER_WIDTH))
+        # Its height is given: Matplotlib would measure all numbers of the axes for it.
+        axes.set_title(title, loc="left", y=1, fontsize=8.5, fontweight="bold")
         axes.grid(visible=True)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=x_name == "epoch"))
     draw_mark(figure, table)
