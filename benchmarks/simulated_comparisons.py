@@ -21,9 +21,9 @@ from simulated_rates import (
 from statsmodels.stats.contingency_tables import mcnemar
 
 from mmemo.comparison.differences import num_resamples
-from mmemo.comparison.setting_estimates import SettingModel
 from mmemo.evaluation.confusion_scores import METRICS
 from mmemo.evaluation.intervals import UnitTallies, bootstrap_p, interval, resampled_scores
+from mmemo.evaluation.setting_estimates import SettingModel
 from mmemo.evaluation.significance import UnitSwaps, holm, mcnemar_tests, randomisation_p
 from mmemo.evaluation.units import Units
 

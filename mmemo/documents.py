@@ -50,16 +50,6 @@ def content_of(part: object) -> dict[str, Any]:
     return content
 
 
-def document_part(kind: type[Schema], content: object) -> Schema:
-    """A dataclass of a document from plain mappings and sequences.
-
-    Raises:
-        ValueError: If they hold something else.
-    """
-    part: Schema = _adapter(kind).validate_python(content)
-    return part
-
-
 class OtherVersionError(InputError):
     """A file is whole, but of a schema that this mmemo does not know."""
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from mmemo.comparison.published import comparable, read_published
-from mmemo.comparison.run_results import find_runs, labelled, read_runs
-from mmemo.comparison.tables import frame, latex, markdown, terminal_text
+from mmemo.comparison.runs import find_runs, labelled, read_runs
+from mmemo.documents import write_document
 from mmemo.evaluation.confusion_scores import check_metric
 from mmemo.folders import config_dir, writable_folder, write_whole
 
 if TYPE_CHECKING:
     from mmemo.comparison.comparison import Comparison
+    from mmemo.comparison.document import ComparisonDocument
 
 
 def run(cfg: DictConfig) -> None:
@@ -26,18 +25,16 @@ def run(cfg: DictConfig) -> None:
     found = find_runs(folders)
     check_metric(cfg.metric)
     # What tests the differences is imported only now.
+    from mmemo.comparison.exports import terminal_text
+    from mmemo.comparison.published import read_published
+
     comparison: Comparison = instantiate(cfg.comparison, _convert_="all")
     results, left_out = read_runs(found)
     if cfg.label is not None:
         labels = [cfg.label] if isinstance(cfg.label, str) else list(map(str, cfg.label))
         results = labelled(results, folders, labels)
-    document = comparison.compare(results, left_out)
     published = read_published(config_dir() / "published")
-    for table in document["tables"]:
-        protocol = table["protocol"]
-        table["published"] = comparable(
-            published, protocol["corpus"], protocol["classes"], table["stamp"], document["metric"]
-        )
+    document = comparison.compare(results, left_out, published)
     output = writable_folder(cfg.output or _beside(folders), "output")
     print(terminal_text(document), flush=True)
     for label, path in _write(document, output).items():
@@ -48,8 +45,9 @@ def _beside(folders: list[Path]) -> Path:
     return Path(os.path.commonpath(folders)) / "comparison"
 
 
-def _write(document: dict[str, Any], output: Path) -> dict[str, Path]:
+def _write(document: ComparisonDocument, output: Path) -> dict[str, Path]:
     # The tables are on the screen before what draws the page is imported.
+    from mmemo.comparison.exports import frame, latex, markdown
     from mmemo.comparison.page import write_comparison_page
 
     files = {
@@ -59,8 +57,7 @@ def _write(document: dict[str, Any], output: Path) -> dict[str, Path]:
         "LaTeX": output / "comparison.tex",
         "page": output / "comparison.html",
     }
-    text = json.dumps(document, indent=1, allow_nan=False)
-    write_whole(files["comparison"], text)
+    write_document(files["comparison"], document)
     write_whole(files["table"], frame(document).to_csv(index=False))
     write_whole(files["Markdown"], markdown(document))
     write_whole(files["LaTeX"], latex(document))

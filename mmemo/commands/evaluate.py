@@ -10,14 +10,13 @@ from omegaconf import DictConfig
 
 from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.data.datamodule import EmotionDataModule
-from mmemo.documents import document_part, write_document
+from mmemo.documents import write_document
 from mmemo.evaluation.calibration import calibration_summary
-from mmemo.evaluation.gathering import Outputs, gathered
+from mmemo.evaluation.intervals import run_intervals
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
-from mmemo.evaluation.predictions import build_table, write_predictions
+from mmemo.evaluation.predictions import Outputs, build_table, gathered, write_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
-from mmemo.evaluation.run_intervals import run_intervals
-from mmemo.evaluation.run_metrics import Calibration, RunMetrics
+from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.evaluation.units import kept_together, with_units
 from mmemo.folders import check_writable, written_whole
 from mmemo.reporting.run_report import write_report
@@ -88,8 +87,9 @@ def evaluate(
         for split, rows in table.groupby("split", sort=False)
     }
     protocol = experiment.protocol(datamodule, epoch, module.loss.name, unit, folder.missing)
-    calibration = document_part(Calibration, calibration_summary([(val, test)]))
-    document = RunMetrics(protocol, metrics, run_intervals(test, unit), calibration)
+    document = RunMetrics(
+        protocol, metrics, run_intervals(test, unit), calibration_summary([(val, test)])
+    )
     write_document(folder.metrics_file, document)
     with written_whole(folder.table_file) as place:
         metrics_table(metrics, split_stamp(protocol)).to_csv(place, index=False)

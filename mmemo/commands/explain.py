@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from mmemo import __version__
 from mmemo.commands.early_checks import AUTO, other_runs, selection_of, target_of
-from mmemo.comparison.seed_siblings import seed_siblings
+from mmemo.comparison.groups import seed_siblings
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions

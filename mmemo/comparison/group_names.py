@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from os.path import commonprefix
 from pathlib import PurePath
-from typing import Any
 
-from mmemo.comparison.run_groups import DATA, LABEL, RunGroup, derived_from
+from mmemo.comparison.groups import DATA, LABEL, RunGroup, derived_from
+from mmemo.comparison.runs import Setting
 
 ENCODERS = ("audio_encoder", "text_encoder")
 MODALITY = "modality"
@@ -14,7 +15,7 @@ CORPUS_PLACES = ("corpus.csv", "corpus.root", "corpus.annotations", "corpus.fold
 DIGEST_DIGITS = 8
 
 
-def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
+def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Setting]]:
     """For each group the settings in which the groups differ.
 
     Where a part of another kind was chosen (another encoder, fusion, loss), its name stands for
@@ -22,7 +23,7 @@ def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
     of other data are told by it where nothing else tells them apart.
     """
     parts = _parts(groups)
-    shown: list[dict[str, Any]] = [{} for _ in groups]
+    shown: list[dict[str, Setting]] = [{} for _ in groups]
     for section, names in parts.items():
         if len(set(names)) > 1:
             for chosen, name in zip(shown, names, strict=True):
@@ -42,7 +43,7 @@ def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
     return shown
 
 
-def _tell_data(groups: Sequence[RunGroup], shown: Sequence[dict[str, Any]]) -> None:
+def _tell_data(groups: Sequence[RunGroup], shown: Sequence[dict[str, Setting]]) -> None:
     """Add what tells the data apart: where the corpus lies, else the digest of the data."""
     told = [repr(sorted(settings.items(), key=str)) for settings in shown]
     for same in set(told):
@@ -96,13 +97,13 @@ def group_names(groups: Sequence[RunGroup]) -> list[str]:
 def _modality(groups: Sequence[RunGroup], group: RunGroup) -> str:
     """What a group hears and reads, by the name of the option where each group has chosen one."""
     chosen = [other.option(MODALITY) for other in groups]
-    is_withheld = any(other.first.protocol.missing for other in groups)
-    if None in chosen or is_withheld:
+    is_missing = any(other.first.protocol.missing for other in groups)
+    if None in chosen or is_missing:
         return group.modalities
     return f"{MODALITY}={group.option(MODALITY)}"
 
 
-def _only_left_out(shown: Sequence[Mapping[str, Any]]) -> bool:
+def _only_left_out(shown: Sequence[Mapping[str, Setting]]) -> bool:
     """Whether the groups' encoders differ, in nothing but whether they are there."""
     there = [{s[name] for s in shown if name in s} - {"none"} for name in ENCODERS]
     return any(there) and all(len(names) <= 1 for names in there)
@@ -140,23 +141,56 @@ def _chosen_option(group: RunGroup, section: str) -> str | None:
     return group.option(section)
 
 
-def _part(settings: Mapping[str, Any], section: str) -> tuple[str, str]:
+def _part(settings: Mapping[str, Setting], section: str) -> tuple[str, str]:
     """Class and name of a part."""
     target = settings.get(f"{section}._target_")
     if target is None:
         return "", "none"
     named = settings.get(f"{section}.checkpoint") or settings.get(f"{section}.name")
-    kind = _class_name("_target_", target)
+    kind = str(_class_name("_target_", target))
     return kind, str(named or kind)
 
 
-def _class_name(key: str, value: Any) -> Any:  # noqa: ANN401
+def _class_name(key: str, value: Setting) -> Setting:
     """Of a class its last name; of any other setting its value."""
-    is_class = key.endswith("_target_") and isinstance(value, str)
-    return value.rpartition(".")[2] if is_class else value
+    if key.endswith("_target_") and isinstance(value, str):
+        return value.rpartition(".")[2]
+    return value
 
 
-def _text(value: Any) -> str:  # noqa: ANN401
-    return (
-        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+def _text(value: Setting) -> str:
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def short_names(names: Sequence[str], most: int) -> list[str]:
+    """The names with at most so many characters each, different where the names are.
+
+    Values without their keys where that suffices (``text, 64`` for ``modality=text,
+    bottleneck_dim=64``), else without the middle, else from where they begin to differ.
+
+    Args:
+        names: Names of groups, which may hold ``key=value`` apart by commas.
+        most: Characters; at least 8.
+    """
+    shared = len(commonprefix(list(names))) if len(names) > 1 else 0
+    ways: tuple[Callable[[str], str], ...] = (
+        lambda name: name,
+        lambda name: ", ".join(part.partition("=")[2] or part for part in name.split(", ")),
+        lambda name: _without_middle(name, most),
+        lambda name: _without_middle("…" + name[max(shared - 3, 0) :], most),
     )
+    for way in ways:
+        short = [way(name) for name in names]
+        fits = all(len(name) <= most for name in short)
+        if fits and len(set(short)) == len(set(names)):
+            return short
+    return [_without_middle(f"{rank} {name}", most) for rank, name in enumerate(names, 1)]
+
+
+def _without_middle(name: str, most: int) -> str:
+    if len(name) <= most:
+        return name
+    head = (most - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"

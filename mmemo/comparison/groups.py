@@ -1,171 +1,194 @@
-"""The tables of a comparison that have a row for each group."""
+"""Runs put together: the seeds of one setting, the folds of one cross-validation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from mmemo.reporting.numbers import (
-    UNDEFINED,
-    counted,
-    duration,
-    interval,
-    mean_sd,
-    metric_name,
-    parameters,
-    percent,
-    plain,
-    score,
-)
-from mmemo.reporting.text_table import Cell, TextTable, mean_cell, mean_of, named
+import pandas as pd
 
-CHOSEN = "†"
-CHOSEN_NOTE = f"{CHOSEN}: highest mean on validation, by which groups are chosen and ranked."
-"""A mark at the name alone: bold numbers would be read as the highest on test."""
+from mmemo.comparison.runs import LeftOut, RunResults, Setting, find_runs, read_runs
+from mmemo.errors import InputError
+from mmemo.runs.run_folder import RunFolder
+from mmemo.runs.settings import has_effect
 
+FOLD = "split.test_fold"
+VAL_FOLD = "split.val_fold"
+NUM_FOLDS = "split.num_test_folds"
 
-def _group_cells(document: dict[str, Any], table: dict[str, Any]) -> list[Cell]:
-    """Each group's name, marked where its mean on validation is the highest."""
-    names = [group["name"] for group in table["groups"]]
-    means = [group["val"][document["metric"]]["mean"] for group in table["groups"]]
-    return [
-        Cell(f"{name} {CHOSEN}" if mean is not None and mean == means[0] else name, name)
-        for name, mean in zip(names, means, strict=True)
-    ]
+DATA = "prepared.digest"
+"""Key of what tells one corpus from another, wherever it lies: its utterances and their sound."""
+
+LABEL = "label"
+"""Key of the user's own name for runs."""
+
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
-def results_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
-    """Validation and test of each group, best on validation first."""
-    metric, sizes = document["metric"], table["protocol"]["num_utterances"]
-    others = [name for name in table["groups"][0]["test"] if name != metric]
-    kinds = interval_kinds(document, table)
-    rows = []
-    names = _group_cells(document, table)
-    for rank, (group, group_cell) in enumerate(zip(table["groups"], names, strict=True), 1):
-        test = group["test"]
-        rows.append(
-            [
-                Cell(str(rank), rank),
-                group_cell,
-                Cell(str(len(group["seeds"])), len(group["seeds"])),
-                mean_cell(group["val"][metric]),
-                mean_cell(test[metric]),
-                *(_interval_cell(test[metric][kind]) for kind in kinds),
-                *(mean_cell(test[name]) for name in others),
-            ]
-        )
-    name = metric_name(metric)
-    header = ["#", "group", "seeds", f"{name},\nval\n(N = {sizes['val']})"]
-    header += [f"{name},\ntest\n(N = {sizes['test']})"]
-    header += [f"{percent(document['confidence'])} interval,\n{of}" for of in kinds.values()]
-    header += [f"{metric_name(other)},\ntest" for other in others]
-    align = "rl" + "r" * (len(header) - 2)
-    inference = table["inference"]
-    units = counted(inference["num_units"], inference["unit"])
-    told = {
-        "interval": f"Of the setting: seeds and {units} drawn anew.",
-        "interval_models": f"Of these models: {units} drawn anew.",
-    }
-    note = " ".join(told[kind] for kind in kinds) or f"No intervals: {units}."
-    return TextTable("results", "Results", header, align, rows, f"{note} {CHOSEN_NOTE}")
+@dataclass(frozen=True)
+class Replicate:
+    """One seed of a group: one run, or the runs of a cross-validation taken together."""
+
+    seed: int
+    runs: tuple[RunResults, ...]
+
+    @property
+    def val(self) -> pd.DataFrame:
+        """Predictions of validation, of all folds."""
+        return _joined([run.val for run in self.runs])
+
+    @property
+    def test(self) -> pd.DataFrame:
+        """Predictions of test, of all folds."""
+        return _joined([run.test for run in self.runs])
+
+    @property
+    def missing_folds(self) -> set[int]:
+        """Folds of its cross-validation that no run of this seed has tested."""
+        num_folds = self.runs[0].settings.get(NUM_FOLDS)
+        wanted = range(num_folds if isinstance(num_folds, int) else 0)
+        return {fold for fold in wanted if fold not in self.test_folds}
+
+    @property
+    def test_folds(self) -> set[Setting]:
+        """Folds that its runs have tested."""
+        return {run.settings.get(FOLD) for run in self.runs}
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether some test folds lack a validation fold that others have."""
+        val_folds = {run.settings.get(VAL_FOLD) for run in self.runs}
+        return len(self.runs) < len(self.test_folds) * len(val_folds)
 
 
-def interval_kinds(document: dict[str, Any], table: dict[str, Any]) -> dict[str, str]:
-    """Names of the kinds of interval that some group has, and what they are of."""
-    kinds = {"interval": "the setting", "interval_models": "these models"}
-    scores = [group["test"][document["metric"]] for group in table["groups"]]
-    return {kind: of for kind, of in kinds.items() if any(score[kind] for score in scores)}
+@dataclass(frozen=True)
+class RunGroup:
+    """Runs that differ in seed, and fold, alone.
+
+    Args:
+        settings: All that has an effect.
+        replicates: By seed.
+    """
+
+    settings: Mapping[str, Setting]
+    replicates: tuple[Replicate, ...]
+
+    @property
+    def first(self) -> RunResults:
+        """The first seed's first run."""
+        return self.replicates[0].runs[0]
+
+    def option(self, group: str) -> str | None:
+        """The option of conf/ that was chosen of a config group; None if the run does not tell."""
+        return self.first.info.choices.get(group)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which folds of a cross-validation are missing."""
+        notes = []
+        for replicate in self.replicates:
+            if replicate.is_uneven:
+                notes.append(f"seed {replicate.seed} lacks validation folds of some test folds")
+            missing = set() if FOLD in self.settings else replicate.missing_folds
+            if missing:
+                folds = ", ".join(map(str, sorted(missing)))
+                num_folds = replicate.runs[0].settings[NUM_FOLDS]
+                notes.append(f"seed {replicate.seed} lacks the test folds {folds} of {num_folds}")
+        return tuple(notes)
+
+    @property
+    def modalities(self) -> str:
+        """``audio+text``, ``audio`` or ``text``: what the model could hear and read."""
+        protocol = self.first.protocol
+        encoders = {"audio": protocol.audio_encoder, "text": protocol.text_encoder}
+        missing = protocol.missing
+        return "+".join(n for n, name in encoders.items() if name != "none" and n != missing)
 
 
-def _interval_cell(bounds: Sequence[float] | None) -> Cell:
-    return Cell(interval(bounds), bounds[0] if bounds else None)
+def group_runs(results: Sequence[RunResults]) -> tuple[list[RunGroup], list[LeftOut]]:
+    """Group runs by their settings; of two with the same seed and fold the later one counts."""
+    by_settings: dict[str, dict[tuple[int, Setting, Setting], RunResults]] = defaultdict(dict)
+    left_out = []
+    folds = [{run.settings.get(key) for run in results} - {None} for key in (FOLD, VAL_FOLD)]
+    has_folds = any(len(values) > 1 for values in folds)
+    for run in sorted(results, key=lambda run: run.info.started or ""):
+        settings = effective_settings(run, pool_folds=has_folds)
+        key = json.dumps(settings, sort_keys=True, default=str)
+        place = (run.seed, run.settings.get(FOLD), run.settings.get(VAL_FOLD))
+        earlier = by_settings[key].get(place)
+        if earlier is not None:
+            reason = f"has the settings and the seed of a later run, {run.name}"
+            left_out.append(LeftOut(earlier.name, reason))
+        by_settings[key][place] = run
+    groups = []
+    for runs in by_settings.values():
+        seeds: dict[int, list[RunResults]] = defaultdict(list)
+        for place in sorted(runs, key=lambda place: (place[0], str(place[1]), str(place[2]))):
+            seeds[place[0]].append(runs[place])
+        replicates = tuple(Replicate(seed, tuple(runs)) for seed, runs in sorted(seeds.items()))
+        first = replicates[0].runs[0]
+        settings = effective_settings(first, pool_folds=has_folds)
+        groups.append(RunGroup(settings, replicates))
+    return groups, left_out
 
 
-def settings_table(table: dict[str, Any]) -> TextTable:
-    """The settings in which the groups differ, a column for each."""
-    keys = list(dict.fromkeys(key for group in table["groups"] for key in group["settings"]))
-    lasts = [key.rpartition(".")[2] for key in keys]
-    header = [
-        last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)
-    ]
-    rows = [
-        [
-            named(group["name"]),
-            *(_setting(group["settings"][k]) if k in group["settings"] else Cell("") for k in keys),
-        ]
-        for group in table["groups"]
-        if keys
-    ]
-    align = "l" + "r" * len(keys)
-    return TextTable("settings", "What differs", ["group", *header], align, rows)
+def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Setting]:
+    """Settings that tell a group of runs from another, the data that they were trained on too.
+
+    One that is null is as one that the run's version did not have; one that takes its value from
+    another has that value, or none where the other has no effect.
+    """
+    settings: dict[str, Setting] = {DATA: run.prepared_digest}
+    for key, value in run.settings.items():
+        source = derived_from(value)
+        if source is not None and source in run.settings:
+            value = run.settings[source] if has_effect(source) else None
+        if value is None or not has_effect(key) or (pool_folds and key in (FOLD, VAL_FOLD)):
+            continue
+        settings[key] = value
+    if run.label is not None:
+        settings[LABEL] = run.label
+    if run.protocol.missing:
+        settings["missing"] = run.protocol.missing
+    return settings
 
 
-def _setting(value: Any) -> Cell:  # noqa: ANN401
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return Cell(plain(value), value if is_number else plain(value))
+def derived_from(value: Setting) -> str | None:
+    """The key that a setting takes its value from: of ``${seed}`` it is ``seed``."""
+    if not isinstance(value, str) or not value.startswith("${"):
+        return None
+    found = REFERENCE.fullmatch(value)
+    return found[1] if found else None
 
 
-def seeds_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
-    """Each seed's validation and test score."""
-    metric = document["metric"]
-    seeds = sorted({seed for group in table["groups"] for seed in group["seeds"]})
-    rows = []
-    for group in table["groups"]:
-        values = zip(group["val"][metric]["values"], group["test"][metric]["values"], strict=True)
-        by_seed = dict(zip(group["seeds"], values, strict=True))
-        cells = [
-            Cell(f"{score(by_seed[seed][0])} / {score(by_seed[seed][1])}", by_seed[seed][0])
-            if seed in by_seed
-            else Cell(UNDEFINED)
-            for seed in seeds
-        ]
-        rows.append([named(group["name"]), *cells])
-    title = f"Each seed's {metric_name(metric)}, validation / test"
-    header = ["group", *(f"seed {seed}" for seed in seeds)]
-    return TextTable("seeds", title, header, "l" + "r" * len(seeds), rows)
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
 
 
-def class_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
-    """F1 of each class on test."""
-    classes = table["protocol"]["classes"]
-    rows = [
-        [
-            group_cell,
-            *(mean_cell(group["per_class_f1"][c]) for c in classes),
-        ]
-        for group, group_cell in zip(table["groups"], _group_cells(document, table), strict=True)
-    ]
-    align, header = "l" + "r" * len(classes), ["group", *classes]
-    return TextTable("classes", "F1 of each class, test", header, align, rows, CHOSEN_NOTE)
+def seed_siblings(run: RunFolder) -> list[Path]:
+    """Finished runs beside a run that differ from it in the seed alone, one for each seed.
+
+    Of several with one seed the last in alphabetical order counts.
+    """
+    try:
+        results, _ = read_runs(find_runs([run.path.parent]))
+    except InputError:
+        return []
+    own = next((one for one in results if one.folder.path == run.path), None)
+    if own is None:
+        return []
+    alike = sorted((one for one in results if _is_alike(one, own)), key=lambda one: one.name)
+    by_seed = {one.seed: one.folder.path for one in alike if one.seed != own.seed}
+    return [by_seed[seed] for seed in sorted(by_seed)]
 
 
-def cost_table(table: dict[str, Any]) -> TextTable:
-    """Parameters, training time and speed."""
-    rows = [
-        [
-            named(group["name"]),
-            Cell(parameters(group["num_parameters"]), group["num_parameters"]),
-            Cell(duration(group["fit_s"]), mean_of(group["fit_s"])),
-            Cell(mean_sd(group["samples_per_s"], 0), mean_of(group["samples_per_s"])),
-        ]
-        for group in table["groups"]
-    ]
-    header = ["group", "parameters", "training time", "samples per second"]
-    return TextTable("cost", "Cost", header, "lrrr", rows)
-
-
-def calibration_table(document: dict[str, Any], table: dict[str, Any]) -> TextTable:
-    """Calibration errors before and after the temperature that validation gives."""
-    names = ("temperature", "ece", "ece_scaled", "brier", "brier_scaled")
-    rows = [
-        [named(group["name"]), *(mean_cell(group["calibration"][name]) for name in names)]
-        for group in table["groups"]
-        if group["calibration"]
-    ]
-    header = ["group", "temperature", "ECE", "ECE,\nscaled", "Brier", "Brier,\nscaled"]
-    note = (
-        "Scaled: logarithms of the probabilities divided by the temperature fitted on "
-        f"{document['selected_on']}. ECE: expected calibration error of the top class, in equal "
-        "bins. Of ECE and Brier score, lower is better."
+def _is_alike(one: RunResults, own: RunResults) -> bool:
+    return (
+        one.folder.missing is None
+        and one.prepared_digest == own.prepared_digest
+        and effective_settings(one, pool_folds=False) == effective_settings(own, pool_folds=False)
     )
-    return TextTable("calibration", "Calibration, test", header, "lrrrrr", rows, note)

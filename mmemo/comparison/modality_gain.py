@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from statsmodels.stats.inter_rater import cohens_kappa
 
+from mmemo.comparison.document import Agreement, GainRow, MeanScores, ModalityGain
 from mmemo.evaluation.confusion_scores import (
     Floats,
     Tallies,
@@ -19,7 +20,7 @@ from mmemo.evaluation.confusion_scores import (
     macro_f1,
 )
 from mmemo.evaluation.predictions import classes_of
-from mmemo.evaluation.seed_summary import seed_summary
+from mmemo.evaluation.seed_summary import SeedSummary
 
 MELD_LEADS = ("Chandler", "Joey", "Monica", "Phoebe", "Rachel", "Ross")
 """The series' six leads; each speaks more of MELD than any other speaker."""
@@ -34,22 +35,20 @@ Tables = Mapping[int, pd.DataFrame]
 Parts = list[tuple[str, NDArray[np.bool_]]]
 
 
-def modality_gain(both: Tables, audio: Tables | None, text: Tables | None) -> dict[str, Any]:
+def modality_gain(
+    both: Tables, audio: Tables | None, text: Tables | None, names: Mapping[str, str]
+) -> ModalityGain:
     """Compare a fused model with unimodal ones on the same test utterances, seed by seed.
 
     Args:
         both: Prediction tables of the fused model, by seed.
-        audio: Those of the model that only hears; None where there is none.
-        text: Those of the model that only reads; None where there is none.
+        audio: Tables of the model that only hears, by seed; None where there is none.
+        text: Tables of the model that only reads, by seed; None where there is none.
+        names: The models' names by modalities.
 
     Returns:
-        ``seeds`` (those that all have); ``num_utterances``; ``by`` kind of utterance (``class``,
-        ``class_f1``, ``duration_s``, ``num_words``, ``speaker``) a row for each value with the
-        mean score of each model and the gain of the fused one; ``agreement`` of the unimodal
-        models (shares of utterances, Cohen's kappa of their predictions); the scores of their
-        ``oracle``, right where either is, and of ``fused``; and ``notes``. A score is the
-        accuracy, which within a class is its recall; by ``class_f1`` it is the class' F1. All are
-        means over seeds, and None where a model is missing or nothing is defined.
+        Over the seeds that all have. A score is the accuracy, which within a class is its recall;
+        by ``class_f1`` it is the class' F1. Without a common seed there is nothing but a note.
 
     Raises:
         ValueError: If the tables are not of the same utterances.
@@ -62,7 +61,8 @@ def modality_gain(both: Tables, audio: Tables | None, text: Tables | None) -> di
         for name, tables in models.items()
     }
     if not seeds:
-        return _nothing("No gain by modality: the models have no seed in common.")
+        note = "No gain by modality: the models have no seed in common."
+        return ModalityGain(names, (), 0, {}, None, None, None, (note,))
     utterances = _same_utterances(ordered)
     right = {
         name: np.stack([(table["pred"] == table["target"]).to_numpy() for table in tables])
@@ -70,24 +70,20 @@ def modality_gain(both: Tables, audio: Tables | None, text: Tables | None) -> di
     }
     has_durations = "duration_s" in utterances and bool(utterances["duration_s"].notna().any())
     by = {
-        kind: [_row(value, members, _accuracies(members, right)) for value, members in parts]
+        kind: tuple(_row(value, members, _accuracies(members, right)) for value, members in parts)
         for kind, parts in _kinds(utterances, has_durations).items()
     }
     has_unimodal = "audio" in right and "text" in right
-    return {
-        "seeds": seeds,
-        "num_utterances": len(utterances),
-        "by": {"class": by.pop("class"), "class_f1": _class_rows(ordered), **by},
-        "agreement": _agreement(ordered, right) if has_unimodal else None,
-        "oracle": _oracle(ordered, right) if has_unimodal else None,
-        "fused": _scores(_tallies(ordered["both"])),
-        "notes": [] if has_durations else [NO_DURATIONS],
-    }
-
-
-def _nothing(note: str) -> dict[str, Any]:
-    parts = {"agreement": None, "oracle": None, "fused": None}
-    return {"seeds": [], "num_utterances": 0, "by": {}, **parts, "notes": [note]}
+    return ModalityGain(
+        models=names,
+        seeds=tuple(seeds),
+        num_utterances=len(utterances),
+        by={"class": by.pop("class"), "class_f1": _class_rows(ordered), **by},
+        agreement=_agreement(ordered, right) if has_unimodal else None,
+        oracle=_oracle(ordered, right) if has_unimodal else None,
+        fused=_scores(_tallies(ordered["both"])),
+        notes=() if has_durations else (NO_DURATIONS,),
+    )
 
 
 def _same_utterances(ordered: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
@@ -142,39 +138,48 @@ def _accuracies(
     return {name: seeds[:, members].mean(axis=1) for name, seeds in right.items()}
 
 
-def _class_rows(ordered: Mapping[str, Sequence[pd.DataFrame]]) -> list[dict[str, Any]]:
+def _class_rows(ordered: Mapping[str, Sequence[pd.DataFrame]]) -> tuple[GainRow, ...]:
     utterances = ordered["both"][0]
     scores = {name: f1_by_class(_tallies(tables)) for name, tables in ordered.items()}
-    return [
+    return tuple(
         _row(value, members, {name: seeds[:, place] for name, seeds in scores.items()})
         for place, value in enumerate(classes_of(utterances))
         if (members := (utterances["target"] == value).to_numpy()).any()
-    ]
+    )
 
 
-def _row(value: str, members: NDArray[np.bool_], scores: Mapping[str, Floats]) -> dict[str, Any]:
+def _row(value: str, members: NDArray[np.bool_], scores: Mapping[str, Floats]) -> GainRow:
     """A row from the scores of each model, by seed."""
-    row: dict[str, Any] = {"value": value, "num": int(members.sum())}
-    for name in ("both", "audio", "text"):
-        row[name] = float(scores[name].mean()) if name in scores else None
-    for name in ("audio", "text"):
-        gain = seed_summary(scores["both"] - scores[name]) if name in scores else None
-        row[f"gain_over_{name}"] = gain
-    return row
+
+    def mean(name: str) -> float | None:
+        return float(scores[name].mean()) if name in scores else None
+
+    def gain(name: str) -> SeedSummary | None:
+        return SeedSummary.of(scores["both"] - scores[name]) if name in scores else None
+
+    return GainRow(
+        value=value,
+        num=int(members.sum()),
+        both=float(scores["both"].mean()),
+        audio=mean("audio"),
+        text=mean("text"),
+        gain_over_audio=gain("audio"),
+        gain_over_text=gain("text"),
+    )
 
 
 def _agreement(
     ordered: Mapping[str, Sequence[pd.DataFrame]], right: Mapping[str, NDArray[np.bool_]]
-) -> dict[str, float | None]:
+) -> Agreement:
     audio, text = right["audio"], right["text"]
     pairs = zip(ordered["audio"], ordered["text"], strict=True)
-    return {
-        "both_right": float((audio & text).mean()),
-        "only_audio_right": float((audio & ~text).mean()),
-        "only_text_right": float((~audio & text).mean()),
-        "neither_right": float((~audio & ~text).mean()),
-        "kappa": _mean_of_defined([_kappa(a["pred"], b["pred"]) for a, b in pairs]),
-    }
+    return Agreement(
+        both_right=float((audio & text).mean()),
+        only_audio_right=float((audio & ~text).mean()),
+        only_text_right=float((~audio & text).mean()),
+        neither_right=float((~audio & ~text).mean()),
+        kappa=_mean_of_defined([_kappa(a["pred"], b["pred"]) for a, b in pairs]),
+    )
 
 
 def _kappa(a: pd.Series[str], b: pd.Series[str]) -> float | None:
@@ -193,7 +198,7 @@ def _mean_of_defined(values: Sequence[float | None]) -> float | None:
 
 def _oracle(
     ordered: Mapping[str, Sequence[pd.DataFrame]], right: Mapping[str, NDArray[np.bool_]]
-) -> dict[str, float]:
+) -> MeanScores:
     """As if somebody knew for each utterance which of the unimodal models to trust.
 
     Where neither is right the text's answer stands: it counts against the F1 of that class.
@@ -213,9 +218,6 @@ def _tallies(tables: Sequence[pd.DataFrame]) -> Tallies:
     return Tallies.of(np.stack(confusions))
 
 
-def _scores(tallies: Tallies) -> dict[str, float]:
+def _scores(tallies: Tallies) -> MeanScores:
     """Mean over the seeds."""
-    return {
-        "accuracy": float(accuracy(tallies).mean()),
-        "macro_f1": float(macro_f1(tallies).mean()),
-    }
+    return MeanScores(float(accuracy(tallies).mean()), float(macro_f1(tallies).mean()))

@@ -1,190 +1,169 @@
-"""Figures of a comparison with a small panel for each group: curves, reliability, confusion."""
+"""Figures of a comparison with a small panel for each group: curves and reliability."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
-from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from mmemo.comparison.figures import group_style, leaky_mark, shown_groups
-from mmemo.comparison.svg_axes import WIDTH, Axes, limits, line, marker, name_text, picture, text
+from mmemo.comparison.document import ComparisonDocument, ComparisonTable, Curve
+from mmemo.comparison.figures import (
+    WIDTH,
+    ShownGroup,
+    TitledFigure,
+    axes_at,
+    draw_mark,
+    plot_marks,
+    shown_groups,
+    wrapped,
+)
+from mmemo.evaluation.intervals import Interval
+from mmemo.reporting.figures import MUTED, PAGE_PIXELS_PER_INCH, PAPER, style
 from mmemo.reporting.numbers import metric_name
 
 MAX_POINTS = 200
-DARK_PERCENT = 55
-FULL_COLOUR = (8, 81, 156)
+"""More epochs than these cannot be told apart in a small panel."""
+BEHIND_COLOUR = "#9a9a9a"
+# Pixels of the page.
+BOLD_CHARACTER_WIDTH = 7.2
 
 
-def metric_curves(document: dict[str, Any], table: dict[str, Any], number: int) -> Markup | None:
-    """Validation score by epoch: a panel for each group, the other groups grey behind it.
+@style()
+def metric_curves(document: ComparisonDocument, table: ComparisonTable) -> TitledFigure | None:
+    """Validation score by epoch: a panel for each group, the other groups grey behind it."""
+    name = f"val/{document.metric}"
+    groups = shown_groups(table)
+    every = [_points(curve, name) for group in groups for curve in group.result.curves]
 
-    Args:
-        document: What ``comparison.json`` holds.
-        table: One of its tables.
-        number: Of the table, to keep names inside the page apart.
-    """
-    field = f"val/{document['metric']}"
-    axes = _curve_axes(table, [field])
-    if axes is None:
-        return None
-    behind = f"curves-{number}"
-    every = [
-        axes.curve(*_thinned(curve, field), "behind")
-        for group in shown_groups(table)
-        for curve in group["curves"]
-        if field in curve
-    ]
-    shared = Markup('<g id="{}">{}</g>').format(behind, Markup("").join(every))
+    def draw(axes: Axes, group: ShownGroup) -> None:
+        lines = [list(zip(*points, strict=True)) for points in every]
+        axes.add_collection(LineCollection(lines, colors=BEHIND_COLOUR, linewidths=0.5, alpha=0.6))
+        for curve in group.result.curves:
+            _plot_curve(axes, curve, name, group)
 
-    def panel(index: int, group: dict[str, Any]) -> list[Markup]:
-        colour, shape = group_style(index)
-        parts = [Markup('<use href="#{}"/>').format(behind)]
-        for curve in group["curves"]:
-            parts += _curve_with_choice(axes, curve, field, colour, shape)
-        return parts
-
-    name = f"{metric_name(document['metric'])} on validation by epoch"
-    label = f"{name}, a panel for each group, a line for each seed, the chosen epoch marked"
-    return _panels(table, axes, panel, label, "epoch", shared)
+    label = f"{metric_name(document.metric)} on validation by epoch"
+    title = f"{label}, a panel for each group, a line for each seed, the chosen epoch marked"
+    return _curve_panels(table, [name], draw, title)
 
 
-def loss_curves(table: dict[str, Any]) -> Markup | None:
+@style()
+def loss_curves(table: ComparisonTable) -> TitledFigure | None:
     """Training loss (dashed) and validation loss by epoch, a panel for each group."""
-    axes = _curve_axes(table, ["train/loss", "val/loss"])
-    if axes is None:
-        return None
 
-    def panel(index: int, group: dict[str, Any]) -> list[Markup]:
-        colour, shape = group_style(index)
-        parts = []
-        for curve in group["curves"]:
-            if "train/loss" in curve:
-                parts.append(axes.curve(*_thinned(curve, "train/loss"), "seed dashed", colour))
-            parts += _curve_with_choice(axes, curve, "val/loss", colour, shape)
-        return parts
+    def draw(axes: Axes, group: ShownGroup) -> None:
+        for curve in group.result.curves:
+            axes.plot(*_points(curve, "train/loss"), "--", color=group.colour, linewidth=1)
+            _plot_curve(axes, curve, "val/loss", group)
 
-    label = "Loss by epoch, training dashed and validation solid, the chosen epoch marked"
-    return _panels(table, axes, panel, label, "epoch")
+    title = "Loss by epoch, training dashed and validation solid, the chosen epoch marked"
+    return _curve_panels(table, ["train/loss", "val/loss"], draw, title)
 
 
-def reliability(table: dict[str, Any]) -> Markup | None:
+@style()
+def reliability(table: ComparisonTable) -> TitledFigure:
     """Accuracy by confidence before (hollow) and after the temperature, a panel for each group."""
-    groups = [group for group in shown_groups(table) if group["calibration"]]
-    if not groups:
-        return None
-    axes = Axes((0, 0, 165, 165), (0, 1), (0, 1))
 
-    def panel(index: int, group: dict[str, Any]) -> list[Markup]:
-        colour, _ = group_style(index)
-        calibration = group["calibration"]
-        if not calibration:
-            return []
-        parts = [line(axes.left, axes.bottom, axes.right, axes.top, "zero")]
-        for name, is_before in (("reliability", True), ("reliability_scaled", False)):
-            bins = calibration[name]
-            most = max((part["count"] for part in bins), default=1)
-            xs, ys = ([part[axis] for part in bins] for axis in ("confidence", "accuracy"))
-            style = "seed dashed" if is_before else "seed"
-            parts.append(axes.curve(xs, ys, style, "#777" if is_before else colour))
-            for x, y, part in zip(xs, ys, bins, strict=True):
-                size = 1.5 + 4 * math.sqrt(part["count"] / most)
-                paint = "#777" if is_before else colour
-                parts.append(marker(axes.x(x), axes.y(y), "circle", paint, size, is_before))
-        errors = [calibration[name]["mean"] for name in ("ece", "ece_scaled")]
-        if None not in errors:
-            words = f"ECE {errors[0]:.3f} → {errors[1]:.3f}"
-            parts.append(text(axes.right - 5, axes.bottom - 7, words, "end tick"))
-        return parts
+    def draw(axes: Axes, group: ShownGroup) -> None:
+        found = group.result.calibration
+        axes.plot((0, 1), (0, 1), "--", color=MUTED, linewidth=1)
+        for bins, colour, line in (
+            (found.reliability, "#808080", "--"),
+            (found.reliability_scaled, group.colour, "-"),
+        ):
+            x, y = [part.confidence for part in bins], [part.accuracy for part in bins]
+            most = max((part.count for part in bins), default=1)
+            sizes = [(2.3 + 6 * math.sqrt(part.count / most)) ** 2 for part in bins]
+            axes.plot(x, y, line, color=colour, linewidth=1)
+            paint = PAPER if line == "--" else colour
+            axes.scatter(x, y, sizes, color=paint, edgecolors=colour, linewidths=1, zorder=3)
+        words = f"ECE {found.ece.mean:.3f} → {found.ece_scaled.mean:.3f}"
+        paper = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.7, "pad": 1}
+        corner = axes.transAxes
+        axes.text(0.97, 0.04, words, ha="right", fontsize=8, transform=corner, bbox=paper)
 
-    label = "Reliability: accuracy by confidence, before (hollow, grey) and after the temperature"
-    return _panels(table, axes, panel, label, "confidence (up: accuracy)")
-
-
-def confusions(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """Confusion matrices with row percentages and the colours of their cells.
-
-    Returns:
-        For each shown group ``rank, name, num_seeds`` and ``rows`` of ``name, total`` and
-        ``cells`` (``count, percent, background, is_dark``).
-    """
-    classes = table["protocol"]["classes"]
-    return [
-        {
-            "rank": rank,
-            "name": group["name"],
-            "num_seeds": len(group["seeds"]),
-            "rows": [
-                {"name": name, "total": sum(row), "cells": [_shaded(n, sum(row)) for n in row]}
-                for name, row in zip(classes, group["confusion"], strict=True)
-            ],
-        }
-        for rank, group in enumerate(shown_groups(table), 1)
-    ]
-
-
-def _shaded(count: int, total: int) -> dict[str, Any]:
-    percent = 100 * count / total if total else 0.0
-    mixed = [round(255 - (255 - part) * percent / 100) for part in FULL_COLOUR]
-    return {
-        "count": count,
-        "percent": percent,
-        "background": "#{:02x}{:02x}{:02x}".format(*mixed),
-        "is_dark": percent > DARK_PERCENT,
-    }
-
-
-def _curve_axes(table: dict[str, Any], fields: list[str]) -> Axes | None:
-    """Axes that hold these fields of all shown groups; None where no run has them."""
-    curves = [curve for group in shown_groups(table) for curve in group["curves"]]
-    values = [value for curve in curves for name in fields for value in curve.get(name, [])]
-    epochs = [epoch for curve in curves for epoch in curve["epoch"]]
-    if not epochs or not any(value is not None for value in values):
-        return None
-    return Axes((0, 0, 255, 130), (min(epochs), max(*epochs, min(epochs) + 1)), limits(values))
-
-
-def _thinned(curve: dict[str, Any], field: str) -> tuple[list[float], list[float | None]]:
-    """No more points than can be seen."""
-    stride = math.ceil(len(curve["epoch"]) / MAX_POINTS)
-    return curve["epoch"][::stride], curve[field][::stride]
-
-
-def _curve_with_choice(
-    axes: Axes, curve: dict[str, Any], field: str, colour: str, shape: str
-) -> list[Markup]:
-    if field not in curve:
-        return []
-    parts = [axes.curve(*_thinned(curve, field), "seed", colour)]
-    value = dict(zip(curve["epoch"], curve[field], strict=True)).get(curve["chosen_epoch"])
-    if value is not None:
-        x, y = axes.x(curve["chosen_epoch"]), axes.y(value)
-        parts.append(marker(x, y, shape, colour, 3.5, is_hollow=True))
-    return parts
+    axis = "confidence (up: accuracy)"
+    figure = _panels(table, (165, 165), (48, 78), draw, axis, ((-0.03, 1.03), (-0.03, 1.03)))
+    title = "Reliability: accuracy by confidence, before (hollow, grey) and after the temperature"
+    return TitledFigure(figure, title)
 
 
 def _panels(
-    table: dict[str, Any],
-    axes: Axes,
-    draw: Callable[[int, dict[str, Any]], list[Markup]],
-    label: str,
+    table: ComparisonTable,
+    panel: tuple[float, float],
+    between: tuple[float, float],
+    draw: Callable[[Axes, ShownGroup], None],
     x_name: str,
-    shared: Markup | None = None,
-) -> Markup:
-    """The panels of all shown groups, in rows; the axes are the same in all of them."""
+    limits: tuple[Interval, Interval],
+) -> Figure:
+    """A panel for each shown group, in rows; the scales are the same in all of them.
+
+    Args:
+        table: The groups.
+        panel: Width and height of each, in pixels.
+        between: Pixels between them, for numbers, names and titles.
+        draw: Draws one.
+        x_name: Below each.
+        limits: Ends of the horizontal and of the vertical scale.
+    """
     groups = shown_groups(table)
-    column, row = axes.width + 48, axes.height + 80
+    column, row = panel[0] + between[0], panel[1] + between[1]
     num_columns = min(len(groups), int((WIDTH + 10) // column))
-    parts = [Markup("<defs>{}</defs>").format(shared)] if shared else []
-    frame = Markup("").join([*axes.x_axis(x_name, 4, x_name == "epoch"), *axes.y_axis()])
+    size = (column * num_columns, row * math.ceil(len(groups) / num_columns))
+    figure = Figure(figsize=(size[0] / PAGE_PIXELS_PER_INCH, size[1] / PAGE_PIXELS_PER_INCH))
     for index, group in enumerate(groups):
-        name = f"{index + 1}  {group['label']}"
-        heading = name_text(0, -16, name, axes.width + 30, "strong")
-        inside = Markup("").join([heading, frame, *draw(index, group)])
-        left, top = 38 + column * (index % num_columns), 32 + row * (index // num_columns)
-        parts.append(
-            Markup('<g transform="translate({:.0f} {:.0f})">{}</g>').format(left, top, inside)
-        )
-    height = row * math.ceil(len(groups) / num_columns)
-    return picture(column * num_columns, height, label, parts, leaky_mark(table))
+        left, top = 38 + column * (index % num_columns), 36 + row * (index // num_columns)
+        axes = axes_at(figure, size, (left, top, *panel))
+        draw(axes, group)
+        axes.set(xlim=limits[0], ylim=limits[1])
+        axes.set_xlabel(x_name, fontsize=8.5, labelpad=1)
+        title = wrapped(group.label, int((panel[0] + 10) / BOLD_CHARACTER_WIDTH))
+        # Its height is given: Matplotlib would measure all numbers of the axes for it.
+        axes.set_title(title, loc="left", y=1, fontsize=8.5, fontweight="bold")
+        axes.grid(visible=True)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=x_name == "epoch"))
+    draw_mark(figure, table)
+    return figure
+
+
+def _curve_panels(
+    table: ComparisonTable,
+    names: Sequence[str],
+    draw: Callable[[Axes, ShownGroup], None],
+    title: str,
+) -> TitledFigure | None:
+    """Panels of some metrics by epoch; None where no shown run has them."""
+    curves = [curve for group in shown_groups(table) for curve in group.result.curves]
+    values = [v for curve in curves for name in names for v in curve.metrics.get(name, ())]
+    epochs = [epoch for curve in curves for epoch in curve.epoch]
+    if not epochs or all(value is None for value in values):
+        return None
+    limits = (min(epochs), max(*epochs, min(epochs) + 1)), _with_room(values)
+    return TitledFigure(_panels(table, (255, 130), (48, 80), draw, "epoch", limits), title)
+
+
+def _points(curve: Curve, name: str) -> tuple[Sequence[int], Sequence[float]]:
+    """Epochs and values of a metric, no more than can be seen; an undefined value is NaN."""
+    stride = math.ceil(len(curve.epoch) / MAX_POINTS)
+    values = curve.metrics.get(name, (None,) * len(curve.epoch))
+    return curve.epoch[::stride], [math.nan if v is None else v for v in values[::stride]]
+
+
+def _plot_curve(axes: Axes, curve: Curve, name: str, group: ShownGroup) -> None:
+    """A line, with a mark at the chosen epoch; broken where it is undefined."""
+    axes.plot(*_points(curve, name), color=group.colour, linewidth=1.3)
+    found = dict(zip(curve.epoch, curve.metrics.get(name, ()), strict=False))
+    value = found.get(curve.chosen_epoch)
+    if value is not None:
+        x = [curve.chosen_epoch]
+        plot_marks(axes, x, [value], group.colour, group.marker, 6.5, is_hollow=True)
+
+
+def _with_room(values: Iterable[float | None]) -> Interval:
+    """Lowest and highest of the values that are defined, with some room around them."""
+    defined = [value for value in values if value is not None]
+    room = 0.06 * (max(defined) - min(defined)) or 0.05
+    return min(defined) - room, max(defined) + room

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,16 @@ class PublishedResult:
     """One published figure.
 
     Args:
-        corpus: Its name, as in a run's protocol.
+        corpus: Name of the corpus, as in a run's protocol.
         system: What was evaluated.
         modalities: Such as "audio+text".
         context: What beside the utterance the system reads.
         metric: "accuracy", "macro_f1" or "weighted_f1".
         classes: Names of the classes; none where they are not stated.
         split: Stamp of the split protocol; "official" is the corpus' own.
-        value: Between 0 and 1.
+        value: Published value, between 0 and 1.
         source: Where it stands.
-        sd: Its standard deviation over runs, where it is given.
+        sd: Standard deviation over runs, where it is given.
         num_runs: Runs that it is the mean of, where that is given.
     """
 
@@ -43,7 +43,7 @@ class PublishedResult:
     sd: float | None = None
     num_runs: int | None = None
 
-    def differs(self, classes: Iterable[str], split: str, metric: str) -> list[str]:
+    def differs_in(self, classes: Iterable[str], split: str, metric: str) -> list[str]:
         """What keeps it from being ranked with scores of these: fields, none where it may be.
 
         Args:
@@ -58,9 +58,16 @@ class PublishedResult:
         }
         return [name for name, same in is_same.items() if not same]
 
-    def document(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self) | {"classes": list(self.classes)}
+
+@dataclass(frozen=True)
+class PublishedBeside(PublishedResult):
+    """A published result on the corpus of a table of scores.
+
+    ``differs`` names what keeps it from being ranked with those scores ("metric", "classes",
+    "split"); it is empty for one that may be. The other fields are those of ``PublishedResult``.
+    """
+
+    differs: tuple[str, ...] = ()
 
 
 def read_published(folder: Path) -> list[PublishedResult]:
@@ -79,26 +86,25 @@ def comparable(
     classes: Iterable[str],
     split: str,
     metric: str,
-) -> list[dict[str, Any]]:
+) -> tuple[PublishedBeside, ...]:
     """The results on a corpus, each with what keeps it from being ranked with a table's scores.
 
     Args:
-        results: Of any corpus.
-        corpus: Of the table, and so are the next.
-        classes: Their names.
-        split: Stamp of the split protocol.
-        metric: What groups are sorted by.
+        results: Published results on any corpus.
+        corpus: Corpus of the table.
+        classes: Names of the table's classes.
+        split: Stamp of the table's split protocol.
+        metric: What the table's groups are ranked by.
 
     Returns:
-        The results as documents with ``differs``: names of fields, empty for a result that stands
-        beside the table's. Those come first; otherwise the order is kept.
+        Those that may be ranked first; otherwise the order is kept.
     """
-    documents = [
-        result.document() | {"differs": result.differs(classes, split, metric)}
+    beside = [
+        PublishedBeside(**vars(result), differs=tuple(result.differs_in(classes, split, metric)))
         for result in results
         if result.corpus == corpus
     ]
-    return sorted(documents, key=lambda document: bool(document["differs"]))
+    return tuple(sorted(beside, key=lambda result: bool(result.differs)))
 
 
 def _read(path: Path) -> list[PublishedResult]:

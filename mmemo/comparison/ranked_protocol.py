@@ -4,24 +4,70 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import pandas as pd
 
-from mmemo.comparison.run_groups import Replicate, RunGroup
-from mmemo.documents import content_of
-
-PROTOCOL_FIELDS = ("corpus", "corpus_split", "labels", "classes", "split", "split_settings")
-"""Fields of the protocol that must be equal for two scores to be ranked."""
+from mmemo.comparison.groups import Replicate, RunGroup
+from mmemo.comparison.runs import Setting
 
 MAX_ORDERS = 64
 """Runs of one protocol hold the same rows: as many orders of rows are remembered."""
 
 
-def by_protocol(group: RunGroup) -> list[tuple[RunGroup, dict[str, Any]]]:
+@dataclass(frozen=True)
+class RankedProtocol:
+    """What is equal for all groups of a table: only then are their scores ranked.
+
+    Args:
+        corpus: Name of the corpus.
+        corpus_split: Where the corpus' own split comes from.
+        labels: Name of the label set.
+        classes: Names of the classes, in label order.
+        split: Name of the split protocol.
+        split_settings: Options of the split by name, but which fold a run has tested.
+        leaky: Whether evaluated utterances have copies in training.
+        missing: "audio" or "text" where the models had to answer without it.
+        num_utterances: Different utterances by split: "val", "test".
+        val_utterances: Digest of the keys and targets of validation.
+        test_utterances: Digest of those of test.
+    """
+
+    corpus: str
+    corpus_split: str
+    labels: str
+    classes: tuple[str, ...]
+    split: str
+    split_settings: Mapping[str, Setting]
+    leaky: bool
+    missing: str | None
+    num_utterances: Mapping[str, int]
+    val_utterances: str
+    test_utterances: str
+
+    @property
+    def fields(self) -> dict[str, Setting]:
+        """Values by name, as JSON holds them."""
+        return {
+            field.name: list(value) if isinstance(value, tuple) else value
+            for field in fields(self)
+            for value in [getattr(self, field.name)]
+        }
+
+    def differs(self, other: RankedProtocol) -> dict[str, tuple[Setting, Setting]]:
+        """Fields in which another one differs: its value here and there."""
+        theirs = other.fields
+        return {
+            name: (value, theirs[name])
+            for name, value in self.fields.items()
+            if value != theirs[name]
+        }
+
+
+def by_protocol(group: RunGroup) -> list[tuple[RunGroup, RankedProtocol]]:
     """A group's seeds, apart where their utterances differ."""
-    parts: dict[str, tuple[list[Any], dict[str, Any]]] = {}
+    parts: dict[str, tuple[list[Replicate], RankedProtocol]] = {}
     for replicate in group.replicates:
         protocol = _protocol(replicate)
         parts.setdefault(repr(protocol), ([], protocol))[0].append(replicate)
@@ -31,13 +77,10 @@ def by_protocol(group: RunGroup) -> list[tuple[RunGroup, dict[str, Any]]]:
     ]
 
 
-def _protocol(replicate: Replicate) -> dict[str, Any]:
-    """What must be equal for two scores to be ranked."""
+def _protocol(replicate: Replicate) -> RankedProtocol:
     given = replicate.runs[0].protocol
     val, test = _Utterances.of(replicate.val), _Utterances.of(replicate.test)
-    content = content_of(given)
-    protocol = {field: content[field] for field in PROTOCOL_FIELDS}
-    settings = dict(content["split_settings"])
+    settings = dict(given.split_settings)
     # The utterances tell of a run's own folds.
     settings.pop("val_fold", None)
     if len(replicate.test_folds) > 1:
@@ -45,15 +88,20 @@ def _protocol(replicate: Replicate) -> dict[str, Any]:
     if not settings.get("nested"):
         # As of a version that could not nest.
         settings.pop("nested", None)
-    return protocol | {
-        "split_settings": settings,
-        "leaky": given.leaky,
-        "missing": given.missing,
+    return RankedProtocol(
+        corpus=given.corpus,
+        corpus_split=given.corpus_split,
+        labels=given.labels,
+        classes=given.classes,
+        split=given.split,
+        split_settings=settings,
+        leaky=given.leaky,
+        missing=given.missing,
         # In joined folds an utterance may have several predictions.
-        "num_utterances": {"val": val.num, "test": test.num},
-        "val_utterances": val.digest,
-        "test_utterances": test.digest,
-    }
+        num_utterances={"val": val.num, "test": test.num},
+        val_utterances=val.digest,
+        test_utterances=test.digest,
+    )
 
 
 @dataclass(frozen=True)
@@ -64,7 +112,7 @@ class _Utterances:
         keys: (N,), in the table's order.
         targets: (N,).
         num: How many different keys there are.
-        digest: Of both, in any order.
+        digest: Digest of keys and targets, whatever their order.
     """
 
     keys: pd.Series[str]

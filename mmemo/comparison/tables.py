@@ -1,230 +1,362 @@
-"""The tables of a comparison for the terminal, Markdown, LaTeX and data frames."""
+"""The tables of a comparison, as texts that every format is written from."""
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import replace
-from io import StringIO
-from typing import Any
+from mmemo.comparison.document import (
+    ComparisonDocument,
+    ComparisonTable,
+    Difference,
+    GroupResult,
+    ScoreWithIntervals,
+)
+from mmemo.comparison.published import PublishedBeside
+from mmemo.comparison.runs import Setting
+from mmemo.evaluation.intervals import Interval
+from mmemo.evaluation.seed_summary import SeedSummary
+from mmemo.reporting.numbers import (
+    UNDEFINED,
+    counted,
+    duration,
+    interval,
+    mean_sd,
+    metric_name,
+    p_value,
+    parameters,
+    percent,
+    plain,
+    score,
+    signed,
+    signed_mean_sd,
+    with_sd,
+)
+from mmemo.reporting.tables import Cell, Table, named, table_of
 
-import pandas as pd
-from rich.console import Console
-from rich.text import Text
+CHOSEN = "†"
+CHOSEN_NOTE = f"{CHOSEN}: highest mean on validation, by which groups are chosen and ranked."
+"""A mark at the name alone: bold numbers would be read as the highest on test."""
 
-from mmemo.comparison import contrasts, groups, sentences
-from mmemo.reporting.latex_tables import booktabs
-from mmemo.reporting.terminal_tables import NUM_COLUMNS, print_table
-from mmemo.reporting.text_table import TextTable
+THE_SETTING, THESE_MODELS = "the setting", "these models"
 
-MAX_TERMINAL_DIFFERENCES = 20
-TERMINAL_TABLES = ("results", "seeds", "classes", "cost", "differences", "published")
-LATEX_TABLES = ("results", "classes", "differences", "published")
-MAX_LATEX_ROWS = 40
+GAIN_NAMES = {
+    "class": "class (recall)",
+    "class_f1": "class (F1)",
+    "duration_s": "duration",
+    "num_words": "words",
+    "speaker": "speaker",
+}
 
 
-def table_parts(document: dict[str, Any], table: dict[str, Any]) -> list[TextTable]:
+def comparison_tables(document: ComparisonDocument, table: ComparisonTable) -> list[Table]:
     """All tables of one protocol, those without rows left out."""
-    parts = [
-        groups.results_table(document, table),
-        groups.settings_table(table),
-        groups.seeds_table(document, table),
-        groups.class_table(document, table),
-        groups.cost_table(table),
-        groups.calibration_table(document, table),
-        contrasts.differences_table(document, table),
-        *contrasts.gain_tables(table),
-        *contrasts.published_tables(table),
+    found = [
+        results_table(document, table),
+        settings_table(table),
+        seeds_table(document, table),
+        class_table(document, table),
+        cost_table(table),
+        calibration_table(document, table),
+        differences_table(document, table),
+        *gain_tables(table),
+        *published_tables(table),
     ]
-    return [part for part in parts if part.rows]
+    return [part for part in found if len(part)]
 
 
-def terminal_text(document: dict[str, Any]) -> str:
-    """The main tables as plain text of at most 120 columns, for a terminal or a pipe.
-
-    Args:
-        document: What ``comparison.json`` holds.
-    """
-    page = StringIO()
-    console = Console(
-        file=page,
-        width=NUM_COLUMNS,
-        color_system=None,
-        force_terminal=False,
-        legacy_windows=False,
-    )
-    console.print(Text(f"{sentences.title(document)}. {sentences.reading(document)}"))
-    for number, table in enumerate(document["tables"], 1):
-        console.print(Text(f"\n{sentences.heading(table, number)}"))
-        for sentence in sentences.opening(document, table, number):
-            console.print(Text(sentence))
-        # Names tell what differs, but for the user's own.
-        has_labels = any("label" in group["settings"] for group in table["groups"])
-        for part in map(_narrow, table_parts(document, table)):
-            is_told = part.name in TERMINAL_TABLES or (part.name == "settings" and has_labels)
-            if is_told:
-                is_long = part.name == "differences"
-                print_table(console, part, MAX_TERMINAL_DIFFERENCES if is_long else None)
-        if apart := contrasts.published_tables(table)[1].rows:
-            console.print(
-                Text(f"Published otherwise, not to be ranked: {len(apart)}, in the page.")
-            )
-        for sentence in filter(None, [*table["notes"], sentences.gain_summary(table)]):
-            console.print(Text(f"Note: {sentence}"))
-    if left_out := sentences.left_out(document):
-        console.print(Text("\nLeft out:"))
-        for line in left_out:
-            console.print(Text(f"  {line}"))
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n"
-
-
-def _narrow(part: TextTable) -> TextTable:
-    """What fits into a line: ranks without names, one kind of interval, the setting's if any."""
-    left_out = ["a − b", "group", "sign test"] if part.name == "differences" else []
-    if any(name.endswith("the setting") for name in part.header):
-        left_out += ["bootstrap", *(n for n in part.header if n.endswith("these models"))]
-    kept = [place for place, name in enumerate(part.header) if not name.startswith(tuple(left_out))]
-    return replace(
-        part,
-        header=[part.header[place] for place in kept],
-        align="".join(part.align[place] for place in kept),
-        rows=[[row[place] for place in kept] for row in part.rows],
-    )
-
-
-def markdown(document: dict[str, Any]) -> str:
-    """All tables as Markdown; the best on validation is marked.
-
-    Args:
-        document: What ``comparison.json`` holds.
-    """
-    lines = [f"# {sentences.title(document)}", "", _escaped(sentences.reading(document))]
-    for number, table in enumerate(document["tables"], 1):
-        lines += ["", f"## {_escaped(sentences.heading(table, number))}"]
-        opening = [_escaped(text) for text in sentences.opening(document, table, number)]
-        if table["leak_warning"]:
-            opening[0] = f"**{opening[0]}**"
-        for sentence in opening:
-            lines += ["", sentence]
-        for part in table_parts(document, table):
-            lines += ["", f"### {_escaped(part.title)}", "", *_markdown_table(part)]
-            lines += ["", _escaped(part.note)] if part.note else []
-        notes = [*table["notes"], sentences.gain_summary(table)]
-        lines += ["", *(f"- {_escaped(note)}" for note in notes if note)] if any(notes) else []
-    if left_out := sentences.left_out(document):
-        lines += ["", "## Left out", "", *(f"- {_escaped(line)}" for line in left_out)]
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_table(part: TextTable) -> list[str]:
-    rows = [[_escaped(name.replace("\n", " ")) for name in part.header]]
-    rows.append(["---" if side == "l" else "---:" for side in part.align])
-    for row in part.rows:
-        rows.append([_escaped(cell.text.replace("\n", " ")) for cell in row])
-    return [f"| {' | '.join(row)} |" for row in rows]
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it reads; underscores inside words need no escape."""
-    return re.sub(r"([\\`*<>|\[\]#~$])", r"\\\1", text)
-
-
-def latex(document: dict[str, Any]) -> str:
-    """The tables for a paper, with booktabs; the best on validation is marked.
-
-    Args:
-        document: What ``comparison.json`` holds.
-    """
-    lines = [
-        r"% Needs \usepackage{booktabs,graphicx}.",
-        f"% {sentences.title(document)}. {sentences.reading(document)}",
+def results_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
+    """Validation and test of each group, best on validation first."""
+    metric, sizes = document.metric, table.protocol.num_utterances
+    others = [name for name in table.groups[0].test if name != metric]
+    kinds = interval_kinds(document, table)
+    rows = [
+        [
+            Cell(str(rank), rank),
+            name,
+            Cell(str(len(group.seeds)), len(group.seeds)),
+            _mean_cell(group.val[metric]),
+            _mean_cell(group.test[metric]),
+            *(_interval_cell(bounds_of(group.test[metric], kind)) for kind in kinds),
+            *(_mean_cell(group.test[other]) for other in others),
+        ]
+        for rank, (group, name) in enumerate(
+            zip(table.groups, _group_cells(document, table), strict=True), 1
+        )
     ]
-    for number, table in enumerate(document["tables"], 1):
-        about = sentences.heading(table, number).partition(": ")[2]
-        warning = f" {table['leak_warning']}" if table["leak_warning"] else ""
-        lines += ["", f"% {_on_one_line(sentences.heading(table, number))}"]
-        lines += [f"% {_on_one_line(text)}" for text in sentences.opening(document, table, number)]
-        lines += [f"% {_on_one_line(note)}" for note in table["notes"]]
-        for part in table_parts(document, table):
-            if part.name in LATEX_TABLES:
-                caption = f"{part.title} ({about}).{warning}"
-                caption += f" {part.note}" if part.note else ""
-                label = f"tab:comparison-{number}-{part.name}"
-                lines += ["", booktabs(part, caption, label, MAX_LATEX_ROWS)]
-    return "\n".join(lines) + "\n"
+    name = metric_name(metric)
+    header = ["#", "group", "seeds", f"{name},\nval\n(N = {sizes['val']})"]
+    header += [f"{name},\ntest\n(N = {sizes['test']})"]
+    header += [f"{percent(document.confidence)} interval,\n{kind}" for kind in kinds]
+    header += [f"{metric_name(other)},\ntest" for other in others]
+    units = units_text(table)
+    note = _what_is_drawn(kinds, units) if kinds else f"No intervals: {units}."
+    align = "rl" + "r" * (len(header) - 2)
+    return table_of("results", "Results", header, align, rows, f"{note} {CHOSEN_NOTE}")
 
 
-def _on_one_line(text: str) -> str:
-    """A comment ends with its line."""
-    return " ".join(text.split())
+def interval_kinds(document: ComparisonDocument, table: ComparisonTable) -> list[str]:
+    """What the kinds of interval are of that some group has."""
+    return _kinds_of([group.test[document.metric] for group in table.groups])
 
 
-def frame(document: dict[str, Any]) -> pd.DataFrame:
-    """One row for each group of each table, its scores as numbers.
+def difference_kinds(table: ComparisonTable) -> list[str]:
+    """What the kinds of interval are of that some difference has."""
+    return _kinds_of(table.differences)
 
-    Args:
-        document: What ``comparison.json`` holds.
 
-    Returns:
-        ``table, stamp, corpus, labels, leaky, rank, group, modalities, num_seeds, seeds``, sizes,
-        ``unit, num_units, effective_units`` (what the intervals draw), settings (``setting
-        fusion.bottleneck_dim``), for each metric its mean, sd and values on val and test with the
-        interval of the setting (``low`` and ``high``) and of these trained models (``models_low``
-        and ``models_high``), F1 by class (``f1_joy_mean``), cost, calibration and run folders.
-        What is undefined is missing.
-    """
+def bounds_of(found: ScoreWithIntervals | Difference, kind: str) -> Interval | None:
+    """An interval by what it is of: ``THE_SETTING``, ``THESE_MODELS``."""
+    return found.interval if kind == THE_SETTING else found.interval_models
+
+
+def _kinds_of(found: list[ScoreWithIntervals] | tuple[Difference, ...]) -> list[str]:
+    kinds = (THE_SETTING, THESE_MODELS)
+    return [kind for kind in kinds if any(bounds_of(one, kind) for one in found)]
+
+
+def _what_is_drawn(kinds: list[str], units: str) -> str:
+    sentences = {
+        THE_SETTING: f"Of the setting: seeds and {units} drawn anew.",
+        THESE_MODELS: f"Of these models: {units} drawn anew.",
+    }
+    return " ".join(sentences[kind] for kind in kinds)
+
+
+def units_text(table: ComparisonTable) -> str:
+    """``271 dialogues``: what is drawn anew."""
+    return counted(table.inference.num_units, table.inference.unit)
+
+
+def settings_table(table: ComparisonTable) -> Table:
+    """The settings in which the groups differ, a column for each."""
+    keys = list(dict.fromkeys(key for group in table.groups for key in group.settings))
+    lasts = [key.rpartition(".")[2] for key in keys]
+    header = [
+        last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)
+    ]
+    rows = [
+        [
+            named(group.name),
+            *(_setting_cell(group.settings[k]) if k in group.settings else Cell("") for k in keys),
+        ]
+        for group in table.groups
+        if keys
+    ]
+    align = "l" + "r" * len(keys)
+    return table_of("settings", "What differs", ["group", *header], align, rows)
+
+
+def seeds_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
+    """Each seed's validation and test score."""
+    metric = document.metric
+    seeds = sorted({seed for group in table.groups for seed in group.seeds})
     rows = []
-    for number, table in enumerate(document["tables"], 1):
-        for rank, group in enumerate(table["groups"], 1):
-            rows.append(_frame_row(number, rank, table, group))
-    return pd.DataFrame(rows)
+    for group in table.groups:
+        values = zip(group.val[metric].values, group.test[metric].values, strict=True)
+        by_seed = dict(zip(group.seeds, values, strict=True))
+        cells = [
+            Cell(f"{score(by_seed[seed][0])} / {score(by_seed[seed][1])}", by_seed[seed][0])
+            if seed in by_seed
+            else Cell(UNDEFINED)
+            for seed in seeds
+        ]
+        rows.append([named(group.name), *cells])
+    title = f"Each seed's {metric_name(metric)}, validation / test"
+    header = ["group", *(f"seed {seed}" for seed in seeds)]
+    return table_of("seeds", title, header, "l" + "r" * len(seeds), rows)
 
 
-def _frame_row(
-    number: int, rank: int, table: dict[str, Any], group: dict[str, Any]
-) -> dict[str, Any]:
-    protocol = table["protocol"]
-    row: dict[str, Any] = {
-        "table": number,
-        "stamp": table["stamp"],
-        **{name: protocol[name] for name in ("corpus", "labels", "leaky")},
-        "num_val": protocol["num_utterances"]["val"],
-        "num_test": protocol["num_utterances"]["test"],
-        "rank": rank,
-        "group": group["name"],
-        "modalities": group["modalities"],
-        "num_seeds": len(group["seeds"]),
-        "seeds": _joined(group["seeds"]),
-        **{name: table["inference"][name] for name in ("unit", "num_units", "effective_units")},
+def class_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
+    """F1 of each class on test."""
+    classes = table.protocol.classes
+    rows = [
+        [name, *(_mean_cell(group.per_class_f1[c]) for c in classes)]
+        for group, name in zip(table.groups, _group_cells(document, table), strict=True)
+    ]
+    align, header = "l" + "r" * len(classes), ["group", *classes]
+    return table_of("classes", "F1 of each class, test", header, align, rows, CHOSEN_NOTE)
+
+
+def cost_table(table: ComparisonTable) -> Table:
+    """Parameters, training time and speed."""
+    rows = [
+        [
+            named(group.name),
+            Cell(parameters(group.num_parameters), group.num_parameters),
+            Cell(duration(group.fit_s), _mean_of(group.fit_s)),
+            Cell(mean_sd(group.samples_per_s, 0), _mean_of(group.samples_per_s)),
+        ]
+        for group in table.groups
+    ]
+    header = ["group", "parameters", "training time", "samples per second"]
+    return table_of("cost", "Cost", header, "lrrr", rows)
+
+
+def calibration_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
+    """Calibration errors before and after the temperature that validation gives."""
+    found = [(group.name, group.calibration) for group in table.groups]
+    rows = [
+        [
+            named(name),
+            *map(_mean_cell, (one.temperature, one.ece, one.ece_scaled)),
+            *map(_mean_cell, (one.brier, one.brier_scaled)),
+        ]
+        for name, one in found
+    ]
+    header = ["group", "temperature", "ECE", "ECE,\nscaled", "Brier", "Brier,\nscaled"]
+    note = (
+        "Scaled: logarithms of the probabilities divided by the temperature fitted on "
+        f"{document.selected_on}. ECE: expected calibration error of the top class, in equal "
+        "bins. Of ECE and Brier score, lower is better."
+    )
+    return table_of("calibration", "Calibration, test", header, "lrrrrr", rows, note)
+
+
+def ranks_of(table: ComparisonTable) -> dict[str, int]:
+    """The rank on validation of each group's name."""
+    return {group.name: rank for rank, group in enumerate(table.groups, 1)}
+
+
+def differences_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
+    """Differences between groups with all tests."""
+    baseline, kinds, ranks = table.baseline, difference_kinds(table), ranks_of(table)
+    rows = [_difference_row(pair, baseline, ranks, kinds) for pair in table.differences]
+    header = ["#", "group" if baseline else "a − b", "difference"]
+    for kind in kinds:
+        header += [f"{percent(document.confidence)} interval,\n{kind}"]
+        header += ["p, setting\n(Holm)" if kind == THE_SETTING else "bootstrap p\n(Holm)"]
+    header += ["random. p\n(Holm)", "McNemar\np, each\nseed"]
+    header += ["Wilcoxon p\n(least)", "sign test p\n(least)"]
+    against = f", each minus {baseline}" if baseline else ""
+    units = units_text(table)
+    note = (
+        f"{_what_is_drawn(kinds, units)} Randomisation and McNemar are of these models: "
+        f"{units} swapped, each as a whole. (Holm) is adjusted for all {len(rows)} comparisons of "
+        "this table. Wilcoxon and sign test are over pairs of seeds; (least) is the smallest p "
+        "that their number can reach. # gives ranks in the results."
+    ).lstrip()
+    title = f"Differences in {metric_name(document.metric)}, test{against}"
+    align = "ll" + "r" * (len(header) - 2)
+    return table_of("differences", title, header, align, rows, note)
+
+
+def _difference_row(
+    pair: Difference, baseline: str | None, ranks: dict[str, int], kinds: list[str]
+) -> list[Cell]:
+    a, b = pair.a, pair.b
+    cells = [
+        Cell(f"{ranks[a]} − {ranks[b]}", f"{ranks[a]:4d}{ranks[b]:4d}"),
+        named(a if b == baseline else f"{a}\n−\u00a0{b}"),
+        Cell(signed(pair.difference), pair.difference),
+    ]
+    adjusted = {
+        THE_SETTING: _p_cell(pair.setting_p, pair.holm.setting_p),
+        THESE_MODELS: _p_cell(pair.bootstrap_p, pair.holm.bootstrap_p),
     }
-    row |= {f"setting {name}": value for name, value in group["settings"].items()}
-    for split in ("val", "test"):
-        for metric, summary in group[split].items():
-            row |= _summary(f"{split}_{metric}", summary)
-            for kind, suffix in (("interval", ""), ("interval_models", "_models")):
-                if bounds := summary.get(kind):
-                    name = f"{split}_{metric}{suffix}"
-                    row |= {f"{name}_low": bounds[0], f"{name}_high": bounds[1]}
-    for name, summary in group["per_class_f1"].items():
-        row |= _summary(f"f1_{name}", summary)
-    row["num_parameters"] = group["num_parameters"]
-    for name in ("fit_s", "samples_per_s"):
-        row |= _summary(name, group[name])
-    for name in ("temperature", "ece", "ece_scaled", "brier", "brier_scaled"):
-        row |= _summary(name, (group["calibration"] or {}).get(name))
-    return row | {"runs": json.dumps(group["runs"])}
+    for kind in kinds:
+        cells += [_interval_cell(bounds_of(pair, kind), with_sign=True), adjusted[kind]]
+    cells.append(_p_cell(pair.randomisation_p, pair.holm.randomisation_p))
+    mcnemar = [seed.p for seed in pair.mcnemar]
+    least = min((p for p in mcnemar if p is not None), default=None)
+    cells.append(Cell("\n".join(map(p_value, mcnemar)) or UNDEFINED, least))
+    return [*cells, *(_p_cell(t.p, t.smallest_p) for t in (pair.wilcoxon, pair.sign_test))]
 
 
-def _summary(name: str, summary: dict[str, Any] | None) -> dict[str, Any]:
-    if not summary:
-        return {}
-    return {
-        f"{name}_mean": summary["mean"],
-        f"{name}_sd": summary["sd"],
-        f"{name}_values": _joined(summary["values"]),
-    }
+def gain_tables(table: ComparisonTable) -> list[Table]:
+    """Where the fused model gains over the unimodal ones, a table for each breakdown."""
+    if not table.modality_gain:
+        return []
+    tables = []
+    for name, lines in table.modality_gain.by.items():
+        rows = [
+            [
+                named(line.value),
+                Cell(str(line.num), line.num),
+                *(Cell(score(value), value) for value in (line.both, line.audio, line.text)),
+                *(_gain_cell(gain) for gain in (line.gain_over_audio, line.gain_over_text)),
+            ]
+            for line in lines
+        ]
+        label = GAIN_NAMES.get(name, name)
+        header = [label, "N", "both", "audio\nalone", "text\nalone"]
+        header += ["gain over\naudio", "gain over\ntext"]
+        tables.append(
+            table_of(f"gain by {name}", f"Gain by {label}, test", header, "lrrrrrr", rows)
+        )
+    return tables
 
 
-def _joined(values: list[Any]) -> str:
-    """The values of one cell, in the order of its seeds, apart by spaces."""
-    return " ".join(map(str, values))
+def published_tables(table: ComparisonTable) -> list[Table]:
+    """Published results that can stand beside these, and those that cannot, with the reason."""
+    beside = [result for result in table.published if not result.differs]
+    others = [result for result in table.published if result.differs]
+    header = ["system", "modalities", "context", "metric", "classes", "split", "value", "source"]
+    return [
+        table_of(
+            "published",
+            "Published, of the same metric, classes and split",
+            header,
+            "llllllrl",
+            [_published_row(result) for result in beside],
+        ),
+        table_of(
+            "published otherwise",
+            "Published on another metric, classes or split: no ranking",
+            [*header, "differs in"],
+            "llllllrll",
+            [[*_published_row(result), named(plain(result.differs))] for result in others],
+        ),
+    ]
+
+
+def _published_row(result: PublishedBeside) -> list[Cell]:
+    count = len(result.classes)
+    others = f"{count}: {plain(result.classes)}" if count else "unstated"
+    runs = f" ({result.num_runs} runs)" if result.num_runs else ""
+    return [
+        *map(named, (result.system, result.modalities, result.context)),
+        named(metric_name(result.metric)),
+        named(others if "classes" in result.differs else f"the same {count}"),
+        named(result.split),
+        Cell(with_sd(result.value, result.sd) + runs, result.value),
+        named(result.source),
+    ]
+
+
+def _group_cells(document: ComparisonDocument, table: ComparisonTable) -> list[Cell]:
+    """Each group's name, marked where its mean on validation is the highest."""
+
+    def val_mean(group: GroupResult) -> float:
+        return group.val[document.metric].mean
+
+    best = val_mean(table.groups[0])
+    return [
+        Cell(f"{group.name} {CHOSEN}" if val_mean(group) == best else group.name, group.name)
+        for group in table.groups
+    ]
+
+
+def _setting_cell(value: Setting) -> Cell:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Cell(plain(value), value)
+    return named(plain(value))
+
+
+def _mean_of(summary: SeedSummary | None) -> float | None:
+    return summary.mean if summary else None
+
+
+def _mean_cell(summary: SeedSummary) -> Cell:
+    """Mean and standard deviation, sorted by the mean."""
+    return Cell(mean_sd(summary), summary.mean)
+
+
+def _gain_cell(summary: SeedSummary | None) -> Cell:
+    return Cell(signed_mean_sd(summary), _mean_of(summary))
+
+
+def _interval_cell(bounds: Interval | None, with_sign: bool = False) -> Cell:
+    return Cell(interval(bounds, with_sign), bounds[0] if bounds else None)
+
+
+def _p_cell(p: float | None, beside: float | None) -> Cell:
+    """A p value with another one in brackets, sorted by the first."""
+    return Cell(f"{p_value(p)} ({p_value(beside)})", p)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,8 @@ from scipy.optimize import minimize_scalar
 
 from mmemo.evaluation.confusion_scores import class_numbers
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of
-from mmemo.evaluation.seed_summary import seed_summary
+from mmemo.evaluation.run_metrics import Calibration, ReliabilityBin
+from mmemo.evaluation.seed_summary import SeedSummary
 
 Floats = NDArray[np.float64]
 
@@ -27,9 +28,7 @@ MAX_LOG_TEMPERATURE = 3.0
 no better than chance, has no best one, and gets the nearest of these two."""
 
 
-def calibration_summary(
-    runs: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
-) -> dict[str, Any]:
+def calibration_summary(runs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> Calibration:
     """Calibration on test, as it is and with a temperature fitted on validation.
 
     Source: Guo et al. 2017. The temperature minimises the negative log-likelihood of validation;
@@ -39,36 +38,48 @@ def calibration_summary(
 
     Args:
         runs: Prediction tables of validation and test, for each seed.
-
-    Returns:
-        ``temperature, ece, ece_scaled, brier, brier_scaled``, each with mean, sd and values by
-        seed; ``num_bins``; ``reliability`` and ``reliability_scaled``, a row for each bin that is
-        not empty, over the test rows of all seeds.
     """
-    values: dict[str, list[float]] = {
-        name: [] for name in ("temperature", "ece", "ece_scaled", "brier", "brier_scaled")
-    }
-    confidences: list[tuple[Floats, Floats, NDArray[np.bool_]]] = []
+    temperatures, before, after = [], [], []
     for val, test in runs:
-        temperature = fit_temperature(*_answers(val))
-        before, target = _answers(test)
-        after = scaled(before, temperature)
-        right = before.argmax(axis=1) == target
-        confidences.append((before.max(axis=1), after.max(axis=1), right))
-        values["temperature"].append(temperature)
-        for suffix, probabilities in (("", before), ("_scaled", after)):
-            bins = reliability(probabilities.max(axis=1), right)
-            values[f"ece{suffix}"].append(expected_calibration_error(bins))
-            values[f"brier{suffix}"].append(brier_score(probabilities, target))
-    before_all, after_all, right_all = (
-        np.concatenate(part) for part in zip(*confidences, strict=True)
+        probabilities, target = _answers(test)
+        temperatures.append(fit_temperature(*_answers(val)))
+        right = probabilities.argmax(axis=1) == target
+        before.append(_Answers(probabilities, target, right))
+        after.append(_Answers(scaled(probabilities, temperatures[-1]), target, right))
+
+    def over_all(seeds: Sequence[_Answers]) -> tuple[ReliabilityBin, ...]:
+        confidence = np.concatenate([seed.confidence for seed in seeds])
+        return reliability(confidence, np.concatenate([seed.right for seed in seeds]))
+
+    return Calibration(
+        temperature=SeedSummary.of(temperatures),
+        ece=SeedSummary.of(seed.ece for seed in before),
+        ece_scaled=SeedSummary.of(seed.ece for seed in after),
+        brier=SeedSummary.of(brier_score(seed.probabilities, seed.target) for seed in before),
+        brier_scaled=SeedSummary.of(brier_score(s.probabilities, s.target) for s in after),
+        num_bins=NUM_BINS,
+        reliability=over_all(before),
+        reliability_scaled=over_all(after),
     )
-    return {
-        **{name: seed_summary(numbers) for name, numbers in values.items()},
-        "num_bins": NUM_BINS,
-        "reliability": reliability(before_all, right_all),
-        "reliability_scaled": reliability(after_all, right_all),
-    }
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """One seed's test rows: probabilities (N, C), targets (N,), and who is right (N,)."""
+
+    probabilities: Floats
+    target: NDArray[np.int64]
+    right: NDArray[np.bool_]
+
+    @property
+    def confidence(self) -> Floats:
+        """Probability of the top class (N,)."""
+        top: Floats = self.probabilities.max(axis=1)
+        return top
+
+    @property
+    def ece(self) -> float:
+        return expected_calibration_error(reliability(self.confidence, self.right))
 
 
 def fit_temperature(probabilities: Floats, target: NDArray[np.int64]) -> float:
@@ -111,7 +122,7 @@ def scaled(probabilities: Floats, temperature: float) -> Floats:
     return after
 
 
-def reliability(confidence: Floats, right: NDArray[np.bool_]) -> list[dict[str, float]]:
+def reliability(confidence: Floats, right: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
     """Mean confidence, accuracy and number of utterances of each bin that is not empty.
 
     Args:
@@ -124,20 +135,20 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> list[dict[str, 
     count = np.bincount(bins, minlength=len(edges))
     confidences = np.bincount(bins, weights=confidence, minlength=len(edges))
     rights = np.bincount(bins, weights=right, minlength=len(edges))
-    return [
-        {
-            "confidence": float(confidences[place] / count[place]),
-            "accuracy": float(rights[place] / count[place]),
-            "count": int(count[place]),
-        }
+    return tuple(
+        ReliabilityBin(
+            confidence=float(confidences[place] / count[place]),
+            accuracy=float(rights[place] / count[place]),
+            count=int(count[place]),
+        )
         for place in np.flatnonzero(count)
-    ]
+    )
 
 
-def expected_calibration_error(bins: Sequence[dict[str, float]]) -> float:
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     """Mean gap between confidence and accuracy, weighed by the bins' utterances."""
-    total = sum(row["count"] for row in bins)
-    return sum(row["count"] / total * abs(row["confidence"] - row["accuracy"]) for row in bins)
+    total = sum(row.count for row in bins)
+    return sum(row.count / total * abs(row.confidence - row.accuracy) for row in bins)
 
 
 def brier_score(probabilities: Floats, target: NDArray[np.int64]) -> float:

@@ -6,13 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from mmemo.evaluation.confusion_scores import Floats, Metric, Tallies
-from mmemo.evaluation.units import Units
+from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, Tallies, class_numbers
+from mmemo.evaluation.predictions import classes_of
+from mmemo.evaluation.run_metrics import RunIntervals
+from mmemo.evaluation.units import UNIT, Units
 
 Interval = tuple[float, float]
+
+RUN_CONFIDENCE = 0.95
+RUN_RESAMPLES = 2000
+RUN_SEED = 0
 
 RESAMPLES_AT_A_TIME = 500
 """Their counts stay in the processor's cache."""
@@ -126,7 +133,7 @@ def resampled_scores(
         runs: Their counts.
         metrics: By name, from tallies (..., C) to scores.
         num_resamples: R.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
     """
     random = np.random.default_rng(seed)
     found: dict[str, list[Floats]] = {name: [] for name in metrics}
@@ -175,6 +182,28 @@ def smallest_bootstrap_p(num_resamples: int, units: Units) -> float | None:
     if units.are_few:
         return None
     return _p_of_share(1 / (num_resamples + 1), units.effective_num)
+
+
+def run_intervals(test: pd.DataFrame, unit: str) -> RunIntervals:
+    """The intervals of this trained model's scores, by bootstrap over units.
+
+    Args:
+        test: Prediction table of test, with the column ``unit``.
+        unit: What that names: "dialogue".
+    """
+    classes, units = classes_of(test), Units.of(unit, test, [UNIT])
+    target, pred = (class_numbers(test[column], classes) for column in ("target", "pred"))
+    counts = UnitTallies.of(target, [pred], len(classes), units)
+    resampled = resampled_scores(counts, METRICS, RUN_RESAMPLES, RUN_SEED)
+    return RunIntervals(
+        kind=f"this trained model: {units.name}s drawn anew, neither seeds nor training data",
+        unit=units.name,
+        num_units=units.num,
+        effective_units=round(units.effective_num, 1),
+        confidence=RUN_CONFIDENCE,
+        test={n: interval(found[:, 0], RUN_CONFIDENCE, units) for n, found in resampled.items()},
+        note=units.few_note,
+    )
 
 
 def _expanded_tail(tail: float, num: float) -> float:

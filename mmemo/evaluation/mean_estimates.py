@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class MeanEstimate:
 
     Args:
         value: The mean or difference.
-        standard_error: Of the value.
+        standard_error: Standard error of the value.
         df: Degrees of freedom of the standard error.
         num_units: Behind the value; of a difference the smaller number.
         least_p: p where all units are on one side and none differs from another.
@@ -186,15 +186,24 @@ def _influences(
     return mean, by_name, max(effective - 1, 1e-9)
 
 
-def mean_interval(values: Sequence[float], units: Sequence[str] | None = None) -> dict[str, Any]:
-    """Mean with its 95 % interval, as a row of a summary has it.
+class MeanInterval(TypedDict):
+    """A mean with its 95 % interval, as a row of a summary has it.
+
+    ``low`` and ``high`` are None where ``num_units`` is below five, or nothing varies.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    num_units: int
+
+
+def mean_interval(values: Sequence[float], units: Sequence[str] | None = None) -> MeanInterval:
+    """Mean with its 95 % interval.
 
     Args:
         values: (N,), at least one.
         units: (N,), what each belongs to; None where each is a unit of its own.
-
-    Returns:
-        ``mean, low, high, num_units``; low and high are None below five units.
     """
     estimate = estimate_mean(values, units or [str(place) for place in range(len(values))])
     low, high = estimate.interval or (None, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -33,13 +33,31 @@ COLUMNS = (
     "pred",
 )
 
-
 TEXTS = ("key", "split", "split_protocol", "transcript", "target", "pred")
 IDS = ("dialogue_id", "utterance_id")
 
+Outputs: TypeAlias = "list[tuple[Sequence[str], Tensor]]"
+"""For each batch its keys and its class probabilities (B, C)."""
+
+
+def gathered(outputs: Outputs) -> Outputs:
+    """The outputs of all processes, in every one of them, on the CPU.
+
+    Args:
+        outputs: What this process has predicted.
+    """
+    from torch import distributed
+
+    mine = [(keys, probabilities.cpu()) for keys, probabilities in outputs]
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return mine
+    parts: list[Outputs] = [[] for _ in range(distributed.get_world_size())]
+    distributed.all_gather_object(parts, mine)
+    return [output for part in parts for output in part]
+
 
 def build_table(
-    outputs: Iterable[tuple[Sequence[str], Tensor]],
+    outputs: Outputs,
     rows: pd.DataFrame,
     classes: Sequence[str],
     label_column: str,
@@ -48,14 +66,14 @@ def build_table(
     """Join predictions with the utterances they are of.
 
     Args:
-        outputs: For each batch its keys and its class probabilities (B, C).
+        outputs: What the model has predicted.
         rows: The utterances that had to be predicted: key, split, corpus_split (where the corpus
             itself has it: a dialogue is named by that and its id), split_protocol, dialogue_id,
             utterance_id, speaker, transcript, the label, num_samples, and ``unit``: what names
             the rows that the split keeps together.
         classes: Names of the C classes, in the order of the probabilities.
         label_column: Column of the label.
-        sample_rate: Of ``num_samples``, in Hz.
+        sample_rate: Rate of the samples that ``num_samples`` counts, in Hz.
 
     Returns:
         Those columns (the label as ``target``), ``duration_s`` of the prepared sound (before a
@@ -120,10 +138,10 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 
 def open_predictions(path: Path, coded: Sequence[str] = ()) -> pa.Table:
-    """The same as it lies in the file.
+    """Read a prediction table as Arrow's, as it lies in the file.
 
     Args:
-        path: Of the file.
+        path: File of the table.
         coded: Columns of texts that are handed out as numbers of what they may be.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, FiniteFloat
 
 from mmemo.evaluation.protocol import Protocol
+from mmemo.evaluation.seed_summary import SeedSummary
 
 
 @dataclass(frozen=True)
@@ -98,17 +99,14 @@ class RunIntervals:
 
 
 @dataclass(frozen=True)
-class SeedValues:
-    """A number of each seed: mean, standard deviation (None of one seed), and the values."""
-
-    mean: FiniteFloat
-    sd: FiniteFloat | None
-    values: tuple[FiniteFloat, ...]
-
-
-@dataclass(frozen=True)
 class ReliabilityBin:
-    """Utterances of which the model is about as sure: mean confidence, accuracy, how many."""
+    """Utterances whose top class has about the same probability.
+
+    Args:
+        confidence: Mean of that probability.
+        accuracy: Share that is right.
+        count: How many there are, at least one.
+    """
 
     confidence: FiniteFloat
     accuracy: FiniteFloat
@@ -120,21 +118,22 @@ class Calibration:
     """Calibration on test, as it is and with a temperature fitted on validation.
 
     Args:
-        temperature: That divides the logarithms of the probabilities.
-        ece: Expected calibration error as it is.
-        ece_scaled: With the temperature.
-        brier: Brier score as it is, between 0 and 2.
-        brier_scaled: With the temperature.
-        num_bins: Of the calibration errors.
-        reliability: The bins that are not empty, as it is.
-        reliability_scaled: With the temperature.
+        temperature: Fitted for each seed.
+        ece: Expected calibration error of the top class, by seed, without the temperature.
+        ece_scaled: Expected calibration error by seed, with the temperature.
+        brier: Brier score by seed, between 0 and 2, without the temperature.
+        brier_scaled: Brier score by seed, with the temperature.
+        num_bins: Bins of equal width that the errors are counted in.
+        reliability: Bins that are not empty, over the test rows of all seeds, without the
+            temperature.
+        reliability_scaled: Bins that are not empty, with the temperature.
     """
 
-    temperature: SeedValues
-    ece: SeedValues
-    ece_scaled: SeedValues
-    brier: SeedValues
-    brier_scaled: SeedValues
+    temperature: SeedSummary
+    ece: SeedSummary
+    ece_scaled: SeedSummary
+    brier: SeedSummary
+    brier_scaled: SeedSummary
     num_bins: int
     reliability: tuple[ReliabilityBin, ...]
     reliability_scaled: tuple[ReliabilityBin, ...]

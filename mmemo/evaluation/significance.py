@@ -50,7 +50,7 @@ class McNemar:
     Args:
         p: Two-sided; None where there is one unit alone.
         only_a_right: Utterances that the first alone gets right.
-        only_b_right: Those that the second alone gets right.
+        only_b_right: Utterances that the second alone gets right.
     """
 
     p: float | None
@@ -68,7 +68,7 @@ class UnitSwaps:
     Args:
         num_units: G.
         num_resamples: Ways that are drawn, where not all are tried.
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
 
     num_units: int
@@ -118,7 +118,7 @@ def randomisation_p(
     Args:
         pairs: On the same units.
         metric: What is compared.
-        swaps: Of those units.
+        swaps: Which of those units change sides in each way.
 
     Returns:
         p of each pair; None where there is one unit alone.
@@ -173,7 +173,7 @@ def mcnemar_tests(
     Args:
         pairs: Counts of two runs each, on the same units.
         right: Who of them is right, (N,) each.
-        swaps: Of those units.
+        swaps: Which of those units change sides in each way.
     """
     gains = [a.right[0].sum(axis=-1) - b.right[0].sum(axis=-1) for a, b in pairs]
     p_values: list[float | None] = [None] * len(pairs)

@@ -38,7 +38,7 @@ class Units:
     """Which rows of a table are drawn together.
 
     Args:
-        name: Of one of them: "speaker".
+        name: Name of one unit: "speaker".
         number: (N,), of each row, from 0.
     """
 
@@ -107,9 +107,9 @@ def kept_together(rows: pd.DataFrame, group_columns: Sequence[str]) -> tuple[str
     count wherever one has several rows, for its rows resemble each other in any split.
 
     Args:
-        rows: Of all splits that are known: split, speaker, corpus_split, dialogue_id, key, and
+        rows: Rows of all splits that are known: split, speaker, corpus_split, dialogue_id, key, and
             ``source_key`` where rows may be copies.
-        group_columns: Of the split protocol.
+        group_columns: Columns whose values the split protocol keeps together.
 
     Returns:
         Its name, that of the last column, and the columns whose values name it.
@@ -136,7 +136,7 @@ class KeyUnits:
     """What utterances belong to, by key.
 
     Args:
-        name: Of one unit: "dialogue".
+        name: Name of one unit: "dialogue".
         by_key: The unit of an utterance; one that is not there is a unit of its own.
     """
 
@@ -180,9 +180,9 @@ def table_units(
 
     Args:
         test: Prediction table of test, of all folds.
-        known: Of validation and test of one run, which tell what is apart where its protocol does
-            not: one of an earlier mmemo does not name what its split keeps together.
-        protocol: Of that run.
+        known: Rows of validation and test of one run, which tell what is apart where its protocol
+            does not: one of an earlier mmemo does not name what its split keeps together.
+        protocol: Protocol of that run.
         wanted: One of ``UNIT_COLUMNS``; None for what the split keeps together.
 
     Raises:

@@ -1,9 +1,13 @@
-"""How a comparison's numbers are written, in every format alike."""
+"""How numbers are written in tables, figures and sentences, in every format alike."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmemo.evaluation.intervals import Interval
+    from mmemo.evaluation.seed_summary import SeedSummary
 
 UNDEFINED = "–"
 SMALLEST_P = 0.001
@@ -25,25 +29,28 @@ def signed(value: float | None) -> str:
     return UNDEFINED if value is None else f"{value:+.3f}".replace("-", "−")
 
 
-def mean_sd(summary: Mapping[str, Any] | None, digits: int = 3) -> str:
+def mean_sd(summary: SeedSummary | None, digits: int = 3) -> str:
     """``0.812 ± 0.012``; the mean alone where one seed gives no standard deviation."""
-    if summary is None or summary["mean"] is None:
-        return UNDEFINED
-    mean = score(summary["mean"], digits)
-    return mean if summary["sd"] is None else f"{mean} ± {score(summary['sd'], digits)}"
+    return UNDEFINED if summary is None else with_sd(summary.mean, summary.sd, digits)
 
 
-def signed_mean_sd(summary: Mapping[str, Any] | None) -> str:
+def with_sd(mean: float, sd: float | None, digits: int = 3) -> str:
+    """A mean and its standard deviation, as ``mean_sd``."""
+    text = score(mean, digits)
+    return text if sd is None else f"{text} ± {score(sd, digits)}"
+
+
+def signed_mean_sd(summary: SeedSummary | None) -> str:
     """``+0.012 ± 0.004``, for a gain over seeds."""
-    if summary is None or summary["mean"] is None:
+    if summary is None:
         return UNDEFINED
-    mean = signed(summary["mean"])
-    return mean if summary["sd"] is None else f"{mean} ± {score(summary['sd'])}"
+    mean = signed(summary.mean)
+    return mean if summary.sd is None else f"{mean} ± {score(summary.sd)}"
 
 
-def interval(bounds: Sequence[float | None] | None, with_sign: bool = False) -> str:
+def interval(bounds: Interval | None, with_sign: bool = False) -> str:
     """``[0.761, 0.852]``."""
-    if bounds is None or any(bound is None for bound in bounds):
+    if bounds is None:
         return UNDEFINED
     write = signed if with_sign else score
     return f"[{', '.join(write(bound) for bound in bounds)}]"
@@ -75,23 +82,20 @@ def parameters(count: int | None) -> str:
     return f"{count / 1e3:.0f} k" if count >= 1_000 else str(count)
 
 
-def duration(summary_s: Mapping[str, Any] | None) -> str:
+def duration(summary_s: SeedSummary | None) -> str:
     """Mean and deviation of seconds, both in the unit that suits the mean: s, min or h."""
-    if summary_s is None or summary_s["mean"] is None:
+    if summary_s is None:
         return UNDEFINED
     unit, seconds = "s", 1.0
-    if summary_s["mean"] >= 7200:
+    if summary_s.mean >= 7200:
         unit, seconds = "h", 3600.0
-    elif summary_s["mean"] >= 120:
+    elif summary_s.mean >= 120:
         unit, seconds = "min", 60.0
-    scaled = {
-        name: None if summary_s[name] is None else summary_s[name] / seconds
-        for name in ("mean", "sd")
-    }
-    return f"{mean_sd(scaled, 1)} {unit}"
+    sd = None if summary_s.sd is None else summary_s.sd / seconds
+    return f"{with_sd(summary_s.mean / seconds, sd, 1)} {unit}"
 
 
-def told(fields: Mapping[str, Any]) -> dict[str, str]:
+def told(fields: Mapping[str, object]) -> dict[str, str]:
     """Fields of a protocol in words, by names in words, without those that hold nothing."""
     return {
         name.replace("_", " "): plain(value)

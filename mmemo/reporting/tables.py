@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from io import StringIO
 from typing import NamedTuple
 
@@ -106,6 +106,16 @@ class Table:
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.texts)
+
+    def without(self, is_left_out: Callable[[str], bool]) -> Table:
+        """The table without the columns of some names."""
+        kept = [place for place, name in enumerate(self.header) if not is_left_out(name)]
+        return replace(
+            self,
+            texts=self.texts.iloc[:, kept],
+            align="".join(self.align[place] for place in kept),
+            keys=None if self.keys is None else self.keys.iloc[:, kept],
+        )
 
     def rows(self) -> Iterator[tuple[str, list[Cell]]]:
         """Each row's kind and cells."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Cli
-from tests.evaluation.run_folders import CLASSES, predictions, write_run
+from tests.comparison.run_folders import CLASSES, predictions, write_run
 
 TEST = predictions("test", "ajnajn", "ajnaan", "001122")
 OTHER = predictions("test", "ajnajn", "ajjjaa", "001122")

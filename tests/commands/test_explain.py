@@ -11,7 +11,7 @@ import pytest
 import wandb
 from transformers import RobertaModel
 
-from mmemo.comparison.seed_siblings import seed_siblings
+from mmemo.comparison.groups import seed_siblings
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.explanation.encoder_stages import encoder_stages
 from mmemo.explanation.explainer import Explainer

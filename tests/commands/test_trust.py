@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.commands import evaluate, explain, launch, train
-from mmemo.comparison.run_results import find_runs, read_runs
-from mmemo.comparison.seed_siblings import seed_siblings
+from mmemo.comparison.groups import seed_siblings
+from mmemo.comparison.runs import find_runs, read_runs
 from mmemo.errors import InputError
 from mmemo.folders import config_dir
 from mmemo.models.checkpoints import Checkpoint

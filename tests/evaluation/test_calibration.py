@@ -1,4 +1,5 @@
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
@@ -49,16 +50,16 @@ def test_the_error_is_that_of_torchmetrics(answers: tuple[np.ndarray, np.ndarray
         torch.tensor(probabilities), torch.tensor(target), 5, NUM_BINS
     )
     assert expected_calibration_error(bins) == pytest.approx(float(expected), abs=1e-6)
-    assert sum(row["count"] for row in bins) == 400
+    assert sum(row.count for row in bins) == 400
 
 
 def test_a_bin_holds_its_lower_edge_and_certainty_is_one_of_its_own() -> None:
     confidence = np.array([0.6, 0.65, 0.95, 1.0, 1.0])
     right = np.array([True, False, True, True, False])
-    assert reliability(confidence, right) == [
-        {"confidence": pytest.approx(0.625), "accuracy": 0.5, "count": 2},
-        {"confidence": pytest.approx(0.95), "accuracy": 1.0, "count": 1},
-        {"confidence": pytest.approx(1.0), "accuracy": 0.5, "count": 2},
+    assert [astuple(one) for one in reliability(confidence, right)] == [
+        (pytest.approx(0.625), 0.5, 2),
+        (pytest.approx(0.95), 1.0, 1),
+        (pytest.approx(1.0), 0.5, 2),
     ]
 
 
@@ -118,20 +119,20 @@ def test_two_seeds_by_hand() -> None:
     sure = table([(0.9, 0.1), (0.9, 0.1)], "ja")
     unsure = table([(0.6, 0.4), (0.4, 0.6)], "ja")
     summary = calibration_summary([(val, sure), (val, unsure)])
-    assert summary["num_bins"] == NUM_BINS
-    assert summary["temperature"]["values"] == pytest.approx([2, 2], abs=1e-4)
+    assert summary.num_bins == NUM_BINS
+    assert summary.temperature.values == pytest.approx([2, 2], abs=1e-4)
     # Confidence 0.9 and half right; 0.6 and all right.
-    assert summary["ece"]["values"] == pytest.approx([0.4, 0.4])
-    assert summary["ece"]["sd"] == pytest.approx(0, abs=1e-9)
+    assert summary.ece.values == pytest.approx([0.4, 0.4])
+    assert summary.ece.sd == pytest.approx(0, abs=1e-9)
     # (0.02 + 1.62) / 2 and 0.32; with the temperature (0.125 + 1.125) / 2.
-    assert summary["brier"]["values"] == pytest.approx([0.82, 0.32])
-    assert summary["brier"]["mean"] == pytest.approx(0.57)
-    assert summary["brier"]["sd"] == pytest.approx(0.5 / math.sqrt(2))
-    assert summary["brier_scaled"]["values"][0] == pytest.approx(0.625, abs=1e-4)
-    assert summary["ece_scaled"]["values"][0] == pytest.approx(0.25, abs=1e-4)
-    assert summary["reliability"] == [
-        {"confidence": pytest.approx(0.6), "accuracy": 1.0, "count": 2},
-        {"confidence": pytest.approx(0.9), "accuracy": 0.5, "count": 2},
+    assert summary.brier.values == pytest.approx([0.82, 0.32])
+    assert summary.brier.mean == pytest.approx(0.57)
+    assert summary.brier.sd == pytest.approx(0.5 / math.sqrt(2))
+    assert summary.brier_scaled.values[0] == pytest.approx(0.625, abs=1e-4)
+    assert summary.ece_scaled.values[0] == pytest.approx(0.25, abs=1e-4)
+    assert [astuple(one) for one in summary.reliability] == [
+        (pytest.approx(0.6), 1.0, 2),
+        (pytest.approx(0.9), 0.5, 2),
     ]
-    assert [row["count"] for row in summary["reliability_scaled"]] == [2, 2]
-    assert calibration_summary([(val, sure)])["ece"]["sd"] is None
+    assert [one.count for one in summary.reliability_scaled] == [2, 2]
+    assert calibration_summary([(val, sure)]).ece.sd is None

@@ -18,7 +18,7 @@ from mmemo.evaluation.intervals import (
     stacked,
 )
 from mmemo.evaluation.units import UNIT_COLUMNS, Units
-from tests.evaluation.run_folders import CLASSES, predictions
+from tests.comparison.run_folders import CLASSES, predictions
 
 SEED_1 = predictions("test", "ajnajn", "ajaajn", "001122")
 SEED_2 = predictions("test", "ajnajn", "jjnnjn", "001122")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmemo.comparison.setting_estimates import SettingModel
+from mmemo.evaluation.setting_estimates import SettingModel
 from mmemo.evaluation.units import Units
 
 UNITS = Units("dialogue", np.repeat(np.arange(41), 3))

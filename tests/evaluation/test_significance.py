@@ -20,7 +20,7 @@ from mmemo.evaluation.significance import (
     wilcoxon_over_seeds,
 )
 from mmemo.evaluation.units import UNIT_COLUMNS, Units
-from tests.evaluation.run_folders import CLASSES, predictions
+from tests.comparison.run_folders import CLASSES, predictions
 
 EXACT = UnitSwaps(8, 1000, 0)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mmemo.documents import document_part, write_document
+from mmemo.documents import write_document
 from mmemo.evaluation.calibration import calibration_summary
+from mmemo.evaluation.intervals import run_intervals
 from mmemo.evaluation.metrics import compute_metrics
-from mmemo.evaluation.run_intervals import run_intervals
-from mmemo.evaluation.run_metrics import Calibration, RunMetrics
+from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.reporting.run_report import write_report
 from mmemo.runs.run_folder import RunFolder
 from tests.run_documents import protocol
@@ -74,7 +74,7 @@ def write_page(path: Path, leaky: bool) -> str:
         classes=("joy", "anger"),
     )
     intervals = run_intervals(test.assign(unit="test/0"), "dialogue")
-    calibration = document_part(Calibration, calibration_summary([(val, test)]))
+    calibration = calibration_summary([(val, test)])
     write_document(run.metrics_file, RunMetrics(made, splits, intervals, calibration))
     counts = {"rows": 3, "kept": 2, "class excluded": 0, "truncated": 1}
     data = {

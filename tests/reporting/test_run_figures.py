@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from mmemo.evaluation.run_metrics import Calibration, ReliabilityBin, SeedValues
+from mmemo.evaluation.run_metrics import Calibration, ReliabilityBin
+from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.reporting.run_figures import confusion_figure, curves_figure, reliability_figure
 
 TABLE = pd.DataFrame({"target": ["a", "a", "a", "b"], "pred": ["a", "b", "a", "a"]})
@@ -33,8 +34,8 @@ def test_curves_mark_the_chosen_epoch() -> None:
         assert set(chosen.get_xdata()) == {1}
 
 
-def _one(value: float) -> SeedValues:
-    return SeedValues(value, None, (value,))
+def _one(value: float) -> SeedSummary:
+    return SeedSummary(value, None, (value,))
 
 
 CALIBRATION = Calibration(

@@ -162,3 +162,13 @@ def test_what_does_not_fit_the_texts_is_refused(table: Table) -> None:
         Table("n", "t", table.texts, "lr")
     with pytest.raises(ValueError, match="kinds: expected one for each of 2 rows"):
         Table("n", "t", table.texts, "lrr", kinds=["main"])
+
+
+def test_columns_are_left_out_with_their_keys(table: Table) -> None:
+    narrow = table.without(lambda name: name.startswith("F1"))
+    assert (narrow.header, narrow.align) == (["group", "group"], "lr")
+    assert [[cell.text for cell in row] for _, row in narrow.rows()] == [
+        [HOSTILE, "−3"],
+        ["[0.1]", "12"],
+    ]
+    assert [row[0].key for _, row in narrow.rows()] == [HOSTILE, "[0.1]"]

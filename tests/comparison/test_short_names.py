@@ -1,4 +1,4 @@
-from mmemo.comparison.short_names import short_names
+from mmemo.comparison.group_names import short_names
 
 
 def test_names_with_room_stay() -> None:

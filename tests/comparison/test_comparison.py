@@ -10,9 +10,11 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from mmemo.comparison.comparison import ALL_PAIRS_UP_TO, Comparison
-from mmemo.comparison.run_results import find_runs, read_runs
+from mmemo.comparison.document import read_comparison
+from mmemo.comparison.runs import find_runs, read_runs
+from mmemo.documents import document_text, write_document
 from mmemo.errors import InputError
-from tests.evaluation.run_folders import CLASSES, predictions, write_run
+from tests.comparison.run_folders import CLASSES, predictions, write_run
 
 TARGETS = "ajnajnajnajn"
 DIALOGUES = "000111222333"
@@ -30,9 +32,10 @@ def table(preds: str, split: str = "test") -> pd.DataFrame:
 
 
 def compared(folder: Path, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The comparison of the runs in a folder as ``comparison.json`` holds it."""
     document = Comparison(**options).compare(*read_runs(find_runs([folder])))
-    json.dumps(document, allow_nan=False)
-    return document
+    content: dict[str, Any] = json.loads(document_text(document))
+    return content
 
 
 @pytest.fixture
@@ -77,8 +80,8 @@ def test_validation_ranks_and_test_is_reported(two_groups: Path) -> None:
     # 50 utterances, two epochs, 10 s.
     assert worse["samples_per_s"]["values"] == [10.0, 10.0]
     assert worse["num_parameters"] == 1000
-    assert worse["curves"][0]["val/loss"] == [1.0, 0.5]
-    assert worse["curves"][0]["train/loss"] == [1.1, None]
+    assert worse["curves"][0]["metrics"]["val/loss"] == [1.0, 0.5]
+    assert worse["curves"][0]["metrics"]["train/loss"] == [1.1, None]
 
 
 def test_differences_are_paired_and_told_with_what_they_can_reach(two_groups: Path) -> None:
@@ -416,6 +419,16 @@ def test_sound_is_told_of_where_its_settings_are_the_same(two_groups: Path) -> N
     (first, *_) = compared(two_groups)["tables"]
     told = [g["name"].rpartition(", ")[2] for g in first["groups"] if "digest" in g["name"]]
     assert sorted(told) == ["digest=d1", "digest=d3"]
+
+
+def test_what_is_written_is_read_back(two_groups: Path, tmp_path: Path) -> None:
+    document = Comparison().compare(*read_runs(find_runs([two_groups])))
+    path = tmp_path / "comparison.json"
+    write_document(path, document)
+    assert read_comparison(path) == document
+    path.write_text(path.read_text().replace('"version": 1', '"version": 9'))
+    with pytest.raises(InputError, match=r"version is 9.*write it again with `mmemo compare`"):
+        read_comparison(path)
 
 
 def test_nothing_finished_is_an_error(tmp_path: Path) -> None:

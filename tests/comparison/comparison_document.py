@@ -1,13 +1,24 @@
-"""A hand-made comparison document: two protocols, four groups of three seeds, all parts."""
+"""A hand-made comparison document: two protocols, four groups of three seeds, all parts.
+
+It is made as JSON holds it, so that tests can change it, and ``typed`` reads it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from mmemo.comparison.document import ComparisonDocument
+
 CLASSES = ["anger", "joy", "neutral"]
 SEEDS = [1, 2, 3]
 HOSTILE = "<script>alert('x')</script> & 50%_$#{}~^\\"
+
+
+def typed(document: dict[str, Any]) -> ComparisonDocument:
+    return TypeAdapter(ComparisonDocument).validate_python(document)
 
 
 def spread(mean: float, step: float = 0.01, **more: object) -> dict[str, Any]:
@@ -36,12 +47,14 @@ def curve(seed: int, num_epochs: int = 4) -> dict[str, Any]:
     rising = [round(0.3 + 0.4 * (1 - 0.8**epoch) + 0.01 * seed, 4) for epoch in epochs]
     return {
         "seed": seed,
-        "epoch": epochs,
-        "train/loss": [round(1.6 * 0.85**epoch, 4) for epoch in epochs],
-        "val/loss": [round(1.6 * 0.9**epoch + 0.001 * epoch**2, 4) for epoch in epochs],
-        "val/macro_f1": rising,
-        "val/weighted_f1": [value if epoch else None for epoch, value in enumerate(rising)],
         "chosen_epoch": num_epochs - 2,
+        "epoch": epochs,
+        "metrics": {
+            "train/loss": [round(1.6 * 0.85**epoch, 4) for epoch in epochs],
+            "val/loss": [round(1.6 * 0.9**epoch + 0.001 * epoch**2, 4) for epoch in epochs],
+            "val/macro_f1": rising,
+            "val/weighted_f1": [value if epoch else None for epoch, value in enumerate(rising)],
+        },
     }
 
 
@@ -157,11 +170,13 @@ def modality_gain() -> dict[str, Any]:
         },
         "oracle": {"accuracy": 0.85, "macro_f1": 0.84},
         "fused": {"accuracy": 0.8, "macro_f1": 0.78},
+        "notes": [],
     }
 
 
 def published(system: str, **changes: object) -> dict[str, Any]:
     entry = {
+        "corpus": "demo",
         "system": system,
         "modalities": "audio+text",
         "context": "none",
@@ -180,12 +195,16 @@ def published(system: str, **changes: object) -> dict[str, Any]:
 def protocol(**changes: object) -> dict[str, Any]:
     return {
         "corpus": "demo",
+        "corpus_split": "its own",
         "labels": "three",
         "classes": CLASSES,
         "split": "official",
+        "split_settings": {},
         "leaky": False,
-        "num_utterances": {"val": 73, "test": 116},
         "missing": None,
+        "num_utterances": {"val": 73, "test": 116},
+        "val_utterances": "v1",
+        "test_utterances": "t1",
     } | changes
 
 

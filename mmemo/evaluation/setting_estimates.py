@@ -34,7 +34,7 @@ class SeedVariance:
     Args:
         value: Between seeds, and at least what their own mistakes on so many units explain: a few
             seeds that agree by chance are no sign that all do.
-        num_seeds: That the mean is of.
+        num_seeds: How many seeds the mean is of.
         df: Degrees of freedom that the value is known with; None for ``num_seeds - 1``.
     """
 
@@ -59,7 +59,7 @@ class SettingEstimate:
 
     Args:
         value: Mean over the seeds, or difference of two means.
-        seeds: Of each mean.
+        seeds: Variance between the seeds of each mean.
         unit_variance: What other units would change in all seeds alike.
         unit_df: Degrees of freedom that this is known with.
     """
@@ -117,7 +117,7 @@ class SettingModel:
     Args:
         scores: (S,), of the runs of all settings.
         covariance: (S, S), of these scores over draws of units.
-        units: That were drawn.
+        units: Test units that were drawn.
     """
 
     scores: Floats

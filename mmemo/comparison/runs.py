@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from mmemo.documents import damaged, read_document, read_text, reason
 from mmemo.errors import InputError
@@ -24,6 +25,9 @@ from mmemo.evaluation.protocol import Protocol
 from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.runs.run_files import RunInfo, TrainedOn, read_history
 from mmemo.runs.run_folder import FIRST_VERSION, RESTORE, RunFolder
+
+Setting: TypeAlias = JsonValue
+"""The value of an option: a number, a text, None, or lists and mappings of them."""
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -48,21 +52,21 @@ class RunResults:
 
     Args:
         folder: Where it lies.
-        protocol: Of ``metrics.json``.
+        protocol: How its numbers came about, of ``metrics.json``.
         settings: The config as it was composed, flattened to dotted keys: what one setting is
             derived from another is the same text in all runs.
         info: Contents of ``run.json``.
-        prepared_digest: Of the sound that it was trained on.
+        prepared_digest: Digest of the prepared sound that it was trained on.
         history: Metrics by epoch.
         val: Prediction table of the validation split; target and pred are categories in the
             classes' order.
-        test: That of the test split.
+        test: Prediction table of the test split.
         folder_label: What the user calls the folder that it was found in.
     """
 
     folder: RunFolder
     protocol: Protocol
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Setting]
     info: RunInfo
     prepared_digest: str
     history: pd.DataFrame
@@ -115,9 +119,9 @@ def find_runs(folders: Iterable[Path]) -> list[RunFolder]:
                 continue
             runs_here += 1
             run = RunFolder(Path(path))
-            withheld = [RunFolder(run.path, missing) for missing in ("audio", "text")]
+            without = [RunFolder(run.path, missing) for missing in ("audio", "text")]
             # One run may be reached in two ways: by a link, or by "..".
-            found[run.path.resolve()] = [run, *(w for w in withheld if w.metrics_file.is_file())]
+            found[run.path.resolve()] = [run, *(w for w in without if w.metrics_file.is_file())]
             inside.clear()
         if not runs_here:
             raise InputError(
@@ -148,8 +152,8 @@ def labelled(
 
     Args:
         results: The runs.
-        folders: Those that were searched.
-        labels: One for each.
+        folders: Folders that were searched.
+        labels: The user's name for each folder.
 
     Raises:
         InputError: If there are more or fewer labels than folders.
@@ -184,7 +188,7 @@ def _read(folder: RunFolder) -> RunResults:
     return RunResults(
         folder=folder,
         protocol=protocol,
-        settings=flattened(_read_composed(folder)),
+        settings=_flattened(_read_composed(folder)),
         info=info,
         prepared_digest=read_document(
             folder.data_file, TrainedOn, "what the run was trained on", RESTORE, FIRST_VERSION
@@ -195,7 +199,7 @@ def _read(folder: RunFolder) -> RunResults:
     )
 
 
-def _read_composed(folder: RunFolder) -> Mapping[str, Any]:
+def _read_composed(folder: RunFolder) -> Mapping[str, Setting]:
     """The config as it was composed, as text: references in it are not followed."""
     path, what = folder.composed_config_file, "the config of a run"
     text = read_text(path, what, RESTORE)
@@ -291,12 +295,12 @@ def _rows_of(frame: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
     return found.reset_index(drop=True)
 
 
-def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flattened(config: Mapping[str, Setting], prefix: str = "") -> dict[str, Setting]:
     """Nested settings by dotted keys; lists stay whole."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, Setting] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            flat |= flattened(value, f"{prefix}{key}.")
+            flat |= _flattened(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat

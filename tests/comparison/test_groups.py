@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from mmemo.comparison.group_names import group_names
-from mmemo.comparison.run_groups import group_runs
-from mmemo.comparison.run_results import find_runs, labelled, read_runs
+from mmemo.comparison.groups import group_runs
+from mmemo.comparison.runs import find_runs, labelled, read_runs
 from mmemo.documents import content_of
 from mmemo.errors import InputError
-from tests.evaluation.run_folders import predictions, write_run
+from tests.comparison.run_folders import predictions, write_run
 from tests.run_documents import split_metrics
 
 TEST = predictions("test", "ajn", "ajn")
