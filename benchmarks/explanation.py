@@ -31,11 +31,11 @@ from training import MAX_DURATION_S, MAX_TOKENS, NARROW, RECIPE, SAMPLE_RATE, SM
 from mmemo.commands.launch import config_dir
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.explanation.baselines import Baselines
-from mmemo.explanation.explained_output import log_odds
-from mmemo.explanation.explained_utterance import ExplainedUtterance, ready_for_explanation
-from mmemo.explanation.inputs import FIXED_TOKEN, GivenInput
+from mmemo.explanation.inputs import FIXED_TOKEN, UtteranceInput
 from mmemo.explanation.integrated_gradients import IntegratedGradients
-from mmemo.explanation.occlusion import Occlusion
+from mmemo.explanation.perturbation import PerturbedUtterance, freeze_classifier
+from mmemo.explanation.removal import Occlusion
+from mmemo.explanation.selection import log_odds
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.runs.experiment import Experiment
 
@@ -49,7 +49,7 @@ KEY = "noise"
 class Case:
     """An utterance (1, T) and (1, L), padded or not, and its baselines."""
 
-    given: GivenInput
+    given: UtteranceInput
     baselines: Baselines
     embeddings: Tensor
 
@@ -95,7 +95,7 @@ def draw_case(classifier: EmotionClassifier, duration_s: float, is_padded: bool)
     replaced = torch.where(inside, text_encoder.pad_token_id, ids)
     with torch.no_grad():
         embeddings, blank = text_encoder.embed(ids), text_encoder.embed(replaced)
-    given = GivenInput(
+    given = UtteranceInput(
         KEY, TARGET, audio, waveform[0, :num_samples], SAMPLE_RATE, text, "", (), places
     )
     return Case(given, Baselines(low, blank), embeddings)
@@ -144,9 +144,9 @@ def naive_occlusion(classifier: EmotionClassifier, case: Case) -> list[Tensor]:
     return [found[0]]
 
 
-def our_utterance(classifier: EmotionClassifier, case: Case) -> ExplainedUtterance:
+def our_utterance(classifier: EmotionClassifier, case: Case) -> PerturbedUtterance:
     """The utterance before the model, as mmemo explains it."""
-    return ExplainedUtterance(classifier, case.given, case.baselines, TARGET, "log_odds")
+    return PerturbedUtterance(classifier, case.given, case.baselines, TARGET, "log_odds")
 
 
 def our_gradients(
@@ -208,7 +208,7 @@ def main() -> None:
         "Integrated Gradients": naive_gradients(classifier, real, steps),
         "Occlusion": [in_frames(naive_occlusion(classifier, real)[0])],
     }
-    ready_for_explanation(classifier)
+    freeze_classifier(classifier)
     ours = {
         "Integrated Gradients": timed(
             lambda: our_gradients(classifier, real, steps, options.precision)

@@ -20,8 +20,12 @@ from simulated_rates import (
 
 from mmemo.evaluation.mean_estimates import mean_interval, permutation_p
 from mmemo.evaluation.significance import holm
-from mmemo.explanation.checks import BETTER_SIDE, NO_VERDICT, ExplanationChecks, checks_summary
-from mmemo.explanation.unrelated import MIN_DRAWS
+from mmemo.explanation.chance import MIN_DRAWS
+from mmemo.explanation.checks import NO_VERDICT, CheckSettings, ExplanationChecks
+from mmemo.explanation.checks_summary import checks_summary
+from mmemo.explanation.perturbation_curves import BETTER_SIDE
+
+SETTINGS = CheckSettings({}, False, ())
 
 Draw = Callable[[np.random.Generator, int], Floats]
 SHAPES: dict[str, Draw] = {
@@ -134,16 +138,20 @@ def explanations(repeats: int, seed: int) -> list[Row]:
         told: list[bool | None] = []
         for random in repeated(max(1, repeats // 5), seed + 1):
             documents = [
-                {**_checked(random, draw(random), modality, 5).document(), "key": str(number)}
+                _checked(random, draw(random), modality, 5, str(number)).document(SETTINGS)
                 for number in range(EXPLAINED_SET)
             ]
-            told += [row["p"] < LEVEL for row in checks_summary(documents)]
+            told += [is_below(row.p) for row in checks_summary(documents)]
         rows.append(Row(f"{name}, a set of {EXPLAINED_SET}: p below 0.05", 0.05, None, rate(told)))
     return rows
 
 
 def _checked(
-    random: np.random.Generator, attribution: Floats, modality: str, num_orders: int
+    random: np.random.Generator,
+    attribution: Floats,
+    modality: str,
+    num_orders: int,
+    key: str = "utterance",
 ) -> ExplanationChecks:
     """Of a model to which parts count with their neighbours alone, and some more than others."""
     reach = 2 if modality == "audio" else 0
@@ -155,7 +163,7 @@ def _checked(
         found: Floats = near.all(axis=2) @ weights / weights.sum()
         return found
 
-    checks = ExplanationChecks("utterance")
+    checks = ExplanationChecks(key)
     order_seed = int(random.integers(2**31))
     checks.add_order("occlusion", modality, attribution, score, num_orders, order_seed)
     return checks

@@ -15,7 +15,7 @@ from mmemo.commands.launch import config_dir
 # Hydra's own, results that are read as data, and what W&B reads.
 NOT_COMPOSED = {"hydra", "published", "wandb"}
 # Given as +GROUP=…: no training has them by itself.
-APPENDED = {"sweep", "waveform_baseline", "text_baseline"}
+APPENDED = {"sweep", "waveform_baseline", "text_baseline", "claims"}
 
 FOLDERS = {path.name for path in config_dir().iterdir() if path.is_dir()}
 GROUPS = sorted(FOLDERS - NOT_COMPOSED)
@@ -125,6 +125,7 @@ ROOMS = {
     "loss": "training",
     "waveform_baseline": "explanation",
     "text_baseline": "explanation",
+    "claims": "explanation",
     "logger": "training",
 }
 

@@ -129,8 +129,7 @@ def _check_explaining(cfg: DictConfig) -> None:
     other_runs(cfg)
     _check_explaining_logger(cfg)
     from mmemo.evaluation.predictions import classes_of, read_predictions
-    from mmemo.explanation.explained_output import check_target, get_output
-    from mmemo.explanation.selection import no_such_key
+    from mmemo.explanation.selection import check_target, get_output, no_such_key
 
     get_output(cfg.explainer.output)
     table = read_predictions(run.predictions_file)

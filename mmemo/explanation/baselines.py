@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmemo.errors import InputError
-from mmemo.explanation.inputs import FIXED_TOKEN, GivenInput
+from mmemo.explanation.inputs import FIXED_TOKEN, UtteranceInput
 from mmemo.models.protocols import TextEncoder
 
 
@@ -142,7 +142,7 @@ class Baselines:
 
 
 def draw_baselines(
-    given: GivenInput,
+    given: UtteranceInput,
     text_encoder: TextEncoder | None,
     waveform_baseline: WaveformBaseline,
     text_baseline: TextBaseline,

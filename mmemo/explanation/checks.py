@@ -1,42 +1,43 @@
-"""What tells how far one explanation can be believed, and how far those of a set."""
+"""What tells how far one explanation can be believed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmemo.evaluation.mean_estimates import MeanEstimate, estimate_mean, mean_interval
-from mmemo.evaluation.significance import holm
-from mmemo.explanation.agreement import (
+from mmemo.documents import read_document
+from mmemo.explanation.chance import (
+    LEVEL,
     TOP_SHARE,
+    Chance,
     chance_correlations,
     chance_overlap,
     chance_overlaps,
-    loudness_envelope,
     rank_correlation,
     top_overlap,
 )
-from mmemo.explanation.parameter_randomisation import RandomisedStage
+from mmemo.explanation.explanation import MAX_RELATIVE_DELTA
+from mmemo.explanation.frames import loudness_envelope
 from mmemo.explanation.perturbation_curves import (
     BETTER_SIDE,
     PerturbationCurves,
     Score,
     perturbation_curves,
 )
-from mmemo.explanation.unrelated import LEVEL, Chance
 
 Floats = NDArray[np.float64]
 
+CHECKS_FILE = "checks.json"
+"""Beside an explanation."""
+
 STRONG = 0.5
 """Rank correlation from which an attribution is said to follow something."""
-
-CONVERGED = 0.05
-"""Share of the explained difference that Integrated Gradients may leave unexplained."""
 
 NO_VERDICT = "no verdict"
 """What is said where chance does as well."""
@@ -68,9 +69,76 @@ class Check:
     verdict: str
 
 
+@dataclass(frozen=True)
+class RandomisedStage:
+    """What is left of an attribution when the model is random from the output down to a stage.
+
+    Args:
+        name: The stage, such as "head" or "audio layer 11".
+        correlation: Spearman's, of the size of the attribution with that of the trained model;
+            None where it is not defined.
+        p: How likely unrelated attributions have as much; None where that is not asked.
+        least_p: The same of a perfect one.
+    """
+
+    name: str
+    correlation: float | None
+    p: float | None = None
+    least_p: float | None = None
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """What checks were made with, and whether they have to be made again.
+
+    Args:
+        faithfulness: Fields of ``Faithfulness``.
+        is_randomised: Whether the explanation was repeated with random parameters.
+        seeds: Names of the folders of other seeds' explanations that it was compared with.
+    """
+
+    faithfulness: Mapping[str, int]
+    is_randomised: bool
+    seeds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ChecksDocument:
+    """Checks of one explanation, as ``checks.json`` holds them.
+
+    Args:
+        key: The utterance's.
+        rows: The checks.
+        curves: By ``method/modality``.
+        randomisation: By ``method/modality`` the stages.
+        settings: What they were made with.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    key: str
+    rows: tuple[Check, ...]
+    curves: Mapping[str, PerturbationCurves]
+    randomisation: Mapping[str, tuple[RandomisedStage, ...]]
+    settings: CheckSettings
+
+
+def read_checks(folder: Path) -> ChecksDocument | None:
+    """The checks in the folder of an explanation; None if there are none.
+
+    Raises:
+        InputError: If the file is damaged or of another version.
+    """
+    path = folder / CHECKS_FILE
+    if not path.exists():
+        return None
+    remedy = "remove it and run `mmemo explain` again with faithfulness=true"
+    return read_document(path, ChecksDocument, "the checks of an explanation", remedy)
+
+
 @dataclass
 class ExplanationChecks:
-    """All checks of one explanation, and the curves behind them.
+    """Checks of one explanation while they are made.
 
     Args:
         key: The utterance's.
@@ -82,19 +150,11 @@ class ExplanationChecks:
     key: str
     rows: list[Check] = field(default_factory=list)
     curves: dict[str, PerturbationCurves] = field(default_factory=dict)
-    randomisation: dict[str, list[RandomisedStage]] = field(default_factory=dict)
+    randomisation: dict[str, tuple[RandomisedStage, ...]] = field(default_factory=dict)
 
-    def document(self) -> dict[str, Any]:
+    def document(self, settings: CheckSettings) -> ChecksDocument:
         """As ``checks.json`` holds it."""
-        return {
-            "key": self.key,
-            "rows": [asdict(row) for row in self.rows],
-            "curves": {name: asdict(curves) for name, curves in self.curves.items()},
-            "randomisation": {
-                name: [asdict(stage) for stage in stages]
-                for name, stages in self.randomisation.items()
-            },
-        }
+        return ChecksDocument(self.key, tuple(self.rows), self.curves, self.randomisation, settings)
 
     def add_order(
         self,
@@ -149,10 +209,10 @@ class ExplanationChecks:
         self, method: str, modality: str, stages: Sequence[RandomisedStage]
     ) -> None:
         """Note what is left of an attribution when all of the model is random."""
-        self.randomisation[f"{method}/{modality}"] = list(stages)
+        self.randomisation[f"{method}/{modality}"] = tuple(stages)
         left = stages[-1]
         words = ("survives a random model: worthless", "depends on what was learnt")
-        verdict = _told(left.correlation, left.p, left.least_p, words)
+        verdict = _correlation_verdict(left.correlation, left.p, left.least_p, words)
         name = "correlation with a random model's"
         self.rows.append(Check(method, modality, name, left.correlation, 0.0, left.p, verdict))
 
@@ -175,80 +235,11 @@ class ExplanationChecks:
         """Note how much of the explained difference Integrated Gradients leaves unexplained."""
         verdict = ""
         if relative_delta is not None:
-            verdict = "complete" if relative_delta <= CONVERGED else "more than 5 % is missing"
+            verdict = (
+                "complete" if relative_delta <= MAX_RELATIVE_DELTA else "more than 5 % is missing"
+            )
         place = ("integrated_gradients", "both", CONVERGENCE)
         self.rows.append(Check(*place, relative_delta, 0.0, None, verdict))
-
-
-def checks_summary(
-    documents: Sequence[Mapping[str, Any]], units: Mapping[str, str] | None = None
-) -> list[dict[str, Any]]:
-    """Each check over a set of explanations: mean, 95 % interval, and what the set says of it.
-
-    Args:
-        documents: What ``checks.json`` holds of each.
-        units: What each utterance belongs to, by key; None where each is a unit of its own.
-
-    Returns:
-        Rows of ``method, modality, name, mean, low, high, num_units, reference, difference,
-        difference_low, difference_high, p, holm_p, told, num, verdicts``. The difference is the
-        mean of what each value has over its own reference, paired, with the interval by t over
-        units; ``holm_p`` is adjusted for all rows; ``told`` is said of the set by it; ``verdicts``
-        counts what was said of the single ones.
-    """
-    together: dict[tuple[str, str, str], list[tuple[str, Mapping[str, Any]]]] = {}
-    for document in documents:
-        key = str(document["key"])
-        unit = key if units is None else units.get(key, key)
-        for row in document["rows"]:
-            if row["value"] is not None:
-                place = (row["method"], row["modality"], row["name"])
-                together.setdefault(place, []).append((unit, row))
-    rows = [_summary(place, found) for place, found in together.items()]
-    tested = [row for row in rows if row["p"] is not None]
-    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["holm_p"] = p
-        row["told"] = _told_of_set(row["name"], row["difference"], p)
-    return rows
-
-
-def _summary(
-    place: tuple[str, str, str], found: Sequence[tuple[str, Mapping[str, Any]]]
-) -> dict[str, Any]:
-    """A row of the summary, not yet adjusted for the others."""
-    method, modality, name = place
-    units, rows = [unit for unit, _ in found], [row for _, row in found]
-    difference: MeanEstimate | None = None
-    if name != CONVERGENCE:
-        difference = estimate_mean([row["value"] - row["reference"] for row in rows], units)
-    bounds = difference.interval if difference else None
-    return {
-        "method": method,
-        "modality": modality,
-        "name": name,
-        **mean_interval([row["value"] for row in rows], units),
-        "reference": float(np.mean([row["reference"] for row in rows])),
-        "difference": difference.value if difference else None,
-        "difference_low": bounds[0] if bounds else None,
-        "difference_high": bounds[1] if bounds else None,
-        "p": difference.p() if difference else None,
-        "holm_p": None,
-        "told": "",
-        "num": len(rows),
-        "verdicts": {
-            verdict: sum(row["verdict"] == verdict for row in rows)
-            for verdict in dict.fromkeys(row["verdict"] for row in rows)
-        },
-    }
-
-
-def _told_of_set(name: str, difference: float, p: float) -> str:
-    if p > LEVEL:
-        return NO_VERDICT
-    if name in BETTER_SIDE:
-        is_better = (difference > 0) == (BETTER_SIDE[name] > 0)
-        return "better than random" if is_better else "worse than random"
-    return "more than by chance" if difference > 0 else "less than by chance"
 
 
 def _correlation(
@@ -268,7 +259,7 @@ def _correlation(
     mean = float(np.mean(known))
     by_chance = chance_correlations(attributions, seed, modality == "audio")
     p, least_p = (Chance.of(value, by_chance).p for value in (mean, 1.0))
-    verdict = _told(mean, p, least_p, words)
+    verdict = _correlation_verdict(mean, p, least_p, words)
     return Check(method, modality, name, mean, 0.0, p, verdict)
 
 
@@ -283,7 +274,7 @@ def _overlap(method: str, modality: str, name: str, a: Floats, b: Floats, seed: 
     return Check(method, modality, name, overlap, reference, chance.p, verdict)
 
 
-def _told(
+def _correlation_verdict(
     correlation: float | None, p: float | None, least_p: float | None, words: tuple[str, str]
 ) -> str:
     """What is said of a correlation.

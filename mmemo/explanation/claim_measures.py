@@ -1,4 +1,4 @@
-"""Measures of one explanation that the paper's claims can be held against."""
+"""Measures of one explanation that a paper's claims can be held against, as conf/claims does."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
-from mmemo.explanation.agreement import rank_correlation
-from mmemo.explanation.explained_set import METHODS, SetMember
-from mmemo.explanation.function_words import is_function_word
-from mmemo.explanation.positions import (
+from mmemo.explanation.chance import rank_correlation
+from mmemo.explanation.explanation import METHODS, MODALITIES
+from mmemo.explanation.frames import (
     PAPER_SAMPLE_RATE,
     Zone,
     length_in_zones,
     share_in_zones,
     shares_by_tenth,
 )
-from mmemo.explanation.word_influence import attributed_words
+from mmemo.explanation.members import SetMember
+from mmemo.explanation.word_influence import attributed_words, is_function_word
 
 Floats = NDArray[np.float64]
 
@@ -42,21 +42,22 @@ class Measure:
 
     name: str
     of: Callable[[SetMember], float | None]
-    reference_is: str
+    reference_is: str = ""
 
 
-def _of_frames(method: str, measure: Callable[[SetMember, Floats], float | None]) -> Measure:
-    """A measure of a sound's attribution alone, to be named by ``_named``."""
+def _frame_measure(
+    method: str,
+    name: str,
+    measure: Callable[[SetMember, Floats], float | None],
+    reference_is: str = "",
+) -> Measure:
+    """A measure of a sound's attribution alone, where that is not 0 as a whole."""
 
     def of(member: SetMember) -> float | None:
         frames = member.frames(method)
         return None if frames is None or not np.any(frames) else measure(member, frames)
 
-    return Measure(METHODS[method], of, "")
-
-
-def _named(measure: Measure, name: str, reference_is: str = "") -> Measure:
-    return Measure(f"{measure.name}: {name}", measure.of, reference_is)
+    return Measure(f"{METHODS[method]}: {name}", of, reference_is)
 
 
 def excess_in_zones(method: str, zones: Sequence[Zone]) -> Measure:
@@ -72,9 +73,10 @@ def excess_in_zones(method: str, zones: Sequence[Zone]) -> Measure:
         is_told = share is not None and 1e-9 < length < 1 - 1e-9
         return share - length if is_told and share is not None else None
 
-    return _named(
-        _of_frames(method, excess),
+    return _frame_measure(
+        method,
         "share of |attribution| in the zones, minus their share of the clip's length",
+        excess,
         "what the length alone gives",
     )
 
@@ -87,7 +89,7 @@ def ends_before(sample: int) -> Measure:
             return None
         return float(member.edges[-1] / member.explanation.sample_rate * PAPER_SAMPLE_RATE < sample)
 
-    return Measure(f"share of clips that end before sample {sample:,}", ends, "")
+    return Measure(f"share of clips that end before sample {sample:,}", ends)
 
 
 def near_points(method: str, points: Sequence[int]) -> Measure:
@@ -101,10 +103,11 @@ def near_points(method: str, points: Sequence[int]) -> Measure:
             return None
         return float((frames[there].mean() - frames.mean()) / np.abs(frames).mean())
 
-    return _named(
-        _of_frames(method, near),
+    return _frame_measure(
+        method,
         f"attribution within {NEAR_SAMPLES:,} samples of them minus the clip's mean, in units of "
         "the clip's mean |attribution|",
+        near,
         "the clip's mean",
     )
 
@@ -118,92 +121,91 @@ def on_voiced_frames(method: str) -> Measure:
             return None
         return float(np.abs(frames[voiced]).sum() / np.abs(frames).sum() - voiced.mean())
 
-    return _named(
-        _of_frames(method, excess),
+    return _frame_measure(
+        method,
         "share of |attribution| on voiced frames, minus their share of all frames",
+        excess,
         "what their number alone gives",
     )
 
 
-def _evenness(_: SetMember, frames: Floats) -> float | None:
-    shares = shares_by_tenth(frames, np.arange(len(frames) + 1.0))
-    if shares is None:
-        return None
-    some = shares[shares > 0]
-    return float(-(some * np.log(some)).sum() / np.log(len(shares)))
+def evenness(method: str) -> Measure:
+    """How evenly the attribution's size is spread over the clip."""
+
+    def entropy(_: SetMember, frames: Floats) -> float | None:
+        shares = shares_by_tenth(frames, np.arange(len(frames) + 1.0))
+        if shares is None:
+            return None
+        some = shares[shares > 0]
+        return float(-(some * np.log(some)).sum() / np.log(len(shares)))
+
+    name = "entropy of the shares of |attribution| by tenth of the clip, 1 where all are equal"
+    return _frame_measure(method, name, entropy)
 
 
-def _sign_changes(member: SetMember, frames: Floats) -> float | None:
-    signs = np.sign(frames[frames != 0])
-    return float(np.count_nonzero(np.diff(signs)) / _duration_s(member))
+def sign_changes(method: str) -> Measure:
+    """How often the attribution changes its sign."""
+
+    def changes(member: SetMember, frames: Floats) -> float | None:
+        signs = np.sign(frames[frames != 0])
+        duration_s = member.num_samples / member.explanation.sample_rate
+        return float(np.count_nonzero(np.diff(signs)) / duration_s)
+
+    return _frame_measure(method, "changes of sign in a second", changes)
 
 
-def _duration_s(member: SetMember) -> float:
-    return member.num_samples / member.explanation.sample_rate
+def peak_irregularity(method: str) -> Measure:
+    """How irregular the times between positive peaks are."""
+
+    def irregularity(_: SetMember, frames: Floats) -> float | None:
+        peaks, _properties = find_peaks(frames, height=0.0)
+        if len(peaks) < MIN_PEAKS:
+            return None
+        intervals = np.diff(peaks)
+        return float(intervals.std() / intervals.mean())
+
+    name = "standard deviation of the time between positive peaks over its mean, 0 where regular"
+    return _frame_measure(method, name, irregularity)
 
 
-def _irregularity(_: SetMember, frames: Floats) -> float | None:
-    peaks, _properties = find_peaks(frames, height=0.0)
-    if len(peaks) < MIN_PEAKS:
-        return None
-    intervals = np.diff(peaks)
-    return float(intervals.std() / intervals.mean())
+def negative_frames(method: str) -> Measure:
+    """Share of frames that speak against the class."""
+
+    def share(_: SetMember, frames: Floats) -> float | None:
+        return float((frames < 0).mean())
+
+    name = "share of frames that speak against the class"
+    return _frame_measure(method, name, share, "as many for as against")
 
 
-EVENNESS = {
-    method: _named(
-        _of_frames(method, _evenness),
-        "entropy of the shares of |attribution| by tenth of the clip, 1 where all are equal",
-    )
-    for method in METHODS
-}
+def agreement_on_voice() -> Measure:
+    """Whether the two methods agree more on voiced frames than on the others."""
 
-SIGN_CHANGES = _named(
-    _of_frames("integrated_gradients", _sign_changes), "changes of sign in a second"
-)
+    def agreement(member: SetMember) -> float | None:
+        gradients, occlusion = (member.frames(method) for method in METHODS)
+        if gradients is None or occlusion is None or member.voiced is None:
+            return None
+        voiced, rest = (
+            rank_correlation(gradients[where], occlusion[where]) if where.any() else None
+            for where in (member.voiced, ~member.voiced)
+        )
+        return None if voiced is None or rest is None else voiced - rest
 
-PEAK_REGULARITY = _named(
-    _of_frames("occlusion", _irregularity),
-    "standard deviation of the time between positive peaks over its mean, 0 where regular",
-)
-
-NEGATIVE_FRAMES = _named(
-    _of_frames("occlusion", lambda _, frames: float((frames < 0).mean())),
-    "share of frames that speak against the class",
-    "as many for as against",
-)
+    name = "rank correlation of both methods on voiced frames, minus that on the others"
+    return Measure(name, agreement, "as on the others")
 
 
-def _agreement_on_voice(member: SetMember) -> float | None:
-    gradients, occlusion = (member.frames(method) for method in METHODS)
-    if gradients is None or occlusion is None or member.voiced is None:
-        return None
-    voiced, rest = (
-        rank_correlation(gradients[where], occlusion[where]) if where.any() else None
-        for where in (member.voiced, ~member.voiced)
-    )
-    return None if voiced is None or rest is None else voiced - rest
+def sound_over_words() -> Measure:
+    """Shapley value of the sound minus that of the words."""
 
+    def excess(member: SetMember) -> float | None:
+        shapley = member.explanation.shapley
+        if shapley is None or set(shapley.values) != set(MODALITIES):
+            return None
+        return shapley.values["audio"] - shapley.values["text"]
 
-AGREEMENT_ON_VOICE = Measure(
-    "rank correlation of both methods on voiced frames, minus that on the others",
-    _agreement_on_voice,
-    "as on the others",
-)
-
-
-def _sound_over_words(member: SetMember) -> float | None:
-    shapley = member.explanation.shapley
-    if shapley is None or set(shapley.values) != {"audio", "text"}:
-        return None
-    return shapley.values["audio"] - shapley.values["text"]
-
-
-SOUND_OVER_WORDS = Measure(
-    "Shapley value of audio minus that of text, in units of F",
-    _sound_over_words,
-    "as much sound as words",
-)
+    name = "Shapley value of audio minus that of text, in units of F"
+    return Measure(name, excess, "as much sound as words")
 
 
 def _by_kind(member: SetMember, method: str) -> tuple[list[float], list[float]]:
@@ -238,16 +240,15 @@ def named_words(method: str, names: Sequence[str]) -> Measure:
     return Measure(f"{METHODS[method]}: their mean, in units of F", mean, "nothing")
 
 
-def _function_words(member: SetMember) -> float | None:
-    content, function = (np.abs(values) for values in _by_kind(member, "integrated_gradients"))
-    total = content.sum() + function.sum()
-    if total == 0 or not len(content) or not len(function):
-        return None
-    return float(function.sum() / total - len(function) / (len(content) + len(function)))
+def function_words(method: str) -> Measure:
+    """Share of the attribution's size on function words, minus their share of all words."""
 
+    def excess(member: SetMember) -> float | None:
+        content, function = (np.abs(values) for values in _by_kind(member, method))
+        total = content.sum() + function.sum()
+        if total == 0 or not len(content) or not len(function):
+            return None
+        return float(function.sum() / total - len(function) / (len(content) + len(function)))
 
-FUNCTION_WORDS = Measure(
-    "Integrated Gradients: share of |attribution| on function words, minus their share of words",
-    _function_words,
-    "what their number alone gives",
-)
+    name = "share of |attribution| on function words, minus their share of words"
+    return Measure(f"{METHODS[method]}: {name}", excess, "what their number alone gives")

@@ -1,23 +1,28 @@
-"""Explains predictions of a model by the chosen methods."""
+"""Explains predictions by the chosen methods, and tells what that costs before it is done."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, is_dataclass, replace
 
 import torch
 
 from mmemo.explanation.baselines import TextBaseline, WaveformBaseline, draw_baselines
-from mmemo.explanation.cost import MODALITIES, num_passes
-from mmemo.explanation.explained_output import PREDICTED, TRUE, check_target, get_output
-from mmemo.explanation.explained_utterance import ExplainedUtterance, ready_for_explanation
-from mmemo.explanation.explanation import MAX_RELATIVE_DELTA, Convergence, Explanation
-from mmemo.explanation.inputs import GivenInput
+from mmemo.explanation.explanation import (
+    MAX_RELATIVE_DELTA,
+    MODALITIES,
+    Convergence,
+    ExplainerSettings,
+    Explanation,
+    Part,
+)
+from mmemo.explanation.inputs import UtteranceInput
 from mmemo.explanation.integrated_gradients import Gradients, IntegratedGradients, summed
-from mmemo.explanation.occlusion import Occlusion
 from mmemo.explanation.passes import Passes
-from mmemo.explanation.shapley import modality_shapley
+from mmemo.explanation.perturbation import PerturbedUtterance, freeze_classifier
+from mmemo.explanation.removal import Occlusion, modality_shapley
+from mmemo.explanation.selection import PREDICTED, TRUE, check_target, get_output
 from mmemo.models.classifier import EmotionClassifier
 
 
@@ -52,14 +57,14 @@ class Explainer:
         """Check the name of the output."""
         get_output(self.output)
 
-    def explained(
+    def prepare(
         self,
         classifier: EmotionClassifier,
-        given: GivenInput,
+        given: UtteranceInput,
         target: str = PREDICTED,
         progress: Callable[[int], None] | None = None,
-    ) -> ExplainedUtterance:
-        """The utterance before the model, which is made ready for it in place.
+    ) -> PerturbedUtterance:
+        """Put an utterance before the model, which is made ready for it in place.
 
         Args:
             classifier: The model; afterwards in evaluation mode, its parameters without gradients.
@@ -71,28 +76,28 @@ class Explainer:
             InputError: If there is no such class, or the model has no such baseline.
             ExplanationError: If the model's answer is not finite.
         """
-        ready_for_explanation(classifier)
+        freeze_classifier(classifier)
         index = self._target(target, given)
         device = next((p.device for p in classifier.parameters()), torch.device("cpu"))
         given = given.to(device)
         baselines = draw_baselines(
             given, classifier.text_encoder, self.waveform_baseline, self.text_baseline, self.seed
         )
-        return ExplainedUtterance(classifier, given, baselines, index, self.output, progress)
+        return PerturbedUtterance(classifier, given, baselines, index, self.output, progress)
 
     def explain(
         self,
         classifier: EmotionClassifier,
-        given: GivenInput,
+        given: UtteranceInput,
         target: str = PREDICTED,
         progress: Callable[[int], None] | None = None,
     ) -> Explanation:
-        """Explain one answer; arguments and errors as of ``explained``.
+        """Explain one answer; arguments and errors as of ``prepare``.
 
         Raises:
             ExplanationError: Also if an attribution is not finite or memory does not suffice.
         """
-        utterance = self.explained(classifier, given, target, progress)
+        utterance = self.prepare(classifier, given, target, progress)
         given = utterance.given
         gradients, notes = self._gradients(utterance)
         occlusion = self.occlusion.attribute(utterance) if self.occlusion is not None else None
@@ -121,7 +126,7 @@ class Explainer:
             notes=tuple(notes),
         )
 
-    def _gradients(self, utterance: ExplainedUtterance) -> tuple[Gradients | None, list[str]]:
+    def _gradients(self, utterance: PerturbedUtterance) -> tuple[Gradients | None, list[str]]:
         """Integrated Gradients, if wanted and possible, and what is to be said of them."""
         if self.integrated_gradients is None:
             return None, []
@@ -132,37 +137,50 @@ class Explainer:
             notes += [*gradients.notes, *convergence_notes(gradients.convergence)]
         return gradients, notes
 
-    def cost(self, given: GivenInput, with_gradient: Collection[str] = MODALITIES) -> Passes:
-        """Passes that the explanation of an utterance takes.
+    def cost(self, given: UtteranceInput, with_gradient: Collection[str] = MODALITIES) -> Passes:
+        """Passes that the explanation of an utterance takes, where no batch has to be halved.
 
         Args:
             given: The utterance.
             with_gradient: Modalities whose encoder can be differentiated: those not in
-                ``ExplainedUtterance.no_gradient``, which one utterance tells for all.
+                ``PerturbedUtterance.no_gradient``, which one utterance tells for all.
         """
-        draws = self.waveform_baseline.num_draws
-        return num_passes(
-            given, self.integrated_gradients, self.occlusion, self.shapley, draws, with_gradient
-        )
+        inputs = dict(zip(MODALITIES, (given.audio, given.text), strict=True))
+        there = {name for name, part in inputs.items() if part}
+        total = Passes(forward=1, backward=0)
+        explained = there & set(with_gradient)
+        num_draws = self.waveform_baseline.num_draws
+        is_baseline_known = False
+        if self.integrated_gradients is not None and explained:
+            draws = num_draws if "audio" in explained else 1
+            path = draws * self.integrated_gradients.n_steps
+            total += Passes(forward=path + draws, backward=path)
+            is_baseline_known = explained == there
+        if self.occlusion is not None:
+            total += Passes(self.occlusion.num_passes(given), 0)
+        if self.shapley:
+            draws = num_draws if "audio" in there else 1
+            nothing = 0 if is_baseline_known else draws
+            single = 1 + num_draws if len(there) > 1 else 0
+            total += Passes(nothing + single, 0)
+        return total
 
     def without_shapley(self) -> Explainer:
         """The same for attributions alone."""
         return replace(self, shapley=False)
 
-    def settings(self) -> dict[str, Any]:
-        """What decides the numbers, beside model, utterance, target and seed; JSON-able."""
-        named = ("waveform_baseline", "text_baseline", "integrated_gradients", "occlusion")
-        parts = {name: getattr(self, name) for name in named}
-        return {
-            "output": self.output,
-            "shapley": self.shapley,
-            **{
-                name: None if part is None else {"name": type(part).__name__, **asdict(part)}
-                for name, part in parts.items()
-            },
-        }
+    def settings(self) -> ExplainerSettings:
+        """What decides the numbers, beside model, utterance, target and seed."""
+        return ExplainerSettings(
+            output=self.output,
+            shapley=self.shapley,
+            waveform_baseline=_named(self.waveform_baseline),
+            text_baseline=_named(self.text_baseline),
+            integrated_gradients=_named(self.integrated_gradients),
+            occlusion=_named(self.occlusion),
+        )
 
-    def _target(self, target: str, given: GivenInput) -> int | None:
+    def _target(self, target: str, given: UtteranceInput) -> int | None:
         if target == PREDICTED:
             return None
         if target == TRUE:
@@ -182,3 +200,74 @@ def convergence_notes(convergence: Convergence) -> list[str]:
         f"F(x) - F(baseline) = {convergence.given - convergence.baseline:+.3g}, more than "
         f"{MAX_RELATIVE_DELTA:.0%}; raise integrated_gradients.n_steps or choose another baseline"
     ]
+
+
+def _named(part: object) -> Part:
+    """Name and settings of a method or baseline, which name the folder of its explanations.
+
+    Raises:
+        TypeError: If it is no dataclass.
+    """
+    if part is None:
+        return None
+    if not is_dataclass(part) or isinstance(part, type):
+        raise TypeError(f"{type(part).__name__}: expected a dataclass, whose fields are settings")
+    return {"name": type(part).__name__, **asdict(part)}
+
+
+@dataclass(frozen=True)
+class PassTimes:
+    """What one pass of one utterance takes.
+
+    Args:
+        forward_s: Without gradients.
+        backward_s: What a gradient takes on top of that.
+    """
+
+    forward_s: float
+    backward_s: float
+
+    def total_s(self, passes: Passes) -> float:
+        """Time of so many passes of utterances of the same length."""
+        return passes.forward * self.forward_s + passes.backward * self.backward_s
+
+
+def time_passes(utterance: PerturbedUtterance) -> PassTimes:
+    """Time one pass of each kind, behind one that is not counted.
+
+    Both modalities are computed in them; passes that replace one alone are faster, and so are
+    several at a time.
+
+    Args:
+        utterance: One of middle length.
+    """
+    inputs = {"audio": utterance.waveform, "text": utterance.embeddings}
+    given = {
+        name: tensor.detach().clone().requires_grad_(name not in utterance.no_gradient)
+        for name, tensor in inputs.items()
+        if tensor is not None
+    }
+
+    def forward() -> torch.Tensor:
+        return utterance.output(given.get("audio"), given.get("text"))
+
+    def without_gradient() -> None:
+        with torch.no_grad():
+            forward()
+
+    def with_gradient() -> None:
+        output = forward()
+        if output.requires_grad:
+            output.sum().backward()  # type: ignore[no-untyped-call]
+
+    without_gradient()
+    forward_s = _time_s(without_gradient)
+    return PassTimes(forward_s, max(0.0, _time_s(with_gradient) - forward_s))
+
+
+def _time_s(work: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

@@ -1,25 +1,34 @@
-"""An explanation of one prediction, and its files."""
+"""An explanation of one prediction: its record, its arrays, and their files."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
-from mmemo.errors import InputError
+from mmemo.documents import damaged, read_document, reason, write_document
 from mmemo.explanation.frames import FRAME_MS, frame_samples
-from mmemo.explanation.words import Word
-from mmemo.folders import write_whole, written_whole
+from mmemo.folders import written_whole
 
 Floats = NDArray[np.float64]
+Part = Mapping[str, JsonValue] | None
 
 ARRAYS_FILE = "explanation.npz"
 RECORD_FILE = "explanation.json"
+WHAT = "the files of an explanation"
+REMEDY = "remove the folder and run `mmemo explain` again"
+
+METHODS = {"integrated_gradients": "Integrated Gradients", "occlusion": "Occlusion"}
+"""The attribution methods by their names in files and options, and in words."""
+
+MODALITIES = ("audio", "text")
+
 MAX_RELATIVE_DELTA = 0.05
 """Beyond it an explanation by Integrated Gradients has not converged."""
 
@@ -39,6 +48,23 @@ UNITS = {
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of a transcript: what stands between white space.
+
+    Args:
+        text: As it is written, punctuation included.
+        start: Its first character in the transcript.
+        stop: The character behind its last one.
+        is_read: False where the text encoder's ``max_tokens`` cut it off.
+    """
+
+    text: str
+    start: int
+    stop: int
+    is_read: bool = True
+
+
+@dataclass(frozen=True)
 class Attribution:
     """How much each part of an utterance speaks for the class, signed.
 
@@ -53,30 +79,30 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Convergence:
-    """Whether Integrated Gradients sum to what they have to.
+    """Whether Integrated Gradients sum to what they have to (completeness).
 
     Args:
         given: F of the utterance.
         baseline: F of the baseline, the mean over draws.
         delta: The sum of all attributions minus (given - F of the baseline), of the draw of the
             baseline where it is largest: in their mean the errors of several would cancel.
+        relative_delta: |delta| as a share of |given - baseline|; None where that is 0.
+        converged: Whether that share is at most 5 %.
     """
 
     given: float
     baseline: float
     delta: float
+    relative_delta: float | None
+    converged: bool
 
-    @property
-    def relative_delta(self) -> float | None:
-        """|delta| as a share of |given - baseline|; None where that is 0."""
-        difference = abs(self.given - self.baseline)
-        return abs(self.delta) / difference if difference > 0 else None
-
-    @property
-    def converged(self) -> bool:
-        """Whether that share is at most 5 %."""
-        relative = self.relative_delta
-        return self.delta == 0 if relative is None else relative <= MAX_RELATIVE_DELTA
+    @classmethod
+    def of(cls, given: float, baseline: float, delta: float) -> Convergence:
+        """From F of both ends of the path, and the worst delta."""
+        difference = abs(given - baseline)
+        relative = abs(delta) / difference if difference > 0 else None
+        converged = delta == 0 if relative is None else relative <= MAX_RELATIVE_DELTA
+        return cls(given, baseline, delta, relative, converged)
 
 
 @dataclass(frozen=True)
@@ -89,32 +115,49 @@ class ModalityShapley:
             baselines: "none", "audio", "text", "audio+text".
     """
 
-    values: dict[str, float]
-    outputs: dict[str, float]
+    values: Mapping[str, float]
+    outputs: Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """Why a model answers one utterance as it does.
+class ExplainerSettings:
+    """What decides an explanation's numbers, beside model, utterance, target and seed.
+
+    Args:
+        output: Name of F, the number that is explained.
+        shapley: Whether the modalities have Shapley values.
+        waveform_baseline: Name and settings of what stands in for sound.
+        text_baseline: Name and settings of what stands in for words.
+        integrated_gradients: Name and settings of the method; None where it was left out.
+        occlusion: Name and settings of the method; None where it was left out.
+    """
+
+    output: str
+    shapley: bool = False
+    waveform_baseline: Part = None
+    text_baseline: Part = None
+    integrated_gradients: Part = None
+    occlusion: Part = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplanationRecord:
+    """All of an explanation but its arrays.
 
     Args:
         key: The utterance's key.
         classes: Names of the C classes.
-        probabilities: (C,).
         predicted: The most probable class.
         true: The utterance's own.
         target: The one that is explained.
         output: Name of F, the number that is explained, of the target.
-        sound: (T,) float32, as prepared and heard, without any padding; None without sound.
         sample_rate: Of the sound, in Hz.
         transcript: As the model read it.
         words: Of the transcript.
-        integrated_gradients: None where it was not computed.
-        convergence: Of them.
-        occlusion: None where it was not computed.
+        convergence: Of Integrated Gradients; None where they were not computed.
         shapley: None where it was not computed.
-        forward_passes: What it cost, tries that ran out of memory included.
-        backward_passes: The same.
+        forward_passes: Through the model, tries that ran out of memory included.
+        backward_passes: Through the model, tries that ran out of memory included.
         settings: Of the methods and baselines.
         seed: Of the baseline's draws.
         notes: Sentences about what could not be done, or has not converged.
@@ -122,24 +165,56 @@ class Explanation:
 
     key: str
     classes: tuple[str, ...]
-    probabilities: Floats
     predicted: str
     true: str
     target: str
     output: str
-    sound: NDArray[np.float32] | None
     sample_rate: int
     transcript: str
     words: tuple[Word, ...]
-    integrated_gradients: Attribution | None
     convergence: Convergence | None
-    occlusion: Attribution | None
     shapley: ModalityShapley | None
     forward_passes: int
     backward_passes: int
-    settings: dict[str, Any]
+    settings: ExplainerSettings
     seed: int
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplanationDocument(ExplanationRecord):
+    """The record as ``explanation.json`` holds it, which can be read without the arrays.
+
+    Args:
+        frame_ms: Length of a frame.
+        duration_s: Where the sound ends; 0 without sound.
+        methods: Those of ``METHODS`` that have an attribution.
+        units: What the numbers of both files are in.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    frame_ms: float
+    duration_s: float
+    methods: tuple[str, ...]
+    units: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation(ExplanationRecord):
+    """Why a model answers one utterance as it does.
+
+    Args:
+        probabilities: (C,).
+        sound: (T,) float32, as prepared, without any padding; None without sound.
+        integrated_gradients: None where it was not computed.
+        occlusion: None where it was not computed.
+    """
+
+    probabilities: Floats
+    sound: NDArray[np.float32] | None
+    integrated_gradients: Attribution | None
+    occlusion: Attribution | None
 
     @property
     def duration_s(self) -> float:
@@ -147,14 +222,15 @@ class Explanation:
         return 0.0 if self.sound is None else len(self.sound) / self.sample_rate
 
     @property
-    def frame_ms(self) -> float:
-        """Length of a frame."""
-        return FRAME_MS
-
-    @property
     def frame_samples(self) -> int:
         """Samples of a frame; the last one may be shorter."""
         return frame_samples(self.sample_rate)
+
+    @property
+    def attributions(self) -> dict[str, Attribution]:
+        """Those that were computed, by method."""
+        found = {"integrated_gradients": self.integrated_gradients, "occlusion": self.occlusion}
+        return {name: attribution for name, attribution in found.items() if attribution is not None}
 
     def save(self, folder: Path) -> None:
         """Write the arrays, then the record: where it is, the explanation is complete.
@@ -162,48 +238,21 @@ class Explanation:
         The same explanation gives the same bytes.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = self._arrays()
+        arrays = {"sound": self.sound, "probabilities": self.probabilities}
+        for name, found in self.attributions.items():
+            arrays |= {f"{name}_frames": found.frames, f"{name}_words": found.words}
         # Of any type for mypy: a name might be that of another argument.
         kept: dict[str, Any] = {n: array for n, array in arrays.items() if array is not None}
         with written_whole(folder / ARRAYS_FILE) as place, place.open("wb") as file:
             np.savez(file, **kept)
-        text = json.dumps(self._record(), indent=2, ensure_ascii=False)
-        write_whole(folder / RECORD_FILE, text + "\n")
-
-    def _arrays(self) -> dict[str, NDArray[Any] | None]:
-        methods = {"integrated_gradients": self.integrated_gradients, "occlusion": self.occlusion}
-        arrays: dict[str, NDArray[Any] | None] = {
-            "sound": self.sound,
-            "probabilities": self.probabilities,
-        }
-        for name, found in methods.items():
-            if found is not None:
-                arrays |= {f"{name}_frames": found.frames, f"{name}_words": found.words}
-        return arrays
-
-    def _record(self) -> dict[str, Any]:
-        """All but the arrays, for reading by anything."""
-        convergence = self.convergence and {
-            **asdict(self.convergence),
-            "relative_delta": self.convergence.relative_delta,
-            "converged": self.convergence.converged,
-        }
-        names = (
-            "key classes predicted true target output sample_rate frame_ms duration_s transcript "
-            "forward_passes backward_passes settings seed notes"
+        document = ExplanationDocument(
+            **_shared(self),
+            frame_ms=FRAME_MS,
+            duration_s=self.duration_s,
+            methods=tuple(self.attributions),
+            units=UNITS,
         )
-        return {
-            **{name: getattr(self, name) for name in names.split()},
-            "words": [asdict(word) for word in self.words],
-            "convergence": convergence,
-            "shapley": self.shapley and asdict(self.shapley),
-            "methods": [
-                name
-                for name in ("integrated_gradients", "occlusion")
-                if getattr(self, name) is not None
-            ],
-            "units": UNITS,
-        }
+        write_document(folder / RECORD_FILE, document)
 
     @classmethod
     def load(cls, folder: Path) -> Explanation:
@@ -212,39 +261,37 @@ class Explanation:
         Raises:
             InputError: If the folder has no complete explanation, or one of another version.
         """
+        document = read_record(folder)
+        path = folder / ARRAYS_FILE
         try:
-            record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-            with np.load(folder / ARRAYS_FILE) as file:
+            with np.load(path) as file:
                 arrays = {name: file[name] for name in file.files}
-            return cls._from_files(record, arrays)
-        except (OSError, ValueError, LookupError, TypeError, RecursionError, BadZipFile) as error:
-            raise InputError(
-                f"{folder}: expected the files of an explanation, cannot read them "
-                f"({type(error).__name__}: {error}); remove it and run `mmemo explain` again"
-            ) from error
+            probabilities = arrays["probabilities"]
+        except (OSError, ValueError, LookupError, BadZipFile) as error:
+            raise damaged(path, WHAT, f"it cannot be read: {reason(error)}", REMEDY) from error
 
-    @classmethod
-    def _from_files(cls, record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Explanation:
         def attribution(name: str) -> Attribution | None:
-            if name not in record["methods"]:
+            if name not in document.methods:
                 return None
             return Attribution(arrays.get(f"{name}_frames"), arrays.get(f"{name}_words"))
 
-        found, shapley = record["convergence"], record["shapley"]
-        names = (
-            "key predicted true target output sample_rate transcript forward_passes "
-            "backward_passes settings seed"
-        )
         return cls(
-            **{name: record[name] for name in names.split()},
+            **_shared(document),
+            probabilities=probabilities,
+            sound=arrays.get("sound"),
             integrated_gradients=attribution("integrated_gradients"),
             occlusion=attribution("occlusion"),
-            classes=tuple(record["classes"]),
-            notes=tuple(record["notes"]),
-            probabilities=arrays["probabilities"],
-            sound=arrays.get("sound"),
-            words=tuple(Word(**word) for word in record["words"]),
-            convergence=found
-            and Convergence(*(found[name] for name in ("given", "baseline", "delta"))),
-            shapley=shapley and ModalityShapley(**shapley),
         )
+
+
+def read_record(folder: Path) -> ExplanationDocument:
+    """Read an explanation's record without its arrays.
+
+    Raises:
+        InputError: If the folder has none, or one of another version.
+    """
+    return read_document(folder / RECORD_FILE, ExplanationDocument, WHAT, REMEDY)
+
+
+def _shared(record: ExplanationRecord) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(ExplanationRecord)}

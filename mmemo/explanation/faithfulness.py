@@ -1,29 +1,25 @@
-"""All checks of one explanation, from the model that it explains."""
+"""All checks of one explanation from the model that it explains, made random too."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from mmemo.errors import InputError
-from mmemo.explanation.checks import ExplanationChecks
-from mmemo.explanation.explained_set import METHODS
-from mmemo.explanation.explained_utterance import ExplainedUtterance
+from mmemo.explanation.chance import Chance, chance_correlations, rank_correlation
+from mmemo.explanation.checks import ExplanationChecks, RandomisedStage
 from mmemo.explanation.explainer import Explainer
-from mmemo.explanation.explanation import Explanation
-from mmemo.explanation.inputs import GivenInput
-from mmemo.explanation.parameter_randomisation import (
-    RandomisedStage,
-    randomisation_stages,
-    randomised_models,
-    randomised_stage,
-)
+from mmemo.explanation.explanation import METHODS, MODALITIES, Explanation
+from mmemo.explanation.inputs import UtteranceInput
 from mmemo.explanation.passes import Passes
+from mmemo.explanation.perturbation import PerturbedUtterance
 from mmemo.explanation.perturbation_curves import SHARES
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.trainable import transformer_layers
@@ -64,7 +60,7 @@ class Faithfulness:
                     f"{getattr(self, name)}"
                 )
 
-    def check(self, utterance: ExplainedUtterance, explanation: Explanation) -> ExplanationChecks:
+    def check(self, utterance: PerturbedUtterance, explanation: Explanation) -> ExplanationChecks:
         """Check an explanation against its model, the loudness, and the other method.
 
         Args:
@@ -86,7 +82,7 @@ class Faithfulness:
                 sound = explanation.sound.astype(np.float64)
                 size = explanation.frame_samples
                 checks.add_loudness(method, values, sound, size, self.seed)
-        for modality in ("audio", "text"):
+        for modality in MODALITIES:
             both = [values for _, of, values in found if of == modality]
             if len(both) == len(METHODS):
                 checks.add_methods(modality, both[0], both[1], self.seed)
@@ -98,7 +94,7 @@ class Faithfulness:
         explanation: Explanation,
         explainer: Explainer,
         classifier: EmotionClassifier,
-        given: GivenInput,
+        given: UtteranceInput,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """Explain again with ever more random parameters, and note what is left.
@@ -143,7 +139,11 @@ class Faithfulness:
                 checks.add_seeds(*place, same, self.seed)
 
     def max_passes(
-        self, explainer: Explainer, classifier: nn.Module, given: GivenInput, is_randomised: bool
+        self,
+        explainer: Explainer,
+        classifier: nn.Module,
+        given: UtteranceInput,
+        is_randomised: bool,
     ) -> Passes:
         """Passes that the checks of one utterance take at most: some masks may be the same."""
         num_methods = len([name for name in METHODS if getattr(explainer, name) is not None])
@@ -159,10 +159,7 @@ class Faithfulness:
 
 def attributed_units(explanation: Explanation) -> Iterator[Units]:
     """What an explanation attributes, by method and modality; what is empty is left out."""
-    for method in METHODS:
-        attribution = getattr(explanation, method)
-        if attribution is None:
-            continue
+    for method, attribution in explanation.attributions.items():
         words = attribution.words
         if words is not None:
             words = words[_read_words(explanation)]
@@ -174,7 +171,7 @@ def attributed_units(explanation: Explanation) -> Iterator[Units]:
 def model_stages(classifier: nn.Module) -> list[tuple[str, list[nn.Module]]]:
     """A model's stages from the output down; an encoder without layers is in the last one."""
     layers: dict[str, Sequence[nn.Module]] = {}
-    for modality in ("audio", "text"):
+    for modality in MODALITIES:
         encoder = getattr(classifier, f"{modality}_encoder")
         if encoder is None:
             continue
@@ -186,7 +183,7 @@ def model_stages(classifier: nn.Module) -> list[tuple[str, list[nn.Module]]]:
 
 
 def _score(
-    utterance: ExplainedUtterance,
+    utterance: PerturbedUtterance,
     name: str,
     batch_size: int,
     is_read: NDArray[np.bool_],
@@ -202,3 +199,91 @@ def _score(
 def _read_words(explanation: Explanation) -> NDArray[np.bool_]:
     """Which words (W,) the model has read: the others cannot matter to it."""
     return np.array([word.is_read for word in explanation.words], dtype=bool)
+
+
+def randomisation_stages(
+    classifier: nn.Module, layers: dict[str, Sequence[nn.Module]]
+) -> list[tuple[str, list[nn.Module]]]:
+    """A dual encoder's stages from the output down: head, fusion, each encoder layer, the rest.
+
+    Args:
+        classifier: With ``head`` and ``fusion``.
+        layers: Each encoder's layers, bottom first, by modality; of several encoders the layers
+            at the same distance from the top are randomised together.
+    """
+    stages: list[tuple[str, list[nn.Module]]] = [
+        ("head", [classifier.get_submodule("head")]),
+        ("fusion", [classifier.get_submodule("fusion")]),
+    ]
+    for depth in range(1, max((len(stack) for stack in layers.values()), default=0) + 1):
+        deep = {name: len(stack) - depth for name, stack in layers.items() if depth <= len(stack)}
+        name = ", ".join(f"{modality} layer {place}" for modality, place in deep.items())
+        stages.append((name, [layers[modality][place] for modality, place in deep.items()]))
+    return [*stages, ("everything", [classifier])]
+
+
+def randomised_models(
+    model: nn.Module, stages: Sequence[tuple[str, Sequence[nn.Module]]], seed: int
+) -> Iterator[tuple[str, nn.Module]]:
+    """One copy of a model, more random from stage to stage.
+
+    It is the same copy every time: each stage has to be looked at before the next. An attribution
+    that stays as it was does not tell about the model.
+
+    Source: Adebayo et al. 2018, "Sanity Checks for Saliency Maps", the cascading test.
+
+    Args:
+        model: The trained model, which stays as it is.
+        stages: Names and modules of the model, from the output down.
+        seed: Of the random parameters.
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    randomised = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    done: set[str] = set()
+    for stage, modules in stages:
+        for module in modules:
+            _randomise(randomised, names[id(module)], done, generator)
+        yield stage, randomised
+
+
+def randomised_stage(
+    name: str, original: Floats, changed: Floats, seed: int, is_sound: bool
+) -> RandomisedStage:
+    """What a stage has left of the size of an attribution (U,).
+
+    Signs are left out, because the sign of a random model's answer means nothing.
+
+    Args:
+        name: The stage's.
+        original: Of the trained model.
+        changed: Of the random one.
+        seed: Of the unrelated attributions that the correlation is held against.
+        is_sound: Whether the units are frames.
+    """
+    sizes = [np.abs(original), np.abs(changed)]
+    correlation = rank_correlation(*sizes)
+    if correlation is None:
+        return RandomisedStage(name, None)
+    by_chance = chance_correlations(sizes, seed, is_sound)
+    p, least_p = (Chance.of(value, by_chance).p for value in (correlation, 1.0))
+    return RandomisedStage(name, correlation, p, least_p)
+
+
+def _randomise(model: nn.Module, inside: str, done: set[str], generator: torch.Generator) -> None:
+    """Draw each parameter again, from the normal distribution of its own mean and deviation.
+
+    All kinds of layers are served alike, and activations keep their scale.
+    """
+    for name, parameter in _parameters(model, inside):
+        if name in done:
+            continue
+        done.add(name)
+        with torch.no_grad():
+            noise = torch.randn(parameter.shape, generator=generator)
+            spread = parameter.std() if parameter.numel() > 1 else parameter.abs().sum()
+            parameter.copy_(parameter.mean() + spread * noise.to(parameter))
+
+
+def _parameters(model: nn.Module, inside: str) -> Iterator[tuple[str, nn.Parameter]]:
+    return model.get_submodule(inside).named_parameters(prefix=inside)

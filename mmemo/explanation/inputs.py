@@ -1,7 +1,9 @@
-"""One utterance as its model was given it."""
+"""One utterance as its model was given it, and which of its tokens are which word's."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -11,16 +13,18 @@ from torch import Tensor
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.utterances import UtteranceDataset
+from mmemo.explanation.explanation import Word
 from mmemo.explanation.selection import no_such_key
-from mmemo.explanation.words import Word, find_own_tokens, word_spans, words_of_tokens
 from mmemo.models.protocols import TextEncoder
+
+Span = tuple[int, int]
 
 FIXED_TOKEN = -1
 """Of a token that no word of the utterance has: special ones, and those of its context."""
 
 
 @dataclass(frozen=True)
-class GivenInput:
+class UtteranceInput:
     """A batch of one utterance, as the run's own loader makes it, and what is in it.
 
     Sound is explained in the scale in which the encoder takes it, behind ``preprocess``: the
@@ -57,7 +61,7 @@ class GivenInput:
         """The real samples (1, T) in the encoder's scale."""
         return None if self.audio is None else self.audio.waveform[:, self.audio.mask[0]]
 
-    def to(self, device: torch.device | str) -> GivenInput:
+    def to(self, device: torch.device | str) -> UtteranceInput:
         """Copy on another device."""
         return replace(
             self,
@@ -67,9 +71,9 @@ class GivenInput:
         )
 
 
-def given_input(
+def utterance_input(
     datamodule: EmotionDataModule, key: str, text_encoder: TextEncoder | None
-) -> GivenInput:
+) -> UtteranceInput:
     """An utterance of any split, through the run's own data set and collation.
 
     Features that are kept of frozen encoders are passed by: sound and tokens are handed out.
@@ -91,7 +95,7 @@ def given_input(
     token_words = torch.zeros(0, dtype=torch.long)
     if text is not None and text_encoder is not None:
         words, token_words = read_words(text_encoder, transcript, text)
-    return GivenInput(
+    return UtteranceInput(
         key=key,
         true=dataset.targets[index],
         audio=audio,
@@ -141,3 +145,49 @@ def read_words(
         for index, (start, stop) in enumerate(spans)
     ]
     return tuple(words), token_words
+
+
+def word_spans(transcript: str) -> list[Span]:
+    """Characters [start, stop) of each word."""
+    return [match.span() for match in re.finditer(r"\S+", transcript)]
+
+
+def words_of_tokens(transcript: str, words: Sequence[Span], tokens: Sequence[Span]) -> list[int]:
+    """The word that each token belongs to.
+
+    It is the one with the token's first character that is no white space: some tokenizers put a
+    word's leading space into its span. White space alone belongs to the next word, or to the last.
+
+    Args:
+        transcript: The text.
+        words: Characters of its words, at least one.
+        tokens: Characters of its tokens.
+
+    Returns:
+        An index of ``words`` for each token.
+    """
+    found = []
+    for start, stop in tokens:
+        token = transcript[start:stop]
+        first = start + len(token) - len(token.lstrip())
+        behind = (index for index, (_, end) in enumerate(words) if first < end)
+        found.append(next(behind, len(words) - 1))
+    return found
+
+
+def find_own_tokens(all_ids: Sequence[int], own_ids: Sequence[int]) -> Span:
+    """Where a transcript's tokens stand among special ones; the last of them may be cut off.
+
+    Args:
+        all_ids: What the model reads.
+        own_ids: The transcript's tokens, not cut.
+
+    Returns:
+        Positions [start, stop) in ``all_ids``; an empty span if none of them is there.
+    """
+    for length in range(min(len(all_ids), len(own_ids)), 0, -1):
+        wanted = list(own_ids[:length])
+        for start in range(len(all_ids) - length + 1):
+            if list(all_ids[start : start + length]) == wanted:
+                return start, start + length
+    return 0, 0

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 from mmemo.errors import InputError
-from mmemo.explanation.explained_utterance import ExplainedUtterance
 from mmemo.explanation.explanation import Attribution, Convergence
-from mmemo.explanation.failures import ExplanationError, with_smaller_batches
 from mmemo.explanation.frames import frame_sums
 from mmemo.explanation.inputs import FIXED_TOKEN
+from mmemo.explanation.passes import ExplanationError, with_smaller_batches
+from mmemo.explanation.perturbation import PerturbedUtterance
 
 Floats = NDArray[np.float64]
 Precision = Literal["float32", "bfloat16"]
@@ -78,7 +78,7 @@ class IntegratedGradients:
                 f"'{self.precision}'"
             )
 
-    def attribute(self, utterance: ExplainedUtterance) -> Gradients | None:
+    def attribute(self, utterance: PerturbedUtterance) -> Gradients | None:
         """Attribute F to samples and tokens; None where no modality has a gradient.
 
         Raises:
@@ -111,7 +111,7 @@ class IntegratedGradients:
 
     def _gradients(
         self,
-        utterance: ExplainedUtterance,
+        utterance: PerturbedUtterance,
         sums: dict[str, Tensor],
         draw_sums: Sequence[float],
         batch_size: int,
@@ -152,19 +152,19 @@ class IntegratedGradients:
 
 
 def _convergence(
-    utterance: ExplainedUtterance, replaced: set[str], draw_sums: Sequence[float]
+    utterance: PerturbedUtterance, replaced: set[str], draw_sums: Sequence[float]
 ) -> Convergence:
     """From the sum of all attributions of each draw of the baseline."""
     given, is_all = utterance.given_output, replaced == set(utterance.modalities)
     baselines = utterance.baseline_outputs if is_all else utterance.replaced_outputs(replaced)
     deltas = [s - (given - b) for s, b in zip(draw_sums, baselines, strict=True)]
-    return Convergence(given, float(np.mean(baselines)), max(deltas, key=abs))
+    return Convergence.of(given, float(np.mean(baselines)), max(deltas, key=abs))
 
 
 class _Path:
     """F of batches of points on the path, of the modalities that are replaced."""
 
-    def __init__(self, utterance: ExplainedUtterance, names: list[str], dtype: torch.dtype) -> None:
+    def __init__(self, utterance: PerturbedUtterance, names: list[str], dtype: torch.dtype) -> None:
         self.utterance = utterance
         self.names = names
         self.dtype = dtype
@@ -183,7 +183,7 @@ class _Path:
         self.utterance.passes.count(backward=len(gradient))
 
 
-def _baseline_ends(utterance: ExplainedUtterance, names: list[str]) -> list[tuple[Tensor, ...]]:
+def _baseline_ends(utterance: PerturbedUtterance, names: list[str]) -> list[tuple[Tensor, ...]]:
     """Where the paths begin: the baselines of the modalities, for each draw of the sound's."""
     baselines = utterance.baselines
     num_draws = baselines.num_draws if "audio" in names else 1
@@ -197,7 +197,7 @@ def _baseline_ends(utterance: ExplainedUtterance, names: list[str]) -> list[tupl
     return ends
 
 
-def summed(gradients: Gradients, utterance: ExplainedUtterance) -> Attribution:
+def summed(gradients: Gradients, utterance: PerturbedUtterance) -> Attribution:
     """Samples summed to frames of 20 ms and subwords to words, with their signs."""
     given = utterance.given
     frames: Floats | None = None

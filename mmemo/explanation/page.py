@@ -4,44 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
-from mmemo.explanation.attribution_scale import (
+from matplotlib.figure import Figure
+
+from mmemo.explanation.checks import CHECKS_FILE, ChecksDocument, read_checks
+from mmemo.explanation.explanation import RECORD_FILE, Explanation
+from mmemo.explanation.figures import explanation_figures, page_figures, save_explanation_figures
+from mmemo.explanation.scale import (
     AGAINST_COLOUR,
     FOR_COLOUR,
     NORMALISATION,
+    TITLES,
+    coloured_words,
     gradient_stops,
+    word_values,
 )
-from mmemo.explanation.check_figures import CHECKS_MEANING, write_check_figures
-from mmemo.explanation.explained_set import CHECKS_FILE
-from mmemo.explanation.explanation import RECORD_FILE, Explanation
-from mmemo.explanation.figures import write_explanation_figures
-from mmemo.explanation.panels import (
-    WIDTH,
-    TimeAxis,
-    frame_panels,
-    panel_title,
-    shown_words,
-    spectrogram_image,
-    steps,
-    waveform_outline,
-    word_methods,
-)
+from mmemo.explanation.selection import OUTPUTS
+from mmemo.explanation.set_figures import CHECKS_MEANING, check_figures, in_page, save_figures
 from mmemo.folders import write_whole
 from mmemo.reporting.self_contained import render_page, sound_data_uri
 
 PAGE_FILE = "explanation.html"
-WAVEFORM_HEIGHT = 100.0
-LINE_HEIGHT = 110.0
-
-OUTPUTS = {
-    "log_odds": "log odds, log(p / (1 - p))",
-    "logit": "logit",
-    "log_probability": "log probability",
-    "probability": "probability",
-}
 
 
 def write_explanation_page(folder: Path, colours: Mapping[str, str] | None = None) -> Path:
@@ -58,15 +43,16 @@ def write_explanation_page(folder: Path, colours: Mapping[str, str] | None = Non
         The page.
 
     Raises:
-        InputError: If the folder has no complete explanation.
+        InputError: If the folder has no complete explanation, or a file cannot be read.
     """
     explanation = Explanation.load(folder)
-    write_explanation_figures(explanation, folder)
     checks = read_checks(folder)
-    images = write_check_figures([checks], folder) if checks else {}
+    figures = explanation_figures(explanation)
+    save_explanation_figures(figures, folder)
+    of_checks = check_figures([checks] if checks else [])
+    save_figures(of_checks, folder)
     page = folder / PAGE_FILE
-    rows = checks["rows"] if checks else []
-    text = render_explanation(explanation, rows, colours or {}, images)
+    text = render_explanation(explanation, checks, colours or {}, figures, of_checks)
     write_whole(page, text)
     return page
 
@@ -80,34 +66,26 @@ def has_page(folder: Path) -> bool:
     )
 
 
-def read_checks(folder: Path) -> dict[str, Any] | None:
-    """The folder's ``checks.json``; None if there is no such file."""
-    path = folder / CHECKS_FILE
-    if not path.exists():
-        return None
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return document
-
-
 def render_explanation(
     explanation: Explanation,
-    checks: list[dict[str, Any]],
+    checks: ChecksDocument | None,
     colours: Mapping[str, str],
-    images: Mapping[str, str] = MappingProxyType({}),
+    figures: Mapping[str, Figure],
+    of_checks: Mapping[str, Figure],
 ) -> str:
     """The page as text.
 
     Args:
         explanation: What is shown.
-        checks: Rows of method, modality, name, value, reference, verdict.
+        checks: Of it; None where it was not checked.
         colours: Of classes, by name.
-        images: Of the checks, as ``write_check_figures`` gives them.
+        figures: As ``explanation_figures`` draws them.
+        of_checks: As ``check_figures`` draws them.
     """
-    sound = explanation.sound
-    axis = TimeAxis(explanation.duration_s) if sound is not None and len(sound) else None
-    panels = [] if axis is None else frame_panels(explanation, axis)
-    methods = word_methods(explanation) if explanation.words else []
-    first = explanation.words[0].start if explanation.words else len(explanation.transcript)
+    words = explanation.words
+    sound = explanation.sound if explanation.duration_s > 0 else None
+    first = words[0].start if words else len(explanation.transcript)
+    methods = word_values(explanation) if words else []
     shapley = explanation.shapley.values.values() if explanation.shapley else []
     return render_page(
         "explanation.html.j2",
@@ -120,21 +98,14 @@ def render_explanation(
         against_colour=AGAINST_COLOUR,
         normalisation=NORMALISATION,
         stops=gradient_stops(),
-        width=WIDTH,
-        axis=axis,
-        panels=panels,
-        lines={panel.name: steps(panel.frames, LINE_HEIGHT) for panel in panels},
-        outline="" if axis is None else waveform_outline(explanation, axis, WAVEFORM_HEIGHT),
-        spectrogram="" if axis is None else spectrogram_image(explanation),
-        sound=""
-        if axis is None or sound is None
-        else sound_data_uri(sound, explanation.sample_rate),
+        sound="" if sound is None else sound_data_uri(sound, explanation.sample_rate),
         num_samples=0 if sound is None else len(sound),
+        figures=page_figures(figures, explanation),
         unattributed=explanation.transcript[:first],
-        words={name: shown_words(explanation, name, axis) for name in methods},
-        titles={name: panel_title(name) for name in methods},
+        words={name: coloured_words(explanation, name) for name in methods},
+        titles=TITLES,
         checks=checks,
+        check_images=in_page(of_checks),
         meaning=CHECKS_MEANING,
-        images=images,
-        settings=json.dumps(explanation.settings, indent=2, ensure_ascii=False),
+        settings=json.dumps(asdict(explanation.settings), indent=2, ensure_ascii=False),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import auc
 
-from mmemo.explanation.unrelated import unrelated
+from mmemo.explanation.chance import unrelated
 
 Floats = NDArray[np.float64]
 Masks = NDArray[np.bool_]

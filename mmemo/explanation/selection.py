@@ -1,15 +1,35 @@
-"""Which utterances of a run are explained."""
+"""What is explained: which utterances of a run, which class of each, and which number F of it.
+
+Names are looked up here before torch is imported, which takes seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Output = Callable[["Tensor", int], "Tensor"]
+
+PREDICTED, TRUE = "predicted", "true"
+"""Targets that differ from utterance to utterance."""
+
+OUTPUTS = {
+    "log_odds": "log odds, log(p / (1 - p))",
+    "logit": "logit",
+    "log_probability": "log probability",
+    "probability": "probability",
+}
+"""What of the target class can be explained, in words."""
 
 
 @dataclass(frozen=True)
@@ -103,3 +123,62 @@ def most_confident(rows: pd.DataFrame) -> list[str]:
     ranked = ranked.sort_values(["target", "confidence", "key"], ascending=[True, False, True])
     keys: list[str] = ranked.groupby("target", sort=True)["key"].first().tolist()
     return keys
+
+
+def logit(logits: Tensor, target: int) -> Tensor:
+    """The class' logit: (N, C) to (N,)."""
+    return logits[:, target]
+
+
+def log_odds(logits: Tensor, target: int) -> Tensor:
+    """log(p / (1 - p)) for the class' probability p: (N, C) to (N,).
+
+    What lifts all logits alike, and so changes no answer, does not move it; and it does not
+    saturate where the model is sure.
+    """
+    import torch
+
+    others = torch.cat([logits[:, :target], logits[:, target + 1 :]], dim=1)
+    return logits[:, target] - others.logsumexp(dim=1)
+
+
+def log_probability(logits: Tensor, target: int) -> Tensor:
+    """The natural logarithm of the class' probability: (N, C) to (N,)."""
+    return logits.log_softmax(dim=1)[:, target]
+
+
+def probability(logits: Tensor, target: int) -> Tensor:
+    """The class' probability: (N, C) to (N,)."""
+    return logits.softmax(dim=1)[:, target]
+
+
+_OUTPUTS: dict[str, Output] = {
+    output.__name__: output for output in (log_odds, logit, log_probability, probability)
+}
+
+
+def get_output(name: str) -> Output:
+    """The output of a name.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    if name not in _OUTPUTS:
+        raise InputError(f"output: expected one of {', '.join(_OUTPUTS)}, got '{name}'")
+    return _OUTPUTS[name]
+
+
+def check_target(target: str, classes: Sequence[str]) -> None:
+    """Refuse a target that is none.
+
+    Args:
+        target: The class that is explained.
+        classes: Names of the model's classes.
+
+    Raises:
+        InputError: If it is no class, and neither "predicted" nor "true".
+    """
+    if target not in (PREDICTED, TRUE, *classes):
+        raise InputError(
+            f"target: expected {PREDICTED}, {TRUE} or one of {', '.join(classes)}, got '{target}'"
+        )

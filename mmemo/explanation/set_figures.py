@@ -1,21 +1,55 @@
-"""Figures of a set of explanations, from ``summary.json`` and the table of probes alone."""
+"""Figures of a set of explanations, from its summary, checks and probes alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
-import pandas as pd
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-from mmemo.explanation.attribution_scale import AGAINST_COLOUR, FOR_COLOUR
-from mmemo.explanation.explained_set import METHODS
+from mmemo.explanation.checks import ChecksDocument
+from mmemo.explanation.claims import ABOVE
+from mmemo.explanation.explanation import METHODS, Explanation
+from mmemo.explanation.figures import class_grid_figure, has_frames, save_in_formats
+from mmemo.explanation.probes import ProbesDocument
+from mmemo.explanation.scale import AGAINST_COLOUR, FOR_COLOUR
+from mmemo.explanation.summary import ModalityMean, SetSummary, TenthShare, ZoneShare
+from mmemo.reporting.figures import COLOURS, GRID, INK, MUTED, inline_svg, style
 
-MODALITY_COLOURS = {"audio": "#0072b2", "text": "#e69f00"}
-STAGE_LINES = {"before": ("0.45", "--", "o"), "after": ("#0072b2", "-", "s")}
+Value = TypeVar("Value")
+
+CHECKS_MEANING = (
+    "Deletion takes the most important units away first, insertion gives them first; the area is "
+    "that under the probability of the explained class. Comprehensiveness is what the probability "
+    "loses without the top 10, 20 and 50 % of the units, sufficiency what it loses with them "
+    "alone. Deletion area and sufficiency are good where they are low, insertion area and "
+    "comprehensiveness where they are high. Correlations are Spearman's; that with a random "
+    "model's should be near 0, that across seeds near 1. p of one utterance is the share of "
+    "unrelated attributions, as smooth in time, that are as far out; of it something is said "
+    "where that is at most 0.05, which takes 39 random orders (faithfulness_checks.num_orders), "
+    "or five words. A set is judged by its paired differences."
+)
+
+DESCRIPTIONS = {
+    **{
+        f"classes_{method}": f"Waveforms of one utterance per class, coloured by {name}"
+        for method, name in METHODS.items()
+    },
+    "modalities": "Contribution of sound and words by class, with intervals",
+    "positions": "Share of attribution by tenth of the sound and by zone of samples, by class",
+    "claims": "Claims of the paper with their means and intervals relative to the reference",
+    "probes": "Macro F1 of linear probes by layer, before and after fine-tuning",
+    "curves": "Deletion and insertion curves beside those of random orders",
+    "randomisation": "Correlation with the explanation as more of the model is random",
+}
+
+MODALITY_COLOURS = {"audio": COLOURS[0], "text": COLOURS[4]}
+STAGE_LINES = {"before": (MUTED, "--", "o"), "after": (COLOURS[0], "-", "s")}
 """Colour, line and mark: told apart in grey too."""
 
 MEASURES = {
@@ -24,53 +58,66 @@ MEASURES = {
     "gradients_share": "Integrated Gradients, share of |attribution|",
 }
 
-Row = Mapping[str, Any]
+
+class Interval(Protocol):
+    """A row of a summary with a mean and its interval."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower bound; None for no interval."""
+        ...
+
+    @property
+    def high(self) -> float | None:
+        """Upper bound."""
+        ...
 
 
-def modalities_figure(document: Mapping[str, Any]) -> Figure:
+@style()
+def modalities_figure(summary: SetSummary) -> Figure:
     """How much comes from sound and from words, by class, with 95 % intervals."""
-    rows = document["modalities"]
-    measures = [name for name in MEASURES if any(row["measure"] == name for row in rows)]
+    rows = summary.modalities
+    measures = [name for name in MEASURES if any(row.measure == name for row in rows)]
     figure = Figure(figsize=(3.4 * len(measures) + 0.6, 3.4), layout="constrained")
     all_axes = figure.subplots(1, len(measures), squeeze=False)[0]
     for axes, measure in zip(all_axes, measures, strict=True):
-        _plot_modalities(axes, [row for row in rows if row["measure"] == measure])
+        _plot_modalities(axes, [row for row in rows if row.measure == measure])
         axes.set_title(MEASURES[measure], fontsize="small")
     all_axes[0].legend(fontsize="small")
     return figure
 
 
-def _plot_modalities(axes: Axes, rows: Sequence[Row]) -> None:
-    classes = list(dict.fromkeys(row["class"] for row in rows))
-    there = [name for name in MODALITY_COLOURS if any(row["modality"] == name for row in rows)]
+def _plot_modalities(axes: Axes, rows: Sequence[ModalityMean]) -> None:
+    classes = list(dict.fromkeys(row.class_name for row in rows))
+    there = [name for name in MODALITY_COLOURS if any(row.modality == name for row in rows)]
     for index, modality in enumerate(there):
-        own = [row for row in rows if row["modality"] == modality]
+        own = [row for row in rows if row.modality == modality]
         shift = 0.4 * (index - (len(there) - 1) / 2)
-        places = [classes.index(row["class"]) + shift for row in own]
+        places = [classes.index(row.class_name) + shift for row in own]
         colour = MODALITY_COLOURS[modality]
-        axes.bar(places, [row["mean"] for row in own], 0.4, color=colour, label=modality)
+        axes.bar(places, [row.mean for row in own], 0.4, color=colour, label=modality)
         _draw_intervals(axes, places, own)
-    axes.axhline(0, color="0.4", linewidth=0.8)
+    axes.axhline(0, color=MUTED, linewidth=0.8)
     axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-    axes.grid(axis="y", alpha=0.3)
-    axes.set_axisbelow(True)
+    axes.grid(axis="y")
 
 
-def positions_figure(document: Mapping[str, Any]) -> Figure:
+@style()
+def positions_figure(summary: SetSummary) -> Figure:
     """Where in the clip the attribution of the sound lies, by class and method.
 
     Left by tenth of the real length, where a tenth of it would be even; right by the paper's
     samples, beside what the clips' lengths alone would give.
     """
-    classes = list(dict.fromkeys(row["class"] for row in document["tenths"]))
+    classes = list(dict.fromkeys(row.class_name for row in summary.tenths))
     figure = Figure(figsize=(9, 1.5 * len(classes) + 0.8), layout="constrained")
     grid = figure.subplots(len(classes), 2, squeeze=False, sharex="col", sharey="col")
     for (tenths, zones), name in zip(grid, classes, strict=True):
-        of_class = [row for row in document["tenths"] if row["class"] == name]
+        of_class = [row for row in summary.tenths if row.class_name == name]
         for index, (method, label) in enumerate(METHODS.items()):
-            _plot_tenths(tenths, [r for r in of_class if r["method"] == method], index, label)
-        _plot_zones(zones, [row for row in document["zones"] if row["class"] == name])
-        num = max(row["num"] for row in of_class)
+            _plot_tenths(tenths, [r for r in of_class if r.method == method], index, label)
+        _plot_zones(zones, [row for row in summary.zones if row.class_name == name])
+        num = max(row.num for row in of_class)
         tenths.set_ylabel(f"{name}\nN = {num}", fontsize="small")
     # Only here: a limit set earlier would keep the shared axes from growing with later classes.
     for axes in grid[0]:
@@ -87,55 +134,55 @@ def positions_figure(document: Mapping[str, Any]) -> Figure:
 METHOD_LINES = ((FOR_COLOUR, "o"), (AGAINST_COLOUR, "s"))
 
 
-def _plot_tenths(axes: Axes, rows: Sequence[Row], index: int, label: str) -> None:
+def _plot_tenths(axes: Axes, rows: Sequence[TenthShare], index: int, label: str) -> None:
     colour, mark = METHOD_LINES[index]
-    places = [row["tenth"] + 0.16 * (index - 0.5) for row in rows]
-    values = [row["mean"] for row in rows]
+    places = [row.tenth + 0.16 * (index - 0.5) for row in rows]
+    values = [row.mean for row in rows]
     axes.plot(places, values, mark, color=colour, markersize=3.5, linestyle="-", label=label)
     _draw_intervals(axes, places, rows, colour)
-    axes.axhline(0.1, color="0.4", linestyle="--", linewidth=0.8)
+    axes.axhline(0.1, color=MUTED, linestyle="--", linewidth=0.8)
     axes.set_xticks(range(1, 11))
 
 
-def _plot_zones(axes: Axes, rows: Sequence[Row]) -> None:
-    by_method = {name: [row for row in rows if row["method"] == name] for name in METHODS}
+def _plot_zones(axes: Axes, rows: Sequence[ZoneShare]) -> None:
+    by_method = {name: [row for row in rows if row.method == name] for name in METHODS}
     some = next((own for own in by_method.values() if own), [])
     if some:
-        edges = [row["start"] for row in some] + [some[-1]["stop"]]
-        lengths = [row["length_share"] for row in some]
-        axes.stairs(lengths, edges, fill=True, color="0.82", label="length alone")
+        edges = [row.start for row in some] + [some[-1].stop]
+        lengths = [row.length_share for row in some]
+        axes.stairs(lengths, edges, fill=True, color=GRID, label="length alone")
     for index, (name, own) in enumerate(by_method.items()):
         colour, mark = METHOD_LINES[index]
-        places = [(row["start"] + row["stop"]) / 2 + 900 * (index - 0.5) for row in own]
-        values = [row["mean"] for row in own]
+        places = [(row.start + row.stop) / 2 + 900 * (index - 0.5) for row in own]
+        values = [row.mean for row in own]
         axes.plot(places, values, mark, color=colour, markersize=3.5, label=METHODS[name])
         _draw_intervals(axes, places, own, colour)
     axes.xaxis.set_major_locator(MultipleLocator(40_000))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 
-def claims_figure(document: Mapping[str, Any]) -> Figure:
+@style()
+def claims_figure(summary: SetSummary) -> Figure:
     """Each claim of the paper: how far its difference and 95 % interval lie on the claimed side.
 
     Units differ, so each row is in units of its own largest distance from the reference.
     """
-    rows = [row for row in document["claims"] if row["reference"] is not None]
+    rows = [row for row in summary.claims if row.reference is not None]
     figure = Figure(figsize=(9, 0.34 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(rows):
-        ends = [row[end] for end in ("difference", "low", "high") if row[end] is not None]
-        sign = 1 if row["claimed"] == "above" else -1
+        ends = [end for end in (row.difference, row.low, row.high) if end is not None]
+        sign = 1 if row.claimed == ABOVE else -1
         distances = sign * np.array(ends)
         size = np.abs(distances).max() or 1.0
-        colour, mark = VERDICT_MARKS[row["verdict"]]
+        colour, mark = VERDICT_MARKS[row.verdict]
         axes.plot(distances[1:] / size, [place] * len(distances[1:]), color=colour, linewidth=2)
         axes.plot(distances[0] / size, place, mark, color=colour)
-    axes.axvline(0, color="0.3", linewidth=0.9)
+    axes.axvline(0, color=INK, linewidth=0.9)
     names = [
-        f"{row['figure']}, {row['class_name'] or 'all'}: {row['sentence']} (N = {row['num']})"
-        for row in rows
+        f"{row.figure}, {row.class_name or 'all'}: {row.sentence} (N = {row.num})" for row in rows
     ]
-    axes.set_yticks(range(len(rows)), names, fontsize=8, parse_math=False)
+    axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.set(xlim=(-1.1, 1.1), ylim=(len(rows) - 0.4, -0.6))
     axes.set_xticks([-0.55, 0, 0.55], ["the opposite", "reference", "as claimed"])
     axes.tick_params(axis="x", length=0)
@@ -148,39 +195,30 @@ def claims_figure(document: Mapping[str, Any]) -> Figure:
 VERDICT_MARKS = {
     "holds": (FOR_COLOUR, "o"),
     "the opposite holds": (AGAINST_COLOUR, "X"),
-    "not shown": ("0.45", "D"),
-    "too few utterances": ("0.7", "."),
+    "not shown": (MUTED, "D"),
+    "too few utterances": (MUTED, "."),
 }
 
 
-def probes_figure(table: pd.DataFrame) -> Figure:
-    """Macro F1 of linear probes by layer, before and after fine-tuning, with 95 % intervals.
-
-    Args:
-        table: encoder, stage ("before" or "after"), layer, macro_f1, low, high.
-    """
-    encoders = list(dict.fromkeys(table["encoder"]))
+@style()
+def probes_figure(document: ProbesDocument) -> Figure:
+    """Macro F1 of linear probes by layer, before and after fine-tuning, with 95 % intervals."""
+    encoders = list(dict.fromkeys(part.encoder for part in document.encoders))
     figure = Figure(figsize=(4.4 * len(encoders), 3.4), layout="constrained")
     all_axes = figure.subplots(1, len(encoders), squeeze=False, sharey=True)[0]
     for axes, encoder in zip(all_axes, encoders, strict=True):
-        for stage, (colour, line, mark) in STAGE_LINES.items():
-            own = table[(table["encoder"] == encoder) & (table["stage"] == stage)]
-            own = own.sort_values("layer")
-            if own.empty:
-                continue
-            axes.plot(
-                own["layer"],
-                own["macro_f1"],
-                color=colour,
-                linestyle=line,
-                marker=mark,
-                markersize=4,
-                label=f"{stage} fine-tuning",
-            )
-            axes.fill_between(own["layer"], own["low"], own["high"], color=colour, alpha=0.18)
+        for part in (part for part in document.encoders if part.encoder == encoder):
+            colour, line, mark = STAGE_LINES[part.stage]
+            places = [probe.layer for probe in part.layers]
+            scores = [probe.macro_f1 for probe in part.layers]
+            label = f"{part.stage} fine-tuning"
+            axes.plot(places, scores, line, color=colour, marker=mark, markersize=4, label=label)
+            known = [(p.low, p.high) for p in part.layers if p.low is not None]
+            if len(known) == len(places):
+                axes.fill_between(places, *zip(*known, strict=True), color=colour, alpha=0.18)
         axes.set(title=encoder, xlabel="layer; 0 is the transformer's input")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
+        axes.grid()
     all_axes[0].set_ylabel("macro F1 of a linear probe")
     all_axes[0].set_ylim(bottom=0)
     all_axes[0].legend(fontsize="small")
@@ -188,8 +226,152 @@ def probes_figure(table: pd.DataFrame) -> Figure:
 
 
 def _draw_intervals(
-    axes: Axes, places: Sequence[float], rows: Sequence[Row], colour: str = "0.2"
+    axes: Axes, places: Sequence[float], rows: Sequence[Interval], colour: str = INK
 ) -> None:
     for place, row in zip(places, rows, strict=True):
-        if row["low"] is not None:
-            axes.plot([place, place], [row["low"], row["high"]], color=colour, linewidth=1.2)
+        if row.low is not None and row.high is not None:
+            axes.plot([place, place], [row.low, row.high], color=colour, linewidth=1.2)
+
+
+CURVES = {
+    "deletion": (COLOURS[0], "-", "o", "deletion"),
+    "random_deletion": (COLOURS[0], ":", "", "deletion, random order"),
+    "insertion": (COLOURS[4], "-", "s", "insertion"),
+    "random_insertion": (COLOURS[4], ":", "", "insertion, random order"),
+}
+"""Colour, line, mark and name."""
+
+
+def set_figures(
+    summary: SetSummary, chosen: Sequence[Explanation], probes: ProbesDocument | None
+) -> dict[str, Figure]:
+    """Figures of a set, by name; those that there is nothing for are left out.
+
+    Args:
+        summary: Of the set.
+        chosen: One explanation for each class.
+        probes: Of the run's encoders; None where they were not probed.
+    """
+    figures = {}
+    for method in METHODS:
+        shown = [explanation for explanation in chosen if has_frames(explanation, method)]
+        if shown:
+            figures[f"classes_{method}"] = class_grid_figure(shown, method)
+    if summary.modalities:
+        figures["modalities"] = modalities_figure(summary)
+    if summary.tenths:
+        figures["positions"] = positions_figure(summary)
+    if any(row.reference is not None for row in summary.claims):
+        figures["claims"] = claims_figure(summary)
+    if probes is not None:
+        figures["probes"] = probes_figure(probes)
+    return figures
+
+
+def check_figures(documents: Sequence[ChecksDocument]) -> dict[str, Figure]:
+    """Figures of what is behind checks, by name; those that there is nothing for are left out.
+
+    Args:
+        documents: Checks of each explanation.
+    """
+    found = {
+        "curves": curves_figure(documents),
+        "randomisation": randomisation_figure(documents),
+    }
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def save_figures(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write figures into a folder, each in every format."""
+    for name, figure in figures.items():
+        save_in_formats(figure, folder / name)
+
+
+def in_page(figures: Mapping[str, Figure]) -> dict[str, Markup]:
+    """Figures as they stand in a page, by name."""
+    return {
+        name: inline_svg(figure, name.replace("_", "-"), DESCRIPTIONS[name])
+        for name, figure in figures.items()
+    }
+
+
+@style()
+def curves_figure(documents: Sequence[ChecksDocument]) -> Figure | None:
+    """Deletion and insertion curves, means over the explanations; None where there are none.
+
+    Args:
+        documents: Of each explanation.
+    """
+    found = _by_place([document.curves for document in documents])
+    if not found:
+        return None
+    figure, all_axes = _panels(len(found))
+    for axes, (place, curves) in zip(all_axes, found.items(), strict=True):
+        shares = [100 * share for share in curves[0].shares]
+        for name, (colour, line, mark, label) in CURVES.items():
+            values = np.mean([getattr(one, name) for one in curves], axis=0)
+            axes.plot(
+                shares, values, line, color=colour, marker=mark or None, markersize=3.5, label=label
+            )
+        axes.set_title(_place_title(place, len(curves)), fontsize="small")
+        axes.set_xlabel("% of the units", fontsize="small")
+        axes.set_ylim(-0.03, 1.03)
+        axes.grid()
+    all_axes[0].set_ylabel("probability of the class")
+    figure.legend(*all_axes[0].get_legend_handles_labels(), ncols=4, loc="outside upper center")
+    return figure
+
+
+@style()
+def randomisation_figure(documents: Sequence[ChecksDocument]) -> Figure | None:
+    """What is left of attributions as more of the model becomes random; None where not checked.
+
+    A thin line for each explanation, the mean thick.
+
+    Args:
+        documents: Of each explanation.
+    """
+    found = _by_place([document.randomisation for document in documents])
+    if not found:
+        return None
+    figure, all_axes = _panels(len(found), height=4.2)
+    for axes, (place, explanations) in zip(all_axes, found.items(), strict=True):
+        names = [stage.name for stage in explanations[0]]
+        lines = [
+            [np.nan if stage.correlation is None else stage.correlation for stage in stages]
+            for stages in explanations
+        ]
+        for line in lines:
+            axes.plot(range(len(names)), line, color=MUTED, linewidth=0.8)
+        axes.plot(range(len(names)), _means(lines), "o-", color=COLOURS[0], markersize=3.5)
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=6)
+        axes.set_title(_place_title(place, len(lines)), fontsize="small")
+        axes.set_ylim(-1.05, 1.05)
+    all_axes[0].set_ylabel("correlation with the explanation", fontsize="small")
+    return figure
+
+
+def _by_place(parts: Sequence[Mapping[str, Value]]) -> dict[str, list[Value]]:
+    """What several explanations have, by ``method/modality``."""
+    found: dict[str, list[Value]] = {}
+    for part in parts:
+        for place, value in part.items():
+            found.setdefault(place, []).append(value)
+    return found
+
+
+def _panels(count: int, height: float = 3.2) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(2.6 * count + 0.6, height), layout="constrained")
+    return figure, list(figure.subplots(1, count, squeeze=False, sharey=True)[0])
+
+
+def _means(lines: Sequence[Sequence[float]]) -> list[float]:
+    """Of each place over the lines that know it."""
+    columns = [[v for v in column if np.isfinite(v)] for column in zip(*lines, strict=True)]
+    return [float(np.mean(column)) if column else np.nan for column in columns]
+
+
+def _place_title(place: str, num: int) -> str:
+    method, modality = place.split("/")
+    return f"{METHODS[method]}, {modality} (N = {num})"

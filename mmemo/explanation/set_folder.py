@@ -9,10 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
+from mmemo.documents import document_text
 from mmemo.errors import InputError
-from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE
+from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE, ExplainerSettings
 from mmemo.folders import write_whole
 
 SETTINGS_FILE = "settings.json"
@@ -22,6 +23,33 @@ NAME_DIGITS = 12
 MAX_NAME_LENGTH = 100
 PLAIN_KEY = re.compile(r"[a-z0-9-][a-z0-9.-]*/[a-z0-9_.-]+")
 """Of these the slash is the first "_" of the name, on file systems that ignore case too."""
+
+
+@dataclass(frozen=True)
+class SetSettings:
+    """All that decides the explanations of a set, as ``settings.json`` holds it.
+
+    Args:
+        selection: The ways in which utterances are chosen.
+        keys: Of utterances that are chosen by their keys.
+        split: Of the other utterances.
+        target: The class that is explained: "predicted", "true" or a class.
+        seed: Of random utterances and of the baseline's draws.
+        checkpoint: Digest of the model's weights.
+        mmemo_version: That explains.
+        explainer: Methods and baselines.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    selection: str
+    keys: tuple[str, ...]
+    split: str
+    target: str
+    seed: int
+    checkpoint: str
+    mmemo_version: str
+    explainer: ExplainerSettings
 
 
 @dataclass(frozen=True)
@@ -35,20 +63,20 @@ class SetFolder:
     path: Path
 
     @classmethod
-    def of(cls, parent: Path, name: str | None, settings: Mapping[str, Any]) -> SetFolder:
+    def of(cls, parent: Path, name: str | None, settings: SetSettings) -> SetFolder:
         """The folder for some settings, whether it was begun before or not.
 
         Args:
             parent: Folder of the run's explanations.
             name: Of the folder; None to name it by what is chosen and a digest.
-            settings: All that decides the explanations, JSON-able; ``selection`` among them.
+            settings: All that decides the explanations.
 
         Raises:
             InputError: If the folder of that name has explanations with other settings.
         """
-        text = json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+        text = document_text(settings)
         digest = hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
-        folder = parent / (name or f"{settings['selection']}-{settings['target']}-{digest}")
+        folder = parent / (name or f"{settings.selection}-{settings.target}-{digest}")
         file = folder / SETTINGS_FILE
         if not file.is_file():
             folder.mkdir(parents=True, exist_ok=True)

@@ -13,13 +13,13 @@ from transformers import RobertaModel
 
 from mmemo.comparison.groups import seed_siblings
 from mmemo.corpora.meld_raw import LAYOUT
-from mmemo.explanation.encoder_stages import encoder_stages
+from mmemo.explanation.encoder_probes import TABLE_FILE, encoder_stages
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
-from mmemo.explanation.failures import ExplanationError
 from mmemo.explanation.faithfulness import Faithfulness
-from mmemo.explanation.index import PROBES_FILE
-from mmemo.explanation.inputs import GivenInput
+from mmemo.explanation.inputs import UtteranceInput
+from mmemo.explanation.passes import ExplanationError
+from mmemo.explanation.summary import read_summary
 from mmemo.runs.rebuilt_run import rebuild_run
 from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import HOSTILE, Cli, TrainedRun, only_run
@@ -58,7 +58,7 @@ def test_a_set_is_explained_and_goes_on(
     command = ["explain", f"run={run.path}", keys, "target=true", *QUICK]
     done = Explainer.explain
 
-    def fails(self: Explainer, classifier, given: GivenInput, *rest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202
+    def fails(self: Explainer, classifier, given: UtteranceInput, *rest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202
         if given.key == "test/dia0_utt1":
             raise ExplanationError("dia0_utt1 is not finite")
         return done(self, classifier, given, *rest)
@@ -185,7 +185,9 @@ def test_seeds_are_compared_and_all_is_logged(cli: Cli, small: list[str], tmp_pa
     assert ("integrated_gradients", "audio", "correlation with loudness") in found
     assert ("occlusion", "audio", "correlation across 2 seeds") in found
     assert ("integrated_gradients", "both", "relative delta") in found
-    assert "correlation across 2 seeds" in printed
+    summary = read_summary(folder)
+    assert "correlation across 2 seeds" in {row.name for row in summary.checks}
+    assert "Can they be believed?" in printed and "IG and occlusion" in printed
     assert len(explanations(folder)) == 2, "those of the other seed do not count"
 
     (path,) = runs[0].path.glob("wandb/offline-run-*")
@@ -237,7 +239,7 @@ def test_what_layers_know_before_and_after_fine_tuning(
     command = ["explain", f"run={run.path}", "num_random=1", "probes=true", *QUICK]
     printed = cli(*command).stdout
     assert "no layers of the audio encoder: LogMelEncoder" in printed
-    file = only_set(run) / PROBES_FILE
+    file = only_set(run) / TABLE_FILE
     assert f"layer probes: {file}" in printed
     assert "probes: text/before, text/after; 15 forward passes each" in printed
     assert "probes: all are there" in cli(*command).stdout

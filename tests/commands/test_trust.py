@@ -59,7 +59,7 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> dict[str, Reader]:
         raise ReachedError
 
     monkeypatch.setattr(evaluate, "evaluate", reached)
-    monkeypatch.setattr(explain, "_explaining", reached)
+    monkeypatch.setattr(explain, "_runner", reached)
     monkeypatch.setattr(train, "_fit", reached)
     cfgs = {name: composed(name, "run=RUN") for name in ("evaluate", "explain")}
 

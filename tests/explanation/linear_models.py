@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.data.frontends import Tokens
-from mmemo.explanation.inputs import GivenInput, read_words
-from mmemo.explanation.words import Word
+from mmemo.explanation.explanation import Word
+from mmemo.explanation.inputs import UtteranceInput, read_words
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import Fusion
 from mmemo.models.protocols import EncodedModality, FeatureDims, Features, OwnTokens
@@ -101,7 +101,7 @@ def classifier(
 
 def given(
     waveform: Tensor | None, encoder: Letters | None, transcript: str = "", num_padded: int = 0
-) -> GivenInput:
+) -> UtteranceInput:
     """An utterance of those samples (T,) and that text, with padding behind the samples."""
     audio = text = None
     words: tuple[Word, ...] = ()
@@ -113,7 +113,7 @@ def given(
         ids = torch.tensor([encoder.tokenize(transcript).ids])
         text = TextInput(ids, torch.ones_like(ids, dtype=torch.bool))
         words, token_words = read_words(encoder, transcript, text)  # type: ignore[arg-type]
-    return GivenInput("test/a", 1, audio, waveform, RATE, text, transcript, words, token_words)
+    return UtteranceInput("test/a", 1, audio, waveform, RATE, text, transcript, words, token_words)
 
 
 def saved(folder: Path) -> dict[str, bytes]:

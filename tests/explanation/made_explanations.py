@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
-from mmemo.explanation.explanation import Attribution, Convergence, Explanation, ModalityShapley
-from mmemo.explanation.words import Word, word_spans
+from mmemo.commands.launch import config_dir
+from mmemo.explanation.claims import PaperClaims
+from mmemo.explanation.explanation import (
+    Attribution,
+    Convergence,
+    ExplainerSettings,
+    Explanation,
+    ModalityShapley,
+    Word,
+)
+from mmemo.explanation.inputs import word_spans
 
 RATE = 16_000
 FRAME = 320
+
+PAPER: PaperClaims = instantiate(
+    OmegaConf.load(config_dir() / "claims" / "pandey2025.yaml"), _convert_="all"
+)
 
 
 def made(
@@ -45,12 +60,12 @@ def made(
             None if frames is None else np.array(frames, dtype=np.float64),
             None if words is None else np.array(words, dtype=np.float64),
         ),
-        convergence=Convergence(2.0, -1.0, 0.03),
+        convergence=Convergence.of(2.0, -1.0, 0.03),
         occlusion=occlusion,
         shapley=ModalityShapley(values, {"none": -1.0, "audio+text": 2.0}),
         forward_passes=9,
         backward_passes=4,
-        settings={"output": "log_odds"},
+        settings=ExplainerSettings("log_odds"),
         seed=0,
         notes=("a note",),
     )

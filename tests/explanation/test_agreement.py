@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmemo.explanation.agreement import (
+from mmemo.explanation.chance import (
     chance_overlap,
-    loudness_envelope,
     rank_correlation,
     top_overlap,
 )
+from mmemo.explanation.frames import loudness_envelope
 
 
 def test_rank_correlation_by_hand() -> None:

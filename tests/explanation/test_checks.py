@@ -1,16 +1,24 @@
 from __future__ import annotations
 
-import json
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from mmemo.explanation.checks import NO_VERDICT, ExplanationChecks, checks_summary
-from mmemo.explanation.parameter_randomisation import RandomisedStage
+from mmemo.documents import document_text
+from mmemo.explanation.checks import (
+    NO_VERDICT,
+    Check,
+    ChecksDocument,
+    CheckSettings,
+    ExplanationChecks,
+    RandomisedStage,
+)
+from mmemo.explanation.checks_summary import checks_summary
 
+SETTINGS = CheckSettings({}, False, ())
 WEIGHTS = np.linspace(0.01, 0.1, 10)
 
 
@@ -34,7 +42,7 @@ def test_an_order_by_the_weights_is_better_than_random_and_its_reverse_is_worse(
     # The highest tenth, fifth and half of the weights: 0.1, 0.19, 0.4.
     assert row(right, "comprehensiveness")[0] == pytest.approx((0.1 + 0.19 + 0.4) / 3)
     assert list(right.curves) == ["occlusion/text"]
-    json.dumps(right.document(), allow_nan=False)
+    document_text(right.document(SETTINGS))
 
 
 def test_few_orders_have_no_verdict_on_one_utterance() -> None:
@@ -101,51 +109,53 @@ def test_randomisation_seeds_and_convergence() -> None:
     checks.add_seeds("occlusion", "audio", [np.ones(4), np.arange(4.0)], seed=0)
     assert checks.rows[-1].value is None
     assert checks.rows[-1].verdict == ""
-    json.dumps(checks.document(), allow_nan=False)
+    document_text(checks.document(SETTINGS))
 
 
-def documents(values: list[float], references: list[float], name: str) -> list[dict[str, Any]]:
+def documents(values: list[float], references: list[float], name: str) -> list[ChecksDocument]:
     rows = [
-        {"method": "occlusion", "modality": "text", "name": name, "verdict": NO_VERDICT}
-        | {"value": value, "reference": reference}
+        Check("occlusion", "text", name, value, reference, None, NO_VERDICT)
         for value, reference in zip(values, references, strict=True)
     ]
-    return [{"key": f"test/{place}", "rows": [row]} for place, row in enumerate(rows)]
+    return [
+        ChecksDocument(f"test/{place}", (row,), {}, {}, SETTINGS) for place, row in enumerate(rows)
+    ]
 
 
 def test_a_set_is_judged_by_paired_differences() -> None:
     values, references = [0.4, 0.5, 0.6, 0.2, 0.3, 0.7], [0.5, 0.59, 0.72, 0.3, 0.41, 0.8]
     (summary,) = checks_summary(documents(values, references, "deletion area"))
     paired = stats.ttest_rel(values, references)
-    assert summary["p"] == summary["holm_p"] == pytest.approx(paired.pvalue)
+    assert summary.p == summary.holm_p == pytest.approx(paired.pvalue)
     bounds = tuple(paired.confidence_interval(0.95))
-    assert (summary["difference_low"], summary["difference_high"]) == pytest.approx(bounds)
+    assert (summary.difference_low, summary.difference_high) == pytest.approx(bounds)
     # Low is good, and the means alone would show nothing.
-    assert summary["told"] == "better than random"
-    assert summary["low"] < np.mean(references) < summary["high"]
+    assert summary.verdict == "better than random"
+    assert summary.low < np.mean(references) < summary.high
     (worse,) = checks_summary(documents(references, values, "deletion area"))
-    assert worse["told"] == "worse than random"
+    assert worse.verdict == "worse than random"
     (other,) = checks_summary(documents(values, values, "insertion area"))
-    assert (other["told"], other["p"]) == (NO_VERDICT, 1.0)
+    assert (other.verdict, other.p) == (NO_VERDICT, 1.0)
 
 
 def test_utterances_of_one_dialogue_are_one_unit() -> None:
     given = documents([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.0] * 6, "insertion area")
     units = {f"test/{place}": f"dialogue {place // 2}" for place in range(6)}
     (summary,) = checks_summary(given, units)
-    assert (summary["num"], summary["num_units"]) == (6, 3)
-    assert (summary["p"], summary["difference_low"], summary["told"]) == (None, None, "")
+    assert (summary.num, summary.num_units) == (6, 3)
+    assert (summary.p, summary.difference_low, summary.verdict) == (None, None, "")
 
 
 def test_all_checks_of_a_set_are_adjusted_together() -> None:
     random = np.random.default_rng(0)
     given = documents(list(random.normal(0.1, 0.1, 8)), [0.0] * 8, "insertion area")
+    both = []
     for document, value in zip(given, random.normal(0.0, 0.1, 8), strict=True):
-        row = document["rows"][0] | {"method": "integrated_gradients", "value": value}
-        document["rows"].append(row)
-    first, second = checks_summary(given)
-    assert first["holm_p"] == pytest.approx(2 * first["p"])
-    assert second["holm_p"] == pytest.approx(second["p"])
+        row = replace(document.rows[0], method="integrated_gradients", value=value)
+        both.append(replace(document, rows=(*document.rows, row)))
+    first, second = checks_summary(both)
+    assert first.holm_p == pytest.approx(2 * first.p)
+    assert second.holm_p == pytest.approx(second.p)
 
 
 def test_the_convergence_of_a_set() -> None:
@@ -154,11 +164,11 @@ def test_the_convergence_of_a_set() -> None:
         checks = ExplanationChecks(str(delta))
         checks.add_convergence(delta)
         checks.add_convergence(None)
-        given.append(checks.document())
+        given.append(checks.document(SETTINGS))
     (summary,) = checks_summary(given)
-    assert summary["mean"] == pytest.approx(0.08)
-    assert (summary["num"], summary["low"], summary["difference"]) == (3, None, None)
-    assert summary["verdicts"] == {"complete": 2, "more than 5 % is missing": 1}
+    assert summary.mean == pytest.approx(0.08)
+    assert (summary.num, summary.low, summary.difference) == (3, None, None)
+    assert summary.verdicts == {"complete": 2, "more than 5 % is missing": 1}
 
 
 def test_one_word_has_no_order() -> None:

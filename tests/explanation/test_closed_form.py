@@ -9,13 +9,12 @@ from torch import Tensor
 
 from mmemo.errors import InputError
 from mmemo.explanation.baselines import MaskText, MeanWaveform, NoiseWaveform, PadText, ZeroWaveform
-from mmemo.explanation.explained_output import get_output
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
-from mmemo.explanation.inputs import GivenInput
+from mmemo.explanation.inputs import UtteranceInput
 from mmemo.explanation.integrated_gradients import IntegratedGradients
-from mmemo.explanation.occlusion import Occlusion
-from mmemo.explanation.shapley import shapley_values
+from mmemo.explanation.removal import Occlusion, shapley_values
+from mmemo.explanation.selection import get_output
 from mmemo.models.classifier import EmotionClassifier
 from tests.explanation.linear_models import Letters, WeighedSamples, classifier, given
 
@@ -35,7 +34,7 @@ def letters(mask_token_id: int | None = None) -> Letters:
 
 
 def explain(
-    model: EmotionClassifier, utterance: GivenInput, target: str = "for", **changes: object
+    model: EmotionClassifier, utterance: UtteranceInput, target: str = "for", **changes: object
 ) -> Explanation:
     settings: dict[str, object] = {
         "waveform_baseline": ZeroWaveform(),
@@ -189,7 +188,7 @@ def test_noise_is_averaged_over_draws() -> None:
     baseline = NoiseWaveform(level_db=-20, num_draws=3)
     found = explain(model, given(SOUND, None), waveform_baseline=baseline)
     explainer = Explainer(CLASSES, baseline, PadText(), None, None)
-    draws = explainer.explained(model, given(SOUND, None)).baselines.waveforms
+    draws = explainer.prepare(model, given(SOUND, None)).baselines.waveforms
     assert draws is not None
     expected = (WEIGHTS * (SOUND - draws.mean(dim=0))).double().numpy()
     assert found.integrated_gradients is not None

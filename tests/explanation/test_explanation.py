@@ -12,11 +12,12 @@ from mmemo.explanation.explanation import (
     UNITS,
     Attribution,
     Convergence,
+    ExplainerSettings,
     Explanation,
     ModalityShapley,
+    Word,
 )
 from mmemo.explanation.frames import frame_means, frame_sums
-from mmemo.explanation.words import Word
 from tests.explanation.linear_models import saved
 
 FULL = Explanation(
@@ -32,12 +33,12 @@ FULL = Explanation(
     transcript="Oh nö",
     words=(Word("Oh", 0, 2), Word("nö", 3, 5, is_read=False)),
     integrated_gradients=Attribution(np.array([0.5, -0.25, 0.0]), np.array([1.0, 0.0])),
-    convergence=Convergence(given=1.0, baseline=-0.5, delta=0.03),
+    convergence=Convergence.of(given=1.0, baseline=-0.5, delta=0.03),
     occlusion=Attribution(None, np.array([0.1, 0.0])),
     shapley=ModalityShapley({"audio": 1.0, "text": 0.5}, {"none": -0.5, "audio+text": 1.0}),
     forward_passes=10,
     backward_passes=4,
-    settings={"output": "log_odds"},
+    settings=ExplainerSettings("log_odds", occlusion={"name": "Occlusion", "window_ms": 100.0}),
     seed=7,
     notes=("a note",),
 )
@@ -69,6 +70,7 @@ def test_what_is_saved_is_read_again(explanation: Explanation, tmp_path: Path) -
 def test_the_record_says_units_and_the_true_end(tmp_path: Path) -> None:
     FULL.save(tmp_path)
     record = json.loads((tmp_path / "explanation.json").read_text(encoding="utf-8"))
+    assert next(iter(record.items())) == ("version", 1)
     assert record["units"] == UNITS
     assert (record["duration_s"], record["frame_ms"], record["sample_rate"]) == (0.05, 20.0, 1000)
     assert record["convergence"]["relative_delta"] == pytest.approx(0.02)
@@ -80,6 +82,15 @@ def test_no_explanation_no_record(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected the files of an explanation"):
         Explanation.load(tmp_path)
     FULL.save(tmp_path)
+    file = tmp_path / "explanation.json"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"version": 1,', ""), encoding="utf-8")
+    with pytest.raises(InputError, match="no version, this mmemo reads 1; remove the folder and"):
+        Explanation.load(tmp_path)
+    file.write_text(text.replace('"seed": 7', '"seed": "7"'), encoding="utf-8")
+    with pytest.raises(InputError, match=r"explanation\.json: .*seed: Input should be a valid int"):
+        Explanation.load(tmp_path)
+    file.write_text(text, encoding="utf-8")
     (tmp_path / "explanation.npz").write_bytes(b"cut")
     with pytest.raises(InputError, match="run `mmemo explain` again"):
         Explanation.load(tmp_path)
@@ -92,7 +103,7 @@ def test_no_explanation_no_record(tmp_path: Path) -> None:
 def test_convergence(
     delta: float, difference: float, relative: float | None, converged: bool
 ) -> None:
-    found = Convergence(given=difference, baseline=0.0, delta=delta)
+    found = Convergence.of(given=difference, baseline=0.0, delta=delta)
     assert (found.relative_delta, found.converged) == (relative, converged)
 
 

@@ -8,9 +8,9 @@ from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
 from mmemo.explanation.baselines import NoiseWaveform, PadText, ZeroWaveform
 from mmemo.explanation.explainer import Explainer
-from mmemo.explanation.failures import ExplanationError, with_smaller_batches
 from mmemo.explanation.integrated_gradients import IntegratedGradients
-from mmemo.explanation.occlusion import Occlusion
+from mmemo.explanation.passes import ExplanationError, with_smaller_batches
+from mmemo.explanation.removal import Occlusion
 from mmemo.models.protocols import Features
 from tests.explanation.linear_models import Letters, WeighedSamples, classifier, given
 
@@ -86,7 +86,7 @@ def test_batches_are_halved_where_memory_does_not_suffice() -> None:
 
 def test_no_memory_at_all_names_the_utterance() -> None:
     model = SmallMemory(torch.ones(60), most=1)
-    utterance = explainer().explained(classifier(model, None), given(SOUND, None))
+    utterance = explainer().prepare(classifier(model, None), given(SOUND, None))
     model.most = 0
     method = IntegratedGradients(4, 4)
     with pytest.raises(ExplanationError, match="test/a: expected memory for one pass at a time"):

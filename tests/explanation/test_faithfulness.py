@@ -30,7 +30,7 @@ def test_all_checks_of_an_explanation(dual: EmotionClassifier) -> None:
     found = how.explain(dual, utterance)
     before = {name: value.clone() for name, value in dual.state_dict().items()}
     done: list[int] = []
-    counted = how.explained(dual, utterance, found.target, done.append)
+    counted = how.prepare(dual, utterance, found.target, done.append)
     checks = FEW.check(counted, found)
     names = {(row.method, row.modality, row.name) for row in checks.rows}
     for method in ("integrated_gradients", "occlusion"):
@@ -61,7 +61,7 @@ def test_seeds_are_compared_where_the_units_are_the_same(dual: EmotionClassifier
     found = how.explain(dual, utterance)
     words_alone = build(None, scratch())
     other = how.explain(words_alone, given(words_alone), found.target)
-    checks = FEW.check(how.explained(dual, utterance), found)
+    checks = FEW.check(how.prepare(dual, utterance), found)
     FEW.add_seeds(checks, found, [found, other])
     by_place = {
         (row.method, row.modality): (row.name, row.value)

@@ -3,8 +3,12 @@ from __future__ import annotations
 import pytest
 
 from mmemo.data.text_cleaning import AlphanumericCleaning
-from mmemo.explanation.function_words import CONTENT_WORDS, ENGLISH_STOP_WORDS, is_function_word
-from mmemo.explanation.word_influence import plain_word
+from mmemo.explanation.word_influence import (
+    CONTENT_WORDS,
+    ENGLISH_STOP_WORDS,
+    is_function_word,
+    plain_word,
+)
 
 FUNCTION = "I'm don't you're it's that's can't didn't won't we'll she'd I'll I'd I've they'd let's "
 FUNCTION += "what're there's isn't wouldn't would've the of and not him did does gonna"

@@ -12,7 +12,7 @@ from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.explanation.baselines import NoiseWaveform, PadText, draw_baselines
-from mmemo.explanation.inputs import given_input
+from mmemo.explanation.inputs import utterance_input
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from tests.conftest import MeldMaker
@@ -53,7 +53,7 @@ def datamodule(
 def test_sound_before_and_behind_the_encoders_own_scale(
     datamodule: EmotionDataModule, text_encoder: ScratchTextEncoder
 ) -> None:
-    given = given_input(datamodule, KEY, text_encoder)
+    given = utterance_input(datamodule, KEY, text_encoder)
     assert given.sound is not None
     assert given.waveform is not None
     assert given.sound.shape == (1600,)  # the run cuts at 0.1 s
@@ -73,11 +73,11 @@ def test_sound_before_and_behind_the_encoders_own_scale(
 def test_kept_features_are_passed_by(
     datamodule: EmotionDataModule, text_encoder: ScratchTextEncoder
 ) -> None:
-    expected = given_input(datamodule, KEY, text_encoder)
+    expected = utterance_input(datamodule, KEY, text_encoder)
     rows = datamodule.rows
     datamodule.use_audio_features(dict.fromkeys(rows["source_key"], torch.zeros(1, 2)))
     datamodule.use_text_features(dict.fromkeys(rows["key"], torch.zeros(1, 2)))
-    given = given_input(datamodule, KEY, text_encoder)
+    given = utterance_input(datamodule, KEY, text_encoder)
     assert given.waveform is not None
     assert expected.waveform is not None
     assert torch.equal(given.waveform, expected.waveform)
@@ -87,14 +87,14 @@ def test_kept_features_are_passed_by(
 
 def test_an_unknown_key(datamodule: EmotionDataModule) -> None:
     with pytest.raises(InputError, match="such as test/dia0_utt0, got test/dia9_utt9"):
-        given_input(datamodule, "test/dia9_utt9", None)
+        utterance_input(datamodule, "test/dia9_utt9", None)
 
 
 def test_draws_depend_on_seed_and_key_alone(
     datamodule: EmotionDataModule, text_encoder: ScratchTextEncoder
 ) -> None:
     def draws(key: str, seed: int) -> torch.Tensor:
-        given = given_input(datamodule, key, text_encoder)
+        given = utterance_input(datamodule, key, text_encoder)
         found = draw_baselines(given, text_encoder, NoiseWaveform(), PadText(), seed).waveforms
         assert found is not None
         return found

@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from mmemo.errors import InputError
-from mmemo.explanation.layer_probes import LayerProbe, probe_layers, probe_table
+from mmemo.explanation.encoder_probes import probe_table
+from mmemo.explanation.probes import LayerProbe, ProbesDocument, StageProbes, probe_layers
 
 GROUPS = [f"speaker {index % 6}" for index in range(60)]
 TARGETS = ["joy" if (index // 6) % 2 else "anger" for index in range(60)]
@@ -48,7 +49,8 @@ def test_groups_are_kept_apart() -> None:
 
 def test_a_table_for_encoders_and_stages() -> None:
     probe = LayerProbe(0, 0.5, 0.4, 0.6, 60, 6)
-    table = probe_table({("audio", "before"): [probe], ("audio", "after"): [probe]})
+    stages = tuple(StageProbes("audio", stage, (probe,)) for stage in ("before", "after"))
+    table = probe_table(ProbesDocument(60, "speaker", 0, "test", stages))
     assert table["stage"].tolist() == ["before", "after"]
     assert list(table.columns) == [
         "encoder",

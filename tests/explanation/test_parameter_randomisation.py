@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mmemo.explanation.parameter_randomisation import (
+from mmemo.explanation.faithfulness import (
     RandomisedStage,
     randomisation_stages,
     randomised_models,

@@ -1,6 +1,6 @@
 import pytest
 
-from mmemo.explanation.pass_times import PassTimes, time_passes
+from mmemo.explanation.explainer import PassTimes, time_passes
 from mmemo.explanation.passes import Passes
 from mmemo.models.logmel_encoder import LogMelEncoder
 from tests.explanation.test_real_models import build, explainer, given, scratch
@@ -12,7 +12,7 @@ def test_a_total_is_the_sum_of_both_kinds() -> None:
 
 def test_passes_of_every_kind_are_timed() -> None:
     model = build(LogMelEncoder(width=8), scratch())
-    utterance = explainer().explained(model, given(model))
+    utterance = explainer().prepare(model, given(model))
     before = utterance.passes.done
     times = time_passes(utterance)
     assert times.forward_s > 0

@@ -14,9 +14,9 @@ from mmemo.data.batch import Collator, Example, TextInput
 from mmemo.explanation.baselines import NoiseWaveform, PadText
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
-from mmemo.explanation.inputs import FIXED_TOKEN, GivenInput, read_words
+from mmemo.explanation.inputs import FIXED_TOKEN, UtteranceInput, read_words
 from mmemo.explanation.integrated_gradients import IntegratedGradients
-from mmemo.explanation.occlusion import Occlusion
+from mmemo.explanation.removal import Occlusion
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
@@ -72,7 +72,7 @@ def collator(model: EmotionClassifier) -> Collator:
     )
 
 
-def given(model: EmotionClassifier, *texts: str, num_samples: int = NUM_SAMPLES) -> GivenInput:
+def given(model: EmotionClassifier, *texts: str, num_samples: int = NUM_SAMPLES) -> UtteranceInput:
     waveform = sound(num_samples)
     texts = texts or (TRANSCRIPT,)
     batch = collator(model)([example(model, waveform, *texts)])
@@ -80,7 +80,7 @@ def given(model: EmotionClassifier, *texts: str, num_samples: int = NUM_SAMPLES)
     if model.text_encoder is not None:
         assert isinstance(batch.text, TextInput)
         words, token_words = read_words(model.text_encoder, texts[0], batch.text)
-    return GivenInput(
+    return UtteranceInput(
         batch.keys[0],
         2,
         batch.audio,  # type: ignore[arg-type]
@@ -290,7 +290,7 @@ def test_context_stays_as_it_is(dual: EmotionClassifier) -> None:
     assert torch.equal(own[None], utterance.text.own)
     assert utterance.text.input_ids[0, own].tolist() == encoder.own_tokens("my friend!").ids
     assert [word.text for word in utterance.words] == ["my", "friend!"]
-    before = explainer().explained(dual, utterance)
+    before = explainer().prepare(dual, utterance)
     assert before.embeddings is not None
     assert before.baselines.embeddings is not None
     same = (before.embeddings == before.baselines.embeddings).all(dim=2)[0]
@@ -312,7 +312,7 @@ def test_words_that_are_cut_off_have_no_attribution(tiny_roberta: Path) -> None:
 
 def test_masked_probabilities(dual: EmotionClassifier) -> None:
     utterance = given(dual)
-    before = explainer().explained(dual, utterance, "joy")
+    before = explainer().prepare(dual, utterance, "joy")
     frames, words = np.ones((3, 5), dtype=bool), np.ones((3, 5), dtype=bool)
     frames[1], words[1] = False, False
     frames[2, 4] = False

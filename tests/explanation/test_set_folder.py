@@ -1,26 +1,29 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mmemo.errors import InputError
-from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE
-from mmemo.explanation.set_folder import SETTINGS_FILE, SetFolder, safe_name
+from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE, ExplainerSettings
+from mmemo.explanation.set_folder import SETTINGS_FILE, SetFolder, SetSettings, safe_name
 
-SETTINGS = {"selection": "errors", "target": "true", "seed": 0}
+SETTINGS = SetSettings(
+    "errors", (), "test", "true", 0, "a digest", "0.1.0", ExplainerSettings("log_odds")
+)
 
 
 def test_the_same_settings_lead_to_the_same_folder(tmp_path: Path) -> None:
     folder = SetFolder.of(tmp_path, None, SETTINGS)
     assert folder.path.name.startswith("errors-true-")
-    assert SetFolder.of(tmp_path, None, dict(reversed(SETTINGS.items()))) == folder
-    assert SetFolder.of(tmp_path, None, {**SETTINGS, "seed": 1}) != folder
+    assert SetFolder.of(tmp_path, None, replace(SETTINGS)) == folder
+    assert SetFolder.of(tmp_path, None, replace(SETTINGS, seed=1)) != folder
 
 
 def test_a_named_folder_takes_no_other_settings(tmp_path: Path) -> None:
     folder = SetFolder.of(tmp_path, "mine", SETTINGS)
     assert SetFolder.of(tmp_path, "mine", SETTINGS) == folder
     with pytest.raises(InputError, match="name=mine: .* choose another name"):
-        SetFolder.of(tmp_path, "mine", {**SETTINGS, "seed": 1})
+        SetFolder.of(tmp_path, "mine", replace(SETTINGS, seed=1))
 
 
 def test_an_explanation_is_there_once_its_record_is(tmp_path: Path) -> None:
@@ -43,7 +46,7 @@ def test_other_seeds_lie_beside_and_not_inside(tmp_path: Path) -> None:
     assert folder.path not in first.path.parents
     assert folder.seed_folder(Path("/a/run"), "other weights") != first
     (folder.path / SETTINGS_FILE).unlink()
-    changed = SetFolder.of(tmp_path, "set", SETTINGS | {"seed": 1})
+    changed = SetFolder.of(tmp_path, "set", replace(SETTINGS, seed=1))
     assert changed.seed_folder(Path("/a/run"), "weights") != first
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,26 +9,37 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from mmemo.documents import write_document
 from mmemo.errors import InputError
 from mmemo.evaluation.mean_estimates import permutation_p
+from mmemo.explanation.checks import Check, ChecksDocument, CheckSettings
 from mmemo.explanation.claim_measures import (
-    EVENNESS,
-    NEGATIVE_FRAMES,
-    SIGN_CHANGES,
-    SOUND_OVER_WORDS,
+    evenness,
     excess_in_zones,
     near_points,
+    negative_frames,
     on_voiced_frames,
+    sign_changes,
+    sound_over_words,
 )
-from mmemo.explanation.explained_set import SetMember
+from mmemo.explanation.claims import Claim, check_claims, verdict
 from mmemo.explanation.explanation import Attribution
-from mmemo.explanation.paper_claims import Claim, check_claims, verdict
-from mmemo.explanation.positions import share_in_zones, shares_by_tenth
-from mmemo.explanation.set_summary import modality_rows, summarise, write_set_summary, zone_rows
-from mmemo.explanation.voicing import estimated_word_times, voiced_frames
+from mmemo.explanation.frames import (
+    estimated_word_times,
+    share_in_zones,
+    shares_by_tenth,
+    voiced_frames,
+)
+from mmemo.explanation.members import SetMember
+from mmemo.explanation.summary import (
+    modality_means,
+    read_summary,
+    summarise,
+    write_set_summary,
+    zone_shares,
+)
 from mmemo.explanation.word_influence import influential_words, plain_word
-from mmemo.explanation.words import Word
-from tests.explanation.made_explanations import FRAME, RATE, made
+from tests.explanation.made_explanations import FRAME, PAPER, RATE, made
 
 
 def test_shares_cut_frames_in_proportion() -> None:
@@ -48,20 +58,20 @@ def test_zones_count_against_the_clips_length() -> None:
     assert excess_in_zones("integrated_gradients", [(0, 16_000)]).of(member) == pytest.approx(-0.25)
     # A clip that ends inside the zone tells nothing about it.
     assert excess_in_zones("integrated_gradients", [(0, 50_000)]).of(member) is None
-    rows = {row["start"]: row for row in zone_rows("anger", [member])}
-    assert rows[0]["length_share"] == pytest.approx(10 / 32)
-    assert rows[0]["mean"] == pytest.approx(31.25 / 200)
-    assert rows[30_000]["num_reaching"] == 1 and rows[40_000]["num_reaching"] == 0
-    assert rows[120_000]["stop"] == 128_000
+    rows = {row.start: row for row in zone_shares("anger", [member])}
+    assert rows[0].length_share == pytest.approx(10 / 32)
+    assert rows[0].mean == pytest.approx(31.25 / 200)
+    assert rows[30_000].num_reaching == 1 and rows[40_000].num_reaching == 0
+    assert rows[120_000].stop == 128_000
 
 
 def test_measures_of_a_sound_by_hand() -> None:
     member = SetMember.of(made(frames=[1.0, -1.0, 0.0, -1.0, 2.0]))
-    assert SIGN_CHANGES.of(member) == pytest.approx(2 / 0.1)
+    assert sign_changes("integrated_gradients").of(member) == pytest.approx(2 / 0.1)
     even = SetMember.of(made(frames=[1.0] * 10))
-    assert EVENNESS["integrated_gradients"].of(even) == pytest.approx(1.0)
+    assert evenness("integrated_gradients").of(even) == pytest.approx(1.0)
     occluded = Attribution(np.array([-1.0, -1.0, 3.0, -1.0]), None)
-    assert NEGATIVE_FRAMES.of(SetMember.of(made(occlusion=occluded))) == 0.75
+    assert negative_frames("occlusion").of(SetMember.of(made(occlusion=occluded))) == 0.75
     # Frames of 320: the ones with a middle within 2,500 of sample 5,000 are 8 to 22.
     frames = [0.0] * 40
     frames[8:23] = [1.0] * 15
@@ -84,7 +94,7 @@ def test_a_tone_is_voiced_and_noise_and_silence_are_not() -> None:
 def test_word_times_share_what_is_heard() -> None:
     sound = np.zeros(10 * FRAME, dtype=np.float32)
     sound[2 * FRAME : 7 * FRAME] = 0.5
-    words = [Word("a", 0, 1), Word("bcd", 2, 5)]  # two and three letters with the space behind
+    words = ["a", "bcd"]  # two and three letters with the space behind
     times = estimated_word_times(words, sound, RATE)
     np.testing.assert_allclose(times, [(0.04, 0.08), (0.08, 0.14)])
     assert estimated_word_times([], sound, RATE) == []
@@ -101,21 +111,21 @@ def test_words_without_case_and_punctuation() -> None:
         SetMember.of(made(transcript="No, great", words=[1.0, 2.0])),
         SetMember.of(made(transcript="no play", words=[3.0, 9.0])),
     ]
-    (row,) = influential_words(members, "integrated_gradients", min_count=2)
-    assert (row["word"], row["count"], row["mean"]) == ("no", 2, 2.0)
-    first = influential_words(members, "integrated_gradients", min_count=1)
-    assert [row["word"] for row in first] == ["play", "great", "no"]
+    (row,) = influential_words("anger", members, "integrated_gradients", min_count=2)
+    assert (row.word, row.count, row.mean) == ("no", 2, 2.0)
+    first = influential_words("anger", members, "integrated_gradients", min_count=1)
+    assert [row.word for row in first] == ["play", "great", "no"]
 
 
 def test_modalities_by_hand() -> None:
     members = [SetMember.of(made()), SetMember.of(made(shapley={"audio": 3.0, "text": 0.0}))]
-    rows = {(r["measure"], r["modality"]): r for r in modality_rows("anger", members)}
-    assert rows["shapley", "audio"]["mean"] == 2.0 and rows["shapley", "audio"]["num"] == 2
-    assert rows["gradients_sum", "audio"]["mean"] == pytest.approx(1.5)
-    assert rows["gradients_share", "text"]["mean"] == pytest.approx(1.75 / 5.25)
+    rows = {(r.measure, r.modality): r for r in modality_means("anger", members)}
+    assert rows["shapley", "audio"].mean == 2.0 and rows["shapley", "audio"].num == 2
+    assert rows["gradients_sum", "audio"].mean == pytest.approx(1.5)
+    assert rows["gradients_share", "text"].mean == pytest.approx(1.75 / 5.25)
     unimodal = SetMember.of(made(frames=None, shapley={"text": 2.0}))
-    assert SOUND_OVER_WORDS.of(unimodal) is None
-    names = {(r["measure"], r["modality"]) for r in modality_rows("anger", [unimodal])}
+    assert sound_over_words().of(unimodal) is None
+    names = {(r.measure, r.modality) for r in modality_means("anger", [unimodal])}
     assert names == {("shapley", "text"), ("gradients_sum", "text")}
 
 
@@ -139,7 +149,7 @@ def members_of(target: str, audio: Sequence[float], dialogues: int = 100) -> lis
 def test_a_claim_over_a_set() -> None:
     members = members_of("anger", [2.0 + 0.01 * i for i in range(10)])
     members += members_of("joy", [1.0] * 10)
-    claims = {(c.class_name, c.sentence): c for c in check_claims(members)}
+    claims = {(c.class_name, c.sentence): c for c in check_claims(members, PAPER.claims)}
     anger = claims["anger", "sound matters more than words"]
     assert anger.mean == pytest.approx(1.545) and anger.num == 10 and anger.verdict == "holds"
     # All ten on one side, and alike: by the sign test.
@@ -154,8 +164,8 @@ def test_the_mean_of_other_classes_varies_too() -> None:
     random = np.random.default_rng(0)
     anger, joy = random.normal(0.4, 1.0, 12), random.normal(0.0, 1.0, 14)
     claims = [
-        Claim("Fig. 0", "anger", "more", SOUND_OVER_WORDS, "above", None),
-        Claim("Fig. 0", "joy", "more than half", SOUND_OVER_WORDS, "above", 0.5),
+        Claim("Fig. 0", "anger", "more", sound_over_words(), "above", None),
+        Claim("Fig. 0", "joy", "more than half", sound_over_words(), "above", 0.5),
     ]
     members = members_of("anger", anger)
     members += [replace(member, unit=member.explanation.key) for member in members_of("joy", joy)]
@@ -178,7 +188,7 @@ def test_the_mean_of_other_classes_varies_too() -> None:
 
 def test_utterances_of_few_dialogues_are_too_few() -> None:
     members = members_of("anger", [2.0 + 0.01 * i for i in range(30)], dialogues=9)
-    claims = {(c.class_name, c.sentence): c for c in check_claims(members)}
+    claims = {(c.class_name, c.sentence): c for c in check_claims(members, PAPER.claims)}
     anger = claims["anger", "sound matters more than words"]
     assert (anger.num, anger.num_units, anger.verdict) == (30, 9, "too few utterances")
     assert anger.low is not None and anger.p is None
@@ -190,15 +200,15 @@ def test_files_of_a_summary(tmp_path: Path) -> None:
     for number in range(2):
         folder = tmp_path / "set" / str(number)
         made(key=f"test/dia0_utt{number}").save(folder)
-        row = {"method": "occlusion", "modality": "text", "name": "n", "value": number}
-        row |= {"reference": 0.0, "verdict": "v"}
-        checks = {"key": f"test/dia0_utt{number}", "rows": [row]}
-        (folder / "checks.json").write_text(json.dumps(checks), encoding="utf-8")
-    document = write_set_summary(tmp_path, min_word_count=2)
-    assert document["num_by_class"] == {"anger": 2} and document["num_correct"] == 0
-    assert document["checks"][0]["mean"] == 0.5
-    assert (document["unit"], document["num_units"], document["min_units"]) == ("utterance", 2, 5)
-    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == document
+        row = Check("occlusion", "text", "n", float(number), 0.0, None, "v")
+        settings = CheckSettings({}, False, ())
+        checks = ChecksDocument(f"test/dia0_utt{number}", (row,), {}, {}, settings)
+        write_document(folder / "checks.json", checks)
+    summary = write_set_summary(tmp_path, min_word_count=2, claims=PAPER.claims)
+    assert summary.num_by_class == {"anger": 2} and summary.num_correct == 0
+    assert summary.checks[0].mean == 0.5
+    assert (summary.unit, summary.num_units, summary.min_units) == ("utterance", 2, 5)
+    assert read_summary(tmp_path) == summary
     words = pd.read_csv(tmp_path / "summary_words.csv")
     assert list(words["word"]) == ["again", "no", "not"] and set(words["count"]) == {2}
 

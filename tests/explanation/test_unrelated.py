@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmemo.explanation.unrelated import MIN_DRAWS, Chance, unrelated
+from mmemo.explanation.chance import MIN_DRAWS, Chance, unrelated
 
 UNITS = np.array([0.0, 1.0, 2.0, 5.0, 3.0])
 

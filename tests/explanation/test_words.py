@@ -1,6 +1,6 @@
 import pytest
 
-from mmemo.explanation.words import find_own_tokens, word_spans, words_of_tokens
+from mmemo.explanation.inputs import find_own_tokens, word_spans, words_of_tokens
 
 
 def test_words_stand_between_white_space() -> None:

@@ -1,9 +1,5 @@
 """What pages tell, and leave out."""
 
-import numpy as np
-import pytest
-
-from mmemo.explanation.mel_spectrogram import mel_edges_hz, mel_position
 from mmemo.reporting.numbers import told
 
 
@@ -16,9 +12,3 @@ def test_a_protocol_is_told_in_words_without_what_is_not_there() -> None:
         "classes": "joy, anger",
         "num utterances": "val 14, test 0",
     }
-
-
-def test_frequencies_stand_in_the_middle_of_their_bands() -> None:
-    """Band k, whose triangle has its top at edge k + 1, is drawn from k to k + 1."""
-    tops = mel_edges_hz(8000.0)[1:-1]
-    assert mel_position(tops, 8000.0) == pytest.approx(np.arange(64) + 0.5)

@@ -1,20 +1,30 @@
 const player = document.getElementById("player");
 if (player) {
   const duration = Number(player.dataset.duration);
-  const cursors = document.querySelectorAll("line.cursor");
-  const words = document.querySelectorAll("[data-start]");
+  const figures = [...document.querySelectorAll(".time")];
+  /* Of each word its buttons and, in the figures, its bars. */
+  const words = [...document.querySelectorAll("[data-word]")].map((button) => ({
+    parts: [button],
+    start: Number(button.dataset.start),
+    stop: Number(button.dataset.stop),
+  }));
+  const first = document.querySelector("[data-word]")?.parentElement;
+  for (const button of first?.querySelectorAll("[data-word]") ?? []) {
+    const bars = document.querySelectorAll(`[id$="-word-${button.dataset.word}"]`);
+    words.find((word) => word.parts[0] === button).parts.push(...bars);
+  }
   let stopAt = Infinity;
 
   function show() {
     const now = player.currentTime;
-    for (const cursor of cursors) {
-      const x = Number(cursor.dataset.end) * Math.min(1, now / duration);
-      cursor.setAttribute("x1", x);
-      cursor.setAttribute("x2", x);
+    for (const figure of figures) {
+      const [start, end] = [Number(figure.dataset.start), Number(figure.dataset.end)];
+      const place = start + (end - start) * Math.min(1, now / duration);
+      figure.querySelector(".cursor").style.left = `${100 * place}%`;
     }
-    for (const word of words) {
-      const isNow = now >= Number(word.dataset.start) && now < Number(word.dataset.stop);
-      word.classList.toggle("now", isNow && now > 0);
+    for (const { parts, start, stop } of words) {
+      const isNow = now > 0 && now >= start && now < stop;
+      for (const part of parts) part.classList.toggle("now", isNow);
     }
     if (now >= stopAt) {
       player.pause();
@@ -29,22 +39,24 @@ if (player) {
     player.play();
   }
 
-  for (const word of words) {
-    const times = [Number(word.dataset.start), Number(word.dataset.stop)];
-    word.addEventListener("click", (event) => {
-      event.stopPropagation();
-      play(...times);
-    });
+  for (const { parts, start, stop } of words) {
+    for (const part of parts) {
+      part.addEventListener("click", (event) => {
+        event.stopPropagation();
+        play(start, stop);
+      });
+    }
   }
-  for (const panel of document.querySelectorAll("svg.time")) {
-    panel.addEventListener("click", (event) => {
-      const box = panel.getBoundingClientRect();
-      const x = ((event.clientX - box.left) / box.width) * panel.viewBox.baseVal.width;
-      const time = (duration * x) / Number(panel.dataset.end);
-      if (time < duration) play(time, Infinity);
+  for (const figure of figures) {
+    figure.addEventListener("click", (event) => {
+      const box = figure.getBoundingClientRect();
+      const [start, end] = [Number(figure.dataset.start), Number(figure.dataset.end)];
+      const share = ((event.clientX - box.left) / box.width - start) / (end - start);
+      if (share >= 0 && share < 1) play(duration * share, Infinity);
     });
   }
   player.addEventListener("play", () => requestAnimationFrame(show));
   player.addEventListener("seeked", show);
   player.addEventListener("pause", () => { stopAt = Infinity; });
+  show();
 }

@@ -1,4 +1,4 @@
-"""A set of explanations, read from their files, without the sound itself."""
+"""Members of a set of explanations as summaries take them: measured, without the sound itself."""
 
 from __future__ import annotations
 
@@ -9,19 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmemo.explanation.explanation import RECORD_FILE, Attribution, Explanation
-from mmemo.explanation.positions import frame_edges
-from mmemo.explanation.voicing import voiced_frames
+from mmemo.explanation.explanation import RECORD_FILE, Explanation
+from mmemo.explanation.frames import frame_edges, voiced_frames
 
 Floats = NDArray[np.float64]
-
-CHECKS_FILE = "checks.json"
-"""Beside an explanation: what tells how far it can be believed."""
-
-SUMMARY_FILE = "summary.json"
-"""In the folder of a set: its numbers."""
-
-METHODS = {"integrated_gradients": "Integrated Gradients", "occlusion": "Occlusion"}
 
 
 @dataclass(frozen=True)
@@ -66,19 +57,14 @@ class SetMember:
         size = self.explanation.frame_samples
         return frame_edges(-(-self.num_samples // size), size, self.num_samples)
 
-    def attribution(self, method: str) -> Attribution | None:
-        """By one of ``METHODS``."""
-        found: Attribution | None = getattr(self.explanation, method)
-        return found
-
     def frames(self, method: str) -> Floats | None:
-        """Attribution (F,) of the sound; None where there is none."""
-        found = self.attribution(method)
+        """Attribution (F,) of the sound by one of ``METHODS``; None where there is none."""
+        found = self.explanation.attributions.get(method)
         return None if found is None or self.num_samples == 0 else found.frames
 
     def words(self, method: str) -> Floats | None:
-        """Attribution (W,) of the words; None where there is none."""
-        found = self.attribution(method)
+        """Attribution (W,) of the words by one of ``METHODS``; None where there is none."""
+        found = self.explanation.attributions.get(method)
         return None if found is None else found.words
 
 

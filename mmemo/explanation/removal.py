@@ -1,8 +1,10 @@
-"""Occlusion: what F loses where a stretch of sound, or a word, is replaced by the baseline."""
+"""Explanations by removing parts: Occlusion of windows and words, Shapley values of modalities."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
+from math import factorial
 
 import numpy as np
 import torch
@@ -11,12 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmemo.errors import InputError
-from mmemo.explanation.explained_utterance import ExplainedUtterance
-from mmemo.explanation.explanation import Attribution
-from mmemo.explanation.failures import ExplanationError, with_smaller_batches
+from mmemo.explanation.explanation import Attribution, ModalityShapley
 from mmemo.explanation.frames import frame_means
+from mmemo.explanation.inputs import UtteranceInput
+from mmemo.explanation.passes import ExplanationError, with_smaller_batches
+from mmemo.explanation.perturbation import PerturbedUtterance
 
 Floats = NDArray[np.float64]
+
+NOTHING = "none"
+"""Name of the coalition without any modality."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,15 @@ class Occlusion:
         window, stride = self._samples(num_samples, sample_rate)
         return -(-(num_samples - window) // stride) + 1
 
-    def attribute(self, utterance: ExplainedUtterance) -> Attribution:
+    def num_passes(self, given: UtteranceInput) -> int:
+        """Windows and words, and for each of both the utterance as it is, to compare with."""
+        count = 0
+        if given.waveform is not None:
+            count += 1 + self.num_windows(given.waveform.shape[1], given.sample_rate)
+        num_read = sum(word.is_read for word in given.words)
+        return count + (1 + num_read if num_read else 0)
+
+    def attribute(self, utterance: PerturbedUtterance) -> Attribution:
         """Attribute F to frames of 20 ms and to words; those that are not read have 0.
 
         Raises:
@@ -72,7 +86,7 @@ class Occlusion:
                 )
         return found
 
-    def _frames(self, utterance: ExplainedUtterance) -> Floats | None:
+    def _frames(self, utterance: PerturbedUtterance) -> Floats | None:
         waveform, baselines = utterance.waveform, utterance.baselines.waveforms
         if waveform is None or baselines is None:
             return None
@@ -93,7 +107,7 @@ class Occlusion:
         samples, _ = with_smaller_batches(compute, self.batch_size, utterance.given.key)
         return frame_means(samples[0].double().cpu().numpy(), rate)
 
-    def _words(self, utterance: ExplainedUtterance) -> Floats | None:
+    def _words(self, utterance: PerturbedUtterance) -> Floats | None:
         if utterance.embeddings is None:
             return None
         words = utterance.given.words
@@ -124,3 +138,55 @@ class Occlusion:
         window = min(max(round(self.window_ms * sample_rate / 1000), 1), num_samples)
         stride = min(max(round(self.stride_ms * sample_rate / 1000), 1), window)
         return window, stride
+
+
+def coalition(modalities: set[str]) -> str:
+    """Name of a set of modalities that are as given: "audio+text", or "none"."""
+    return "+".join(sorted(modalities)) or NOTHING
+
+
+def modality_shapley(utterance: PerturbedUtterance) -> ModalityShapley:
+    """Exact Shapley values of the modalities of an utterance.
+
+    Source: Shapley 1953. The value of a coalition is F with its modalities as given and the
+    others at their baselines, the mean over draws: four of two modalities. A modality's value is
+    the mean of what it adds, over the orders in which they can come; together they are F of the
+    utterance minus F of the baselines.
+    """
+    everyone = utterance.modalities
+    outputs = {}
+    for size in range(len(everyone) + 1):
+        for given in combinations(everyone, size):
+            replaced = set(everyone) - set(given)
+            outputs[coalition(set(given))] = _output(utterance, replaced)
+    return ModalityShapley(shapley_values(everyone, outputs), outputs)
+
+
+def _output(utterance: PerturbedUtterance, replaced: set[str]) -> float:
+    if not replaced:
+        return utterance.given_output
+    if replaced == set(utterance.modalities):
+        return float(np.mean(utterance.baseline_outputs))
+    return float(np.mean(utterance.replaced_outputs(replaced)))
+
+
+def shapley_values(players: tuple[str, ...], outputs: dict[str, float]) -> dict[str, float]:
+    """Shapley values from the value of every coalition.
+
+    Args:
+        players: All of them.
+        outputs: The value of each coalition, by its name.
+
+    Returns:
+        For each player the sum over coalitions S without it of |S|! (n - |S| - 1)! / n! times
+        what it adds to S.
+    """
+    values = dict.fromkeys(players, 0.0)
+    for player in players:
+        others = [other for other in players if other != player]
+        for size in range(len(players)):
+            weight = factorial(size) * factorial(len(others) - size) / factorial(len(players))
+            for given in combinations(others, size):
+                added = outputs[coalition({*given, player})] - outputs[coalition(set(given))]
+                values[player] += weight * added
+    return values

@@ -1,4 +1,4 @@
-"""One utterance before one model, and what the model says where parts of it are replaced."""
+"""What a model says of one utterance where parts of it are replaced by a baseline."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.explanation.baselines import Baselines
-from mmemo.explanation.explained_output import get_output
-from mmemo.explanation.failures import ExplanationError, with_smaller_batches
 from mmemo.explanation.frames import frame_samples
-from mmemo.explanation.inputs import FIXED_TOKEN, GivenInput
-from mmemo.explanation.passes import PassCounter
+from mmemo.explanation.inputs import FIXED_TOKEN, UtteranceInput
+from mmemo.explanation.passes import ExplanationError, PassCounter, with_smaller_batches
+from mmemo.explanation.selection import get_output
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.protocols import Features
 
 Masks = NDArray[np.bool_]
 
 
-def ready_for_explanation(classifier: nn.Module) -> None:
+def freeze_classifier(classifier: nn.Module) -> None:
     """Turn off all that is random and the gradients of all parameters, in place.
 
     Only the input's gradients are wanted: without the others a pass costs a third less.
@@ -31,13 +30,13 @@ def ready_for_explanation(classifier: nn.Module) -> None:
     classifier.eval().requires_grad_(False)
 
 
-class ExplainedUtterance:
+class PerturbedUtterance:
     """F of an utterance's class, as a function of its sound and of its tokens' embeddings.
 
     A modality that is not replaced is encoded once.
 
     Args:
-        classifier: Made ready by ``ready_for_explanation``.
+        classifier: Made ready by ``freeze_classifier``.
         given: The utterance, on the classifier's device.
         baselines: What stands in for it, on the same device.
         target: Index of the class; None for the one that the model predicts.
@@ -51,7 +50,7 @@ class ExplainedUtterance:
     def __init__(
         self,
         classifier: EmotionClassifier,
-        given: GivenInput,
+        given: UtteranceInput,
         baselines: Baselines,
         target: int | None,
         output: str,

@@ -14,28 +14,35 @@ from queue import Queue
 from threading import Thread
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from mmemo.documents import write_document
 from mmemo.errors import InputError
-from mmemo.explanation.attribution_scale import (
+from mmemo.explanation.checks import Check, ChecksDocument, CheckSettings, RandomisedStage
+from mmemo.explanation.explanation import Attribution, Explanation
+from mmemo.explanation.figures import (
+    explanation_figures,
+    mel_position,
+    mel_spectrogram_db,
+    methods_figure,
+    page_figures,
+)
+from mmemo.explanation.index import write_explanation_index
+from mmemo.explanation.page import render_explanation, write_explanation_page
+from mmemo.explanation.perturbation_curves import PerturbationCurves
+from mmemo.explanation.probes import LayerProbe, ProbesDocument, StageProbes
+from mmemo.explanation.scale import (
     AGAINST_COLOUR,
     FOR_COLOUR,
+    coloured_words,
     colours,
     difference,
     normalised,
 )
-from mmemo.explanation.check_figures import curves_figure, randomisation_figure
-from mmemo.explanation.explanation import Attribution
-from mmemo.explanation.figures import write_explanation_figures
-from mmemo.explanation.index import write_explanation_index
-from mmemo.explanation.mel_spectrogram import mel_edges_hz, mel_spectrogram_db
-from mmemo.explanation.page import render_explanation, write_explanation_page
-from mmemo.explanation.panels import TimeAxis, frame_panels, shown_words
-from mmemo.explanation.set_figures import probes_figure
-from mmemo.explanation.set_summary import write_set_summary
-from tests.explanation.made_explanations import RATE, made
+from mmemo.explanation.set_figures import curves_figure, probes_figure, randomisation_figure
+from mmemo.explanation.summary import write_set_summary
+from tests.explanation.made_explanations import PAPER, RATE, made
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 OCCLUSION = Attribution(np.array([0.0, 1.0, 1.0, 0.0]), np.array([1.0, 0.0, -2.0]))
@@ -45,9 +52,14 @@ OCCLUSION = Attribution(np.array([0.0, 1.0, 1.0, 0.0]), np.array([1.0, 0.0, -2.0
 def unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take a second each to write; that they are asked for is what matters here."""
 
-    def write(self: Figure, path: Path, **_: object) -> None:
+    save = Figure.savefig
+
+    def write(self: Figure, path: Path | io.BytesIO, **options: object) -> None:
         assert self.axes
-        Path(path).write_bytes(b"figure")
+        if isinstance(path, io.BytesIO):
+            save(self, path, **options)  # type: ignore[arg-type]
+        else:
+            path.write_bytes(b"figure")
 
     monkeypatch.setattr(Figure, "savefig", write)
 
@@ -69,30 +81,59 @@ def test_a_tone_is_loudest_in_its_band() -> None:
     assert decibels.shape == (64, 100)
     assert decibels.max() == 0.0 and decibels.min() >= -70.0
     band = int(decibels[:, 50].argmax())
-    edges = mel_edges_hz(RATE / 2)
-    assert edges[band] < 1000 < edges[band + 2]
+    # Band k, whose triangle has its top at k + 1 steps of the scale, is drawn from k to k + 1.
+    (place,) = mel_position(np.array([1000.0]), RATE / 2)
+    assert abs(place - (band + 0.5)) < 0.5
     assert mel_spectrogram_db(np.zeros(10, dtype=np.float32), RATE).max() == -70.0
+
+
+def test_frequencies_stand_in_the_middle_of_their_bands() -> None:
+    edges = np.linspace(0, 2595 * np.log10(1 + RATE / 2 / 700), 66)
+    tops_hz = 700 * (10 ** (edges[1:-1] / 2595) - 1)
+    assert mel_position(tops_hz, RATE / 2) == pytest.approx(np.arange(64) + 0.5)
 
 
 def test_frames_end_where_the_sound_ends() -> None:
     explanation = made(sound=np.full(3 * 320 + 160, 0.1, dtype=np.float32), occlusion=OCCLUSION)
-    axis = TimeAxis(explanation.duration_s)
-    gradients, occlusion, both = frame_panels(explanation, axis)
-    assert [box.value for box in gradients.frames] == [0.0, 1.0, -0.5, 0.25]
-    assert [box.value for box in both.frames] == [0.0, 0.0, -1.0, 0.25]
-    assert (gradients.largest, occlusion.largest, both.largest) == (2.0, 1.0, None)
-    last = gradients.frames[-1]
-    assert last.left + last.width == pytest.approx(axis.end)
-    assert last.width == pytest.approx(gradients.frames[0].width / 2, abs=0.02)
+    gradients, occlusion, both, _ = methods_figure(explanation).axes[:4]
+    shown = [list(axes.images[0].get_array()[0]) for axes in (gradients, occlusion, both)]
+    assert shown[:2] == [[0.0, 1.0, -0.5, 0.25], [0.0, 1.0, 1.0, 0.0]]
+    assert shown[2] == [0.0, 0.0, -1.0, 0.25]
+    assert "1 stands for 2 of F" in gradients.get_title(loc="left")
+    assert both.get_title(loc="left") == "Integrated Gradients − Occlusion"
+    # Colours of four whole frames, cut where the last, which is half one, ends.
+    assert gradients.images[0].get_extent()[:2] == [0.0, 0.08]
+    clip = gradients.images[0].get_clip_box().transformed(gradients.transData.inverted())
+    assert (clip.x0, clip.x1) == pytest.approx((0.0, 0.07))
+    figures = page_figures(explanation_figures(explanation), explanation)
+    assert list(figures) == [
+        "methods",
+        "spectrograms",
+        "joint-integrated-gradients",
+        "joint-occlusion",
+    ]
+    for figure in figures.values():
+        assert 0 < figure.start < figure.end < 1
+    assert 'id="joint-occlusion-word-2"' in figures["joint-occlusion"].svg
 
 
-CURVES = {
-    "shares": [0.0, 0.5, 1.0],
-    "deletion": [0.9, 0.3, 0.1],
-    "insertion": [0.1, 0.8, 0.9],
-    "random_deletion": [0.9, 0.5, 0.1],
-    "random_insertion": [0.1, 0.5, 0.9],
-}
+CURVES = PerturbationCurves(
+    shares=(0.0, 0.5, 1.0),
+    deletion=(0.9, 0.3, 0.1),
+    insertion=(0.1, 0.8, 0.9),
+    random_deletion=(0.9, 0.5, 0.1),
+    random_insertion=(0.1, 0.5, 0.9),
+    random={},
+)
+
+
+def checks(
+    curves: dict[str, PerturbationCurves] | None = None,
+    randomisation: dict[str, tuple[RandomisedStage, ...]] | None = None,
+    rows: tuple[Check, ...] = (),
+) -> ChecksDocument:
+    settings = CheckSettings({}, False, ())
+    return ChecksDocument("test/a", rows, curves or {}, randomisation or {}, settings)
 
 
 def drawn(figure: Figure | None) -> list[dict[str, list[float]]]:
@@ -105,10 +146,10 @@ def drawn(figure: Figure | None) -> list[dict[str, list[float]]]:
 
 
 def test_curves_of_checks_are_means_over_explanations() -> None:
-    other = CURVES | {"deletion": [0.7, 0.1, 0.1]}
+    other = replace(CURVES, deletion=(0.7, 0.1, 0.1))
     documents = [
-        {"curves": {"occlusion/text": CURVES, "occlusion/audio": CURVES}, "randomisation": {}},
-        {"curves": {"occlusion/text": other}, "randomisation": {}},
+        checks({"occlusion/text": CURVES, "occlusion/audio": CURVES}),
+        checks({"occlusion/text": other}),
     ]
     text, audio = drawn(curves_figure(documents))
     assert text["deletion"] == pytest.approx([0.8, 0.2, 0.1])
@@ -120,22 +161,24 @@ def test_curves_of_checks_are_means_over_explanations() -> None:
 
 def test_what_randomisation_leaves_is_drawn_where_it_is_known() -> None:
     stages = [
-        [{"name": "head", "correlation": 0.4}, {"name": "everything", "correlation": None}],
-        [{"name": "head", "correlation": 0.8}, {"name": "everything", "correlation": -0.2}],
+        (RandomisedStage("head", 0.4), RandomisedStage("everything", None)),
+        (RandomisedStage("head", 0.8), RandomisedStage("everything", -0.2)),
     ]
-    documents = [{"curves": {}, "randomisation": {"occlusion/text": one}} for one in stages]
+    documents = [checks(randomisation={"occlusion/text": one}) for one in stages]
     (panel,) = drawn(randomisation_figure(documents))
     assert [values[0] for values in list(panel.values())[:2]] == [0.4, 0.8]
     assert list(panel.values())[2] == pytest.approx([0.6, -0.2])
 
 
+def rendered(explanation: Explanation) -> str:
+    return render_explanation(explanation, None, {}, explanation_figures(explanation), {})
+
+
 def test_a_page_holds_sound_words_and_checks(tmp_path: Path) -> None:
     explanation = made(transcript="<b> not again!", occlusion=OCCLUSION)
     explanation.save(tmp_path)
-    row = {"method": "occlusion", "modality": "text", "name": "deletion area"}
-    row |= {"value": 0.25, "reference": 0.5, "verdict": "better than random"}
-    checks = {"rows": [row], "curves": {"occlusion/text": CURVES}, "randomisation": {}}
-    (tmp_path / "checks.json").write_text(json.dumps(checks), encoding="utf-8")
+    row = Check("occlusion", "text", "deletion area", 0.25, 0.5, None, "better than random")
+    write_document(tmp_path / "checks.json", checks({"occlusion/text": CURVES}, rows=(row,)))
     page = write_explanation_page(tmp_path, {"anger": "#d55e00"}).read_text(encoding="utf-8")
     assert "&lt;b&gt;" in page and "<b> not" not in page
     assert "better than random" in page and "a note" in page and "1.0 %" in page
@@ -149,15 +192,14 @@ def test_a_page_holds_sound_words_and_checks(tmp_path: Path) -> None:
     assert not (tmp_path / "randomisation.png").exists()
 
 
-def test_pages_of_one_modality(tmp_path: Path) -> None:
-    text = render_explanation(made(frames=None), [], {})
+def test_pages_of_one_modality() -> None:
+    text = rendered(made(frames=None))
     assert "<audio" not in text and "<svg" not in text and "No sound" in text
     assert "disabled" in text and "Not checked" in text
-    audio = render_explanation(replace(made(words=None), words=(), transcript=""), [], {})
+    audio = rendered(replace(made(words=None), words=(), transcript=""))
     assert "<audio" in audio and "<h2>Words</h2>" not in audio
     neither = replace(made(frames=None, words=None), words=())
-    write_explanation_figures(neither, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert explanation_figures(neither) == {}
 
 
 def test_the_index_shows_the_most_confident_right_one(tmp_path: Path) -> None:
@@ -175,13 +217,10 @@ def test_the_index_shows_the_most_confident_right_one(tmp_path: Path) -> None:
         explanation = made(key=f"test/dia0_utt{number}", transcript="It is fine")
         replace(explanation, **changes).save(folder)
         write_explanation_page(folder)
-    write_set_summary(tmp_path)
-    rows = [
-        {"encoder": "audio", "stage": stage, "layer": layer, "macro_f1": 0.5, "low": 0.4, "high": 1}
-        for stage in ("before", "after")
-        for layer in range(3)
-    ]
-    pd.DataFrame(rows).to_csv(tmp_path / "probes.csv", index=False)
+    write_set_summary(tmp_path, claims=PAPER.claims)
+    layers = tuple(LayerProbe(layer, 0.5, 0.4, 1.0, 9, 3) for layer in range(3))
+    stages = tuple(StageProbes("audio", stage, layers) for stage in ("before", "after"))
+    write_document(tmp_path / "probes.json", ProbesDocument(9, "auto", 0, "test", stages))
     page = write_explanation_index(tmp_path, "here").read_text(encoding="utf-8")
     shown = page[page.index("One per class") : page.index("Sound or words")]
     assert 'href="utt%201/explanation.html"' in shown and "utt%200" not in shown
@@ -191,17 +230,13 @@ def test_the_index_shows_the_most_confident_right_one(tmp_path: Path) -> None:
 
 
 def test_probes_before_and_after() -> None:
-    table = pd.DataFrame(
-        {
-            "encoder": ["text"] * 4,
-            "stage": ["before", "before", "after", "after"],
-            "layer": [1, 0, 0, 1],
-            "macro_f1": [0.3, 0.2, 0.4, 0.6],
-            "low": [0.2, 0.1, 0.3, 0.5],
-            "high": [0.4, 0.3, 0.5, 0.7],
-        }
-    )
-    (axes,) = probes_figure(table).axes
+    scores = {"before": (0.2, 0.3), "after": (0.4, 0.6)}
+    layers = {
+        stage: tuple(LayerProbe(layer, f1, 0.1, 0.7, 9, 3) for layer, f1 in enumerate(found))
+        for stage, found in scores.items()
+    }
+    stages = tuple(StageProbes("text", *one) for one in layers.items())
+    (axes,) = probes_figure(ProbesDocument(9, "auto", 0, "test", stages)).axes
     drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
     assert drawn == {"before fine-tuning": [0.2, 0.3], "after fine-tuning": [0.4, 0.6]}
 
@@ -214,9 +249,10 @@ const note = (name) => { states[name] = [audio.paused, audio.currentTime]; };
 addEventListener("load", () => {
   audio.addEventListener("pause", () => {
     note("word played");
-    const panel = document.querySelector("svg.time");
+    const panel = document.querySelector(".time");
     const box = panel.getBoundingClientRect();
-    const half = box.left + box.width * Number(panel.dataset.end) / 960 / 2;
+    const middle = (Number(panel.dataset.start) + Number(panel.dataset.end)) / 2;
+    const half = box.left + box.width * middle;
     panel.dispatchEvent(new MouseEvent("click", { clientX: half, bubbles: true }));
     note("place");
     fetch("/states", { method: "POST", body: JSON.stringify(states) });
@@ -269,11 +305,12 @@ def browsed(page: str, profile: Path) -> dict[str, tuple[bool, float]]:
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_clicks_play_the_sound_at_their_place(tmp_path: Path) -> None:
     explanation = made(frames=[1.0] * 50)
-    page = render_explanation(explanation, [], {}).replace("</body>", CLICK + "</body>")
+    page = rendered(explanation).replace("</body>", CLICK + "</body>")
     states = browsed(page, tmp_path / "profile")
     # Of 14 letters in a second, "No," and the space behind it are 4, "not" and its space 4.
-    second = shown_words(explanation, "integrated_gradients", TimeAxis(1.0))[1]
-    assert (second.start_s, second.stop_s) == pytest.approx((4 / 14, 8 / 14), abs=0.02)
-    assert states["word"] == [False, pytest.approx(second.start_s, abs=0.001)]
-    assert states["word played"] == [True, pytest.approx(second.stop_s, abs=0.15)]
+    second = coloured_words(explanation, "integrated_gradients")[1].span_s
+    assert second is not None
+    assert second == pytest.approx((4 / 14, 8 / 14), abs=0.02)
+    assert states["word"] == [False, pytest.approx(second[0], abs=0.001)]
+    assert states["word played"] == [True, pytest.approx(second[1], abs=0.15)]
     assert states["place"] == [False, pytest.approx(0.5, abs=0.005)]

@@ -1,4 +1,4 @@
-"""A set of explanations as Weights & Biases shows them, from the files of its folder alone."""
+"""A set of explanations on Weights & Biases, from the files of its folder alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmemo.explanation.explained_set import explanation_folders
 from mmemo.explanation.explanation import Explanation
+from mmemo.explanation.figures import JOINT_FIGURE, METHODS_FIGURE
+from mmemo.explanation.members import explanation_folders
 from mmemo.reporting.self_contained import wav_bytes
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 MAX_LOGGED = 100
 """More explanations are left to the folder: each one is a sound and two images."""
 
-FIGURES = ("methods", "joint")
+FIGURES = (METHODS_FIGURE, JOINT_FIGURE)
 COLUMNS = ("key", "transcript", "true", "predicted", "target", "shapley audio", "shapley text")
 
 

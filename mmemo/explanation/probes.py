@@ -1,29 +1,28 @@
-"""What each layer of an encoder knows: linear probes on its pooled features."""
+"""What each layer of an encoder knows: linear probes on its pooled features, and their file."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
-import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
 
-from mmemo.data.batch import AudioInput, TextInput
+from mmemo.documents import read_document
 from mmemo.errors import InputError
 from mmemo.evaluation.confusion_scores import METRICS
 from mmemo.evaluation.intervals import UnitTallies, interval, resampled_scores
 from mmemo.evaluation.units import Units
-from mmemo.models.audio_encoders import PretrainedAudioEncoder
-from mmemo.models.text_encoders import PretrainedTextEncoder
+
+PROBES_FILE = "probes.json"
+"""In the folder of a set of explanations."""
 
 CONFIDENCE = 0.95
 NUM_RESAMPLES = 2000
@@ -50,28 +49,53 @@ class LayerProbe:
     num_groups: int
 
 
-def layer_features(
-    encoder: PretrainedAudioEncoder | PretrainedTextEncoder, given: AudioInput | TextInput
-) -> Tensor:
-    """Pooled features of the input of a model's transformer and of each layer: (B, N, D_out)."""
-    with torch.inference_mode():
-        if isinstance(encoder, PretrainedAudioEncoder):
-            audio = cast(AudioInput, given)
-            layers, mask = encoder.backbone(audio, True)
-        else:
-            text = cast(TextInput, given)
-            output = encoder.model(
-                input_ids=text.input_ids,
-                attention_mask=text.mask.long(),
-                output_hidden_states=True,
-            )
-            layers, mask = list(output.hidden_states), text.pooled_mask
-        return torch.stack([encoder.pool(layer, mask) for layer in layers], dim=1)
+@dataclass(frozen=True)
+class StageProbes:
+    """Probes of all layers of one encoder, before or after its training.
+
+    Args:
+        encoder: "audio" or "text".
+        stage: "before" or "after".
+        layers: From the transformer's input up.
+    """
+
+    encoder: str
+    stage: str
+    layers: tuple[LayerProbe, ...]
 
 
-def has_layers(encoder: nn.Module | None) -> bool:
-    """Whether an encoder is a pretrained model whose layers can be probed."""
-    return isinstance(encoder, PretrainedAudioEncoder | PretrainedTextEncoder)
+@dataclass(frozen=True)
+class ProbesDocument:
+    """Probes of a run, as ``probes.json`` holds them.
+
+    Args:
+        num_utterances: Setting of ``EncoderProbes``.
+        groups: Setting of ``EncoderProbes``.
+        seed: Setting of ``EncoderProbes``.
+        split: Whose utterances were probed.
+        encoders: Probes of each encoder and stage.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    num_utterances: int
+    groups: str
+    seed: int
+    split: str
+    encoders: tuple[StageProbes, ...]
+
+
+def read_probes(folder: Path) -> ProbesDocument | None:
+    """The probes in the folder of a set; None if there are none.
+
+    Raises:
+        InputError: If the file is damaged or of another version.
+    """
+    path = folder / PROBES_FILE
+    if not path.exists():
+        return None
+    remedy = "remove it and run `mmemo explain` again with probes=true"
+    return read_document(path, ProbesDocument, "linear probes of encoders", remedy)
 
 
 def probe_layers(
@@ -135,17 +159,3 @@ def _folds(
             "layer_probes.groups"
         )
     return folds
-
-
-def probe_table(probes: dict[tuple[str, str], list[LayerProbe]]) -> pd.DataFrame:
-    """Probes by encoder ("audio", "text") and stage ("before", "after" fine-tuning) as one table.
-
-    Returns:
-        The columns encoder, stage, and the fields of ``LayerProbe``.
-    """
-    rows: list[dict[str, Any]] = [
-        {"encoder": encoder, "stage": stage, **asdict(probe)}
-        for (encoder, stage), layers in probes.items()
-        for probe in layers
-    ]
-    return pd.DataFrame(rows)

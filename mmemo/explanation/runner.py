@@ -1,26 +1,24 @@
-"""Explains and checks many utterances: what is there is kept, what fails does not stop the rest."""
+"""Explains and checks a set: what is there is kept, what fails does not stop the rest."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from mmemo.explanation.explained_set import CHECKS_FILE
-from mmemo.explanation.explained_utterance import ready_for_explanation
-from mmemo.explanation.explainer import Explainer
-from mmemo.explanation.explanation import Explanation
-from mmemo.explanation.failures import ExplanationError, is_out_of_memory
+from mmemo.documents import write_document
+from mmemo.errors import InputError
+from mmemo.explanation.checks import CHECKS_FILE, CheckSettings, ExplanationChecks, read_checks
+from mmemo.explanation.explainer import Explainer, PassTimes, time_passes
+from mmemo.explanation.explanation import MODALITIES, Explanation
 from mmemo.explanation.faithfulness import Faithfulness
-from mmemo.explanation.inputs import GivenInput
-from mmemo.explanation.pass_times import PassTimes, time_passes
-from mmemo.explanation.passes import Passes
+from mmemo.explanation.inputs import UtteranceInput
+from mmemo.explanation.passes import ExplanationError, Passes, is_out_of_memory
+from mmemo.explanation.perturbation import freeze_classifier
 from mmemo.explanation.set_folder import SetFolder
-from mmemo.folders import write_whole
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.progress import progress_bar
 
@@ -28,7 +26,7 @@ Result = TypeVar("Result")
 
 
 @dataclass
-class Explaining:
+class ExplanationRunner:
     """One run's utterances, and their explanations as they are made.
 
     Args:
@@ -41,7 +39,7 @@ class Explaining:
 
     explainer: Explainer
     classifier: EmotionClassifier
-    load: Callable[[str], GivenInput]
+    load: Callable[[str], UtteranceInput]
     failures: dict[str, str] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
@@ -55,12 +53,12 @@ class Explaining:
             keys: Utterances; at least one.
             target: Their target.
         """
-        ready_for_explanation(self.classifier)
+        freeze_classifier(self.classifier)
         middle, times, reasons = self._timed(keys, target)
         total, seconds = Passes(0, 0), 0.0
         for key in keys:
             given = self.load(key)
-            passes = self.explainer.cost(given, {"audio", "text"} - reasons)
+            passes = self.explainer.cost(given, set(MODALITIES) - reasons)
             total += passes
             seconds += times.total_s(passes) * _length(given) / middle
         return total, seconds
@@ -71,26 +69,34 @@ class Explaining:
         for key in [ordered[len(ordered) // 2], *ordered]:
             given = self.load(key)
             try:
-                utterance = self.explainer.explained(self.classifier, given, target)
+                utterance = self.explainer.prepare(self.classifier, given, target)
                 return _length(given), time_passes(utterance), set(utterance.no_gradient)
             except (RuntimeError, MemoryError) as error:
                 # Another one is timed: this one is told about when it is its turn.
                 _check_its_own(error)
         return 1, PassTimes(0.0, 0.0), set()
 
-    def explain(
-        self, folder: SetFolder, targets: Mapping[str, str], total: int, description: str
-    ) -> None:
-        """Explain utterances that have no complete explanation, and write each one.
+    def explain(self, folder: SetFolder, targets: Mapping[str, str], description: str) -> None:
+        """Print what it costs, then explain what has no complete explanation, and write each one.
 
         Args:
             folder: Where they are written.
             targets: By key.
-            total: Passes that it takes, for the bar.
-            description: Of the bar.
+            description: What is done, in a word.
         """
-        with progress_bar(total, description, unit="pass") as bar:
-            for key in folder.missing(list(targets)):
+        missing = folder.missing(list(targets))
+        num_there = len(targets) - len(missing)
+        if not missing:
+            print(f"{description}: all {num_there} explanations are there")
+            return
+        passes, seconds = self.cost(missing, targets[missing[0]])
+        there = f" ({num_there} are there)" if num_there else ""
+        print(
+            f"{description}: {len(missing)} utterances{there}, {passes.forward} forward and "
+            f"{passes.backward} backward passes, about {_duration(seconds)}"
+        )
+        with progress_bar(passes.forward + passes.backward, description, unit="pass") as bar:
+            for key in missing:
                 work = partial(self._explained, key, targets[key], _advance(bar))
                 explanation = self._try(key, work)
                 if explanation is not None:
@@ -118,14 +124,14 @@ class Explaining:
         there = [key for key in keys if folder.is_finished(key)]
         randomised = set(there[: faithfulness.num_randomised])
         wanted = {
-            key: {
-                "faithfulness": asdict(faithfulness),
-                "is_randomised": key in randomised,
-                "seeds": [place.path.name for place in seeds if place.is_finished(key)],
-            }
+            key: CheckSettings(
+                faithfulness=asdict(faithfulness),
+                is_randomised=key in randomised,
+                seeds=tuple(place.path.name for place in seeds if place.is_finished(key)),
+            )
             for key in there
         }
-        missing = [key for key in there if checked_with(folder, key) != wanted[key]]
+        missing = [key for key in there if _checked_with(folder, key) != wanted[key]]
         self.done.update(set(there) - set(missing))
         total = sum((passes for _, passes in self._checked(missing, faithfulness)), Passes(0, 0))
         with progress_bar(total.forward + total.backward, "checking", unit="pass") as bar:
@@ -134,31 +140,48 @@ class Explaining:
                 work = partial(
                     self._checks, folder, key, faithfulness, key in randomised, seeds, _advance(bar)
                 )
-                document = self._try(key, work)
-                if document is not None:
-                    # What failed is told as not done, and tried again by the next command.
+                checks = self._try(key, work)
+                if checks is not None:
+                    # What failed is noted as not done, and tried again by the next command.
                     is_whole = key not in self.failures
-                    made = wanted[key] | {"is_randomised": key in randomised and is_whole}
-                    text = json.dumps({**document, "settings": made}, indent=2)
-                    write_whole(folder.place(key) / CHECKS_FILE, text + "\n")
+                    made = replace(wanted[key], is_randomised=key in randomised and is_whole)
+                    write_document(folder.place(key) / CHECKS_FILE, checks.document(made))
                     self.done |= {key} if is_whole else set()
             # Some masks were the same: what was told was the most it could take.
             bar.total = bar.n
 
-    def check_cost(
-        self, keys: Sequence[str], target: str, faithfulness: Faithfulness
-    ) -> tuple[Passes, float]:
-        """Passes that checking utterances takes at most, and a rough time in s, as ``cost``."""
-        middle, times, _ = self._timed(keys, target)
+    def print_check_cost(
+        self,
+        folder: SetFolder,
+        targets: Mapping[str, str],
+        faithfulness: Faithfulness,
+        num_seeds: int,
+    ) -> None:
+        """Print what checking costs at most; explaining by other seeds tells of its own time.
+
+        Args:
+            folder: Of the explanations.
+            targets: By key.
+            faithfulness: How they are checked.
+            num_seeds: Runs of other seeds that explain the same first.
+        """
+        there = [key for key in targets if folder.is_finished(key)]
+        if not there:
+            return
+        middle, times, _ = self._timed(there, targets[there[0]])
         total, seconds = Passes(0, 0), 0.0
-        for given, passes in self._checked(keys, faithfulness):
+        for given, passes in self._checked(there, faithfulness):
             total += passes
             seconds += times.total_s(passes) * _length(given) / middle
-        return total, seconds
+        others = f", after {num_seeds} of other seeds have explained the same" if num_seeds else ""
+        print(
+            f"checks: at most {total.forward} forward and {total.backward} backward passes, "
+            f"about {_duration(seconds)}{others}"
+        )
 
     def _checked(
         self, keys: Sequence[str], faithfulness: Faithfulness
-    ) -> Iterator[tuple[GivenInput, Passes]]:
+    ) -> Iterator[tuple[UtteranceInput, Passes]]:
         """Utterances with the passes of their checks; the first ones are randomised too."""
         for place, key in enumerate(keys):
             given, is_randomised = self.load(key), place < faithfulness.num_randomised
@@ -173,10 +196,10 @@ class Explaining:
         is_randomised: bool,
         seeds: Sequence[SetFolder],
         progress: Callable[[int], None],
-    ) -> dict[str, Any]:
+    ) -> ExplanationChecks:
         explanation = Explanation.load(folder.place(key))
         given = self.load(key)
-        utterance = self.explainer.explained(self.classifier, given, explanation.target, progress)
+        utterance = self.explainer.prepare(self.classifier, given, explanation.target, progress)
         checks = faithfulness.check(utterance, explanation)
         others = [Explanation.load(one.place(key)) for one in seeds if one.is_finished(key)]
         faithfulness.add_seeds(checks, explanation, others)
@@ -184,7 +207,7 @@ class Explaining:
             random = partial(faithfulness.add_randomised, checks, explanation, self.explainer)
             # What was found before stays, whatever a random model does.
             self._try(key, partial(random, self.classifier, given, progress))
-        return checks.document()
+        return checks
 
     def _try(self, key: str, work: Callable[[], Result]) -> Result | None:
         """The result, or None where the utterance fails, which is noted."""
@@ -203,14 +226,13 @@ def _advance(bar: tqdm[Any]) -> Callable[[int], None]:
     return advance
 
 
-def checked_with(folder: SetFolder, key: str) -> Any:  # noqa: ANN401
+def _checked_with(folder: SetFolder, key: str) -> CheckSettings | None:
     """Settings of the checks of an explanation; None where there are none that can be read."""
     try:
-        text = (folder.place(key) / CHECKS_FILE).read_text(encoding="utf-8")
-        document = json.loads(text)
-    except (OSError, ValueError, RecursionError):
+        checks = read_checks(folder.place(key))
+    except InputError:
         return None
-    return document.get("settings") if isinstance(document, dict) else None
+    return None if checks is None else checks.settings
 
 
 def _check_its_own(error: Exception) -> None:
@@ -219,6 +241,12 @@ def _check_its_own(error: Exception) -> None:
         raise error
 
 
-def _length(given: GivenInput) -> int:
+def _length(given: UtteranceInput) -> int:
     """Samples, or tokens where there is no sound; at least 1."""
     return max(1, len(given.token_words) if given.sound is None else len(given.sound))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
