@@ -84,7 +84,7 @@ class AuditProtocol:
 
 @dataclass(frozen=True)
 class Audit:
-    """``audit.json``: what was found out about a corpus; parts are described where they are made.
+    """Contents of ``audit.json``: what was found out about a corpus.
 
     Args:
         protocol: What was audited, and by what.

@@ -307,7 +307,7 @@ class ComparisonTable:
 
 @dataclass(frozen=True)
 class ComparisonDocument:
-    """A comparison.
+    """Contents of ``comparison.json``: runs compared.
 
     Args:
         metric: "weighted_f1", "macro_f1" or "accuracy": what ranks and what is tested.

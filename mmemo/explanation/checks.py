@@ -104,7 +104,7 @@ class CheckSettings:
 
 @dataclass(frozen=True)
 class ChecksDocument:
-    """Checks of one explanation, as ``checks.json`` holds them.
+    """Contents of ``checks.json``: checks of one explanation.
 
     Args:
         key: The utterance's.

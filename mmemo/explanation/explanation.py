@@ -183,7 +183,7 @@ class ExplanationRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplanationDocument(ExplanationRecord):
-    """The record as ``explanation.json`` holds it, which can be read without the arrays.
+    """Contents of ``explanation.json``: the record, which can be read without the arrays.
 
     Args:
         frame_ms: Length of a frame.

@@ -66,7 +66,7 @@ class StageProbes:
 
 @dataclass(frozen=True)
 class ProbesDocument:
-    """Probes of a run, as ``probes.json`` holds them.
+    """Contents of ``probes.json``: probes of a run.
 
     Args:
         num_utterances: Setting of ``EncoderProbes``.

@@ -27,7 +27,7 @@ PLAIN_KEY = re.compile(r"[a-z0-9-][a-z0-9.-]*/[a-z0-9_.-]+")
 
 @dataclass(frozen=True)
 class SetSettings:
-    """All that decides the explanations of a set, as ``settings.json`` holds it.
+    """Contents of ``settings.json``: all that decides the explanations of a set.
 
     Args:
         selection: The ways in which utterances are chosen.

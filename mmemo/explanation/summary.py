@@ -126,7 +126,7 @@ class ZoneShare:
 
 @dataclass(frozen=True)
 class SetSummary:
-    """Numbers over a set, as ``summary.json`` holds them.
+    """Contents of ``summary.json``: numbers over a set.
 
     Args:
         output: Name of F, the number that is explained.

@@ -178,7 +178,9 @@ def generated() -> Any:  # noqa: ANN401
 
 def test_schemas_tell_every_field(generated: Any) -> None:  # noqa: ANN401
     documents = generated.documents()
-    assert {"run.json", "data.json", "metrics.json"} <= set(documents)
+    files = ["run", "data", "metrics", "comparison", "audit"]
+    files += ["explanation", "summary", "checks", "probes", "settings"]
+    assert {f"{name}.json" for name in files} == set(documents)
     page = generated.schemas_page()
     run = page.partition("## run.json")[2].partition("\n## ")[0]
     for field in documents["run.json"].__annotations__:
