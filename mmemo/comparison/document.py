@@ -307,7 +307,7 @@ class ComparisonTable:
 
 @dataclass(frozen=True)
 class ComparisonDocument:
-    """Contents of ``comparison.json``: runs compared.
+    """Contents of ``comparison.json``: what ``mmemo compare`` has found.
 
     Args:
         metric: "weighted_f1", "macro_f1" or "accuracy": what ranks and what is tested.
