@@ -11,11 +11,12 @@ from mmemo.audio import prepared
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.journal import JournalWriter, Shard, done_of, read_records
 from mmemo.audio.manifest import read_done, write_manifest
-from mmemo.audio.prepared import PreparedCorpus
+from mmemo.audio.prepared import PreparedCorpus, PreparedMeta
 from mmemo.cores import num_cores
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import Done, is_done
 from mmemo.corpora.utterance import Utterance
+from mmemo.documents import write_document
 from mmemo.errors import InputError
 from mmemo.folders import writable_folder, write_whole
 from mmemo.locks import exclusive
@@ -168,17 +169,8 @@ class Preparer:
     def _write_meta(
         self, target: Path, annotations: Annotations, denoiser: Denoiser | None
     ) -> None:
-        meta = {
-            "corpus": annotations.corpus,
-            "annotations_digest": annotations.digest(),
-            "split_origin": annotations.split_origin,
-            "num_repaired": dict(annotations.num_repaired),
-            "denoiser": denoiser.name if denoiser else None,
-            "denoiser_version": denoiser.version if denoiser else None,
-            "sample_rate": self.sample_rate,
-            "max_duration_s": self.max_duration_s,
-        }
-        write_whole(target / prepared.META_FILE, json.dumps(meta, indent=2))
+        meta = PreparedMeta.of(annotations, self.sample_rate, self.max_duration_s, denoiser)
+        write_document(target / prepared.META_FILE, meta)
 
     def _finish(self, target: Path, annotations: Annotations, has_worked: bool) -> Progress:
         num_utterances = len(annotations.utterances)

@@ -16,16 +16,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from pydantic import PositiveInt
 
+from mmemo.audio.denoisers import Denoiser
+from mmemo.corpora.annotations import Annotations
+from mmemo.documents import read_document
 from mmemo.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,15 +43,6 @@ JOURNAL_SUFFIX = ".jsonl"
 MANIFEST_FILE = "manifest.parquet"
 SKIPPED_FILE = "skipped.csv"
 META_FILE = "meta.json"
-META_KINDS: dict[str, type] = {
-    "corpus": str,
-    "split_origin": str,
-    "num_repaired": dict,
-    "sample_rate": int,
-    "has_sound": bool,
-}
-
-
 COLUMNS = (
     *("key", "split", "status", "reason", "detail", "emotion", "speaker", "transcript"),
     *("audio_file", "offset", "num_samples", "crc32", "source_duration_s"),
@@ -57,28 +52,65 @@ COLUMNS = (
 AGAIN = "`mmemo prepare` with the same corpus and denoiser writes it again"
 
 
-def read_meta(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PreparedMeta:
+    """``meta.json``: what a prepared corpus was made from.
+
+    Args:
+        corpus: Its name.
+        annotations_digest: Changes with any annotated row.
+        split_origin: Who made the corpus' own splits.
+        num_repaired: Rows of each split with text of a wrong encoding that was repaired.
+        denoiser: Name of the denoiser; None for none.
+        denoiser_version: Names everything that the denoiser's output depends on.
+        sample_rate: Rate of the samples, in Hz.
+        max_duration_s: Longer sound was cut there.
+        has_sound: False for a corpus of transcripts alone.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    corpus: str
+    annotations_digest: str
+    split_origin: str
+    num_repaired: dict[str, int]
+    denoiser: str | None
+    denoiser_version: str | None
+    sample_rate: PositiveInt
+    max_duration_s: float
+    has_sound: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        annotations: Annotations,
+        sample_rate: int,
+        max_duration_s: float,
+        denoiser: Denoiser | None = None,
+        has_sound: bool = True,
+    ) -> PreparedMeta:
+        """What is made of annotations by a denoiser, or by none."""
+        return cls(
+            corpus=annotations.corpus,
+            annotations_digest=annotations.digest(),
+            split_origin=annotations.split_origin,
+            num_repaired=dict(annotations.num_repaired),
+            denoiser=denoiser.name if denoiser else None,
+            denoiser_version=denoiser.version if denoiser else None,
+            sample_rate=sample_rate,
+            max_duration_s=max_duration_s,
+            has_sound=has_sound,
+        )
+
+
+def read_meta(folder: Path) -> PreparedMeta:
     """What a prepared corpus was made from.
 
     Raises:
         InputError: If the file is missing or damaged.
     """
-    path = folder / META_FILE
-    try:
-        meta = json.loads(path.read_bytes())
-        wrong = [
-            name
-            for name, kind in META_KINDS.items()
-            if not isinstance(meta, dict) or not isinstance(meta.get(name, kind()), kind)
-        ]
-        if wrong or "sample_rate" not in meta or meta["sample_rate"] <= 0:
-            raise ValueError(f"{', '.join(wrong) or 'sample_rate'} cannot be")
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path}: expected what the corpus was prepared from, cannot read it "
-            f"({type(error).__name__}: {error}); {AGAIN}"
-        ) from error
-    return cast(dict[str, Any], meta)
+    what = "what the corpus was prepared from"
+    return read_document(folder / META_FILE, PreparedMeta, what, AGAIN, unnumbered=1)
 
 
 def read_manifest(folder: Path) -> pd.DataFrame:
@@ -129,12 +161,12 @@ class PreparedCorpus:
     @property
     def sample_rate(self) -> int:
         """Rate of the samples, in Hz."""
-        return int(self.meta["sample_rate"])
+        return self.meta.sample_rate
 
     @property
     def has_sound(self) -> bool:
         """False for a corpus of transcripts alone."""
-        return bool(self.meta.get("has_sound", True))
+        return self.meta.has_sound
 
     @property
     def kept(self) -> pd.DataFrame:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from mmemo.audio import prepared
 from mmemo.audio.journal import Record
 from mmemo.audio.manifest import is_whole, write_manifest
 from mmemo.audio.preparation import content_digest, open_prepared
-from mmemo.audio.prepared import PreparedCorpus
+from mmemo.audio.prepared import PreparedCorpus, PreparedMeta
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import MISSING
+from mmemo.documents import write_document
 from mmemo.errors import InputError
-from mmemo.folders import write_whole
 from mmemo.locks import exclusive
 
 
@@ -32,23 +31,12 @@ def prepare_transcripts(
         InputError: If the folder cannot be written to.
     """
     target = folder / f"{annotations.corpus}-{content_digest(annotations)}-transcripts"
-    meta = {
-        "corpus": annotations.corpus,
-        "annotations_digest": annotations.digest(),
-        "split_origin": annotations.split_origin,
-        "num_repaired": dict(annotations.num_repaired),
-        "has_sound": False,
-        "denoiser": None,
-        "denoiser_version": None,
-        "sample_rate": sample_rate,
-        "max_duration_s": max_duration_s,
-    }
+    meta = PreparedMeta.of(annotations, sample_rate, max_duration_s, has_sound=False)
     try:
         with exclusive(target, f"writing {target.name}"):
             if not is_whole(target):
                 target.mkdir(exist_ok=True)
-                text = json.dumps(meta, indent=2)
-                write_whole(target / prepared.META_FILE, text)
+                write_document(target / prepared.META_FILE, meta)
                 records = {u.key: _silent_record(u.key) for u in annotations.utterances}
                 write_manifest(target, annotations, records, max_duration_s)
     except OSError as error:

@@ -82,8 +82,8 @@ def _audit_prepared(prepared: PreparedCorpus, labels: LabelSet) -> Audit:
     near = find_near_copies(kept, prepared.sample_rate, lambda row: prepared.samples(*places[row]))
     clips = check_clips(table, prepared.sample_rate, damaged, near)
     num_unusable = _by_split(manifest["split"][~is_usable])
-    corpus = str(prepared.meta["corpus"])
-    num_repaired = prepared.meta["num_repaired"]
+    corpus = prepared.meta.corpus
+    num_repaired = prepared.meta.num_repaired
     source = str(prepared.folder)
     return audit_corpus(corpus, source, table, labels, num_unusable, num_repaired, clips)
 

@@ -55,12 +55,12 @@ def _report_states(
     if (prepared.manifest["status"] == "skipped").any():
         print(f"clips that cannot be used: {prepared.folder / SKIPPED_FILE}")
     print(f"manifest: {manifest}")
-    if num_repaired := sum(prepared.meta["num_repaired"].values()):
+    if num_repaired := sum(prepared.meta.num_repaired.values()):
         print(f"rows with text of a wrong encoding, repaired: {num_repaired}")
     for sentence in denoising_faults(kept).sentences():
         print(sentence)
     if num_cut := int(states["cut"].sum()):
-        print(f"longer than {prepared.meta['max_duration_s']:g} s and cut there: {num_cut}")
+        print(f"longer than {prepared.meta.max_duration_s:g} s and cut there: {num_cut}")
     print(counts.to_string())
     print(
         f"labels={labels.name}: {total['kept']} of {total['rows']} rows kept, "

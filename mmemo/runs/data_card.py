@@ -109,14 +109,14 @@ def _prepared_info(prepared: PreparedCorpus) -> PreparedInfo:
         folder=str(prepared.folder),
         digest=prepared.digest(),
         has_sound=prepared.has_sound,
-        corpus=meta.get("corpus"),
-        annotations_digest=meta.get("annotations_digest"),
-        split_origin=meta.get("split_origin"),
-        num_repaired=meta.get("num_repaired") or {},
-        denoiser=meta.get("denoiser"),
-        denoiser_version=meta.get("denoiser_version"),
-        sample_rate=meta.get("sample_rate"),
-        max_duration_s=meta.get("max_duration_s"),
+        corpus=meta.corpus,
+        annotations_digest=meta.annotations_digest,
+        split_origin=meta.split_origin,
+        num_repaired=meta.num_repaired,
+        denoiser=meta.denoiser,
+        denoiser_version=meta.denoiser_version,
+        sample_rate=meta.sample_rate,
+        max_duration_s=meta.max_duration_s,
     )
 
 
