@@ -224,7 +224,7 @@ def draw_waveform(axes: Axes, explanation: Explanation, values: Floats) -> None:
     frames.set_clip_path(end)
     starts = np.arange(0, len(sound), max(1, size // POINTS_PER_FRAME))
     low, high = np.minimum.reduceat(sound, starts), np.maximum.reduceat(sound, starts)
-    axes.fill_between(starts / rate, low, high, color=WAVEFORM_COLOUR, linewidth=0.4)
+    axes.fill_between(starts / rate, low, high, color=WAVEFORM_COLOUR, alpha=0.8, linewidth=0.4)
     axes.set(yticks=[], ylim=(-peak, peak))
     _draw_end(axes, explanation)
 
