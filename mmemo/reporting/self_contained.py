@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import wave
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -23,16 +22,6 @@ def render_page(template: str, **values: Any) -> str:  # noqa: ANN401
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(**values)
-
-
-def as_data_uri(path: Path) -> str:
-    """A PNG file as the source of an image."""
-    return png_data_uri(path.read_bytes())
-
-
-def png_data_uri(data: bytes) -> str:
-    """A PNG as the source of an image."""
-    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def sound_data_uri(sound: NDArray[np.float32], sample_rate: int) -> str:

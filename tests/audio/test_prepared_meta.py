@@ -35,7 +35,7 @@ def test_one_from_before_has_no_version_and_has_sound(
     ("change", "problem"),
     [
         ({"sample_rate": 0}, "sample_rate: .*greater than 0"),
-        ({"num_repaired": 3}, "num_repaired: .*"),
+        ({"num_repaired": 3}, "num_repaired: .*should be an object"),
         ({"version": 2}, "its version is 2, this mmemo reads 1"),
     ],
 )
