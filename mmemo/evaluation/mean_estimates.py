@@ -100,7 +100,7 @@ def estimate_difference(
     first, sums, df = _influences(values, units)
     second, other_sums, other_df = _influences(others, other_units)
     # What a unit adds to both means cancels in part.
-    names = set(sums) | set(other_sums)
+    names = sorted(set(sums) | set(other_sums))
     error = np.sqrt(sum((sums.get(n, 0.0) - other_sums.get(n, 0.0)) ** 2 for n in names))
     parts = [sum(part**2 for part in found.values()) for found in (sums, other_sums)]
     squares = sum(v**2 / d for v, d in zip(parts, (df, other_df), strict=True) if v > 0)
