@@ -81,22 +81,6 @@ def read_document(
     return _validated(path, text, adapter, what, remedy)
 
 
-def read_json(path: Path, adapter: TypeAdapter[Schema], what: str, remedy: str) -> Schema:
-    """Read a file of JSON whose contents are as a schema says.
-
-    Args:
-        path: The file.
-        adapter: What has to be in it.
-        what: What it is, for the message: ``what happened to the run``.
-        remedy: What to do where it is missing or damaged.
-
-    Raises:
-        InputError: If it is missing, is not JSON, or holds something else.
-    """
-    text, _ = _read(path, what, remedy)
-    return _validated(path, text, adapter, what, remedy)
-
-
 def read_text(path: Path, what: str, remedy: str) -> str:
     """Read a file of text.
 
