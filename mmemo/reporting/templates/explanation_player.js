@@ -20,7 +20,10 @@ if (player) {
     for (const figure of figures) {
       const [start, end] = [Number(figure.dataset.start), Number(figure.dataset.end)];
       const place = start + (end - start) * Math.min(1, now / duration);
-      figure.querySelector(".cursor").style.left = `${100 * place}%`;
+      const cursor = figure.querySelector(".cursor");
+      cursor.style.left = `${100 * place}%`;
+      /* At the start it would hide the first letters of titles. */
+      cursor.hidden = now === 0 && player.paused;
     }
     for (const { parts, start, stop } of words) {
       const isNow = now > 0 && now >= start && now < stop;
