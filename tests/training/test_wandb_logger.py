@@ -124,7 +124,9 @@ def test_the_run_goes_on_where_wandb_dies(
 ) -> None:
     logger, _ = begun(tmp_path)
     me = str(os.getpid())
-    children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", me], capture_output=True)
+    # Unlimited width (ww): a long path would be cut before the program's name.
+    listing = ["ps", "-ww", "-o", "pid=,args=", "--ppid", me]
+    children = subprocess.run(listing, capture_output=True)
     lines = children.stdout.decode().splitlines()
     (service,) = [int(line.split()[0]) for line in lines if "wandb-core" in line]
     os.kill(service, signal.SIGKILL)
