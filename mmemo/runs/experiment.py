@@ -28,6 +28,7 @@ from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.runs.input_errors import settings_of
 from mmemo.runs.missing_modality import check_missing
+from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_folder import RunFolder
 from mmemo.training.interruption import Interruption
 from mmemo.training.losses import CrossEntropy, build_torch_loss
@@ -35,6 +36,9 @@ from mmemo.training.module import EmotionModule
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+
+
+DENOISER = "denoiser"
 
 
 @dataclass(frozen=True)
@@ -112,17 +116,22 @@ class Experiment:
 
     def build_encoders(self, run: RunFolder | None = None) -> Encoders:
         """Both encoders; with a run, from what it saved beside its weights."""
+        return Encoders(self._kept("audio_encoder", run), self._kept("text_encoder", run))
 
-        def build(name: str) -> Any:  # noqa: ANN401
-            assets: dict[str, Path] = {}
-            if run is not None:
-                run.check_digest(run.assets(name))
-                if run.assets(name).is_dir():
-                    assets["assets_dir"] = run.assets(name)
-            part = self._cfg[name]
-            return instantiate(part, _convert_="all", **assets) if part else None
+    def build_preprocessing(self, run: RunFolder) -> Preprocessing:
+        """What a run's sound and words went through, from what the run has saved."""
+        hears = self._cfg.audio_encoder is not None
+        return Preprocessing.of(self._cfg, self._kept(DENOISER, run) if hears else None)
 
-        return Encoders(build("audio_encoder"), build("text_encoder"))
+    def _kept(self, name: str, run: RunFolder | None) -> Any:  # noqa: ANN401
+        """A part that saves files of its own, from those of the run where there is one."""
+        assets: dict[str, Path] = {}
+        if run is not None:
+            run.check_digest(run.assets(name))
+            if run.assets(name).is_dir():
+                assets["assets_dir"] = run.assets(name)
+        part = self._cfg[name]
+        return instantiate(part, _convert_="all", **assets) if part else None
 
     def build_module(self, encoders: Encoders) -> EmotionModule:
         """The classifier over the encoders, in its training module."""
@@ -170,13 +179,38 @@ class Experiment:
         """
         return self._trainer(None, logger=False, devices=1, num_nodes=1, strategy="auto")
 
+    def build_answering_trainer(self, accelerator: str) -> lightning.Trainer:
+        """Lightning's trainer for one process on a device that may be another than in training.
+
+        A run of float16, in which CPUs do not compute, answers there in float32.
+
+        Args:
+            accelerator: As Lightning names it: "auto", "cpu", "gpu".
+
+        Raises:
+            InputError: As ``build_trainer`` does.
+        """
+        precision = str(self._cfg.trainer.precision or "32-true")
+        on_cpu = accelerator == "cpu" or not torch.cuda.is_available()
+        if on_cpu and precision.startswith("16"):
+            precision = "32-true"
+        return self._trainer(
+            None,
+            logger=False,
+            devices=1,
+            num_nodes=1,
+            strategy="auto",
+            accelerator=accelerator,
+            precision=precision,
+        )
+
     def _trainer(
         self,
         callbacks: list[lightning.Callback] | None,
         **changes: Any,  # noqa: ANN401
     ) -> lightning.Trainer:
         part = self._cfg.trainer
-        asked = str(part.precision or "32-true")
+        asked = str(changes.get("precision", part.precision) or "32-true")
         precision = SHORT_PRECISIONS.get(asked, asked)
         if precision == "16-true":
             raise InputError(

@@ -17,6 +17,7 @@ from mmemo.errors import InputError
 from mmemo.runs.data_card import check_same_data
 from mmemo.runs.experiment import Encoders, Experiment
 from mmemo.runs.input_errors import input_error
+from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_files import check_checksums
 from mmemo.runs.run_folder import RESTORE, RunFolder, chosen_checkpoint
 from mmemo.runs.saved_config import read_saved_config
@@ -82,6 +83,55 @@ def rebuild_run(
     # A frozen encoder's features are made of the weights that the run used.
     load_checkpoint(checkpoint, module)
     return RebuiltRun(folder, experiment, encoders, module, corpus, trainer)
+
+
+@dataclass(frozen=True)
+class RebuiltModel:
+    """A run's model without the data that it was trained on.
+
+    Args:
+        folder: The run's.
+        experiment: What it is made of.
+        encoders: Those of the model.
+        module: With the weights of the chosen checkpoint, on the CPU.
+        trainer: For one process; its device and precision are those to compute in.
+        preprocessing: What happens to sound and words before.
+    """
+
+    folder: RunFolder
+    experiment: Experiment
+    encoders: Encoders
+    module: EmotionModule
+    trainer: lightning.Trainer
+    preprocessing: Preprocessing
+
+
+def rebuild_model(
+    run: str | Path, trusted: Sequence[str] = (), accelerator: str = "auto"
+) -> RebuiltModel:
+    """Build a run's model from its folder alone.
+
+    Args:
+        run: The run's folder.
+        trusted: What the run may build beside what mmemo's own configs do.
+        accelerator: The device, as Lightning names it: "auto", "cpu", "gpu".
+
+    Raises:
+        InputError: As ``rebuild_run``, or if the run's denoiser is not here.
+    """
+    folder = RunFolder.open(run)
+    checkpoint = chosen_checkpoint(folder)
+    experiment = Experiment(read_saved_config(folder, trusted).resolved)
+    folder.check_digest(checkpoint, "the checkpoint of this run")
+    with saved_parts(folder):
+        experiment.check_run_name(folder.path)
+        preprocessing = experiment.build_preprocessing(folder)
+        preprocessing.check_same(folder)
+        encoders = experiment.build_encoders(folder)
+        module = experiment.build_module(encoders)
+        trainer = experiment.build_answering_trainer(accelerator)
+    load_checkpoint(checkpoint, module)
+    return RebuiltModel(folder, experiment, encoders, module, trainer, preprocessing)
 
 
 @contextmanager

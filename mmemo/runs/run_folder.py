@@ -132,9 +132,9 @@ class RunFolder:
         """The page for people."""
         return self.results / "report.html"
 
-    def assets(self, encoder: str) -> Path:
-        """Folder with what an encoder needs beside its weights."""
-        return self.path / encoder
+    def assets(self, part: str) -> Path:
+        """Folder with what an encoder needs beside its weights, or the denoiser."""
+        return self.path / part
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:

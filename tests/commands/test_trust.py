@@ -25,7 +25,7 @@ from mmemo.models.checkpoints import Checkpoint
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.run_folder import RunFolder
 from mmemo.runs.saved_config import read_saved_config, save_composed
-from tests.commands.conftest import Cli
+from tests.commands.conftest import Cli, TrainedRun
 from tests.commands.hostile_runs import (
     MUTATIONS,
     Pickled,
@@ -450,3 +450,19 @@ def test_hydra_takes_no_orders_from_a_run_folder(trained: Runs, cli: Cli) -> Non
         assert f"composed.yaml: expected the config of a run; {next(iter(orders))}: mmemo" in said
         assert "Traceback" not in said
     assert not marker.exists()
+
+
+def test_no_package_is_imported_for_its_denoiser(trained: TrainedRun) -> None:
+    run = trained.run
+    config = read(run.composed_config_file)
+    config["denoiser"] = {
+        "_target_": "mmemo.audio.deepfilternet.DeepFilterNet",
+        **{"name": "x", "model_file": "x.onnx", "sha256": None, "filters_masked": True},
+        "package": "antigravity",
+    }
+    write(run.composed_config_file, config)
+    without_digests(run.path)
+    with pytest.raises(InputError, match="denoiser.package: antigravity, which would be imported"):
+        read_saved_config(run)
+    assert read_saved_config(run, ["antigravity"])
+    assert "antigravity" not in sys.modules
