@@ -16,6 +16,7 @@ COMMANDS = {
     "prepare": "decode, denoise and resample a corpus once, for all runs",
     "audit": "count and check a corpus: annotations, overlaps between splits, clips",
     "evaluate": "evaluate a run again at its chosen checkpoint: run=DIR",
+    "predict": "answer on files, recordings and words of your own: run=DIR input=FILE",
     "explain": "explain a run's predictions, and check the explanations: run=DIR",
     "compare": "compare runs: seeds, intervals, tests, figures, LaTeX: FOLDER ...",
 }
@@ -33,6 +34,7 @@ examples:
   mmemo train experiment=paper corpus.root=/data/MELD.Raw seed=42
   mmemo prepare corpus=meld corpus.root=/data/MELD.Raw
   mmemo audit corpus=meld corpus.annotations=/data/MELD.Raw
+  mmemo predict run=outputs/demo/RUN input=clip.wav text="I am fine."
   mmemo explain run=outputs/demo/RUN one_per_class=true faithfulness=true
   mmemo compare outputs/paper
 

@@ -42,6 +42,12 @@ EXAMPLES = {
         "mmemo evaluate run=outputs/demo/RUN",
         "mmemo evaluate run=outputs/demo/RUN missing=audio",
     ),
+    "predict": (
+        'mmemo predict run=outputs/demo/RUN input=clip.wav text="I am fine."',
+        "mmemo predict run=outputs/demo/RUN input=clips.csv output=answers.csv",
+        "mmemo predict run=[outputs/demo/A,outputs/demo/B] input=folder output=answers.parquet",
+        "mmemo predict run=outputs/demo/RUN input=talk.mp3 window_s=8 hop_s=4 timeline=talk",
+    ),
     "explain": (
         "mmemo explain run=outputs/demo/RUN",
         "mmemo explain run=outputs/demo/RUN num_random=30 faithfulness=true",
@@ -53,6 +59,9 @@ EXAMPLES = {
         "mmemo compare outputs/before outputs/after label=[before,after]",
     ),
 }
+RUN_OPTIONS = {"train": "resume", "evaluate": "run", "explain": "run", "predict": "run"}
+"""By command the setting that takes a run folder."""
+
 ADDED_GROUPS = {"train": ("sweep",)}
 """Groups of files that a command takes with a plus in front."""
 
@@ -137,7 +146,9 @@ def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[s
         meant = None
         if "=" not in argument:
             is_run = (Path(argument) / "run.json").is_file()
-            option = {"train": "resume", "evaluate": "run", "explain": "run"}.get(command)
+            option = {"train": "resume", "evaluate": "run", "explain": "run", "predict": "run"}.get(
+                command
+            )
             meant = f"{option}={argument}" if option and is_run else None
         elif key in available and value is not None and not re.search(r"[,\[(]", value):
             near = get_close_matches(value, available[key], 1)

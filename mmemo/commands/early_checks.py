@@ -37,6 +37,9 @@ EXTRAS = {
 }
 """By target the package that it needs and the extra that installs it."""
 
+PREDICTING_EXTRAS = {"segments": ("silero_vad", "vad")}
+"""By option of ``mmemo predict`` the package that it needs and the extra that installs it."""
+
 AUTO = "auto"
 """Of the runs of other seeds: those beside the run."""
 
@@ -53,7 +56,12 @@ def check_early(command: str, cfg: DictConfig) -> None:
     Raises:
         InputError: If a path leads nowhere, or there is nothing of a name.
     """
-    checks = {"train": _check_training, "evaluate": _check_evaluation, "explain": _check_explaining}
+    checks = {
+        "train": _check_training,
+        "evaluate": _check_evaluation,
+        "explain": _check_explaining,
+        "predict": _check_predicting,
+    }
     if command in checks:
         checks[command](cfg)
 
@@ -122,6 +130,25 @@ def _check_evaluation(cfg: DictConfig) -> None:
 
         saved = read_saved_config(run, trusted_names(cfg.trust))
         check_missing(run, saved.resolved, cfg.missing)
+
+
+def _check_predicting(cfg: DictConfig) -> None:
+    given = cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run]
+    for name in given:
+        path = Path(str(name)).expanduser()
+        # A folder of several runs is looked into where they are read.
+        if not path.is_dir() or (path / RunFolder.INFO_NAME).is_file():
+            chosen_checkpoint(RunFolder.open(path))
+    for option, (package, extra) in PREDICTING_EXTRAS.items():
+        if cfg.get(option) and find_spec(package) is None:
+            raise InputError(
+                f"{option}: expected the package {package}, it is not installed; "
+                f"pip install 'mmemo[{extra}]'"
+            )
+    if cfg.input is not None and not Path(cfg.input).expanduser().exists():
+        raise InputError(
+            f"input: expected a file, a folder or a CSV, {cfg.input} is not there; correct the path"
+        )
 
 
 def _check_explaining(cfg: DictConfig) -> None:

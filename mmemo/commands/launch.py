@@ -38,7 +38,7 @@ FLAGS_WITH_VALUE = (
 INFO = ("--info", "-i")
 INFO_CHOICES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CACHE_VARIABLES = ("MMEMO_CACHE", "XDG_CACHE_HOME")
-NEED_TORCH = ("train", "evaluate", "explain")
+NEED_TORCH = ("train", "evaluate", "explain", "predict")
 """Commands that import torch; preparing needs none."""
 
 

@@ -25,7 +25,7 @@ from mmemo.models.checkpoints import Checkpoint
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.run_folder import RunFolder
 from mmemo.runs.saved_config import read_saved_config, save_composed
-from tests.commands.conftest import Cli, TrainedRun
+from tests.commands.conftest import Cli
 from tests.commands.hostile_runs import (
     MUTATIONS,
     Pickled,
@@ -452,8 +452,8 @@ def test_hydra_takes_no_orders_from_a_run_folder(trained: Runs, cli: Cli) -> Non
     assert not marker.exists()
 
 
-def test_no_package_is_imported_for_its_denoiser(trained: TrainedRun) -> None:
-    run = trained.run
+def test_no_package_is_imported_for_its_denoiser(trained: Runs) -> None:
+    run = trained("finished")
     config = read(run.composed_config_file)
     config["denoiser"] = {
         "_target_": "mmemo.audio.deepfilternet.DeepFilterNet",

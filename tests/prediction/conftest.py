@@ -102,3 +102,19 @@ def predictor(denoised: MovedRun) -> Iterator[Predictor]:
     predictor = Predictor.open(denoised.path, accelerator="cpu")
     assert isinstance(predictor.preprocessing.denoiser, DeepFilterNet)
     yield predictor
+
+
+@pytest.fixture(scope="session")
+def seeds(
+    tmp_path_factory: pytest.TempPathFactory, tones_for_all: PreparedTones
+) -> tuple[MovedRun, MovedRun]:
+    """Two seeds of a model that needs sound and words, and reads what was said around them."""
+    moved = []
+    context = ("data.context_utterances=2", "data.future_utterances=1", "data.speaker_names=true")
+    for seed in (1, 2):
+        folder = tmp_path_factory.mktemp("seeds")
+        moved.append(train_and_move(folder, tones_for_all.clips, *context, f"seed={seed}"))
+    together = tmp_path_factory.mktemp("group")
+    return tuple(  # type: ignore[return-value]
+        MovedRun(Path(shutil.move(run.path, together / run.path.name)), run.clips) for run in moved
+    )
