@@ -22,6 +22,7 @@ from mmemo.prediction.answers import (
 from mmemo.prediction.ensemble import Asking, Ensemble
 from mmemo.prediction.members import open_ensemble
 from mmemo.prediction.requests import Requests, read_requests
+from mmemo.prediction.timeline import write_timelines
 from mmemo.progress import progress_bar
 from mmemo.reporting.tables import plain_console, print_table, printed
 from mmemo.runs.saved_config import trusted_names
@@ -34,6 +35,12 @@ def run(cfg: DictConfig) -> None:
     """Load the models, answer, print and write; status 1 where something has no answer."""
     outputs = [Path(path).expanduser().absolute() for path in names(cfg.output)]
     check_outputs(outputs, cfg.embeddings)
+    is_cut = cfg.window_s is not None or bool(cfg.get("segments"))
+    if cfg.timeline is not None and not is_cut:
+        raise InputError(
+            "timeline: expected stretches of a long recording, got neither; set window_s=SECONDS "
+            "or segments=speech"
+        )
     ensemble = open_ensemble(names(cfg.run), trusted_names(cfg.trust), cfg.accelerator)
     requests = _requests(cfg, ensemble)
     asking = Asking(
@@ -51,6 +58,11 @@ def run(cfg: DictConfig) -> None:
     _print(ensemble, answers, cfg.calibrated, requests.left_aside)
     for path in outputs:
         print(f"{'answers':>17}: {path}")
+    if cfg.timeline is not None:
+        folder = Path(cfg.timeline).expanduser().absolute()
+        names_of_runs = ", ".join(p.folder.path.name for p in ensemble.predictors)
+        for page in write_timelines(answers, folder, ensemble.labels.colours, names_of_runs):
+            print(f"{'timeline':>17}: {page}")
     if any(answer.reason for answer in answers):
         sys.exit(1)
 
