@@ -50,7 +50,7 @@ def main() -> None:
         print(USAGE)
         sys.exit(0 if arguments else 2)
     if arguments[0] in ("-V", "--version"):
-        from mmemo import __version__
+        from mmemo.version import __version__
 
         print(f"mmemo {__version__}")
         return

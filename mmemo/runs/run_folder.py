@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 
-from mmemo import __version__
 from mmemo.documents import damaged, read_document, read_text, write_document
 from mmemo.errors import InputError
 from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.runs.run_files import DataCard, ProcessInfo, RunInfo
+from mmemo.version import __version__
 
 ENDED = ("finished", "pruned")
 RESTORE = "restore it from a copy, or train again"
