@@ -27,6 +27,9 @@ from mmemo.progress import progress_bar
 from mmemo.reporting.tables import plain_console, print_table, printed
 from mmemo.runs.saved_config import trusted_names
 
+SAME_LENGTH_S = 0.01
+"""A sample more or less of another rate is no difference."""
+
 NUM_SHOWN = 50
 """Rows in the terminal; a file holds all."""
 
@@ -55,7 +58,7 @@ def run(cfg: DictConfig) -> None:
     frame = answers_frame(answers, cfg.calibrated)
     for path in outputs:
         write_answers(frame, path)
-    _print(ensemble, answers, cfg.calibrated, requests.left_aside)
+    _print(ensemble, requests, answers, cfg.calibrated)
     for path in outputs:
         print(f"{'answers':>17}: {path}")
     if cfg.timeline is not None:
@@ -117,16 +120,19 @@ def _with_bar(ensemble: Ensemble, requests: Requests, asking: Asking) -> Iterato
 
 
 def _print(
-    ensemble: Ensemble,
-    answers: Sequence[Prediction],
-    calibrated: bool,
-    left_aside: Sequence[Path],
+    ensemble: Ensemble, requests: Requests, answers: Sequence[Prediction], calibrated: bool
 ) -> None:
     first = ensemble.predictors[0]
     title = f"{first.folder.path.name} on {len(answers)} rows"
     if len(ensemble.predictors) > 1:
         title = f"{len(ensemble.predictors)} runs together, mean ± standard deviation over them"
     notes = list(_notes(ensemble, answers, calibrated))
+    has_context = any(row.before or row.after for row in requests.rows)
+    if ensemble.num_before + ensemble.num_after > 0 and not has_context:
+        notes.append(
+            "No context was given, which the model has read in training: name dialogue and order "
+            "in a CSV."
+        )
     if len(answers) > NUM_SHOWN:
         notes.append(f"The first {NUM_SHOWN} of {len(answers)}; output=FILE holds all.")
     console = plain_console()
@@ -137,26 +143,30 @@ def _print(
         print(f"{len(unanswered)} of {len(answers)} have no answer:")
         for answer in unanswered[:NUM_SHOWN]:
             print(f"  {answer.name}: {answer.reason}: {answer.detail}")
-    if left_aside:
-        shown = ", ".join(path.name for path in left_aside[:5])
-        print(f"{len(left_aside)} files of the folder are not called as sound or video: {shown}")
+    if requests.left_aside:
+        shown = ", ".join(path.name for path in requests.left_aside[:5])
+        print(
+            f"{len(requests.left_aside)} files of the folder are not called as sound or video: {shown}"
+        )
 
 
 def _notes(ensemble: Ensemble, answers: Sequence[Prediction], calibrated: bool) -> Iterator[str]:
     """What has to be known to read the answers."""
-    for kind in dict.fromkeys(answer.missing for answer in answers):
+    kinds = list(dict.fromkeys(a.missing for a in answers if a.probabilities is not None))
+    for kind in kinds:
         if kind is not None:
             number = sum(answer.missing == kind for answer in answers)
             name = {"audio": "sound", "text": "words"}[kind]
             yield f"{number} without {name}, which the model was trained to do without at times."
     for predictor in ensemble.predictors:
-        temperature = predictor.temperature()
         name = predictor.folder.path.name
         if not calibrated:
             yield f"{name}: probabilities as the model gives them, not calibrated."
-        elif temperature.fitted_on is None:
-            yield f"{name}: not calibrated: the run has no evaluation to fit a temperature on."
-        else:
+        for kind in kinds if calibrated else ():
+            temperature = predictor.temperature(kind)
+            if temperature.fitted_on is None:
+                yield f"{name}: not calibrated: the run has no evaluation to fit a temperature on."
+                continue
             yield (
                 f"{name}: calibrated by the temperature {temperature.value:.3f}, fitted on "
                 f"{temperature.fitted_on}."
@@ -168,9 +178,11 @@ def _notes(ensemble: Ensemble, answers: Sequence[Prediction], calibrated: bool) 
         yield f"{name}: trained on {protocol.corpus} ({split_stamp(protocol)})."
         if warning := leak_warning(protocol):
             yield warning
-    cut = [a for a in answers if a.heard_s and a.end_s and a.end_s - (a.start_s or 0) > a.heard_s]
+    limit_s = ensemble.max_duration_s
+    cut = [a for a in answers if limit_s is not None and a.end_s is not None and a.heard_s]
+    cut = [a for a in cut if (a.end_s or 0) - (a.start_s or 0) > (limit_s or 0) + SAME_LENGTH_S]
     if cut:
         yield (
-            f"{len(cut)} longer than {cut[0].heard_s:g} s, where the model cuts what it hears; "
-            f"window_s={cut[0].heard_s:g} answers on all of it."
+            f"{len(cut)} longer than {limit_s:g} s, where the model cuts what it hears; "
+            f"window_s={limit_s:g} answers on all of it."
         )

@@ -126,6 +126,11 @@ class Ensemble:
                 recordings whose stretches are asked about.
         """
         problem: InputError | None = None
+        if asking.transcriber is not None and not self.reads:
+            raise InputError(
+                f"asr: expected a model that reads words, {self.predictors[0].folder.path.name} "
+                "hears alone; leave asr out"
+            )
         has_transcriber = asking.transcriber is not None
         given = [request.transcript for request in requests if request.transcript is not None]
         if asking.cutter is not None and given and self.reads:

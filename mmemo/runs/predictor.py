@@ -21,7 +21,7 @@ from mmemo.data.sampling import EvaluationSampler
 from mmemo.errors import InputError
 from mmemo.evaluation.calibration import scaled, table_temperature
 from mmemo.evaluation.predictions import read_predictions
-from mmemo.evaluation.protocol import Protocol
+from mmemo.evaluation.protocol import Protocol, without_modality
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.runs.rebuilt_run import RebuiltModel, rebuild_model
 from mmemo.runs.run_folder import RunFolder
@@ -179,14 +179,15 @@ class Predictor:
             own = self.temperature()
             if own.fitted_on is None:
                 return own
-            return Temperature(own.value, f"{own.fitted_on}, of sound and words together")
+            return Temperature(own.value, f"{own.fitted_on} with sound and words")
+        fitted_on = f"validation{without_modality(missing)}"
         with suppress(InputError):
             calibration = folder.read_metrics().calibration
             if calibration is not None:
-                return Temperature(calibration.temperature.values[0], "validation")
+                return Temperature(calibration.temperature.values[0], fitted_on)
         with suppress(InputError):
             table = read_predictions(folder.predictions_file)
-            return Temperature(table_temperature(table[table["split"] == "val"]), "validation")
+            return Temperature(table_temperature(table[table["split"] == "val"]), fitted_on)
         return Temperature(1.0, None)
 
     def example(self, spoken: Spoken) -> Example:

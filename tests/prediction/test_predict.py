@@ -143,6 +143,7 @@ def test_a_folder_is_answered_without_words_where_the_model_learnt_to(
     assert len(found) == len(list(denoised.clips.glob("*.mp4")))
     assert (found["missing"] == "text").all()
     assert f"{len(found)} without words, which the model was trained to do without" in out
+    assert "fitted on validation with sound and words." in out
     assert "1 files of the folder are not called as sound or video: notes.txt" in out
     assert found["path"].tolist() == sorted(map(str, denoised.clips.glob("*.mp4")))
     assert {len(vector) for vector in found["embedding_fused"]} == {16}
@@ -168,6 +169,12 @@ def test_a_model_that_needs_words_says_so(seeds: tuple[MovedRun, MovedRun], cli:
     assert "asr=whisper" in told
     told = cli("predict", *words, "text=Hi.", "window_s=0.2", expect=1).stderr
     assert "which of these words are said in which stretch is not known" in told
+
+
+def test_context_that_is_not_given_is_told(seeds: tuple[MovedRun, MovedRun], cli: Cli) -> None:
+    run = seeds[0]
+    words = [f"run={run.path}", f"input={run.test['path'][0]}", "text=Hi.", "accelerator=cpu"]
+    assert "No context was given" in cli("predict", *words).stdout
 
 
 def test_seeds_answer_together(
@@ -204,12 +211,13 @@ def test_windows_of_a_long_recording(denoised: MovedRun, cli: Cli, tmp_path: Pat
     (tmp_path / "long.wav").write_bytes(wav_bytes(long, sound.sample_rate))
     duration_s = len(long) / sound.sample_rate
     words = [f"run={denoised.path}", "input=long.wav", "accelerator=cpu"]
-    cli("predict", *words, "window_s=0.2", "hop_s=0.1", "output=w.parquet")
+    out = cli("predict", *words, "window_s=0.2", "hop_s=0.1", "output=w.parquet").stdout
     found = pd.read_parquet(tmp_path / "w.parquet")
     assert found["start_s"].tolist() == pytest.approx([0.1 * i for i in range(len(found))])
     assert found["end_s"].iloc[-1] == pytest.approx(duration_s)
     assert found["end_s"].iloc[-2] < duration_s
     assert (found["duration_s"] - duration_s).abs().max() < 1e-6
+    assert "where the model cuts" not in out, "nothing is left unheard"
     told = cli("predict", *words, "window_s=3", expect=1).stderr
     assert "window_s: expected at most 0.25 s" in told
 
