@@ -145,9 +145,8 @@ def _print(
             print(f"  {answer.name}: {answer.reason}: {answer.detail}")
     if requests.left_aside:
         shown = ", ".join(path.name for path in requests.left_aside[:5])
-        print(
-            f"{len(requests.left_aside)} files of the folder are not called as sound or video: {shown}"
-        )
+        number = len(requests.left_aside)
+        print(f"{number} files of the folder are not called as sound or video: {shown}")
 
 
 def _notes(ensemble: Ensemble, answers: Sequence[Prediction], calibrated: bool) -> Iterator[str]:
