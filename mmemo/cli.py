@@ -15,7 +15,7 @@ COMMANDS = {
     "train": "prepare what is missing, train, evaluate, write the report",
     "prepare": "decode, denoise and resample a corpus once, for all runs",
     "audit": "count and check a corpus: annotations, overlaps between splits, clips",
-    "evaluate": "evaluate a run again at its chosen checkpoint: run=DIR",
+    "evaluate": "evaluate a run again, or on another corpus: run=DIR, corpus=NAME",
     "predict": "answer on files, recordings and words of your own: run=DIR input=FILE",
     "explain": "explain a run's predictions, and check the explanations: run=DIR",
     "compare": "compare runs: seeds, intervals, tests, figures, LaTeX: FOLDER ...",

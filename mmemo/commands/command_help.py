@@ -41,6 +41,7 @@ EXAMPLES = {
     "evaluate": (
         "mmemo evaluate run=outputs/demo/RUN",
         "mmemo evaluate run=outputs/demo/RUN missing=audio",
+        "mmemo evaluate run=outputs/demo/RUN corpus=table corpus.csv=own.csv",
     ),
     "predict": (
         'mmemo predict run=outputs/demo/RUN input=clip.wav text="I am fine."',

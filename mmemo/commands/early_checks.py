@@ -123,7 +123,12 @@ def _check_checkpoints(cfg: DictConfig) -> None:
 
 
 def _check_evaluation(cfg: DictConfig) -> None:
-    run, _ = _opened_run(cfg)
+    if cfg.get("corpus") is None:
+        run, _ = _opened_run(cfg)
+    else:
+        # The corpus of the training may be gone.
+        run = RunFolder.open(cfg.run)
+        chosen_checkpoint(run)
     if cfg.missing is not None:
         from mmemo.runs.missing_modality import check_missing
         from mmemo.runs.saved_config import read_saved_config, trusted_names

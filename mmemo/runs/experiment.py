@@ -21,11 +21,13 @@ from mmemo.corpora.leaks import LEAKY, check_disjoint
 from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.datamodule import EmotionDataModule, check_loading
+from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import Protocol
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
+from mmemo.runs.data_source import DataSource, build_data_source
 from mmemo.runs.input_errors import settings_of
 from mmemo.runs.missing_modality import check_missing
 from mmemo.runs.preprocessing import Preprocessing
@@ -238,16 +240,43 @@ class Experiment:
 
         The text encoder learns of the training split what it has to.
         """
-        datamodule: EmotionDataModule = instantiate(
-            self._cfg.data,
-            _convert_="all",
-            prepared=prepared,
-            labels=self.labels,
-            audio_encoder=encoders.audio,
-            text_encoder=encoders.text,
-        )
+        datamodule = self._datamodule(self._cfg.data, prepared, self.labels, encoders)
         if encoders.text is not None:
             encoders.text.fit(datamodule.datasets["train"].transcripts)
+        return datamodule
+
+    def build_test_datamodule(
+        self, prepared: PreparedCorpus, labels: LabelSet, encoders: Encoders, split: SplitProtocol
+    ) -> EmotionDataModule:
+        """Loaders of test alone, of another corpus than that of the training.
+
+        Args:
+            prepared: That corpus.
+            labels: The classes of its rows.
+            encoders: Those of the run, as it has saved them.
+            split: Which of its rows are tested.
+        """
+        settings = {key: value for key, value in self._cfg.data.items() if key != "split"}
+        changes = {"split": split, "splits": ("test",)}
+        return self._datamodule(OmegaConf.create(settings), prepared, labels, encoders, **changes)
+
+    def _datamodule(
+        self,
+        settings: DictConfig,
+        prepared: PreparedCorpus,
+        labels: LabelSet,
+        encoders: Encoders,
+        **changes: Any,  # noqa: ANN401
+    ) -> EmotionDataModule:
+        datamodule: EmotionDataModule = instantiate(
+            settings,
+            _convert_="all",
+            prepared=prepared,
+            labels=labels,
+            audio_encoder=encoders.audio,
+            text_encoder=encoders.text,
+            **changes,
+        )
         return datamodule
 
     def build_datamodule(
@@ -365,6 +394,31 @@ class Experiment:
             InputError: If it is neither, or the run was not trained to answer without it.
         """
         check_missing(run, self._cfg, missing)
+
+    def build_source_of(self, corpus: DictConfig, preparer: DictConfig) -> DataSource:
+        """Another corpus, to be prepared as that of the training was.
+
+        Args:
+            corpus: Config of the corpus.
+            preparer: Settings of the preparer that change nothing of what it makes: where, and by
+                how many processes.
+        """
+        cfg = self._cfg.copy()
+        cfg.corpus = OmegaConf.to_container(corpus, resolve=True)
+        cfg.preparer.update(OmegaConf.to_container(preparer, resolve=True))
+        return build_data_source(cfg)
+
+    def trained_rows(self, prepared: PreparedCorpus) -> pd.DataFrame:
+        """The rows of the corpus of the training, as the run has split them.
+
+        Raises:
+            InputError: As the split protocol does.
+        """
+        data, labels = self._cfg.data, self.labels
+        states = utterance_states(
+            prepared.manifest, labels, data.get("min_duration_s", 0.0), prepared.sample_rate
+        )
+        return self.build_split().assign(kept_rows(states), labels.column)
 
     def protocol(
         self, datamodule: EmotionDataModule, epoch: int, loss: str, unit: str, missing: str | None

@@ -50,7 +50,7 @@ Place = tuple[str, ...]
 """Keys from the root of a config; an item of a list is ``[]``."""
 
 ITEM = "[]"
-COMMANDS = ("train.yaml", "base.yaml")
+COMMANDS = ("train.yaml", "base.yaml", "cache.yaml")
 """What a run's config is composed of, beside the groups."""
 
 NO_GROUPS = ("hydra", "published", "wandb", "segments", "asr")
