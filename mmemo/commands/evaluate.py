@@ -87,7 +87,13 @@ def _run_on_other_corpus(cfg: DictConfig) -> None:
     val = read_predictions(own.predictions_file)
     encoders = rebuilt.encoders.without(cfg.missing)
     tested = open_other_corpus(
-        own, experiment, encoders, cfg.corpus, cfg.preparer, cfg.evaluated_split
+        own,
+        experiment,
+        encoders,
+        rebuilt.preprocessing.denoiser,
+        cfg.corpus,
+        cfg.preparer,
+        cfg.evaluated_split,
     )
     overlap = overlap_with_training(tested, experiment, cfg.prepared)
     tested.folder.results.mkdir(parents=True, exist_ok=True)

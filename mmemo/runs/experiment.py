@@ -14,6 +14,7 @@ import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
@@ -395,18 +396,25 @@ class Experiment:
         """
         check_missing(run, self._cfg, missing)
 
-    def build_source_of(self, corpus: DictConfig, preparer: DictConfig) -> DataSource:
+    def build_source_of(
+        self, corpus: DictConfig, preparer: DictConfig, denoiser: Denoiser | None
+    ) -> DataSource:
         """Another corpus, to be prepared as that of the training was.
 
         Args:
             corpus: Config of the corpus.
             preparer: Settings of the preparer that change nothing of what it makes: where, and by
                 how many processes.
+            denoiser: The run's own, where its model hears something.
         """
         cfg = self._cfg.copy()
         cfg.corpus = OmegaConf.to_container(corpus, resolve=True)
         cfg.preparer.update(OmegaConf.to_container(preparer, resolve=True))
-        return build_data_source(cfg)
+        if denoiser is None:
+            return build_data_source(cfg)
+        # What the run has kept of it, wherever its config says that it was.
+        cfg.denoiser = None
+        return replace(build_data_source(cfg), denoiser=denoiser)
 
     def trained_rows(self, prepared: PreparedCorpus) -> pd.DataFrame:
         """The rows of the corpus of the training, as the run has split them.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
+from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import content_digest
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.leaks import same_clips
@@ -116,6 +117,7 @@ def open_other_corpus(
     folder: RunFolder,
     experiment: Experiment,
     encoders: Encoders,
+    denoiser: Denoiser | None,
     corpus: DictConfig,
     preparer: DictConfig,
     split: str | None,
@@ -126,6 +128,7 @@ def open_other_corpus(
         folder: The run's.
         experiment: What it is made of.
         encoders: Those of the model that get something to do.
+        denoiser: The run's own, where its model hears something.
         corpus: Config of the corpus.
         preparer: Where it is prepared, and by how many processes.
         split: Its own split that is tested; None for all rows.
@@ -135,7 +138,7 @@ def open_other_corpus(
             no row of the split.
     """
     tested = WholeCorpus(split)
-    source = experiment.build_source_of(corpus, preparer)
+    source = experiment.build_source_of(corpus, preparer, denoiser)
     if isinstance(source.corpus, CheckedCorpus):
         source.corpus.check()
     annotations = source.corpus.read()
