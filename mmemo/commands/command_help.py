@@ -49,6 +49,10 @@ EXAMPLES = {
         "mmemo predict run=[outputs/demo/A,outputs/demo/B] input=folder output=answers.parquet",
         "mmemo predict run=outputs/demo/RUN input=talk.mp3 window_s=8 hop_s=4 timeline=talk",
     ),
+    "export": (
+        "mmemo export run=outputs/demo/RUN format=onnx",
+        "mmemo export run=outputs/demo/RUN format=huggingface format.licence=cc-by-4.0",
+    ),
     "explain": (
         "mmemo explain run=outputs/demo/RUN",
         "mmemo explain run=outputs/demo/RUN num_random=30 faithfulness=true",
@@ -65,6 +69,9 @@ RUN_OPTIONS = {"train": "resume", "evaluate": "run", "explain": "run", "predict"
 
 ADDED_GROUPS = {"train": ("sweep",)}
 """Groups of files that a command takes with a plus in front."""
+
+TAKE_A_RUN = ("evaluate", "explain", "export")
+"""Commands that are pointed at a run folder."""
 
 SHOWN_PLUGINS = ("hydra/launcher", "hydra/sweeper")
 BUILT = ("_target_", "_partial_", "_convert_")
@@ -147,9 +154,13 @@ def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[s
         meant = None
         if "=" not in argument:
             is_run = (Path(argument) / "run.json").is_file()
-            option = {"train": "resume", "evaluate": "run", "explain": "run", "predict": "run"}.get(
-                command
-            )
+            option = {
+                "train": "resume",
+                "evaluate": "run",
+                "explain": "run",
+                "predict": "run",
+                "export": "run",
+            }.get(command)
             meant = f"{option}={argument}" if option and is_run else None
         elif key in available and value is not None and not re.search(r"[,\[(]", value):
             near = get_close_matches(value, available[key], 1)

@@ -33,6 +33,7 @@ ENCODERS = ("audio_encoder", "text_encoder")
 
 EXTRAS = {
     "mmemo.models.egemaps_encoder.EgemapsEncoder": ("opensmile", "egemaps"),
+    "mmemo.export.onnx_graph.OnnxGraph": ("onnx", "export"),
     "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
 }
 """By target the package that it needs and the extra that installs it."""
@@ -61,6 +62,7 @@ def check_early(command: str, cfg: DictConfig) -> None:
         "evaluate": _check_evaluation,
         "explain": _check_explaining,
         "predict": _check_predicting,
+        "export": _check_exporting,
     }
     if command in checks:
         checks[command](cfg)
@@ -153,6 +155,16 @@ def _check_predicting(cfg: DictConfig) -> None:
     if cfg.input is not None and not Path(cfg.input).expanduser().exists():
         raise InputError(
             f"input: expected a file, a folder or a CSV, {cfg.input} is not there; correct the path"
+        )
+
+
+def _check_exporting(cfg: DictConfig) -> None:
+    chosen_checkpoint(RunFolder.open(cfg.run))
+    package, extra = EXTRAS.get(cfg.format["_target_"], ("", ""))
+    if package and find_spec(package) is None:
+        raise InputError(
+            f"format: expected the package {package}, it is not installed; "
+            f"pip install 'mmemo[{extra}]'"
         )
 
 

@@ -23,6 +23,8 @@ from mmemo.runs.run_folder import RESTORE, RunFolder, chosen_checkpoint
 from mmemo.runs.saved_config import read_saved_config
 from mmemo.training.module import EmotionModule
 
+SAFETENSORS = ".safetensors"
+
 
 @dataclass(frozen=True)
 class RebuiltRun:
@@ -164,6 +166,8 @@ def load_checkpoint(path: Path, module: EmotionModule) -> int:
         InputError: If the file is missing, is not a checkpoint, or is another model's.
     """
     try:
+        if path.suffix == SAFETENSORS:
+            return _load_safetensors(path, module)
         check_checksums(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(checkpoint["state_dict"])
@@ -174,3 +178,12 @@ def load_checkpoint(path: Path, module: EmotionModule) -> int:
             f"{path}: expected the checkpoint of this run, could not load it "
             f"({type(error).__name__}: {reason}); restore the file or train again"
         ) from error
+
+
+def _load_safetensors(path: Path, module: EmotionModule) -> int:
+    """Weights of a run that was exported for Hugging Face's hub."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        module.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        return int(file.metadata()["epoch"])
