@@ -75,7 +75,7 @@ class HuggingFaceFolder:
         write_whole(folder / CONFIG_FILE, _config_text(model, metrics.protocol.classes))
         facts = CardFacts.of(source, self.licence, self.corpus_licence)
         write_whole(folder / CARD_FILE, model_card(facts))
-        told = ["a run folder without pickle: mmemo's commands take it as run=DIR"]
+        told = ["a run folder without pickle: `mmemo predict` takes it as run=DIR"]
         if self.licence is None:
             told.append("no licence is named: format.licence=IDENTIFIER")
         if self.corpus_licence is None:

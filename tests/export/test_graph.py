@@ -35,7 +35,7 @@ def clips(encoders: Encoders) -> list[Clip]:
     random = torch.Generator().manual_seed(1)
     found = []
     for length, num in zip(LENGTHS, NUM_TOKENS, strict=True):
-        ids = torch.randint(5, 200, (num,), generator=random).tolist()
+        ids = torch.randint(5, 20, (num,), generator=random).tolist()
         # The first is context, where there are several.
         tokens = Tokens(ids, (1, num) if num > 1 else None)
         samples = 0.1 * torch.randn(length, generator=random)
