@@ -70,7 +70,7 @@ RUN_OPTIONS = {"train": "resume", "evaluate": "run", "explain": "run", "predict"
 ADDED_GROUPS = {"train": ("sweep",)}
 """Groups of files that a command takes with a plus in front."""
 
-TAKE_A_RUN = ("evaluate", "explain", "export")
+TAKE_A_RUN = ("evaluate", "predict", "explain", "export")
 """Commands that are pointed at a run folder."""
 
 SHOWN_PLUGINS = ("hydra/launcher", "hydra/sweeper")
@@ -154,13 +154,7 @@ def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[s
         meant = None
         if "=" not in argument:
             is_run = (Path(argument) / "run.json").is_file()
-            option = {
-                "train": "resume",
-                "evaluate": "run",
-                "explain": "run",
-                "predict": "run",
-                "export": "run",
-            }.get(command)
+            option = {"train": "resume", **dict.fromkeys(TAKE_A_RUN, "run")}.get(command)
             meant = f"{option}={argument}" if option and is_run else None
         elif key in available and value is not None and not re.search(r"[,\[(]", value):
             near = get_close_matches(value, available[key], 1)

@@ -12,7 +12,6 @@ from typing import Any
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
-from mmemo import __version__
 from mmemo.documents import write_document
 from mmemo.export.clips import Clip
 from mmemo.export.model_card import CardFacts, model_card
@@ -20,6 +19,7 @@ from mmemo.folders import write_whole
 from mmemo.runs.overrides import CHECKPOINT_KEYS, PATH_KEYS
 from mmemo.runs.rebuilt_run import RebuiltModel, load_checkpoint
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
+from mmemo.version import __version__
 
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 

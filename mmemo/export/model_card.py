@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from mmemo import __version__
 from mmemo.corpora.leaks import LEAKY
 from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.predictions import read_predictions
@@ -20,6 +19,7 @@ from mmemo.reporting.numbers import UNDEFINED, counted, interval, percent, score
 from mmemo.reporting.tables import escape_markdown, markdown, table_of
 from mmemo.runs.run_files import DataCard
 from mmemo.runs.run_folder import RunFolder
+from mmemo.version import __version__
 
 MIN_GROUP_ROWS = 10
 """Fewer rows of a speaker tell little."""

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmemo import __version__
 from mmemo.documents import write_document
 from mmemo.errors import InputError
 from mmemo.export.clips import Clip, batched, collate, graph_inputs
@@ -29,6 +28,7 @@ from mmemo.export.graph import (
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.runs.rebuilt_run import RebuiltModel
 from mmemo.values import check_real, check_whole
+from mmemo.version import __version__
 
 NUM_TIMINGS = 5
 MODEL_FILE, DOCUMENT_FILE = "model.onnx", "preprocessing.json"

@@ -128,8 +128,9 @@ def rebuild_model(
     with saved_parts(folder):
         experiment.check_run_name(folder.path)
         preprocessing = experiment.build_preprocessing(folder)
-        preprocessing.check_same(folder)
         encoders = experiment.build_encoders(folder)
+        if encoders.audio is not None:
+            preprocessing.check_same(folder)
         module = experiment.build_module(encoders)
         trainer = experiment.build_answering_trainer(accelerator)
     load_checkpoint(checkpoint, module)

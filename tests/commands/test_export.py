@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ import pytest
 import torch
 import yaml
 
-from mmemo.documents import read_document
+import mmemo
+from mmemo.documents import read_document, write_document
 from mmemo.export.document import GraphDocument
 from mmemo.export.onnx_graph import open_graph, run_graph
 from mmemo.runs.rebuilt_run import rebuild_model
 from mmemo.runs.run_folder import RunFolder
-from tests.commands.conftest import Cli, TrainedRun
+from tests.commands.conftest import Cli, TrainedRun, only_run
 
 
 @pytest.fixture
@@ -110,6 +112,12 @@ def test_a_folder_for_the_hub_opens_as_a_run(cli: Cli, trained: TrainedRun, tmp_
             assert str(tmp_path) not in path.read_text(), path
             assert str(trained.tones.parent) not in path.read_text(), path
     assert opened.folder.read_info().process is None
+    sound = np.sin(np.arange(16_000) / 20).astype(np.float32)
+    here, there = (
+        mmemo.load_run(path, accelerator="cpu").predict(sound, 16_000, "Tone 1.")
+        for path in (folder, run.path)
+    )
+    np.testing.assert_array_equal(here.probabilities, there.probabilities)
 
 
 def test_the_model_card_tells_what_the_run_does(cli: Cli, trained: TrainedRun) -> None:
@@ -133,6 +141,26 @@ def test_the_model_card_tells_what_the_run_does(cli: Cli, trained: TrainedRun) -
     classes = rows[rows.index(next(r for r in rows if "worst first" in r)) + 2 :]
     assert classes[0].startswith(f"| {worst} | ")
     assert "LEAKY" not in text
+
+
+@pytest.mark.usefixtures("has_onnx")
+@pytest.mark.slow
+def test_a_model_of_text_whose_corpus_was_denoised(
+    cli: Cli, small: list[str], tmp_path: Path
+) -> None:
+    read_alone = [option for option in small if not option.startswith("audio_encoder")]
+    cli("train", *read_alone, "modality=text", "trainer.max_epochs=1")
+    run = only_run(tmp_path)
+    card = run.read_data_card()
+    # As if it had been: what the model does not hear does not have to be here.
+    with run.sealed(run.data_file):
+        prepared = replace(card.prepared, denoiser="other", denoiser_version="1")
+        write_document(run.data_file, replace(card, prepared=prepared))
+    cli("export", f"run={run.path}", "format.num_clips=4")
+    folder = run.path / "exported" / "onnx"
+    document = read_document(folder / "preprocessing.json", GraphDocument, "it", "write it")
+    assert document.sound is None
+    assert [one.name for one in document.inputs] == ["token_ids", "num_tokens"]
 
 
 def test_what_is_there_is_not_overwritten(cli: Cli, trained: TrainedRun, tmp_path: Path) -> None:
