@@ -64,8 +64,8 @@ class OtherCorpus:
 
     @property
     def stamp(self) -> str:
-        """``table-1a2b3c4d (all rows)``."""
-        return f"{self.corpus} ({self.rows})"
+        """``table-1a2b3c4d, all rows``."""
+        return f"{self.corpus}, {self.rows}"
 
     @property
     def is_leaked(self) -> bool:
