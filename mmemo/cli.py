@@ -15,8 +15,10 @@ COMMANDS = {
     "train": "prepare what is missing, train, evaluate, write the report",
     "prepare": "decode, denoise and resample a corpus once, for all runs",
     "audit": "count and check a corpus: annotations, overlaps between splits, clips",
-    "evaluate": "evaluate a run again at its chosen checkpoint: run=DIR",
+    "evaluate": "evaluate a run again, or on another corpus: run=DIR, corpus=NAME",
+    "predict": "answer on files, recordings and words of your own: run=DIR input=FILE",
     "explain": "explain a run's predictions, and check the explanations: run=DIR",
+    "export": "write a run for other programs: run=DIR format=onnx|huggingface",
     "compare": "compare runs: seeds, intervals, tests, figures, LaTeX: FOLDER ...",
 }
 
@@ -33,6 +35,7 @@ examples:
   mmemo train experiment=paper corpus.root=/data/MELD.Raw seed=42
   mmemo prepare corpus=meld corpus.root=/data/MELD.Raw
   mmemo audit corpus=meld corpus.annotations=/data/MELD.Raw
+  mmemo predict run=outputs/demo/RUN input=clip.wav text="I am fine."
   mmemo explain run=outputs/demo/RUN one_per_class=true faithfulness=true
   mmemo compare outputs/paper
 
@@ -48,7 +51,7 @@ def main() -> None:
         print(USAGE)
         sys.exit(0 if arguments else 2)
     if arguments[0] in ("-V", "--version"):
-        from mmemo import __version__
+        from mmemo.version import __version__
 
         print(f"mmemo {__version__}")
         return

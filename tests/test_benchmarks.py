@@ -86,6 +86,19 @@ def test_bfloat16_is_held_against_transformers_own_models_without_padding(
     assert own < throughout, "so are the residuals"
 
 
+def test_predicting_is_measured_beside_evaluating(benchmark: Benchmark) -> None:
+    title, *rows = benchmark("predicting.py", "--utterances", "60", "--repeats", "1")
+    assert re.match(r"\d+ clips, \d+ s of sound", title)
+    speed = {row[:20].strip(): float(row[20:].split()[0]) for row in rows if "clips/s" in row}
+    assert set(speed) == {
+        "evaluate, prepared",
+        "predict, prepared",
+        "prepare alone",
+        "predict, files",
+    }
+    assert min(speed.values()) > 0
+
+
 def test_comparing_is_measured_as_a_whole_process(benchmark: Benchmark) -> None:
     sizes = ("--groups", "3", "--share", "0.02", "--repeats", "1")
     title, seconds = benchmark("comparison.py", *sizes)

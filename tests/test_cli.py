@@ -61,7 +61,7 @@ def test_version_and_unknown_command(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_every_command_has_its_config() -> None:
-    assert {path.stem for path in config_dir().glob("*.yaml")} == {*COMMANDS, "base"}
+    assert {path.stem for path in config_dir().glob("*.yaml")} == {*COMMANDS, "base", "cache"}
 
 
 def test_a_misspelt_override_is_hydras_error(

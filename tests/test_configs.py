@@ -14,11 +14,13 @@ from mmemo.commands.launch import config_dir
 
 # Hydra's own, results that are read as data, and what W&B reads.
 NOT_COMPOSED = {"hydra", "published", "wandb"}
+# Of `mmemo predict` alone.
+PREDICTING = {"asr", "segments"}
 # Given as +GROUP=…: no training has them by itself.
-APPENDED = {"sweep", "waveform_baseline", "text_baseline", "claims"}
+APPENDED = {"sweep", "waveform_baseline", "text_baseline", "claims", "format"}
 
 FOLDERS = {path.name for path in config_dir().iterdir() if path.is_dir()}
-GROUPS = sorted(FOLDERS - NOT_COMPOSED)
+GROUPS = sorted(FOLDERS - NOT_COMPOSED - PREDICTING)
 OPTIONS = [(g, path.stem) for g in GROUPS for path in sorted((config_dir() / g).glob("*.yaml"))]
 
 # What the commands add when they build an object.
@@ -91,6 +93,14 @@ def test_the_audit_composes_and_fits(option: str) -> None:
     assert set(cfg) == {"corpus", "labels", "prepared", "output_dir", "cache_dir"}
 
 
+@pytest.mark.parametrize("group", sorted(PREDICTING))
+def test_options_of_predicting_compose_and_fit(group: str) -> None:
+    for path in (config_dir() / group).glob("*.yaml"):
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            cfg = compose("predict", ["run=RUN", f"{group}={path.stem}"])
+        assert check_signatures(cfg) == 1
+
+
 def test_the_papers_recipe() -> None:
     cfg = composed(["experiment=paper", "corpus.root=/data"])
     assert cfg.audio_encoder.checkpoint == "microsoft/wavlm-base-plus"
@@ -110,6 +120,8 @@ def test_the_papers_recipe() -> None:
 
 
 ROOMS = {
+    "asr": "prediction",
+    "segments": "audio",
     "corpus": "corpora",
     "labels": "corpora",
     "split": "corpora",
@@ -127,6 +139,7 @@ ROOMS = {
     "text_baseline": "explanation",
     "claims": "explanation",
     "logger": "training",
+    "format": "export",
 }
 
 

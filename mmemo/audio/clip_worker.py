@@ -17,7 +17,7 @@ import numpy as np
 from mmemo.audio.denoisers import Denoiser, Samples
 from mmemo.audio.journal import Record
 from mmemo.audio.levels import level_db
-from mmemo.audio.media import UNREADABLE, MediaError, decode, resample
+from mmemo.audio.media import UNREADABLE, MediaError, Sound, decode, resample
 from mmemo.audio.prepared import FULL_SCALE
 from mmemo.corpora.clips import MISSING, Clip
 from mmemo.errors import InputError
@@ -36,6 +36,23 @@ MAX_BYTES_IN_FLIGHT = 2**28
 """Of packed clips, which lie in memory until a worker has taken them."""
 
 Result = tuple[Record, bytes]
+
+Quantised = np.ndarray[tuple[int], np.dtype[np.int16]]
+
+
+@dataclass(frozen=True)
+class PreparedSound:
+    """Sound as a model is given it.
+
+    Args:
+        samples: (T,) int16 at the prepared rate, full scale at ``FULL_SCALE``.
+        level_before_db: Of what was decoded, in dB of full scale.
+        level_after_db: Behind the denoiser.
+    """
+
+    samples: Quantised
+    level_before_db: float
+    level_after_db: float
 
 
 @dataclass
@@ -58,14 +75,48 @@ class ClipWorker:
             return skipped(clip, "missing clip", clip.problem), b""
         try:
             sound = decode(clip.source, clip.content, self.max_duration_s + CUT_MARGIN_S)
+            made = self.prepare_sound(sound, clip.source)
         except MediaError as error:
             return skipped(clip, error.reason, error.message), b""
+        data = np.ascontiguousarray(made.samples, dtype="<i2").tobytes()
+        record = Record(
+            key=clip.key,
+            status="kept",
+            reason="",
+            detail="",
+            audio_file="",
+            offset=0,
+            num_samples=len(made.samples),
+            crc32=zlib.crc32(data),
+            source=clip.source,
+            source_bytes=clip.num_bytes,
+            source_modified_s=clip.modified_s,
+            source_rate=sound.sample_rate,
+            source_duration_s=round(sound.duration_s, 6),
+            channel_layout=sound.channel_layout,
+            level_before_db=made.level_before_db,
+            level_after_db=made.level_after_db,
+            source_crc32=clip.crc32,
+        )
+        return record, data
+
+    def prepare_sound(self, sound: Sound, source: str) -> PreparedSound:
+        """Denoise, resample, cut and quantise decoded sound.
+
+        Args:
+            sound: At least as much of it as is kept, and ``CUT_MARGIN_S`` more where it goes on.
+            source: What it is called in messages.
+
+        Raises:
+            MediaError: "not finite" or "out of scale".
+        """
         if not np.isfinite(sound.waveform).all():
-            return skipped(clip, "not finite", f"{clip.source}: samples that are no numbers"), b""
+            raise MediaError("not finite", f"{source}: samples that are no numbers")
         peak = float(np.abs(sound.waveform).max())
         if peak > MAX_PEAK:
-            detail = f"{clip.source}: samples up to {peak:.3g} where full scale is 1"
-            return skipped(clip, "out of scale", detail), b""
+            raise MediaError(
+                "out of scale", f"{source}: samples up to {peak:.3g} where full scale is 1"
+            )
         waveform, rate = sound.waveform, sound.sample_rate
         level_before_db = level_db(waveform)
         if self.denoiser is not None:
@@ -75,27 +126,7 @@ class ClipWorker:
         level_after_db = level_db(waveform)
         waveform = resample(waveform, rate, self.sample_rate)
         samples = to_int16(waveform[: round(self.max_duration_s * self.sample_rate)])
-        data = np.ascontiguousarray(samples, dtype="<i2").tobytes()
-        record = Record(
-            key=clip.key,
-            status="kept",
-            reason="",
-            detail="",
-            audio_file="",
-            offset=0,
-            num_samples=len(samples),
-            crc32=zlib.crc32(data),
-            source=clip.source,
-            source_bytes=clip.num_bytes,
-            source_modified_s=clip.modified_s,
-            source_rate=sound.sample_rate,
-            source_duration_s=round(sound.duration_s, 6),
-            channel_layout=sound.channel_layout,
-            level_before_db=level_before_db,
-            level_after_db=level_after_db,
-            source_crc32=clip.crc32,
-        )
-        return record, data
+        return PreparedSound(samples, level_before_db, level_after_db)
 
 
 def skipped(clip: Clip, reason: str, detail: str) -> Record:
@@ -119,7 +150,7 @@ def skipped(clip: Clip, reason: str, detail: str) -> Record:
     )
 
 
-def to_int16(waveform: Samples) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+def to_int16(waveform: Samples) -> Quantised:
     """Quantise (T,) float in [-1, 1]; what lies outside is clipped."""
     return np.round(np.clip(waveform, -1.0, 1.0) * np.float32(FULL_SCALE)).astype(np.int16)
 

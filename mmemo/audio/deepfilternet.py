@@ -67,6 +67,7 @@ class DeepFilterNet:
         sha256: What the file's digest has to be; None for any.
         filters_masked: Whether the filter is given what the gains have left (DeepFilterNet2) or
             the noisy spectrum (DeepFilterNet3).
+        assets_dir: Folder of a run with its copy of a user's file, which stands in for the file.
     """
 
     sample_rate = SAMPLE_RATE
@@ -78,7 +79,10 @@ class DeepFilterNet:
         package: str | None,
         sha256: str | None,
         filters_masked: bool,
+        assets_dir: str | Path | None = None,
     ) -> None:
+        if assets_dir is not None and package is None:
+            model_file = str(Path(assets_dir) / Path(model_file).name)
         self.name = name
         self.model_file = model_file if package else str(Path(model_file).expanduser().absolute())
         self.package = package
@@ -102,6 +106,13 @@ class DeepFilterNet:
             InputError: If its file is missing, damaged, another one or no such model.
         """
         self._load()
+
+    def save_assets(self, folder: Path) -> None:
+        """Keep the user's file with a run; one that a package carries is there anyway."""
+        if self.package is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            content = self._read()
+            (folder / Path(self.model_file).name).write_bytes(content)
 
     def __call__(self, waveform: Floats) -> Floats:
         """Enhance (T,) float32 at 48 kHz; same length, no delay."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,4 +28,16 @@ class Denoiser(Protocol):
 
     def __call__(self, waveform: Samples) -> Samples:
         """Enhance (T,) float32 at ``sample_rate``; same length, same alignment."""
+        ...
+
+
+@runtime_checkable
+class KeptDenoiser(Protocol):
+    """A denoiser that needs files which no package carries.
+
+    It takes ``assets_dir``, the folder of a run that it has saved them in, to be built from there.
+    """
+
+    def save_assets(self, folder: Path) -> None:
+        """Write what is needed to build the denoiser again; nothing, where nothing is."""
         ...

@@ -9,12 +9,12 @@ from typing import ClassVar, TypeVar
 
 import pandas as pd
 
-from mmemo import __version__
 from mmemo.audit import baselines, counts, durations, overlaps, scenes
 from mmemo.audit.clip_checks import SPAN_TOLERANCE_S, ClipChecks
 from mmemo.audit.durations import Durations, check_durations
 from mmemo.audit.published_counts import read_published_counts
 from mmemo.corpora.utterance import LabelSet
+from mmemo.version import __version__
 
 MAX_LISTED = 1000
 """Lists of rows are cut at this length; their full number always stands beside them."""

@@ -41,6 +41,17 @@ EXAMPLES = {
     "evaluate": (
         "mmemo evaluate run=outputs/demo/RUN",
         "mmemo evaluate run=outputs/demo/RUN missing=audio",
+        "mmemo evaluate run=outputs/demo/RUN corpus=table corpus.csv=own.csv",
+    ),
+    "predict": (
+        'mmemo predict run=outputs/demo/RUN input=clip.wav text="I am fine."',
+        "mmemo predict run=outputs/demo/RUN input=clips.csv output=answers.csv",
+        "mmemo predict run=[outputs/demo/A,outputs/demo/B] input=folder output=answers.parquet",
+        "mmemo predict run=outputs/demo/RUN input=talk.mp3 window_s=8 hop_s=4 timeline=talk",
+    ),
+    "export": (
+        "mmemo export run=outputs/demo/RUN format=onnx",
+        "mmemo export run=outputs/demo/RUN format=huggingface format.licence=cc-by-4.0",
     ),
     "explain": (
         "mmemo explain run=outputs/demo/RUN",
@@ -53,8 +64,14 @@ EXAMPLES = {
         "mmemo compare outputs/before outputs/after label=[before,after]",
     ),
 }
+RUN_OPTIONS = {"train": "resume", "evaluate": "run", "explain": "run", "predict": "run"}
+"""By command the setting that takes a run folder."""
+
 ADDED_GROUPS = {"train": ("sweep",)}
 """Groups of files that a command takes with a plus in front."""
+
+TAKE_A_RUN = ("evaluate", "predict", "explain", "export")
+"""Commands that are pointed at a run folder."""
 
 SHOWN_PLUGINS = ("hydra/launcher", "hydra/sweeper")
 BUILT = ("_target_", "_partial_", "_convert_")
@@ -137,7 +154,7 @@ def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[s
         meant = None
         if "=" not in argument:
             is_run = (Path(argument) / "run.json").is_file()
-            option = {"train": "resume", "evaluate": "run", "explain": "run"}.get(command)
+            option = {"train": "resume", **dict.fromkeys(TAKE_A_RUN, "run")}.get(command)
             meant = f"{option}={argument}" if option and is_run else None
         elif key in available and value is not None and not re.search(r"[,\[(]", value):
             near = get_close_matches(value, available[key], 1)

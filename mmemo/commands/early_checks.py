@@ -33,9 +33,13 @@ ENCODERS = ("audio_encoder", "text_encoder")
 
 EXTRAS = {
     "mmemo.models.egemaps_encoder.EgemapsEncoder": ("opensmile", "egemaps"),
+    "mmemo.export.onnx_graph.OnnxGraph": ("onnx", "export"),
     "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
 }
 """By target the package that it needs and the extra that installs it."""
+
+PREDICTING_EXTRAS = {"segments": ("silero_vad", "vad")}
+"""By option of ``mmemo predict`` the package that it needs and the extra that installs it."""
 
 AUTO = "auto"
 """Of the runs of other seeds: those beside the run."""
@@ -53,7 +57,13 @@ def check_early(command: str, cfg: DictConfig) -> None:
     Raises:
         InputError: If a path leads nowhere, or there is nothing of a name.
     """
-    checks = {"train": _check_training, "evaluate": _check_evaluation, "explain": _check_explaining}
+    checks = {
+        "train": _check_training,
+        "evaluate": _check_evaluation,
+        "explain": _check_explaining,
+        "predict": _check_predicting,
+        "export": _check_exporting,
+    }
     if command in checks:
         checks[command](cfg)
 
@@ -115,13 +125,47 @@ def _check_checkpoints(cfg: DictConfig) -> None:
 
 
 def _check_evaluation(cfg: DictConfig) -> None:
-    run, _ = _opened_run(cfg)
+    if cfg.get("corpus") is None:
+        run, _ = _opened_run(cfg)
+    else:
+        # The corpus of the training may be gone.
+        run = RunFolder.open(cfg.run)
+        chosen_checkpoint(run)
     if cfg.missing is not None:
         from mmemo.runs.missing_modality import check_missing
         from mmemo.runs.saved_config import read_saved_config, trusted_names
 
         saved = read_saved_config(run, trusted_names(cfg.trust))
         check_missing(run, saved.resolved, cfg.missing)
+
+
+def _check_predicting(cfg: DictConfig) -> None:
+    given = cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run]
+    for name in given:
+        path = Path(str(name)).expanduser()
+        # A folder of several runs is looked into where they are read.
+        if not path.is_dir() or (path / RunFolder.INFO_NAME).is_file():
+            chosen_checkpoint(RunFolder.open(path))
+    for option, (package, extra) in PREDICTING_EXTRAS.items():
+        if cfg.get(option) and find_spec(package) is None:
+            raise InputError(
+                f"{option}: expected the package {package}, it is not installed; "
+                f"pip install 'mmemo[{extra}]'"
+            )
+    if cfg.input is not None and not Path(cfg.input).expanduser().exists():
+        raise InputError(
+            f"input: expected a file, a folder or a CSV, {cfg.input} is not there; correct the path"
+        )
+
+
+def _check_exporting(cfg: DictConfig) -> None:
+    chosen_checkpoint(RunFolder.open(cfg.run))
+    package, extra = EXTRAS.get(cfg.format["_target_"], ("", ""))
+    if package and find_spec(package) is None:
+        raise InputError(
+            f"format: expected the package {package}, it is not installed; "
+            f"pip install 'mmemo[{extra}]'"
+        )
 
 
 def _check_explaining(cfg: DictConfig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import pandas as pd
@@ -11,18 +11,38 @@ from omegaconf import DictConfig
 from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.documents import write_document
+from mmemo.errors import InputError
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.intervals import run_intervals
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
-from mmemo.evaluation.predictions import Outputs, build_table, gathered, write_predictions
-from mmemo.evaluation.protocol import leak_warning, split_stamp, without_modality
+from mmemo.evaluation.predictions import (
+    Outputs,
+    build_table,
+    gathered,
+    read_predictions,
+    restricted,
+    write_predictions,
+)
+from mmemo.evaluation.protocol import evaluated_stamp, leak_warning, split_stamp, without_modality
 from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.evaluation.units import kept_together, with_units
 from mmemo.folders import check_writable, written_whole
 from mmemo.reporting.run_report import write_report
-from mmemo.runs.data_card import check_same_split
+from mmemo.runs.data_card import check_same_split, write_data_card
 from mmemo.runs.experiment import Experiment
-from mmemo.runs.rebuilt_run import load_checkpoint, rebuild_run, saved_parts
+from mmemo.runs.other_corpus import (
+    Overlap,
+    TestedCorpus,
+    open_other_corpus,
+    overlap_with_training,
+)
+from mmemo.runs.rebuilt_run import (
+    RebuiltModel,
+    load_checkpoint,
+    rebuild_model,
+    rebuild_run,
+    saved_parts,
+)
 from mmemo.runs.run_files import read_history
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
 from mmemo.runs.saved_config import trusted_names
@@ -31,8 +51,16 @@ from mmemo.training.processes import leave_together
 
 
 def run(cfg: DictConfig) -> None:
-    """Build the run's model and data again and evaluate it."""
+    """Build the run's model again and evaluate it, on its own data or on another corpus."""
     check_writable(RunFolder.open(cfg.run).path)
+    if cfg.get("corpus") is not None:
+        _run_on_other_corpus(cfg)
+        return
+    if cfg.evaluated_split is not None:
+        raise InputError(
+            f"split={cfg.evaluated_split}: expected corpus=… beside it; on its own corpus a run is "
+            "evaluated on validation and test as it was split in training"
+        )
     rebuilt = rebuild_run(cfg.run, cfg.prepared, trusted_names(cfg.trust))
     folder, experiment = rebuilt.folder, rebuilt.experiment
     if cfg.missing is not None:
@@ -48,6 +76,74 @@ def run(cfg: DictConfig) -> None:
     check_same_split(folder, datamodule)
     evaluate(folder, experiment, rebuilt.module, datamodule, rebuilt.trainer)
     print_results(folder)
+
+
+def _run_on_other_corpus(cfg: DictConfig) -> None:
+    rebuilt = rebuild_model(cfg.run, trusted_names(cfg.trust))
+    experiment = rebuilt.experiment
+    if cfg.missing is not None:
+        experiment.check_missing(rebuilt.folder, cfg.missing)
+    own = RunFolder(rebuilt.folder.path, cfg.missing)
+    val = read_predictions(own.predictions_file)
+    encoders = rebuilt.encoders.without(cfg.missing)
+    tested = open_other_corpus(
+        own,
+        experiment,
+        encoders,
+        rebuilt.preprocessing.denoiser,
+        cfg.corpus,
+        cfg.preparer,
+        cfg.evaluated_split,
+    )
+    overlap = overlap_with_training(tested, experiment, cfg.prepared)
+    tested.folder.results.mkdir(parents=True, exist_ok=True)
+    write_data_card(tested.folder, tested.datamodule, experiment.max_duration_s)
+    evaluate_on(tested, overlap, val[val["split"] == "val"], rebuilt)
+    print_results(tested.folder)
+
+
+def evaluate_on(
+    tested: TestedCorpus, overlap: Overlap, val: pd.DataFrame, rebuilt: RebuiltModel
+) -> None:
+    """Predict another corpus at the chosen checkpoint; write tables, metrics and report.
+
+    Classes that the corpus lacks are no answers: probabilities are divided by the sum of the
+    others, here and in the validation that the temperature is fitted on.
+
+    Args:
+        tested: The corpus.
+        overlap: What it shares with that of the training.
+        val: Prediction table of the run's own validation.
+        rebuilt: The model.
+    """
+    folder, datamodule, experiment = tested.folder, tested.datamodule, rebuilt.experiment
+    epoch = load_checkpoint(chosen_checkpoint(folder), rebuilt.module)
+    outputs = gathered(
+        cast(Any, rebuilt.trainer.predict(rebuilt.module, datamodule.test_dataloader())) or []
+    )
+    by_own_split = tested.rows.assign(split=tested.rows["corpus_split"])
+    unit, columns = kept_together(by_own_split, ())
+    all_answers = build_table(
+        outputs,
+        with_units(tested.rows, columns),
+        experiment.labels.classes,
+        experiment.labels.column,
+        datamodule.prepared.sample_rate,
+    )
+    num_left_out = int((~all_answers["pred"].isin(tested.classes)).sum())
+    table = restricted(all_answers, tested.classes)
+    write_predictions(table, folder.predictions_file)
+    trained = RunFolder(folder.path).read_data_card().classes["train"]
+    majority = max(tested.classes, key=lambda name: trained.get(name, 0))
+    metrics = {"test": compute_metrics(table, majority)}
+    other = tested.described(experiment.labels.classes, num_left_out, overlap)
+    protocol = tested.protocol(experiment, other, epoch, rebuilt.module.loss.name, unit)
+    calibration = calibration_summary([(restricted(val, tested.classes), table)])
+    document = RunMetrics(protocol, metrics, run_intervals(table, unit), calibration)
+    write_document(folder.metrics_file, document)
+    with written_whole(folder.table_file) as place:
+        metrics_table(metrics, evaluated_stamp(protocol)).to_csv(place, index=False)
+    write_report(folder)
 
 
 def evaluate(
@@ -119,12 +215,16 @@ def print_results(folder: RunFolder) -> None:
     test = table[table["split"] == "test"].drop(columns=["split", "split_protocol"])
     test["support"] = ["" if pd.isna(count) else f"{count:.0f}" for count in test["support"]]
     text = test.to_string(index=False, float_format=lambda v: f"{v:.3f}", na_rep="")
-    num_test = protocol.num_utterances["test"]
+    num_test, other = protocol.num_utterances["test"], protocol.evaluated_on
+    rows = "Test split" if other is None else "Another corpus"
+    origin = protocol.corpus_split if other is None else other.corpus_split
     print(
-        f"\nTest split ({split_stamp(protocol)}, N = {num_test}"
-        f"{without_modality(protocol.missing)}; the corpus' split: {protocol.corpus_split}), at "
+        f"\n{rows} ({evaluated_stamp(protocol)}, N = {num_test}"
+        f"{without_modality(protocol.missing)}; the corpus' split: {origin}), at "
         f"the checkpoint chosen on validation:\n{text}\n"
     )
+    if other is not None:
+        print("\n".join(other.sentences(protocol.corpus, num_test)) + "\n")
     if warning := leak_warning(protocol):
         print(f"{warning}\n")
     for label, path in (

@@ -12,7 +12,6 @@ import pandas as pd
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
-from mmemo import __version__
 from mmemo.commands.early_checks import AUTO, not_wandb, other_runs, selection_of, target_of
 from mmemo.comparison.groups import seed_siblings
 from mmemo.data.datamodule import EmotionDataModule
@@ -44,6 +43,7 @@ from mmemo.runs.rebuilt_run import RebuiltRun, rebuild_run, saved_parts
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
 from mmemo.runs.saved_config import trusted_names
 from mmemo.training.wandb_logger import TolerantWandbLogger
+from mmemo.version import __version__
 
 FOLDER = "explanations"
 

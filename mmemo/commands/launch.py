@@ -38,7 +38,10 @@ FLAGS_WITH_VALUE = (
 INFO = ("--info", "-i")
 INFO_CHOICES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CACHE_VARIABLES = ("MMEMO_CACHE", "XDG_CACHE_HOME")
-NEED_TORCH = ("train", "evaluate", "explain")
+SPLIT_OPTIONS = {"explain": "explained_split", "evaluate": "evaluated_split"}
+"""By command what its setting split=… stands for."""
+
+NEED_TORCH = ("train", "evaluate", "explain", "predict", "export")
 """Commands that import torch; preparing needs none."""
 
 
@@ -82,9 +85,10 @@ def launch(command: str, overrides: list[str]) -> None:
         check_listable(command, typed)
         if command == "compare":
             overrides = _named_folders(overrides)
-        if command == "explain":
+        if command in SPLIT_OPTIONS:
             # Hydra looks for split among the ways to split a corpus, which are training's.
-            overrides = [re.sub("^split=", "explained_split=", o) for o in overrides]
+            meant = f"{SPLIT_OPTIONS[command]}="
+            overrides = [re.sub("^split=", meant, o) for o in overrides]
         if command == "train":
             _join_slurms_first(is_sweep, overrides)
             folder, name, overrides = _resumed(folder, name, overrides, is_sweep_of_cells(typed))

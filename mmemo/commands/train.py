@@ -18,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from omegaconf import DictConfig, OmegaConf
 
+from mmemo.audio.denoisers import KeptDenoiser
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.commands.early_checks import check_unfinished
 from mmemo.commands.evaluate import evaluate, predict, print_results
@@ -30,7 +31,7 @@ from mmemo.folders import check_writable, write_whole, written_whole
 from mmemo.reporting.wandb_results import print_upload, wandb_session
 from mmemo.runs.data_card import check_same_data, check_same_split, write_data_card
 from mmemo.runs.data_source import DataSource, build_data_source
-from mmemo.runs.experiment import Encoders, Experiment
+from mmemo.runs.experiment import DENOISER, Encoders, Experiment
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.rebuilt_run import load_checkpoint, saved_parts
 from mmemo.runs.run_files import check_checksums
@@ -175,6 +176,9 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         for name, encoder in model.encoders.named().items():
             with folder.sealed(folder.assets(name)):
                 encoder.save_assets(folder.assets(name))
+        if isinstance(source.denoiser, KeptDenoiser):
+            with folder.sealed(folder.assets(DENOISER)):
+                source.denoiser.save_assets(folder.assets(DENOISER))
         trainer = model.trainer
         with wandb_session(folder, experiment, trainer):
             if folder.read_info().checkpoint is None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mmemo.comparison.cross_corpus import cross_corpus_results
 from mmemo.comparison.document import ComparisonDocument, ComparisonTable, ModalityGain
 from mmemo.comparison.group_names import differing_settings, group_names
 from mmemo.comparison.groups import RunGroup, group_runs
@@ -90,7 +91,7 @@ class Comparison:
                 key = repr(protocol)
                 protocols[key] = protocol
                 by_key[key].append(part)
-        order = sorted(by_key, key=lambda key: (protocols[key].leaky, -_size(by_key[key])))
+        order = sorted(by_key, key=lambda key: _place(protocols[key], by_key[key]))
         first = protocols[order[0]]
         tables = [self._table(protocols[key], first, by_key[key], published) for key in order]
         self._check_baseline(tables)
@@ -103,6 +104,7 @@ class Comparison:
             seed=self.seed,
             tables=tuple(tables),
             left_out=(*left_out, *replaced),
+            cross_corpus=cross_corpus_results(tables, results, self.metric),
         )
 
     def _table(
@@ -142,7 +144,9 @@ class Comparison:
             differences=tuple(inferred.differences),
             notes=table_notes(rows, inferred, utterances.units, self.confidence, results, gain),
             modality_gain=gain,
-            published=comparable(published, protocol.corpus, protocol.classes, stamp, self.metric),
+            published=()
+            if protocol.evaluated_on
+            else comparable(published, protocol.corpus, protocol.classes, stamp, self.metric),
         )
 
     def _pairs(self, names: Sequence[str]) -> list[tuple[int, int]]:
@@ -163,8 +167,10 @@ class Comparison:
             )
 
 
-def _size(groups: Sequence[RunGroup]) -> int:
-    return sum(len(group.replicates) for group in groups)
+def _place(protocol: RankedProtocol, groups: Sequence[RunGroup]) -> tuple[bool, bool, int]:
+    """What tables are sorted by: LEAKY ones last, before them those of other corpora."""
+    num_runs = sum(len(group.replicates) for group in groups)
+    return protocol.leaky, protocol.evaluated_on is not None, -num_runs
 
 
 def _modality_gain(rows: Sequence[ScoredGroup]) -> ModalityGain | None:

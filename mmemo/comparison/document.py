@@ -306,6 +306,31 @@ class ComparisonTable:
 
 
 @dataclass(frozen=True)
+class CrossCorpusResult:
+    """One group on one corpus: that of its training, or another.
+
+    Args:
+        trained_on: Name of the training's corpus, with a digest of its rows.
+        group: Name of the group, in the table of its own corpus where it has one.
+        evaluated_on: Name of the corpus that the score is of, with a digest of its rows.
+        rows: Which rows of it: "all rows", "its own test", or the split of the training.
+        num_utterances: How many they are.
+        classes: That the model and the corpus have.
+        num_seeds: Runs.
+        score: The comparison's metric.
+    """
+
+    trained_on: str
+    group: str
+    evaluated_on: str
+    rows: str
+    num_utterances: int
+    classes: tuple[str, ...]
+    num_seeds: int
+    score: ScoreWithIntervals
+
+
+@dataclass(frozen=True)
 class ComparisonDocument:
     """Contents of ``comparison.json``: what ``mmemo compare`` has found.
 
@@ -318,6 +343,8 @@ class ComparisonDocument:
         seed: Seed of bootstrap and randomisation.
         tables: One for each protocol; leaky ones last, then by the number of runs.
         left_out: Runs that were found and are in no table.
+        cross_corpus: Groups by the corpora that they were evaluated on; empty where each was on its
+            own alone.
     """
 
     VERSION: ClassVar[int] = 1
@@ -330,6 +357,7 @@ class ComparisonDocument:
     seed: int
     tables: tuple[ComparisonTable, ...]
     left_out: tuple[LeftOut, ...]
+    cross_corpus: tuple[CrossCorpusResult, ...] = ()
 
 
 def read_comparison(path: Path) -> ComparisonDocument:

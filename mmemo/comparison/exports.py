@@ -9,6 +9,7 @@ import pandas as pd
 from rich.text import Text
 
 from mmemo.comparison import sentences
+from mmemo.comparison.cross_corpus import cross_corpus_table
 from mmemo.comparison.document import ComparisonDocument, ComparisonTable, GroupResult
 from mmemo.comparison.tables import comparison_tables, published_tables
 from mmemo.evaluation.intervals import Interval
@@ -42,6 +43,9 @@ def terminal_text(document: ComparisonDocument) -> str:
             console.print(Text(f"Published otherwise, not to be ranked: {num_apart}, in the page."))
         for sentence in filter(None, [*table.notes, sentences.gain_summary(table)]):
             console.print(Text(f"Note: {sentence}"))
+    if crossed := cross_corpus_table(document):
+        console.print()
+        print_table(console, crossed)
     if left_out := sentences.left_out(document):
         console.print(Text("\nLeft out:"))
         for line in left_out:
@@ -72,6 +76,9 @@ def markdown(document: ComparisonDocument) -> str:
             lines += ["", escape_markdown(part.note)] if part.note else []
         notes = [note for note in [*table.notes, sentences.gain_summary(table)] if note]
         lines += ["", *(f"- {escape_markdown(note)}" for note in notes)] if notes else []
+    if crossed := cross_corpus_table(document):
+        lines += ["", f"## {crossed.title}", "", tables.markdown(crossed)]
+        lines += ["", escape_markdown(crossed.note)]
     if left_out := sentences.left_out(document):
         lines += ["", "## Left out", "", *(f"- {escape_markdown(line)}" for line in left_out)]
     return "\n".join(lines) + "\n"
@@ -95,6 +102,9 @@ def latex(document: ComparisonDocument) -> str:
                 caption += f" {part.note}" if part.note else ""
                 label = f"tab:comparison-{number}-{part.name}"
                 lines += ["", tables.latex(part, caption, label, MAX_LATEX_ROWS)]
+    if crossed := cross_corpus_table(document):
+        caption, label = f"{crossed.title}. {crossed.note}", "tab:comparison-cross-corpus"
+        lines += ["", tables.latex(crossed, caption, label, MAX_LATEX_ROWS)]
     return "\n".join(lines) + "\n"
 
 
@@ -102,7 +112,8 @@ def frame(document: ComparisonDocument) -> pd.DataFrame:
     """One row for each group of each table, its scores as numbers.
 
     Returns:
-        ``table, stamp, corpus, labels, leaky, rank, group, modalities, num_seeds, seeds``, sizes,
+        ``table, stamp, corpus, evaluated_on`` (another corpus, else missing), ``labels, leaky,
+        rank, group, modalities, num_seeds, seeds``, sizes,
         ``unit, num_units, effective_units`` (what the intervals draw), settings (``setting
         fusion.bottleneck_dim``), for each metric its mean, sd and values on val and test with the
         interval of the setting (``low`` and ``high``) and of these trained models (``models_low``
@@ -126,6 +137,7 @@ def _frame_row(
         "table": number,
         "stamp": table.stamp,
         "corpus": protocol.corpus,
+        "evaluated_on": protocol.evaluated_on,
         "labels": protocol.labels,
         "leaky": protocol.leaky,
         "num_val": protocol.num_utterances["val"],

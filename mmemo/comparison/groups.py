@@ -154,6 +154,8 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Setting]:
         settings[LABEL] = run.label
     if run.protocol.missing:
         settings["missing"] = run.protocol.missing
+    if run.protocol.evaluated_on:
+        settings["evaluated_on"] = run.protocol.evaluated_on.stamp
     return settings
 
 
@@ -189,6 +191,7 @@ def seed_siblings(run: RunFolder) -> list[Path]:
 def _is_alike(one: RunResults, own: RunResults) -> bool:
     return (
         one.folder.missing is None
+        and one.folder.other is None
         and one.prepared_digest == own.prepared_digest
         and effective_settings(one, pool_folds=False) == effective_settings(own, pool_folds=False)
     )

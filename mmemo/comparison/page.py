@@ -11,6 +11,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from mmemo.comparison import sentences
+from mmemo.comparison.cross_corpus import cross_corpus_table
 from mmemo.comparison.document import ComparisonDocument, ComparisonTable, GroupResult
 from mmemo.comparison.figures import (
     MAX_DIFFERENCES,
@@ -116,6 +117,7 @@ def write_comparison_page(document: ComparisonDocument, path: Path) -> None:
             _section(document, table, number, path.parent)
             for number, table in enumerate(document.tables, 1)
         ],
+        cross_corpus=cross_corpus_table(document),
         left_out=sentences.left_out(document),
         max_differences=MAX_DIFFERENCES,
     )

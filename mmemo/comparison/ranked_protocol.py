@@ -32,6 +32,7 @@ class RankedProtocol:
         num_utterances: Different utterances by split: "val", "test".
         val_utterances: Digest of the keys and targets of validation.
         test_utterances: Digest of those of test.
+        evaluated_on: Another corpus, which test is of; None for the same one.
     """
 
     corpus: str
@@ -45,6 +46,7 @@ class RankedProtocol:
     num_utterances: Mapping[str, int]
     val_utterances: str
     test_utterances: str
+    evaluated_on: str | None = None
 
     @property
     def fields(self) -> dict[str, Setting]:
@@ -101,6 +103,7 @@ def _protocol(replicate: Replicate) -> RankedProtocol:
         num_utterances={"val": val.num, "test": test.num},
         val_utterances=val.digest,
         test_utterances=test.digest,
+        evaluated_on=given.evaluated_on.stamp if given.evaluated_on else None,
     )
 
 

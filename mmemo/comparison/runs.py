@@ -20,7 +20,12 @@ from pydantic import JsonValue
 
 from mmemo.documents import damaged, read_document, read_text, reason
 from mmemo.errors import InputError
-from mmemo.evaluation.predictions import PROBABILITY_PREFIX, class_names, open_predictions
+from mmemo.evaluation.predictions import (
+    PROBABILITY_PREFIX,
+    class_names,
+    open_predictions,
+    restricted,
+)
 from mmemo.evaluation.protocol import Protocol
 from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.runs.run_files import RunInfo, TrainedOn, read_history
@@ -33,6 +38,9 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 SPLITS = ("val", "test")
 LABELS = ("target", "pred")
+
+OTHER_CORPUS = "on_"
+"""Begins the name of a folder with the results on another corpus."""
 
 SAME_ACCURACY = 1e-4
 """metrics.json is of float32."""
@@ -57,10 +65,12 @@ class RunResults:
             derived from another is the same text in all runs.
         info: Contents of ``run.json``.
         prepared_digest: Digest of the prepared sound that it was trained on.
+        trained_on: Name of the corpus that it was trained on, with a digest of its rows.
         history: Metrics by epoch.
-        val: Prediction table of the validation split; target and pred are categories in the
+        val: Prediction table of the validation split, of results on another corpus among the
+            classes that both have; target and pred are categories in the
             classes' order.
-        test: Prediction table of the test split.
+        test: Prediction table of the test split, or of what was evaluated of another corpus.
         folder_label: What the user calls the folder that it was found in.
     """
 
@@ -69,6 +79,7 @@ class RunResults:
     settings: Mapping[str, Setting]
     info: RunInfo
     prepared_digest: str
+    trained_on: str
     history: pd.DataFrame
     val: pd.DataFrame
     test: pd.DataFrame
@@ -100,7 +111,9 @@ class LeftOut:
 
 
 def find_runs(folders: Iterable[Path]) -> list[RunFolder]:
-    """Run folders in these folders and below, each once; results without a modality too.
+    """Run folders in these folders and below, each once.
+
+    Results without a modality, and on another corpus, are folders of their own behind their run's.
 
     Raises:
         InputError: If a folder does not exist or there is no run in it.
@@ -119,9 +132,15 @@ def find_runs(folders: Iterable[Path]) -> list[RunFolder]:
                 continue
             runs_here += 1
             run = RunFolder(Path(path))
-            without = [RunFolder(run.path, missing) for missing in ("audio", "text")]
+            others = sorted(name for name in inside if name.startswith(OTHER_CORPUS))
+            more = [
+                RunFolder(run.path, missing, other)
+                for other in (None, *others)
+                for missing in (None, "audio", "text")
+                if (missing, other) != (None, None)
+            ]
             # One run may be reached in two ways: by a link, or by "..".
-            found[run.path.resolve()] = [run, *(w for w in without if w.metrics_file.is_file())]
+            found[run.path.resolve()] = [run, *(r for r in more if r.metrics_file.is_file())]
             inside.clear()
         if not runs_here:
             raise InputError(
@@ -183,16 +202,21 @@ def _read(folder: RunFolder) -> RunResults:
         raise InputError(f"expected a finished run, its status is {status}{why}")
     document = folder.read_metrics()
     protocol = document.protocol
-    splits = _read_splits(document, folder)
+    if protocol.evaluated_on is None:
+        splits = _read_splits(document, folder)
+    else:
+        splits = _read_other_corpus(document, folder)
     history = read_history(folder.history_file)
+    trained_on = read_document(
+        folder.data_file, TrainedOn, "what the run was trained on", RESTORE, FIRST_VERSION
+    ).prepared
     return RunResults(
         folder=folder,
         protocol=protocol,
         settings=_flattened(_read_composed(folder)),
         info=info,
-        prepared_digest=read_document(
-            folder.data_file, TrainedOn, "what the run was trained on", RESTORE, FIRST_VERSION
-        ).prepared.digest,
+        prepared_digest=trained_on.digest,
+        trained_on=trained_on.corpus_and_digest,
         history=history,
         val=splits["val"],
         test=splits["test"],
@@ -230,8 +254,19 @@ def _parsed_section(text: str) -> Any:  # noqa: ANN401
     return yaml.load(text, Loader)  # noqa: S506
 
 
-def _read_splits(document: RunMetrics, folder: RunFolder) -> dict[str, pd.DataFrame]:
-    """Predictions of validation and test, that agree with the protocol and the metrics."""
+def _read_other_corpus(document: RunMetrics, folder: RunFolder) -> dict[str, pd.DataFrame]:
+    """Predictions on another corpus, and the run's own of validation among the same classes."""
+    own, classes = RunFolder(folder.path, folder.missing), document.protocol.classes
+    val = _read_splits(own.read_metrics(), own, ("val",))["val"]
+    shared = restricted(val, classes)
+    coded = {column: pd.Categorical(shared[column], classes) for column in LABELS}
+    return {"val": shared.assign(**coded), **_read_splits(document, folder, ("test",))}
+
+
+def _read_splits(
+    document: RunMetrics, folder: RunFolder, wanted_splits: Sequence[str] = SPLITS
+) -> dict[str, pd.DataFrame]:
+    """Predictions of some splits, that agree with the protocol and the metrics."""
     protocol, path = document.protocol, folder.predictions_file
     again = f"write it again with {folder.command('evaluate', 'run')}"
     table = open_predictions(path, coded=LABELS)
@@ -256,7 +291,7 @@ def _read_splits(document: RunMetrics, folder: RunFolder) -> dict[str, pd.DataFr
     frame = table.to_pandas(ignore_metadata=True, use_threads=False)
     is_right = numbers["pred"] == numbers["target"]
     splits = {}
-    for split in SPLITS:
+    for split in wanted_splits:
         is_of_split = pc.fill_null(pc.equal(table["split"], split), False)
         rows = np.flatnonzero(is_of_split.to_numpy())
         wanted, number = protocol.num_utterances[split], len(rows) or "none"

@@ -86,9 +86,10 @@ def fold_choice(document: ComparisonDocument, table: ComparisonTable) -> str | N
 def heading(table: ComparisonTable, number: int) -> str:
     """The protocol of a table in one line."""
     protocol = table.protocol
+    other = f", evaluated on {protocol.evaluated_on}" if protocol.evaluated_on else ""
     return (
         f"Table {number}: {protocol.corpus}, {len(protocol.classes)} classes, "
-        f"split {table.stamp}{without_modality(protocol.missing)}"
+        f"split {table.stamp}{without_modality(protocol.missing)}{other}"
     )
 
 

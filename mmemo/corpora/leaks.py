@@ -80,6 +80,24 @@ def check_disjoint(rows: pd.DataFrame, protocol: SplitProtocol) -> None:
         )
 
 
+def same_clips(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows are of a clip that others are of too: one file, or one sound.
+
+    Args:
+        rows: Prepared rows: source_key, media_path, crc32, num_samples.
+        others: Such rows, perhaps of another corpus.
+    """
+    import pandas as pd
+
+    # Together: what is silent is told by the lengths that are there twice.
+    names = _identities(pd.concat([rows, others], ignore_index=True))
+    is_same = pd.Series(False, index=rows.index)
+    for found in (names["file"], names["sound"]):
+        ours, theirs = found.iloc[: len(rows)], found.iloc[len(rows) :]
+        is_same |= (ours.notna() & ours.isin(theirs.dropna())).to_numpy(dtype=bool)
+    return is_same
+
+
 def _identities(rows: pd.DataFrame) -> dict[str, pd.Series[str]]:
     """Names under which two rows are the same utterance or clip; missing where there is none."""
     found = {"utterance": rows["source_key"].astype(str)}

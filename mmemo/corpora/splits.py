@@ -63,6 +63,36 @@ class OfficialSplit:
         return with_source(rows)
 
 
+class WholeCorpus:
+    """All rows are tested: those of another corpus than that of the training.
+
+    Args:
+        split: The corpus' own split that is tested alone; None for all rows.
+
+    Raises:
+        InputError: If there is no such split.
+    """
+
+    leaky = False
+    group_columns: Sequence[str] = ()
+
+    def __init__(self, split: str | None = None) -> None:
+        if split not in (None, *SPLITS):
+            raise InputError(
+                f"split: expected null (all rows of the corpus) or {', '.join(SPLITS)}, got "
+                f"'{split}'"
+            )
+        self.split = split
+        self.name = f"its own {split}" if split else "all rows"
+
+    def assign(self, rows: pd.DataFrame, column: str) -> pd.DataFrame:
+        """Keep the rows of the split that is tested; ``split`` is "test" for each."""
+        rows = with_source(rows)
+        if self.split is not None:
+            rows = rows[rows["split"] == self.split].reset_index(drop=True)
+        return rows.assign(split="test")
+
+
 class GroupDisjointSplit:
     """No group of utterances stands in two splits; the classes' shares are alike in all three.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import lightning
 import pandas as pd
@@ -75,6 +75,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         context_utterances: Earlier utterances of the dialogue that are read before each.
         future_utterances: Later ones that are read after it.
         speaker_names: Whether each utterance is read with its speaker's name in front.
+        splits: What is loaded: test alone, where nothing is trained.
 
     Raises:
         InputError: If a number is out of its range, a split has no utterance of these
@@ -102,6 +103,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         context_utterances: int = 0,
         future_utterances: int = 0,
         speaker_names: bool = False,
+        splits: Sequence[str] = SPLITS,
     ) -> None:
         super().__init__()
         if audio_encoder is not None and audio_encoder.sample_rate != prepared.sample_rate:
@@ -158,7 +160,7 @@ class EmotionDataModule(lightning.LightningDataModule):
                 texts=texts,
                 contexts=[contexts[place] for place in rows.index],
             )
-            for name, rows in ((name, self._select(name)) for name in SPLITS)
+            for name, rows in ((name, self._select(name)) for name in splits)
         }
         self.collator = Collator(
             min_samples=audio_encoder.min_samples if audio_encoder else 1,

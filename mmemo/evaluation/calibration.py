@@ -110,6 +110,11 @@ def fit_temperature(probabilities: Floats, target: NDArray[np.int64]) -> float:
     return float(np.exp(best.x))
 
 
+def table_temperature(table: pd.DataFrame) -> float:
+    """The temperature of a prediction table, as of ``fit_temperature``."""
+    return fit_temperature(*_answers(table))
+
+
 def is_at_bound(temperature: float) -> bool:
     """Whether a fitted temperature is an end of the range that was tried, and so no optimum."""
     return bool(abs(np.log(temperature)) > MAX_LOG_TEMPERATURE - 0.01)

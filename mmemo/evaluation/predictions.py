@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -101,6 +102,28 @@ def build_table(
     utterances["duration_s"] = num_samples.where(num_samples > 0) / sample_rate
     table = utterances.merge(pd.DataFrame(predicted), on="key")
     return table.astype({"dialogue_id": "int64", "utterance_id": "int64"})
+
+
+def restricted(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """A prediction table among some of its classes, as if the others were no answers.
+
+    Args:
+        table: Prediction table.
+        classes: Those that are left, in the order of the new columns.
+
+    Returns:
+        The rows whose target is one of them; their probabilities, divided by their sum (equal
+        ones where all are 0), and the most probable of them as ``pred``.
+    """
+    names = [PROBABILITY_PREFIX + name for name in classes]
+    rows = table[table["target"].isin(classes)].reset_index(drop=True)
+    values = rows[names].to_numpy(dtype="float64")
+    sums = values.sum(axis=1, keepdims=True)
+    values = np.where(sums > 0, values, 1.0) / np.where(sums > 0, sums, len(names))
+    others = [PROBABILITY_PREFIX + name for name in classes_of(table)]
+    pred = [classes[place] for place in values.argmax(axis=1)]
+    kept = rows.drop(columns=others).assign(target=rows["target"].astype(str), pred=pred)
+    return pd.concat([kept, pd.DataFrame(values, columns=names)], axis=1)
 
 
 def write_predictions(table: pd.DataFrame, path: Path) -> None:

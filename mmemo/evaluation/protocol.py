@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import FiniteFloat, JsonValue
 
 from mmemo.corpora.leaks import LEAKY, protocol_stamp
+from mmemo.evaluation.other_corpus import OtherCorpus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class Protocol:
         checkpoint_epoch: The epoch that it is of, from 0.
         unit: What the split keeps together: "dialogue".
         missing: The modality that the model had to answer without; None where it had all.
+        evaluated_on: Another corpus, which the numbers are of; None where they are of the corpus
+            of the training.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Protocol:
     checkpoint_epoch: int
     unit: str | None = None
     missing: str | None = None
+    evaluated_on: OtherCorpus | None = None
 
     @property
     def group_columns(self) -> tuple[str, ...]:
@@ -82,6 +86,12 @@ def split_stamp(protocol: Protocol) -> str:
     return protocol_stamp(protocol.split, protocol.leaky)
 
 
+def evaluated_stamp(protocol: Protocol) -> str:
+    """What the evaluated rows are: the stamp of the split, or the other corpus and its rows."""
+    other = protocol.evaluated_on
+    return split_stamp(protocol) if other is None else f"on {other.stamp}"
+
+
 def without_modality(missing: str | None) -> str:
     """``, without audio`` where the model had to answer without it; nothing where it had all."""
     return f", without {missing}" if missing else ""
@@ -89,8 +99,21 @@ def without_modality(missing: str | None) -> str:
 
 def leak_warning(protocol: Protocol) -> str | None:
     """What a reader must know before the numbers of a leaky protocol; None for any other."""
+    other = protocol.evaluated_on
+    if other is not None and other.is_leaked:
+        num_rows, num_trained = protocol.num_utterances["test"], other.shared["clips"]
+        return (
+            f"{LEAKY}: the clips of {num_trained.num_rows_trained} of the {num_rows} rows are in "
+            "the training or validation split of the model. These numbers do not tell how well new "
+            "utterances are recognised."
+        )
     if not protocol.leaky:
         return None
+    if other is not None:
+        return (
+            f"{LEAKY}: the model was chosen on a validation split with copies of what it was "
+            f"trained on (split protocol {protocol.split}); the rows here are of another corpus."
+        )
     shares = [
         f"{100 * share:.1f} % of the {protocol.num_utterances[split]} rows of {split}"
         for split, share in protocol.leak_shares.items()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, is_dataclass, replace
 
 import torch
 
+from mmemo.errors import InputError
 from mmemo.explanation.baselines import TextBaseline, WaveformBaseline, draw_baselines
 from mmemo.explanation.explanation import (
     MAX_RELATIVE_DELTA,
@@ -108,7 +109,7 @@ class Explainer:
             classes=tuple(self.classes),
             probabilities=utterance.probabilities,
             predicted=self.classes[utterance.predicted],
-            true=self.classes[given.true],
+            true=None if given.true is None else self.classes[given.true],
             target=self.classes[utterance.target],
             output=self.output,
             sound=None if given.sound is None else given.sound.cpu().numpy(),
@@ -184,6 +185,11 @@ class Explainer:
         if target == PREDICTED:
             return None
         if target == TRUE:
+            if given.true is None:
+                raise InputError(
+                    f"{given.key}: expected an annotated class to explain, nobody has annotated "
+                    "it; name the class"
+                )
             return given.true
         check_target(target, self.classes)
         return list(self.classes).index(target)

@@ -56,12 +56,16 @@ class Word:
         start: Its first character in the transcript.
         stop: The character behind its last one.
         is_read: False where the text encoder's ``max_tokens`` cut it off.
+        start_s: When it begins in the sound, where that is known; else None: it is estimated.
+        end_s: When it ends.
     """
 
     text: str
     start: int
     stop: int
     is_read: bool = True
+    start_s: float | None = None
+    end_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ class ExplanationRecord:
         key: The utterance's key.
         classes: Names of the C classes.
         predicted: The most probable class.
-        true: The utterance's own.
+        true: The utterance's own; None where nobody has annotated it.
         target: The one that is explained.
         output: Name of F, the number that is explained, of the target.
         sample_rate: Of the sound, in Hz.
@@ -166,7 +170,7 @@ class ExplanationRecord:
     key: str
     classes: tuple[str, ...]
     predicted: str
-    true: str
+    true: str | None
     target: str
     output: str
     sample_rate: int

@@ -363,7 +363,7 @@ def _with_unit(explanation: Explanation, name: str) -> str:
 
 def _title(explanation: Explanation) -> str:
     title = f"{explanation.target}: {explanation.key}"
-    if explanation.predicted != explanation.true:
+    if explanation.true is not None and explanation.predicted != explanation.true:
         title += f" (predicted {explanation.predicted}, annotated {explanation.true})"
     # A key may be as long as a file's name: an image would end within it.
     return textwrap.fill(title, MAX_TITLE_LENGTH)

@@ -16,6 +16,7 @@ from mmemo.data.utterances import UtteranceDataset
 from mmemo.explanation.explanation import Word
 from mmemo.explanation.selection import no_such_key
 from mmemo.models.protocols import TextEncoder
+from mmemo.runs.predictor import Predictor, Spoken
 
 Span = tuple[int, int]
 
@@ -33,7 +34,7 @@ class UtteranceInput:
 
     Args:
         key: The utterance's key.
-        true: Index of its class.
+        true: Index of its class; None where nobody has annotated it.
         audio: A batch of one for the audio encoder, or None. Behind the real samples there is
             padding only where the run has a fixed length or the sound is shorter than the
             encoder's least.
@@ -47,7 +48,7 @@ class UtteranceInput:
     """
 
     key: str
-    true: int
+    true: int | None
     audio: AudioInput | None
     sound: Tensor | None
     sample_rate: int
@@ -103,6 +104,42 @@ def utterance_input(
         sample_rate=datamodule.prepared.sample_rate,
         text=text,
         transcript=transcript,
+        words=words,
+        token_words=token_words,
+    )
+
+
+def spoken_input(
+    predictor: Predictor, spoken: Spoken, times: Sequence[tuple[float, float]] = ()
+) -> UtteranceInput:
+    """What a model is asked about, from no corpus.
+
+    Args:
+        predictor: The model with all that happens before it.
+        spoken: What is asked.
+        times: Start and end of each word in s, where they are known; left aside where the model
+            reads other words than those.
+    """
+    batch = predictor.collator([predictor.example(spoken)])
+    audio = batch.audio if isinstance(batch.audio, AudioInput) else None
+    text = batch.text if isinstance(batch.text, TextInput) else None
+    read = predictor.read(spoken.speaker, spoken.transcript or "")
+    sound = predictor.heard(spoken.sound) if audio and spoken.sound is not None else None
+    words: tuple[Word, ...] = ()
+    token_words = torch.zeros(0, dtype=torch.long)
+    if text is not None and predictor.encoders.text is not None:
+        words, token_words = read_words(predictor.encoders.text, read, text)
+    if times and len(times) == len(words):
+        pairs = zip(words, times, strict=True)
+        words = tuple(replace(word, start_s=start, end_s=end) for word, (start, end) in pairs)
+    return UtteranceInput(
+        key=spoken.key,
+        true=None,
+        audio=audio,
+        sound=sound,
+        sample_rate=predictor.preprocessing.sample_rate,
+        text=text,
+        transcript=read,
         words=words,
         token_words=token_words,
     )

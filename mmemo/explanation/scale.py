@@ -120,9 +120,13 @@ def coloured_words(explanation: Explanation, method: str) -> list[ColouredWord]:
 
 
 def word_spans_s(explanation: Explanation) -> Sequence[tuple[float, float]]:
-    """Estimated start and end of each word in s; none without sound."""
+    """Start and end of each word in s, estimated where they are not known; none without sound."""
     sound = explanation.sound
     if sound is None or len(sound) == 0:
         return []
+    known = [(word.start_s, word.end_s) for word in explanation.words]
+    told = [(start, end) for start, end in known if start is not None and end is not None]
+    if len(told) == len(known):
+        return told
     texts = [word.text for word in explanation.words]
     return estimated_word_times(texts, sound, explanation.sample_rate)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmemo.data.batch import AudioFeatures, Batch, TextFeatures
 from mmemo.errors import InputError
-from mmemo.models.fusion import Fusion
+from mmemo.models.fusion import Fusion, ModalityVectors
 from mmemo.models.protocols import (
     AudioEncoder,
     EncodedModality,
@@ -92,13 +92,18 @@ class EmotionClassifier(nn.Module):
         Autocast ends here: fusion and head compute in the type of their weights, because they
         cost little, and what they round goes into the loss as it is.
         """
+        with torch.autocast(next(self.head.parameters()).device.type, enabled=False):
+            logits: Tensor = self.head(self.fuse(features))
+        return logits
+
+    def fuse(self, features: Mapping[str, EncodedModality]) -> Tensor | ModalityVectors:
+        """What the head is given: (B, D), or vectors of each modality."""
         weight = next(self.head.parameters())
         with torch.autocast(weight.device.type, enabled=False):
-            converted = {
-                name: self._in_type(given, weight.dtype) for name, given in features.items()
-            }
-            logits: Tensor = self.head(self.fusion(converted))
-        return logits
+            fused: Tensor | ModalityVectors = self.fusion(
+                {name: self._in_type(given, weight.dtype) for name, given in features.items()}
+            )
+        return fused
 
     def _in_type(self, encoded: EncodedModality, dtype: torch.dtype) -> EncodedModality:
         pooled = encoded.pooled.to(dtype)

@@ -66,7 +66,7 @@ class FeatureCache:
         sources = [key for part in parts for key in part.rows["source_key"]]
         source_of = dict(zip((key for part in parts for key in part.keys), sources, strict=True))
         places = {source: place for place, source in reversed(list(enumerate(sources)))}
-        max_samples = datamodule.datasets["train"].max_samples
+        max_samples = parts[0].max_samples
         made_of = [settings, datamodule.prepared.digest(), str(max_samples)]
 
         def batches(missing: list[str]) -> Iterable[Batch]:

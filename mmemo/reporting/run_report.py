@@ -13,7 +13,13 @@ from mmemo.documents import content_of, damaged
 from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import read_predictions
-from mmemo.evaluation.protocol import Protocol, leak_warning, split_stamp, without_modality
+from mmemo.evaluation.protocol import (
+    Protocol,
+    evaluated_stamp,
+    leak_warning,
+    split_stamp,
+    without_modality,
+)
 from mmemo.evaluation.run_metrics import Calibration
 from mmemo.folders import write_whole
 from mmemo.reporting.figures import inline_svg, save_figure
@@ -40,12 +46,15 @@ def write_report(run: RunFolder) -> None:
     Only files of the run folder are read. Text of the corpus is escaped.
     """
     metrics = run.read_metrics()
-    data = run.read_data_card()
+    data = run.read_evaluated_data_card()
     table = read_predictions(run.predictions_file)
     protocol = metrics.protocol
     test = table[table["split"] == "test"]
-    stamp = split_stamp(protocol)
-    title = f"{protocol.name}, seed {protocol.seed}, split {stamp}"
+    other = protocol.evaluated_on
+    stamp = evaluated_stamp(protocol)
+    title = f"{protocol.name}, seed {protocol.seed}, split {split_stamp(protocol)}"
+    title += f", {stamp}" if other else ""
+    rows_stamp = stamp if other else f"split {stamp}"
     title += without_modality(protocol.missing)
     calibration = metrics.calibration
     if calibration is None:
@@ -55,7 +64,8 @@ def write_report(run: RunFolder) -> None:
         title=title,
         run_name=run.path.name,
         leak_warning=leak_warning(protocol),
-        split_stamp=stamp,
+        rows_stamp=rows_stamp,
+        other_corpus=other.sentences(protocol.corpus, len(test)) if other else [],
         protocol=protocol,
         info=run.read_info(),
         told_protocol=told(_by_option(protocol, run.read_info().choices)),
@@ -63,7 +73,7 @@ def write_report(run: RunFolder) -> None:
         intervals=metrics.intervals,
         data=data,
         counts=_counts(data),
-        classes=_classes(data, protocol.classes, stamp),
+        classes=_classes(data, protocol.classes, rows_stamp),
         skipped=_skipped(data),
         scores=_scores(metrics_table(metrics.splits, stamp)),
         errors=_confident_errors(test),
@@ -79,6 +89,8 @@ def write_report(run: RunFolder) -> None:
 def _by_option(protocol: Protocol, choices: Mapping[str, str | None]) -> dict[str, object]:
     """The protocol, its parts called as the user has chosen them, before what they are."""
     content: dict[str, object] = content_of(protocol)
+    if protocol.evaluated_on is not None:
+        content["evaluated_on"] = protocol.evaluated_on.stamp
     for part in CHOSEN_PARTS:
         found, choice = content[part], choices.get(part)
         if choice is not None and found != "none":
@@ -123,7 +135,7 @@ def _counts(data: DataCard) -> Table:
     return table_of("counts", "", ["split", *names], "l" + "r" * len(names), rows, kinds=kinds)
 
 
-def _classes(data: DataCard, classes: Sequence[str], stamp: str) -> Table:
+def _classes(data: DataCard, classes: Sequence[str], rows_stamp: str) -> Table:
     rows = [
         [
             split,
@@ -133,7 +145,7 @@ def _classes(data: DataCard, classes: Sequence[str], stamp: str) -> Table:
         ]
         for split, counts in data.classes.items()
     ]
-    header = [f"split {stamp}, by class", *classes, "all", f"cut at {data.max_duration_s} s"]
+    header = [f"{rows_stamp}, by class", *classes, "all", f"cut at {data.max_duration_s} s"]
     return table_of("classes", "", header, "l" + "r" * (len(header) - 1), rows)
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 
 from mmemo.audio.levels import denoising_faults
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.corpora.utterance import SPLITS
 from mmemo.data.selection import CLASS_EXCLUDED, state_counts
 from mmemo.documents import write_document
 from mmemo.errors import InputError
@@ -86,7 +85,7 @@ def write_data_card(
             num_kept_unused=num_kept - int(datamodule.rows["source_key"].nunique()),
             digest=_split_digest(datamodule),
         ),
-        classes={split: _class_counts(datamodule, split) for split in SPLITS},
+        classes={split: _class_counts(datamodule, split) for split in datamodule.datasets},
         colours=datamodule.labels.colours,
         max_duration_s=max_duration_s,
         num_cut={s: int((r["source_duration_s"] > max_duration_s).sum()) for s, r in rows.items()},
@@ -98,8 +97,9 @@ def write_data_card(
             for row in listed[["key", "reason", "detail"]].itertuples(index=False, name=None)
         ),
     )
-    with folder.sealed(folder.data_file):
-        write_document(folder.data_file, card)
+    file = folder.evaluated_data_file
+    with folder.sealed(file):
+        write_document(file, card)
 
 
 def _prepared_info(prepared: PreparedCorpus) -> PreparedInfo:

@@ -14,6 +14,7 @@ import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
@@ -21,13 +22,16 @@ from mmemo.corpora.leaks import LEAKY, check_disjoint
 from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.datamodule import EmotionDataModule, check_loading
+from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import Protocol
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
+from mmemo.runs.data_source import DataSource, build_data_source
 from mmemo.runs.input_errors import settings_of
 from mmemo.runs.missing_modality import check_missing
+from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_folder import RunFolder
 from mmemo.training.interruption import Interruption
 from mmemo.training.losses import CrossEntropy, build_torch_loss
@@ -35,6 +39,9 @@ from mmemo.training.module import EmotionModule
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+
+
+DENOISER = "denoiser"
 
 
 @dataclass(frozen=True)
@@ -112,17 +119,22 @@ class Experiment:
 
     def build_encoders(self, run: RunFolder | None = None) -> Encoders:
         """Both encoders; with a run, from what it saved beside its weights."""
+        return Encoders(self._kept("audio_encoder", run), self._kept("text_encoder", run))
 
-        def build(name: str) -> Any:  # noqa: ANN401
-            assets: dict[str, Path] = {}
-            if run is not None:
-                run.check_digest(run.assets(name))
-                if run.assets(name).is_dir():
-                    assets["assets_dir"] = run.assets(name)
-            part = self._cfg[name]
-            return instantiate(part, _convert_="all", **assets) if part else None
+    def build_preprocessing(self, run: RunFolder) -> Preprocessing:
+        """What a run's sound and words went through, from what the run has saved."""
+        hears = self._cfg.audio_encoder is not None
+        return Preprocessing.of(self._cfg, self._kept(DENOISER, run) if hears else None)
 
-        return Encoders(build("audio_encoder"), build("text_encoder"))
+    def _kept(self, name: str, run: RunFolder | None) -> Any:  # noqa: ANN401
+        """A part that saves files of its own, from those of the run where there is one."""
+        assets: dict[str, Path] = {}
+        if run is not None:
+            run.check_digest(run.assets(name))
+            if run.assets(name).is_dir():
+                assets["assets_dir"] = run.assets(name)
+        part = self._cfg[name]
+        return instantiate(part, _convert_="all", **assets) if part else None
 
     def build_module(self, encoders: Encoders) -> EmotionModule:
         """The classifier over the encoders, in its training module."""
@@ -170,13 +182,38 @@ class Experiment:
         """
         return self._trainer(None, logger=False, devices=1, num_nodes=1, strategy="auto")
 
+    def build_answering_trainer(self, accelerator: str) -> lightning.Trainer:
+        """Lightning's trainer for one process on a device that may be another than in training.
+
+        A run of float16, in which CPUs do not compute, answers there in float32.
+
+        Args:
+            accelerator: As Lightning names it: "auto", "cpu", "gpu".
+
+        Raises:
+            InputError: As ``build_trainer`` does.
+        """
+        precision = str(self._cfg.trainer.precision or "32-true")
+        on_cpu = accelerator == "cpu" or not torch.cuda.is_available()
+        if on_cpu and precision.startswith("16"):
+            precision = "32-true"
+        return self._trainer(
+            None,
+            logger=False,
+            devices=1,
+            num_nodes=1,
+            strategy="auto",
+            accelerator=accelerator,
+            precision=precision,
+        )
+
     def _trainer(
         self,
         callbacks: list[lightning.Callback] | None,
         **changes: Any,  # noqa: ANN401
     ) -> lightning.Trainer:
         part = self._cfg.trainer
-        asked = str(part.precision or "32-true")
+        asked = str(changes.get("precision", part.precision) or "32-true")
         precision = SHORT_PRECISIONS.get(asked, asked)
         if precision == "16-true":
             raise InputError(
@@ -204,16 +241,43 @@ class Experiment:
 
         The text encoder learns of the training split what it has to.
         """
-        datamodule: EmotionDataModule = instantiate(
-            self._cfg.data,
-            _convert_="all",
-            prepared=prepared,
-            labels=self.labels,
-            audio_encoder=encoders.audio,
-            text_encoder=encoders.text,
-        )
+        datamodule = self._datamodule(self._cfg.data, prepared, self.labels, encoders)
         if encoders.text is not None:
             encoders.text.fit(datamodule.datasets["train"].transcripts)
+        return datamodule
+
+    def build_test_datamodule(
+        self, prepared: PreparedCorpus, labels: LabelSet, encoders: Encoders, split: SplitProtocol
+    ) -> EmotionDataModule:
+        """Loaders of test alone, of another corpus than that of the training.
+
+        Args:
+            prepared: That corpus.
+            labels: The classes of its rows.
+            encoders: Those of the run, as it has saved them.
+            split: Which of its rows are tested.
+        """
+        settings = {key: value for key, value in self._cfg.data.items() if key != "split"}
+        changes = {"split": split, "splits": ("test",)}
+        return self._datamodule(OmegaConf.create(settings), prepared, labels, encoders, **changes)
+
+    def _datamodule(
+        self,
+        settings: DictConfig,
+        prepared: PreparedCorpus,
+        labels: LabelSet,
+        encoders: Encoders,
+        **changes: Any,  # noqa: ANN401
+    ) -> EmotionDataModule:
+        datamodule: EmotionDataModule = instantiate(
+            settings,
+            _convert_="all",
+            prepared=prepared,
+            labels=labels,
+            audio_encoder=encoders.audio,
+            text_encoder=encoders.text,
+            **changes,
+        )
         return datamodule
 
     def build_datamodule(
@@ -331,6 +395,38 @@ class Experiment:
             InputError: If it is neither, or the run was not trained to answer without it.
         """
         check_missing(run, self._cfg, missing)
+
+    def build_source_of(
+        self, corpus: DictConfig, preparer: DictConfig, denoiser: Denoiser | None
+    ) -> DataSource:
+        """Another corpus, to be prepared as that of the training was.
+
+        Args:
+            corpus: Config of the corpus.
+            preparer: Settings of the preparer that change nothing of what it makes: where, and by
+                how many processes.
+            denoiser: The run's own, where its model hears something.
+        """
+        cfg = self._cfg.copy()
+        cfg.corpus = OmegaConf.to_container(corpus, resolve=True)
+        cfg.preparer.update(OmegaConf.to_container(preparer, resolve=True))
+        if denoiser is None:
+            return build_data_source(cfg)
+        # What the run has kept of it, wherever its config says that it was.
+        cfg.denoiser = None
+        return replace(build_data_source(cfg), denoiser=denoiser)
+
+    def trained_rows(self, prepared: PreparedCorpus) -> pd.DataFrame:
+        """The rows of the corpus of the training, as the run has split them.
+
+        Raises:
+            InputError: As the split protocol does.
+        """
+        data, labels = self._cfg.data, self.labels
+        states = utterance_states(
+            prepared.manifest, labels, data.get("min_duration_s", 0.0), prepared.sample_rate
+        )
+        return self.build_split().assign(kept_rows(states), labels.column)
 
     def protocol(
         self, datamodule: EmotionDataModule, epoch: int, loss: str, unit: str, missing: str | None

@@ -22,7 +22,10 @@ PATH_KEYS = (
     "feature_cache.folder",
 )
 CHECKPOINT_KEYS = ("audio_encoder.checkpoint", "text_encoder.checkpoint")
-FOLDER_KEYS = ("output", "hydra.run.dir", "hydra.sweep.dir")
+FOLDER_KEYS = ("input", "output", "timeline", "hydra.run.dir", "hydra.sweep.dir")
+TEXT_KEY = "text"
+"""What is said, whatever it says."""
+
 NAME_KEYS = ("run", "resume", "prepared", "baseline", "other_seeds", "keys")
 """Of these a value is one name, whatever marks are in it, unless it is written as a list."""
 
@@ -46,6 +49,9 @@ def readable_by_hydra(override: str, is_sweep: bool = False) -> str:
         override: As typed.
         is_sweep: Whether commas may stand between several values.
     """
+    key, _, value = override.partition("=")
+    if key == TEXT_KEY and value not in ("", "null") and not _is_quoted(value):
+        return f"{key}={quoted(value)}"
     override = with_nulls(override)
     key, equals, value = override.partition("=")
     if not equals or value in ("", "null") or _is_quoted(value):
@@ -54,7 +60,10 @@ def readable_by_hydra(override: str, is_sweep: bool = False) -> str:
         return f"{key}={quoted(str(Path(value).expanduser()))}"
     name = key.lstrip("+")
     is_path = name in (*PATH_KEYS, *CHECKPOINT_KEYS, *FOLDER_KEYS)
+    is_written_list = value[0] == "[" and value[-1] == "]"
     is_name = name in NAME_KEYS and value[0] != "["
+    if name in FOLDER_KEYS and is_written_list and not _exists(value):
+        return override
     if not (is_path or is_name):
         return override
     # What is there already is a path, whatever is in it.

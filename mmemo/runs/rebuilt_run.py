@@ -17,10 +17,13 @@ from mmemo.errors import InputError
 from mmemo.runs.data_card import check_same_data
 from mmemo.runs.experiment import Encoders, Experiment
 from mmemo.runs.input_errors import input_error
+from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_files import check_checksums
 from mmemo.runs.run_folder import RESTORE, RunFolder, chosen_checkpoint
 from mmemo.runs.saved_config import read_saved_config
 from mmemo.training.module import EmotionModule
+
+SAFETENSORS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,56 @@ def rebuild_run(
     return RebuiltRun(folder, experiment, encoders, module, corpus, trainer)
 
 
+@dataclass(frozen=True)
+class RebuiltModel:
+    """A run's model without the data that it was trained on.
+
+    Args:
+        folder: The run's.
+        experiment: What it is made of.
+        encoders: Those of the model.
+        module: With the weights of the chosen checkpoint, on the CPU.
+        trainer: For one process; its device and precision are those to compute in.
+        preprocessing: What happens to sound and words before.
+    """
+
+    folder: RunFolder
+    experiment: Experiment
+    encoders: Encoders
+    module: EmotionModule
+    trainer: lightning.Trainer
+    preprocessing: Preprocessing
+
+
+def rebuild_model(
+    run: str | Path, trusted: Sequence[str] = (), accelerator: str = "auto"
+) -> RebuiltModel:
+    """Build a run's model from its folder alone.
+
+    Args:
+        run: The run's folder.
+        trusted: What the run may build beside what mmemo's own configs do.
+        accelerator: The device, as Lightning names it: "auto", "cpu", "gpu".
+
+    Raises:
+        InputError: As ``rebuild_run``, or if the run's denoiser is not here.
+    """
+    folder = RunFolder.open(run)
+    checkpoint = chosen_checkpoint(folder)
+    experiment = Experiment(read_saved_config(folder, trusted).resolved)
+    folder.check_digest(checkpoint, "the checkpoint of this run")
+    with saved_parts(folder):
+        experiment.check_run_name(folder.path)
+        preprocessing = experiment.build_preprocessing(folder)
+        encoders = experiment.build_encoders(folder)
+        if encoders.audio is not None:
+            preprocessing.check_same(folder)
+        module = experiment.build_module(encoders)
+        trainer = experiment.build_answering_trainer(accelerator)
+    load_checkpoint(checkpoint, module)
+    return RebuiltModel(folder, experiment, encoders, module, trainer, preprocessing)
+
+
 @contextmanager
 def saved_parts(folder: RunFolder) -> Iterator[None]:
     """Build parts of a run from what its folder has kept; what fails is the folder's fault.
@@ -114,6 +167,8 @@ def load_checkpoint(path: Path, module: EmotionModule) -> int:
         InputError: If the file is missing, is not a checkpoint, or is another model's.
     """
     try:
+        if path.suffix == SAFETENSORS:
+            return _load_safetensors(path, module)
         check_checksums(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(checkpoint["state_dict"])
@@ -124,3 +179,12 @@ def load_checkpoint(path: Path, module: EmotionModule) -> int:
             f"{path}: expected the checkpoint of this run, could not load it "
             f"({type(error).__name__}: {reason}); restore the file or train again"
         ) from error
+
+
+def _load_safetensors(path: Path, module: EmotionModule) -> int:
+    """Weights of a run that was exported for Hugging Face's hub."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        module.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        return int(file.metadata()["epoch"])

@@ -100,9 +100,25 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """What a comparison has to know of the prepared corpus that a run was trained on."""
+    """What a comparison has to know of the prepared corpus that a run was trained on.
+
+    Args:
+        digest: Of its rows and their sound.
+        name: Of its folder, which begins with corpus and digest of the rows.
+        corpus: Its name; None in the first runs' files.
+    """
 
     digest: str
+    name: str = ""
+    corpus: str | None = None
+
+    @property
+    def corpus_and_digest(self) -> str:
+        """``meld-1a2b3c4d``: the same as of a corpus that a run was evaluated on."""
+        if self.corpus is None:
+            return self.name or self.digest
+        rows = self.name.removeprefix(f"{self.corpus}-").partition("-")[0]
+        return f"{self.corpus}-{rows}" if rows else self.corpus
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 
-from mmemo import __version__
 from mmemo.documents import damaged, read_document, read_text, write_document
 from mmemo.errors import InputError
 from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.runs.run_files import DataCard, ProcessInfo, RunInfo
+from mmemo.version import __version__
 
 ENDED = ("finished", "pruned")
 RESTORE = "restore it from a copy, or train again"
@@ -50,17 +50,25 @@ class RunFolder:
         path: The folder.
         missing: "audio" or "text" for the results, in a folder inside, of the run's model with
             that modality missing; None for the run's own.
+        other: Name of the folder inside for the results on another corpus than that of the
+            training: "on_table-1a2b3c4d"; None for its own.
     """
 
     INFO_NAME: ClassVar[str] = "run.json"
 
     path: Path
     missing: str | None = None
+    other: str | None = None
 
     @property
     def results(self) -> Path:
         """Folder of predictions, metrics, figures and report."""
-        return self.path / f"missing_{self.missing}" if self.missing else self.path
+        folder = self._corpus_folder
+        return folder / f"missing_{self.missing}" if self.missing else folder
+
+    @property
+    def _corpus_folder(self) -> Path:
+        return self.path / self.other if self.other else self.path
 
     @property
     def info_file(self) -> Path:
@@ -86,6 +94,11 @@ class RunFolder:
     def data_file(self) -> Path:
         """Counts of what was read, kept, skipped and left out."""
         return self.path / "data.json"
+
+    @property
+    def evaluated_data_file(self) -> Path:
+        """The same of the corpus that the results are of."""
+        return self._corpus_folder / "data.json"
 
     @property
     def history_file(self) -> Path:
@@ -132,9 +145,9 @@ class RunFolder:
         """The page for people."""
         return self.results / "report.html"
 
-    def assets(self, encoder: str) -> Path:
-        """Folder with what an encoder needs beside its weights."""
-        return self.path / encoder
+    def assets(self, part: str) -> Path:
+        """Folder with what an encoder needs beside its weights, or the denoiser."""
+        return self.path / part
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
@@ -218,9 +231,24 @@ class RunFolder:
         Raises:
             InputError: If it is missing or damaged.
         """
-        what, remedy = "what the run was trained on", "restore it from a copy, or train again"
-        self.check_digest(self.data_file)
-        return read_document(self.data_file, DataCard, what, remedy, FIRST_VERSION)
+        return self._read_data_card(self.data_file, "what the run was trained on", RESTORE)
+
+    def read_evaluated_data_card(self) -> DataCard:
+        """The same of the corpus that the results are of.
+
+        Raises:
+            InputError: If it is missing or damaged.
+        """
+        if self.other is None:
+            return self.read_data_card()
+        remedy = f"write it again with {self.command('evaluate', 'run')} and that corpus"
+        return self._read_data_card(
+            self.evaluated_data_file, "what the run was evaluated on", remedy
+        )
+
+    def _read_data_card(self, path: Path, what: str, remedy: str) -> DataCard:
+        self.check_digest(path)
+        return read_document(path, DataCard, what, remedy, FIRST_VERSION)
 
     def read_metrics(self) -> RunMetrics:
         """Contents of ``metrics.json``.

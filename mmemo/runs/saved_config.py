@@ -50,10 +50,10 @@ Place = tuple[str, ...]
 """Keys from the root of a config; an item of a list is ``[]``."""
 
 ITEM = "[]"
-COMMANDS = ("train.yaml", "base.yaml")
+COMMANDS = ("train.yaml", "base.yaml", "cache.yaml")
 """What a run's config is composed of, beside the groups."""
 
-NO_GROUPS = ("hydra", "published", "wandb")
+NO_GROUPS = ("hydra", "published", "wandb", "segments", "asr", "format")
 """Folders of conf/ that no run's config takes anything from."""
 
 _PACKAGE = re.compile(r"^#\s*@package\s+(\S+)", re.MULTILINE)
@@ -155,6 +155,7 @@ def read_saved_config(folder: RunFolder, trusted: Sequence[str] = ()) -> SavedCo
     path = folder.composed_config_file
     composed, plain = _resolved(folder)
     _check_built(path, plain, tuple(trusted))
+    _check_package(path, plain, tuple(trusted))
     _check_own_paths(path, plain, folder)
     _check_shape(path, plain)
     folder.check_digest(path)
@@ -317,6 +318,19 @@ def _name_to_trust(target: object) -> str | None:
     return None if target.partition(".")[0] in sys.stdlib_module_names else target
 
 
+def _check_package(path: Path, resolved: Mapping[str, Any], trusted: tuple[str, ...]) -> None:
+    """The package that a denoiser's file is looked for in is imported, which runs its code."""
+    part = resolved.get("denoiser")
+    package = part.get("package") if isinstance(part, dict) else None
+    if package is None or package in listed_targets().packages or is_trusted(package, trusted):
+        return
+    raise InputError(
+        f"{path}: expected a denoiser out of {', '.join(sorted(listed_targets().packages))}, got "
+        f"denoiser.package: {package}, which would be imported; if you know that code, add "
+        f"'trust=[{package}]' to the command"
+    )
+
+
 def _check_own_paths(path: Path, resolved: dict[str, Any], folder: RunFolder) -> None:
     """What a run writes in its own folder stays there."""
     own = set(listed_targets().own_paths())
@@ -368,10 +382,12 @@ class ListedTargets:
     Args:
         targets: By place the targets, each with whether it is partial.
         expressions: By place the values that have an interpolation.
+        packages: That denoisers' files are looked for in.
     """
 
     targets: defaultdict[Place, dict[str, bool]] = field(default_factory=lambda: defaultdict(dict))
     expressions: defaultdict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))
+    packages: set[str] = field(default_factory=set)
 
     def own_paths(self) -> Iterator[Place]:
         """Places of files and folders in the run folder."""
@@ -408,6 +424,8 @@ def _note(listed: ListedTargets, node: object, place: Place) -> None:
     if isinstance(node, Mapping):
         if "_target_" in node:
             listed.targets[place][node["_target_"]] = bool(node.get("_partial_", False))
+            if place == ("denoiser",) and isinstance(node.get("package"), str):
+                listed.packages.add(node["package"])
         for key, value in node.items():
             if not (place == () and key in ("defaults", "hydra")):
                 _note(listed, value, (*place, str(key)))

@@ -16,12 +16,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
-from mmemo.commands import evaluate, explain, launch, train
+from mmemo.commands import evaluate, explain, launch, predict, train
 from mmemo.comparison.groups import seed_siblings
 from mmemo.comparison.runs import find_runs, read_runs
 from mmemo.errors import InputError
 from mmemo.folders import config_dir
 from mmemo.models.checkpoints import Checkpoint
+from mmemo.prediction.ensemble import Ensemble
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.run_folder import RunFolder
 from mmemo.runs.saved_config import read_saved_config, save_composed
@@ -61,13 +62,16 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> dict[str, Reader]:
     monkeypatch.setattr(evaluate, "evaluate", reached)
     monkeypatch.setattr(explain, "_runner", reached)
     monkeypatch.setattr(train, "_fit", reached)
-    cfgs = {name: composed(name, "run=RUN") for name in ("evaluate", "explain")}
+    monkeypatch.setattr(Ensemble, "answer", reached)
+    cfgs = {name: composed(name, "run=RUN") for name in ("evaluate", "explain", "predict")}
+    cfgs["predict"].text = "Hello."
+    cfgs["predict"].input = str(Path(__file__).parents[1] / "audio/deepfilternet2_reference.flac")
 
     def command(name: str) -> Reader:
         def of(path: Path) -> None:
             cfg = cfgs[name].copy()
             cfg.run = str(path)
-            {"evaluate": evaluate, "explain": explain}[name].run(cfg)  # type: ignore[attr-defined]
+            {"evaluate": evaluate, "explain": explain, "predict": predict}[name].run(cfg)  # type: ignore[attr-defined]
 
         return of
 
@@ -450,3 +454,19 @@ def test_hydra_takes_no_orders_from_a_run_folder(trained: Runs, cli: Cli) -> Non
         assert f"composed.yaml: expected the config of a run; {next(iter(orders))}: mmemo" in said
         assert "Traceback" not in said
     assert not marker.exists()
+
+
+def test_no_package_is_imported_for_its_denoiser(trained: Runs) -> None:
+    run = trained("finished")
+    config = read(run.composed_config_file)
+    config["denoiser"] = {
+        "_target_": "mmemo.audio.deepfilternet.DeepFilterNet",
+        **{"name": "x", "model_file": "x.onnx", "sha256": None, "filters_masked": True},
+        "package": "antigravity",
+    }
+    write(run.composed_config_file, config)
+    without_digests(run.path)
+    with pytest.raises(InputError, match="denoiser.package: antigravity, which would be imported"):
+        read_saved_config(run)
+    assert read_saved_config(run, ["antigravity"])
+    assert "antigravity" not in sys.modules

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmemo.errors import InputError
-from mmemo.evaluation.predictions import build_table, classes_of, read_predictions
+from mmemo.evaluation.predictions import build_table, classes_of, read_predictions, restricted
 
 ROWS = pd.DataFrame(
     {
@@ -65,3 +65,25 @@ def test_missing_and_foreign_tables_are_named(tmp_path: Path) -> None:
     pd.DataFrame({"key": ["a"]}).to_parquet(tmp_path / "p.parquet")
     with pytest.raises(InputError, match=r"missing split, corpus_split"):
         read_predictions(tmp_path / "p.parquet")
+
+
+def test_a_table_among_some_of_its_classes() -> None:
+    table = pd.DataFrame(
+        {
+            "key": ["a", "b", "c", "d"],
+            "target": ["joy", "fear", "anger", "joy"],
+            "pred": ["fear", "joy", "joy", "fear"],
+            "prob_anger": [0.1, 0.2, 0.1, 0.0],
+            "prob_fear": [0.5, 0.2, 0.1, 1.0],
+            "prob_joy": [0.4, 0.6, 0.8, 0.0],
+        }
+    )
+    found = restricted(table, ["joy", "anger"])
+    assert found.drop(columns=["prob_joy", "prob_anger"]).to_dict("list") == {
+        "key": ["a", "c", "d"],
+        "target": ["joy", "anger", "joy"],
+        "pred": ["joy", "joy", "joy"],
+    }
+    # 0.4 and 0.1 of their sum; where both are 0 they are equal.
+    assert found["prob_joy"].tolist() == pytest.approx([0.8, 8 / 9, 0.5])
+    assert found["prob_anger"].tolist() == pytest.approx([0.2, 1 / 9, 0.5])

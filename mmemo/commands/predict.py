@@ -1,0 +1,187 @@
+"""``mmemo predict``: what a trained run says of files, recordings and words of the user's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from mmemo.audio.recordings import Cutter, SlidingWindows
+from mmemo.errors import InputError
+from mmemo.evaluation.protocol import leak_warning, split_stamp
+from mmemo.prediction.answers import (
+    Prediction,
+    answers_frame,
+    answers_table,
+    check_outputs,
+    write_answers,
+)
+from mmemo.prediction.ensemble import Asking, Ensemble
+from mmemo.prediction.members import open_ensemble
+from mmemo.prediction.requests import Requests, read_requests
+from mmemo.prediction.timeline import write_timelines
+from mmemo.progress import progress_bar
+from mmemo.reporting.tables import plain_console, print_table, printed
+from mmemo.runs.saved_config import trusted_names
+
+SAME_LENGTH_S = 0.01
+"""A sample more or less of another rate is no difference."""
+
+NUM_SHOWN = 50
+"""Rows in the terminal; a file holds all."""
+
+
+def run(cfg: DictConfig) -> None:
+    """Load the models, answer, print and write; status 1 where something has no answer."""
+    outputs = [Path(path).expanduser().absolute() for path in names(cfg.output)]
+    check_outputs(outputs, cfg.embeddings)
+    is_cut = cfg.window_s is not None or bool(cfg.get("segments"))
+    if cfg.timeline is not None and not is_cut:
+        raise InputError(
+            "timeline: expected stretches of a long recording, got neither; set window_s=SECONDS "
+            "or segments=speech"
+        )
+    ensemble = open_ensemble(names(cfg.run), trusted_names(cfg.trust), cfg.accelerator)
+    requests = _requests(cfg, ensemble)
+    asking = Asking(
+        cutter=_cutter(cfg, ensemble),
+        transcriber=instantiate(cfg.get("asr"), _convert_="all"),
+        calibrated=cfg.calibrated,
+        embeddings=cfg.embeddings,
+        num_workers=cfg.num_workers,
+    )
+    ensemble.check(requests.rows, asking)
+    answers = list(_with_bar(ensemble, requests, asking))
+    frame = answers_frame(answers, cfg.calibrated)
+    for path in outputs:
+        write_answers(frame, path)
+    _print(ensemble, requests, answers, cfg.calibrated)
+    for path in outputs:
+        print(f"{'answers':>17}: {path}")
+    if cfg.timeline is not None:
+        folder = Path(cfg.timeline).expanduser().absolute()
+        names_of_runs = ", ".join(p.folder.path.name for p in ensemble.predictors)
+        for page in write_timelines(answers, folder, ensemble.labels.colours, names_of_runs):
+            print(f"{'timeline':>17}: {page}")
+    if any(answer.reason for answer in answers):
+        sys.exit(1)
+
+
+def names(given: object) -> list[str]:
+    """One name, several, or none."""
+    if given is None:
+        return []
+    return [str(name) for name in given] if isinstance(given, ListConfig) else [str(given)]
+
+
+def _requests(cfg: DictConfig, ensemble: Ensemble) -> Requests:
+    return read_requests(
+        None if cfg.input is None else Path(cfg.input).expanduser(),
+        None if cfg.text is None else str(cfg.text),
+        {str(k): str(v) for k, v in (OmegaConf.to_container(cfg["columns"]) or {}).items()},  # type: ignore[union-attr]
+        ensemble.num_before,
+        ensemble.num_after,
+    )
+
+
+def _cutter(cfg: DictConfig, ensemble: Ensemble) -> Cutter | None:
+    """What cuts long recordings, if anything does.
+
+    Raises:
+        InputError: If two things do, or a stretch would be longer than what is heard of it.
+    """
+    limit_s = ensemble.max_duration_s
+    if cfg.get("segments"):
+        if cfg.window_s is not None or cfg.hop_s is not None:
+            raise InputError(
+                "window_s: expected it without segments=speech, got both; leave one out"
+            )
+        cutter: Cutter = instantiate(cfg.segments, _convert_="all", max_duration_s=limit_s)
+        return cutter
+    if cfg.window_s is None:
+        if cfg.hop_s is not None:
+            raise InputError("hop_s: expected window_s beside it, got none; set window_s=SECONDS")
+        return None
+    if limit_s is not None and cfg.window_s > limit_s:
+        raise InputError(
+            f"window_s: expected at most {limit_s:g} s, where the model cuts what it hears, got "
+            f"{cfg.window_s:g} s; set window_s={limit_s:g}"
+        )
+    return SlidingWindows(cfg.window_s, cfg.window_s / 2 if cfg.hop_s is None else cfg.hop_s)
+
+
+def _with_bar(ensemble: Ensemble, requests: Requests, asking: Asking) -> Iterator[Prediction]:
+    rows = requests.rows
+    with progress_bar(len(rows), "answering", unit="file") as bar:
+        yield from ensemble.answer(rows, asking, bar.update)
+
+
+def _print(
+    ensemble: Ensemble, requests: Requests, answers: Sequence[Prediction], calibrated: bool
+) -> None:
+    first = ensemble.predictors[0]
+    title = f"{first.folder.path.name} on {len(answers)} rows"
+    if len(ensemble.predictors) > 1:
+        title = f"{len(ensemble.predictors)} runs together, mean ± standard deviation over them"
+    notes = list(_notes(ensemble, answers, calibrated))
+    has_context = any(row.before or row.after for row in requests.rows)
+    if ensemble.num_before + ensemble.num_after > 0 and not has_context:
+        notes.append(
+            "No context was given, which the model has read in training: name dialogue and order "
+            "in a CSV."
+        )
+    if len(answers) > NUM_SHOWN:
+        notes.append(f"The first {NUM_SHOWN} of {len(answers)}; output=FILE holds all.")
+    console = plain_console()
+    print_table(console, answers_table(answers[:NUM_SHOWN], title, "\n".join(notes)))
+    print(printed(console))
+    unanswered = [answer for answer in answers if answer.reason]
+    if unanswered:
+        print(f"{len(unanswered)} of {len(answers)} have no answer:")
+        for answer in unanswered[:NUM_SHOWN]:
+            print(f"  {answer.name}: {answer.reason}: {answer.detail}")
+    if requests.left_aside:
+        shown = ", ".join(path.name for path in requests.left_aside[:5])
+        number = len(requests.left_aside)
+        print(f"{number} files of the folder are not called as sound or video: {shown}")
+
+
+def _notes(ensemble: Ensemble, answers: Sequence[Prediction], calibrated: bool) -> Iterator[str]:
+    """What has to be known to read the answers."""
+    kinds = list(dict.fromkeys(a.missing for a in answers if a.probabilities is not None))
+    for kind in kinds:
+        if kind is not None:
+            number = sum(answer.missing == kind for answer in answers)
+            name = {"audio": "sound", "text": "words"}[kind]
+            yield f"{number} without {name}, which the model was trained to do without at times."
+    for predictor in ensemble.predictors:
+        name = predictor.folder.path.name
+        if not calibrated:
+            yield f"{name}: probabilities as the model gives them, not calibrated."
+        for kind in kinds if calibrated else ():
+            temperature = predictor.temperature(kind)
+            if temperature.fitted_on is None:
+                yield f"{name}: not calibrated: the run has no evaluation to fit a temperature on."
+                continue
+            yield (
+                f"{name}: calibrated by the temperature {temperature.value:.3f}, fitted on "
+                f"{temperature.fitted_on}."
+            )
+        try:
+            protocol = predictor.protocol
+        except InputError:
+            continue
+        yield f"{name}: trained on {protocol.corpus} ({split_stamp(protocol)})."
+        if warning := leak_warning(protocol):
+            yield warning
+    limit_s = ensemble.max_duration_s
+    cut = [a for a in answers if limit_s is not None and a.end_s is not None and a.heard_s]
+    cut = [a for a in cut if (a.end_s or 0) - (a.start_s or 0) > (limit_s or 0) + SAME_LENGTH_S]
+    if cut:
+        yield (
+            f"{len(cut)} longer than {limit_s:g} s, where the model cuts what it hears; "
+            f"window_s={limit_s:g} answers on all of it."
+        )

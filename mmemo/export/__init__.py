@@ -1,0 +1,1 @@
+"""A run's model for other programs: as an ONNX graph, or as a folder for Hugging Face's hub."""

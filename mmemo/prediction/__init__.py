@@ -1,0 +1,1 @@
+"""Answers of trained runs on sound and words of anybody's."""

@@ -1,0 +1,324 @@
+"""One model, or several that answer together, from what is asked to answers in its order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from mmemo.audio.denoisers import Samples
+from mmemo.audio.recordings import (
+    FROM_HERE_ON_PARALLEL,
+    Cutter,
+    PreparedRecording,
+    Recording,
+    RecordingWorker,
+    Stretch,
+    prepared_recordings,
+)
+from mmemo.cores import num_cores
+from mmemo.corpora.utterance import LabelSet
+from mmemo.data.selection import TOO_SHORT
+from mmemo.errors import InputError
+from mmemo.prediction.answers import Prediction, SpokenWord
+from mmemo.prediction.requests import Request
+from mmemo.runs.predictor import Answer, Predictor, Spoken
+
+BATCHES_IN_A_POOL = 16
+"""So many batches of stretches are prepared, then sorted by length, then answered."""
+
+NEEDS = "missing modality"
+
+
+class Transcriber(Protocol):
+    """Writes down what is said."""
+
+    def __call__(self, speech: Sequence[Samples]) -> list[tuple[SpokenWord, ...]]:
+        """The words of each sound (T,) float32 at 16 kHz, with their times."""
+        ...
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How answers are made.
+
+    Args:
+        cutter: What stretches of a recording are answered; None for each as a whole.
+        transcriber: Writes down words that are not given; None for nobody.
+        calibrated: Whether probabilities are, by the temperature that validation fitted.
+        embeddings: Whether vectors are given too.
+        num_workers: Processes that decode and denoise; None to choose by how many recordings
+            there are, 0 for none.
+    """
+
+    cutter: Cutter | None = None
+    transcriber: Transcriber | None = None
+    calibrated: bool = True
+    embeddings: bool = False
+    num_workers: int | None = None
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A row that waits for its answer, or has it."""
+
+    row: Prediction
+    spoken: Spoken | None = None
+    speech: Samples | None = None
+
+
+class Ensemble:
+    """Models that answer together: the mean of what each says.
+
+    Args:
+        predictors: At least one; of the same classes, hearing sound that is prepared alike.
+
+    Raises:
+        InputError: If they are not.
+    """
+
+    def __init__(self, predictors: Sequence[Predictor]) -> None:
+        self.predictors = tuple(predictors)
+        first = self.predictors[0]
+        for other in self.predictors[1:]:
+            if other.labels.classes != first.labels.classes:
+                raise _unlike(first, other, "classes", first.labels.classes, other.labels.classes)
+        hearing = [p for p in self.predictors if "audio" in p.modalities]
+        for other in hearing[1:]:
+            one, two = _sound(hearing[0]), _sound(other)
+            if one != two:
+                raise _unlike(hearing[0], other, "preparation of sound", one, two)
+        self.hears = bool(hearing)
+        self.reads = any("text" in p.modalities for p in self.predictors)
+        self._preparing = hearing[0] if hearing else first
+
+    @property
+    def labels(self) -> LabelSet:
+        """The classes."""
+        return self.predictors[0].labels
+
+    @property
+    def num_before(self) -> int:
+        """Earlier utterances that a model reads."""
+        return max(p.preprocessing.context_utterances for p in self.predictors)
+
+    @property
+    def num_after(self) -> int:
+        """Later utterances that a model reads."""
+        return max(p.preprocessing.future_utterances for p in self.predictors)
+
+    @property
+    def max_duration_s(self) -> float | None:
+        """What is longer is cut before it is heard; None where nothing is heard."""
+        limits = [
+            p.preprocessing.max_duration_s for p in self.predictors if "audio" in p.modalities
+        ]
+        return min(limits) if limits else None
+
+    def check(self, requests: Sequence[Request], asking: Asking) -> None:
+        """Say at once what none of the requests has and a model needs.
+
+        Raises:
+            InputError: If there is no request that could be answered, or words are given of whole
+                recordings whose stretches are asked about.
+        """
+        problem: InputError | None = None
+        if asking.transcriber is not None and not self.reads:
+            raise InputError(
+                f"asr: expected a model that reads words, {self.predictors[0].folder.path.name} "
+                "hears alone; leave asr out"
+            )
+        has_transcriber = asking.transcriber is not None
+        given = [request.transcript for request in requests if request.transcript is not None]
+        if asking.cutter is not None and given and self.reads:
+            raise InputError(
+                f"text: expected none beside window_s or segments, got '{given[0][:60]}': which of "
+                "these words are said in which stretch is not known; leave them out and let "
+                "asr=whisper write down each stretch"
+            )
+        for request in requests:
+            has_sound = request.recording is not None
+            has_words = request.transcript is not None or (has_transcriber and has_sound)
+            try:
+                for predictor in self.predictors:
+                    predictor.missing(has_sound, has_words)
+            except InputError as error:
+                problem = problem or error
+            else:
+                return
+        if problem is not None:
+            raise problem
+
+    def answer(
+        self,
+        requests: Sequence[Request],
+        asking: Asking,
+        progress: Callable[[int], object] | None = None,
+    ) -> Iterator[Prediction]:
+        """Answer on each request, in order; on each of its stretches, where it is cut.
+
+        What cannot be answered is a row with its reason.
+
+        Args:
+            requests: What is asked.
+            asking: How.
+            progress: Called with the number of requests that were just prepared.
+
+        Raises:
+            InputError: If a process was ended from outside.
+        """
+        size = BATCHES_IN_A_POOL * min(p.preprocessing.batch_size for p in self.predictors)
+        pool: list[_Pending] = []
+        for request, prepared in self._prepared(requests, asking):
+            pool += self._pending(request, prepared)
+            if progress is not None:
+                progress(1)
+            if len(pool) >= size:
+                yield from self._answered(pool, asking)
+                pool = []
+        yield from self._answered(pool, asking)
+
+    def _prepared(
+        self, requests: Sequence[Request], asking: Asking
+    ) -> Iterator[tuple[Request, PreparedRecording | None]]:
+        is_heard = self.hears or asking.transcriber is not None or asking.cutter is not None
+        worker = RecordingWorker(
+            self._preparing.clip_worker(), asking.cutter, asking.transcriber is not None
+        )
+        asked = [r for r in requests if is_heard and r.recording is not None and not r.reason]
+        recordings: list[Recording] = [r.recording for r in asked if r.recording is not None]
+        num_workers = asking.num_workers
+        if num_workers is None:
+            num_workers = min(num_cores(), len(recordings) // FROM_HERE_ON_PARALLEL)
+        results = prepared_recordings(worker, recordings, num_workers)
+        waiting = {id(request) for request in asked}
+        for request in requests:
+            yield request, next(results) if id(request) in waiting else None
+
+    def _pending(self, request: Request, prepared: PreparedRecording | None) -> list[_Pending]:
+        """The rows of a request, each with what the models are asked, if anything is."""
+        row = Prediction(request.name, self.labels.classes, None, transcript=request.transcript)
+        if request.reason:
+            return [_Pending(replace(row, reason=request.reason, detail=request.detail))]
+        if prepared is None:
+            return [_Pending(row, _spoken(request, None))]
+        row = replace(row, duration_s=prepared.duration_s, time_s=prepared.prepare_s)
+        if prepared.reason:
+            return [_Pending(replace(row, reason=prepared.reason, detail=prepared.detail))]
+        row = replace(row, time_s=prepared.prepare_s / len(prepared.stretches))
+        return [self._stretch(row, request, stretch) for stretch in prepared.stretches]
+
+    def _stretch(self, row: Prediction, request: Request, stretch: Stretch) -> _Pending:
+        row = replace(row, start_s=stretch.start_s, end_s=stretch.end_s)
+        if stretch.samples is None:
+            return _Pending(replace(row, reason=stretch.reason, detail=stretch.detail))
+        before = self._preparing.preprocessing
+        duration_s = len(stretch.samples) / before.sample_rate
+        if self.hears and duration_s < before.min_duration_s:
+            detail = f"{duration_s:.3f} s, the least is {before.min_duration_s} s"
+            return _Pending(replace(row, reason=TOO_SHORT, detail=detail))
+        heard_s = min(len(stretch.samples), before.max_samples) / before.sample_rate
+        row = replace(row, heard_s=heard_s if self.hears else None)
+        speech = stretch.speech if request.transcript is None else None
+        return _Pending(row, _spoken(request, stretch if self.hears else None), speech)
+
+    def _answered(self, pool: Sequence[_Pending], asking: Asking) -> Iterator[Prediction]:
+        begun = time.perf_counter()
+        if asking.transcriber is not None:
+            pool = _transcribed(pool, asking.transcriber)
+        pool = [self._with_all_it_needs(pending) for pending in pool]
+        asked = [pending.spoken for pending in pool if pending.spoken is not None]
+        answers = (
+            [predictor.answer(asked, asking.embeddings) for predictor in self.predictors]
+            if asked
+            else []
+        )
+        share_s = (time.perf_counter() - begun) / max(len(asked), 1)
+        by_row = iter(zip(*answers, strict=True))
+        for pending in pool:
+            row = pending.row
+            if pending.spoken is not None:
+                row = self._joined(row, next(by_row), asking)
+                row = replace(row, time_s=row.time_s + share_s)
+            yield row
+
+    def _with_all_it_needs(self, pending: _Pending) -> _Pending:
+        """The row itself, or one that says what a model lacks."""
+        if pending.spoken is None:
+            return pending
+        spoken = pending.spoken
+        try:
+            for predictor in self.predictors:
+                predictor.missing(spoken.sound is not None, spoken.transcript is not None)
+        except InputError as error:
+            return _Pending(replace(pending.row, reason=NEEDS, detail=str(error)))
+        return pending
+
+    def _joined(self, row: Prediction, answers: Sequence[Answer], asking: Asking) -> Prediction:
+        given = np.stack([answer.probabilities for answer in answers])
+        if asking.calibrated:
+            pairs = zip(self.predictors, answers, strict=True)
+            given = np.stack(
+                [p.temperature(a.missing).calibrated(a.probabilities) for p, a in pairs]
+            )
+        is_one = len(answers) == 1
+        vectors = {
+            name if is_one else f"{name}-{number}": vector
+            for number, answer in enumerate(answers, 1)
+            for name, vector in answer.embeddings.items()
+        }
+        lacking = [answer.missing for answer in answers if answer.missing is not None]
+        return replace(
+            row,
+            probabilities=given.mean(axis=0),
+            spread=None if is_one else given.std(axis=0, ddof=1),
+            missing=lacking[0] if lacking else None,
+            embeddings=vectors,
+        )
+
+
+def _spoken(request: Request, stretch: Stretch | None) -> Spoken:
+    return Spoken(
+        request.name,
+        None if stretch is None else stretch.samples,
+        request.transcript,
+        request.speaker,
+        request.before,
+        request.after,
+    )
+
+
+def _transcribed(pool: Sequence[_Pending], transcriber: Transcriber) -> list[_Pending]:
+    """The rows, with the words of those whose words are not given."""
+    found = list(pool)
+    places = [place for place, one in enumerate(pool) if one.speech is not None]
+    speech = [one.speech for one in pool if one.speech is not None]
+    if not speech:
+        return found
+    for place, words in zip(places, transcriber(speech), strict=True):
+        pending = pool[place]
+        text = " ".join(word.text for word in words) or None
+        spoken = pending.spoken and replace(pending.spoken, transcript=text)
+        found[place] = _Pending(replace(pending.row, transcript=text, words=words), spoken)
+    return found
+
+
+def _sound(predictor: Predictor) -> str:
+    """What happens to sound, in words."""
+    before = predictor.preprocessing
+    denoiser = before.denoiser
+    called = "none" if denoiser is None else f"{denoiser.name} {denoiser.version}"
+    return (
+        f"denoiser {called}, {before.sample_rate} Hz, cut at {before.prepared_duration_s:g} s and "
+        f"{before.max_duration_s:g} s, at least {before.min_duration_s:g} s"
+    )
+
+
+def _unlike(one: Predictor, other: Predictor, what: str, own: object, others: object) -> InputError:
+    return InputError(
+        f"run: expected models of the same {what}, {one.folder.path.name} has {own}, "
+        f"{other.folder.path.name} has {others}; ask them one after the other"
+    )
