@@ -212,10 +212,9 @@ def _recording(audio: Waveform | str | Path | None, sample_rate: int | None) -> 
         return Recording(Path(audio).expanduser())
     if sample_rate is None:
         raise InputError("sample_rate: expected the rate of the samples in Hz, got none; give it")
-    samples = np.asarray(audio)
+    samples: NDArray[Any] = np.asarray(audio)
     if np.issubdtype(samples.dtype, np.integer):
-        largest = np.iinfo(samples.dtype.name).max
-        samples = samples / float(largest)
+        samples = samples / float(np.iinfo(samples.dtype).max)
     if samples.ndim == 2:
         # As FFmpeg mixes two channels: their mean.
         samples = samples.mean(axis=int(np.argmin(samples.shape)))
