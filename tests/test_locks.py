@@ -105,7 +105,7 @@ def encode(folder: Path) -> str:
 
     cache = FeatureCache(folder / "features")
     with mock.patch.object(feature_cache, "_digest", lambda model, made_of: "same"):
-        found = cache._features(nn.Identity(), [], keys, batches, encode_and_note)  # type: ignore
+        found = cache._features(nn.Identity(), [], keys, batches, encode_and_note)  # type: ignore[arg-type]
     return str({key: value.item() for key, value in found.items()})
 
 
