@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import av
 import espeakng_loader
@@ -25,11 +25,15 @@ _CALLBACK = ctypes.CFUNCTYPE(
 )
 
 
-def speak(lines: Sequence[Line]) -> list[Samples]:
+def speak(lines: Sequence[Line], voices: Mapping[str, str] = SPEAKERS) -> list[Samples]:
     """Speak the lines in order; each result is (T,) at 48 kHz at the line's loudness.
 
     espeak-ng carries state from one sentence to the next that no call resets: the same lines in
     the same order give the same samples only in a process that has not spoken before.
+
+    Args:
+        lines: What is spoken.
+        voices: For each speaker espeak-ng's name of a voice.
 
     Raises:
         RuntimeError: If espeak-ng does not start or lacks a voice.
@@ -53,7 +57,7 @@ def speak(lines: Sequence[Line]) -> list[Samples]:
     spoken = []
     for line in lines:
         pieces.clear()
-        voice = SPEAKERS[line.speaker]
+        voice = voices[line.speaker]
         if library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise RuntimeError(f"espeak-ng lacks the voice {voice}")
         prosody = line.prosody
