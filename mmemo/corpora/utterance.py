@@ -16,6 +16,12 @@ EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 MISSING_FIELD = "missing field"
 """Reason to leave out a row that lacks what it must have."""
 
+NO_AGREEMENT = "raters disagree"
+"""Reason to leave out an utterance that no majority of its raters calls by one emotion."""
+
+UNREADABLE = "unreadable annotation"
+"""Reason to leave out a row whose annotation is not of its corpus' format."""
+
 LABEL_COLUMNS = ("emotion", "sentiment")
 
 
