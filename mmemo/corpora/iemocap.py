@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import ClipFiles
-from mmemo.corpora.text_lines import read_text_lines, text_files
+from mmemo.corpora.facts import CorpusFacts
+from mmemo.corpora.release_files import read_lines, text_files
 from mmemo.corpora.utterance import NO_AGREEMENT, SPLITS, UNREADABLE, Skip, Utterance
 from mmemo.errors import InputError
 from mmemo.values import check_whole
@@ -75,6 +76,7 @@ class IemocapCorpus:
         test_session: Session that is tested, from 1.
         val_session: Session that validates.
         name: What the corpus is called in reports and in the prepared corpus' name.
+        facts: What is documented of it, with excitement apart from joy.
 
     Raises:
         InputError: If a session is none of the five, or both are one.
@@ -87,6 +89,7 @@ class IemocapCorpus:
         test_session: int = 5,
         val_session: int = 4,
         name: str = "iemocap",
+        facts: CorpusFacts | None = None,
     ) -> None:
         self.root = Path(root).absolute()
         self.emotions = EMOTIONS | ({"exc": "joy"} if merge_excited else {})
@@ -102,6 +105,7 @@ class IemocapCorpus:
         self.split_of_session = {test_session: "test", val_session: "val"}
         self.split_origin = f"made here: session {test_session} tests, {val_session} validates"
         self.name = name
+        self.facts = _with_merged(facts) if facts is not None and merge_excited else facts
 
     @property
     def has_clips(self) -> bool:
@@ -169,6 +173,7 @@ class IemocapCorpus:
             clips=ClipFiles(),
             skips=tuple(skips),
             split_origin=self.split_origin,
+            facts=self.facts,
         )
 
     def _sessions(self) -> dict[int, Path]:
@@ -234,7 +239,7 @@ class IemocapCorpus:
 def _evaluations(path: Path, split: str) -> tuple[list[_Evaluation], list[Skip]]:
     """The utterances of a label file in order of time, and what of its lines cannot be read."""
     rows, unreadable = [], []
-    for number, line in enumerate(read_text_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         where = f"{path}, line {number}"
         found = _EVALUATION.match(line)
         if found is not None:
@@ -257,7 +262,15 @@ def _evaluations(path: Path, split: str) -> tuple[list[_Evaluation], list[Skip]]
 
 def _transcripts(folder: Path) -> dict[str, str]:
     """The words of a session's utterances by name; lines without a name and times are asides."""
-    found = (
-        _TRANSCRIPT.match(line) for path in text_files(folder) for line in read_text_lines(path)
-    )
+    found = (_TRANSCRIPT.match(line) for path in text_files(folder) for line in read_lines(path))
     return {match["name"]: match["text"].strip() for match in found if match}
+
+
+def _with_merged(facts: CorpusFacts) -> CorpusFacts:
+    """The facts with excitement counted as joy."""
+    emotions = dict(facts.total.labels.get("emotion", {}))
+    if "excitement" not in emotions:
+        return facts
+    emotions["joy"] = emotions.get("joy", 0) + emotions.pop("excitement")
+    labels = {**facts.total.labels, "emotion": emotions}
+    return replace(facts, total=replace(facts.total, labels=labels))
