@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 FILE_SPLITS = {"train": "train", "valid": "val", "test": "test"}
 LABEL_MAPS = ("label_map.json", "label_dict.json")
 SPEAKERS = "data.seg.wrd.stm"
+AGAIN = "fetch EmoBox again"
 
 EMOTIONS = {
     "angry": "anger",
@@ -133,8 +134,7 @@ class EmoBoxCorpus:
             if self._manifest(split) is None:
                 raise InputError(
                     f"{self.folder / f'fold_{self.fold}'}: expected "
-                    f"{self.dataset}_{split}_fold_{self.fold}.jsonl, found no such file; fetch "
-                    "EmoBox again"
+                    f"{self.dataset}_{split}_fold_{self.fold}.jsonl, found no such file; {AGAIN}"
                 )
 
     def read(self) -> Annotations:
@@ -147,32 +147,8 @@ class EmoBoxCorpus:
                 map, or an utterance stands twice.
         """
         self.check()
-        labels = self._labels()
-        speakers = self._speakers()
-        utterances: list[Utterance] = []
-        skips: list[Skip] = []
-        seen: set[str] = set()
-        for file_split, split in FILE_SPLITS.items():
-            path = self._manifest(file_split)
-            for number, line in enumerate(read_lines(path) if path else [], start=1):
-                if not line.strip():
-                    continue
-                where = f"{path}, line {number}"
-                row = parse_json(line, where, _ROW, "an utterance's key, wav and emo")
-                if row.key in seen:
-                    raise InputError(
-                        f"{where}: expected each utterance in one line of a fold, got {row.key} "
-                        "twice; fetch EmoBox again"
-                    )
-                seen.add(row.key)
-                emotion = _emotion(row, labels, where)
-                skip = _skip(row, emotion, split, where)
-                if skip is not None:
-                    skips.append(skip)
-                    continue
-                index = len(seen) - 1
-                speaker = speakers.get(row.key, "")
-                utterances.append(self._utterance(row, split, index, speaker, emotion))
+        rows = list(self._rows())
+        utterances = [row for row in rows if isinstance(row, Utterance)]
         has_val = self._manifest("valid") is not None
         if not has_val:
             utterances = self._with_validation(utterances)
@@ -180,11 +156,38 @@ class EmoBoxCorpus:
             corpus=self.name,
             utterances=tuple(utterances),
             clips=ClipFiles(),
-            skips=tuple(skips),
+            skips=tuple(row for row in rows if isinstance(row, Skip)),
             variant=f"fold {self.fold}",
             split_origin=OWN_SPLIT if has_val else self._origin(utterances),
             facts=self.facts,
         )
+
+    def _rows(self) -> Iterator[Utterance | Skip]:
+        """The lines of the fold's manifests.
+
+        Raises:
+            InputError: If one is not of its format, or an utterance stands twice.
+        """
+        labels, speakers = self._labels(), self._speakers()
+        seen: set[str] = set()
+        for file_split, split in FILE_SPLITS.items():
+            path = self._manifest(file_split)
+            for number, line in enumerate(read_lines(path, AGAIN) if path else [], start=1):
+                if not line.strip():
+                    continue
+                where = f"{path}, line {number}"
+                row = parse_json(line, where, _ROW, "an utterance's key, wav and emo", AGAIN)
+                if row.key in seen:
+                    raise InputError(
+                        f"{where}: expected each utterance in one line of a fold, got {row.key} "
+                        f"twice; {AGAIN}"
+                    )
+                emotion = _emotion(row, labels, where)
+                speaker = speakers.get(row.key, "")
+                yield _skip(row, emotion, split, where) or self._utterance(
+                    row, split, len(seen), speaker, emotion
+                )
+                seen.add(row.key)
 
     def _manifest(self, split: str) -> Path | None:
         folder = self.folder / f"fold_{self.fold}"
@@ -195,10 +198,8 @@ class EmoBoxCorpus:
     def _labels(self) -> dict[str, str]:
         for name in LABEL_MAPS:
             if (self.folder / name).is_file():
-                return read_json(self.folder / name, _LABELS, "names of labels by code")
-        raise InputError(
-            f"{self.folder}: expected {LABEL_MAPS[0]}, found no such file; fetch EmoBox again"
-        )
+                return read_json(self.folder / name, _LABELS, "names of labels by code", AGAIN)
+        raise InputError(f"{self.folder}: expected {LABEL_MAPS[0]}, found no such file; {AGAIN}")
 
     def _speakers(self) -> dict[str, str]:
         """The speaker of each utterance by key; none where EmoBox does not tell."""
@@ -206,7 +207,7 @@ class EmoBoxCorpus:
         if not path.is_file():
             log.warning("corpus %s: %s is missing: speakers are not known", self.name, path)
             return {}
-        cells = [line.split(maxsplit=3) for line in read_lines(path)]
+        cells = [line.split(maxsplit=3) for line in read_lines(path, AGAIN)]
         told = {row[0]: row[2] for row in cells if len(row) == 4}
         if self.dataset != "iemocap":
             return told
@@ -237,7 +238,7 @@ class EmoBoxCorpus:
         if len(places) < self.num_val_folds:
             raise InputError(
                 f"{self._manifest('train')}: expected at least {self.num_val_folds} labelled rows, "
-                f"one in so many validates, got {len(places)}; fetch EmoBox again"
+                f"one in so many validates, got {len(places)}; {AGAIN}"
             )
         chosen = _held_out(rows[0], rows[1], self.num_val_folds, self.seed)
         moved = {place for place, is_chosen in zip(places, chosen, strict=True) if is_chosen}
@@ -278,7 +279,7 @@ def _emotion(row: _Row, labels: Mapping[str, str], where: str) -> str:
     if row.emo not in labels:
         raise InputError(
             f"{where}: expected a label of the label map ({', '.join(labels)}), got "
-            f"'{row.emo[:60]}'; fetch EmoBox again"
+            f"'{row.emo[:60]}'; {AGAIN}"
         )
     name = labels[row.emo].strip().lower()
     return EMOTIONS.get(name, name)

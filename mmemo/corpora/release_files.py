@@ -15,8 +15,12 @@ Schema = TypeVar("Schema")
 AGAIN = "unpack the corpus again"
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: Path, remedy: str = AGAIN) -> list[str]:
     """The lines of a text file in UTF-8, or else in Windows-1252, without their line ends.
+
+    Args:
+        path: The file.
+        remedy: What to do where it cannot be read.
 
     Raises:
         InputError: If it cannot be read, or holds a NUL byte.
@@ -26,10 +30,10 @@ def read_lines(path: Path) -> list[str]:
     except OSError as error:
         raise InputError(
             f"{path}: expected a text file of the corpus, could not read it "
-            f"({error.strerror or error}); {AGAIN}"
+            f"({error.strerror or error}); {remedy}"
         ) from error
     if b"\0" in content:
-        raise InputError(f"{path}: expected a text file, found a NUL byte; {AGAIN}")
+        raise InputError(f"{path}: expected a text file, found a NUL byte; {remedy}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -46,21 +50,24 @@ def text_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.txt") if not path.name.startswith("."))
 
 
-def read_json(path: Path, kind: TypeAdapter[Schema], what: str) -> Schema:
+def read_json(path: Path, kind: TypeAdapter[Schema], what: str, remedy: str = AGAIN) -> Schema:
     """A JSON file, checked against what its release documents; unknown keys are not looked at.
 
     Args:
         path: The file.
         kind: What it should hold.
         what: That in words, for the message.
+        remedy: What to do where it is something else.
 
     Raises:
         InputError: If it is missing, is not JSON, or holds something else.
     """
-    return parse_json("\n".join(read_lines(path)), str(path), kind, what)
+    return parse_json("\n".join(read_lines(path, remedy)), str(path), kind, what, remedy)
 
 
-def parse_json(text: str, where: str, kind: TypeAdapter[Schema], what: str) -> Schema:
+def parse_json(
+    text: str, where: str, kind: TypeAdapter[Schema], what: str, remedy: str = AGAIN
+) -> Schema:
     """JSON text, checked as ``read_json`` checks a file.
 
     Raises:
@@ -72,8 +79,8 @@ def parse_json(text: str, where: str, kind: TypeAdapter[Schema], what: str) -> S
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{where}: expected {what}; {place or 'it'}: {first['msg']}; {AGAIN}"
+            f"{where}: expected {what}; {place or 'it'}: {first['msg']}; {remedy}"
         ) from error
     # Nested too deeply is a RecursionError.
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: expected {what}; it is no JSON: {error}; {AGAIN}") from error
+        raise InputError(f"{where}: expected {what}; it is no JSON: {error}; {remedy}") from error

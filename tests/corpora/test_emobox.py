@@ -140,7 +140,7 @@ def test_wrong_choices_and_damaged_manifests_are_told(tmp_path: Path) -> None:
         EmoBoxCorpus(write(tmp_path, {**rows, "test": [row("cafe", "k-1", "q")]}), "cafe").read()
     manifest = root / "data/cafe/fold_1/cafe_test_fold_1.jsonl"
     manifest.write_text('{"key": "cafe-k-1", "emo": "c"}\n')
-    with pytest.raises(InputError, match=r"line 1: .*; wav: Field required; unpack the corpus"):
+    with pytest.raises(InputError, match=r"line 1: .*; wav: Field required; fetch EmoBox again"):
         EmoBoxCorpus(root, "cafe").read()
     manifest.write_text('{"key": "cafe-k-1", "em')
     with pytest.raises(InputError, match=r"line 1: expected .*; it is no JSON"):
