@@ -89,7 +89,7 @@ def test_what_is_left_out_of_an_experiment_is_gone(experiment: str, left_out: st
 def test_the_audit_composes_and_fits(option: str) -> None:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose("audit", [option])
-    assert check_signatures(cfg) == 2
+    assert check_signatures(cfg) == (3 if "facts" in cfg.corpus else 2)
     assert set(cfg) == {"corpus", "labels", "prepared", "output_dir", "cache_dir"}
 
 

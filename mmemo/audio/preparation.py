@@ -108,6 +108,8 @@ class Preparer:
                 has_worked = not _is_current(target, annotations, shard, own, read_done(target))
                 if has_worked:
                     self._work(target, annotations, denoiser, shard, own)
+                elif not self._has_meta(target, annotations, denoiser):
+                    self._write_meta(target, annotations, denoiser)
             return self._finish(target, annotations, has_worked)
         except OSError as error:
             raise InputError(
@@ -166,11 +168,20 @@ class Preparer:
         else:
             state.unlink(missing_ok=True)
 
+    def _meta(self, annotations: Annotations, denoiser: Denoiser | None) -> PreparedMeta:
+        return PreparedMeta.of(annotations, self.sample_rate, self.max_duration_s, denoiser)
+
     def _write_meta(
         self, target: Path, annotations: Annotations, denoiser: Denoiser | None
     ) -> None:
-        meta = PreparedMeta.of(annotations, self.sample_rate, self.max_duration_s, denoiser)
-        write_document(target / prepared.META_FILE, meta)
+        write_document(target / prepared.META_FILE, self._meta(annotations, denoiser))
+
+    def _has_meta(self, target: Path, annotations: Annotations, denoiser: Denoiser | None) -> bool:
+        """Whether it is there; the corpus' facts may have been corrected since."""
+        try:
+            return prepared.read_meta(target) == self._meta(annotations, denoiser)
+        except InputError:
+            return False
 
     def _finish(self, target: Path, annotations: Annotations, has_worked: bool) -> Progress:
         num_utterances = len(annotations.utterances)

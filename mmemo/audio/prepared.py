@@ -28,7 +28,8 @@ import pyarrow.parquet as pq
 from pydantic import PositiveInt
 
 from mmemo.audio.denoisers import Denoiser
-from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.annotations import OWN_SPLIT, Annotations
+from mmemo.corpora.facts import CorpusFacts
 from mmemo.documents import read_document
 from mmemo.errors import InputError
 
@@ -66,6 +67,7 @@ class PreparedMeta:
         sample_rate: Rate of the samples, in Hz.
         max_duration_s: Longer sound was cut there.
         has_sound: False for a corpus of transcripts alone.
+        facts: What is documented of the corpus; None where nothing is.
     """
 
     VERSION: ClassVar[int] = 1
@@ -79,6 +81,7 @@ class PreparedMeta:
     sample_rate: PositiveInt
     max_duration_s: float
     has_sound: bool = True
+    facts: CorpusFacts | None = None
 
     @classmethod
     def of(
@@ -100,7 +103,13 @@ class PreparedMeta:
             sample_rate=sample_rate,
             max_duration_s=max_duration_s,
             has_sound=has_sound,
+            facts=annotations.facts,
         )
+
+    @property
+    def has_own_split(self) -> bool:
+        """Whether the corpus has split its rows itself."""
+        return self.split_origin == OWN_SPLIT
 
 
 def read_meta(folder: Path) -> PreparedMeta:

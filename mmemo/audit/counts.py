@@ -6,12 +6,11 @@ All functions take the table that ``findings.audit_table`` makes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from mmemo.audit.published_counts import PublishedSplit
 from mmemo.corpora.utterance import SPLITS
 
 
@@ -36,16 +35,6 @@ class SplitCounts:
     labels: dict[str, int]
     num_in_label_set: int
     speakers: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A count that is not the published one."""
-
-    split: str
-    what: str
-    counted: int
-    official: int
 
 
 @dataclass(frozen=True)
@@ -122,26 +111,6 @@ def count_splits(table: pd.DataFrame, classes: Sequence[str]) -> tuple[SplitCoun
             )
         )
     return tuple(counts)
-
-
-def compare_counts(
-    counts: Sequence[SplitCounts], official: Mapping[str, PublishedSplit], label_column: str
-) -> tuple[Difference, ...]:
-    """Every count that is not the published one; a class or split that is missing counts 0."""
-    by_split = {count.split: count for count in counts}
-    differences = []
-    for split, published in official.items():
-        counted = by_split.get(split, SplitCounts(split, 0, 0, 0, {}, 0, {}))
-        pairs = {
-            "rows": (counted.num_rows, published.num_rows),
-            "dialogues": (counted.num_dialogues, published.num_dialogues),
-            "speakers": (counted.num_speakers, published.num_speakers),
-        }
-        labels = published.labels[label_column]
-        for label in sorted({*labels, *counted.labels}):
-            pairs[label] = (counted.labels.get(label, 0), labels.get(label, 0))
-        differences += [Difference(split, what, a, b) for what, (a, b) in pairs.items() if a != b]
-    return tuple(differences)
 
 
 def find_gaps(table: pd.DataFrame) -> tuple[SplitGaps, ...]:

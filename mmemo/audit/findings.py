@@ -12,7 +12,7 @@ import pandas as pd
 from mmemo.audit import baselines, counts, durations, overlaps, scenes
 from mmemo.audit.clip_checks import SPAN_TOLERANCE_S, ClipChecks
 from mmemo.audit.durations import Durations, check_durations
-from mmemo.audit.published_counts import read_published_counts
+from mmemo.corpora.facts import CorpusFacts, Difference
 from mmemo.corpora.utterance import LabelSet
 from mmemo.version import __version__
 
@@ -93,9 +93,10 @@ class Audit:
             other count.
         num_repaired: Rows of each split with text of a wrong encoding that was repaired; None
             where that is not known.
-        official_differences: Counts that are not the published ones; None for a corpus of which
-            none were published.
-        official_remark: What is known of such differences; empty for nothing.
+        facts: What is documented of the corpus; None where nothing is.
+        official_differences: Counts that are not the documented ones; None for a corpus of which
+            none are documented.
+        shortfall: What this copy lacks of the whole corpus, in one sentence; empty for nothing.
         gaps: Ids that are left out.
         collisions: Ids that stand in several splits.
         shared_transcripts: Texts that two splits share: all rows, then the label set's.
@@ -114,8 +115,9 @@ class Audit:
     splits: tuple[counts.SplitCounts, ...]
     num_unusable: dict[str, int]
     num_repaired: dict[str, int] | None
-    official_differences: tuple[counts.Difference, ...] | None
-    official_remark: str
+    facts: CorpusFacts | None
+    official_differences: tuple[Difference, ...] | None
+    shortfall: str
     gaps: tuple[counts.SplitGaps, ...]
     collisions: counts.Collisions
     shared_transcripts: tuple[overlaps.SharedTranscripts, ...]
@@ -170,23 +172,26 @@ def audit_corpus(
     num_unusable: Mapping[str, int],
     num_repaired: Mapping[str, int] | None = None,
     clips: ClipChecks | None = None,
+    facts: CorpusFacts | None = None,
+    has_own_split: bool = True,
 ) -> Audit:
     """Make every check.
 
     Args:
-        corpus: Its name; what was published of that one is compared.
+        corpus: Its name.
         source: Where it was read.
         table: Its usable annotated rows, from ``audit_table``.
         labels: The label set that the audit is about.
         num_unusable: Rows that are not in the table, by split.
         num_repaired: Rows whose text was repaired, by split.
         clips: What its clips tell.
+        facts: What is documented of it, to be compared.
+        has_own_split: Whether the corpus has split its rows itself.
     """
     split_counts = counts.count_splits(table, labels.classes)
-    published = read_published_counts(corpus)
     differences = None
-    if published is not None:
-        differences = counts.compare_counts(split_counts, published.splits, labels.column)
+    if facts is not None and facts.has_counts:
+        differences = facts.differences(table, labels.column, has_own_split)
     transcripts: list[overlaps.SharedTranscripts] = []
     scores: list[baselines.BaselineScore] = []
     for name, rows, classes in _scopes(table, labels):
@@ -207,8 +212,9 @@ def audit_corpus(
         splits=split_counts,
         num_unusable={count.split: 0 for count in split_counts} | dict(num_unusable),
         num_repaired=None if num_repaired is None else dict(num_repaired),
+        facts=facts,
         official_differences=differences,
-        official_remark="" if published is None else published.remark,
+        shortfall="" if facts is None else facts.shortfall(table, has_own_split),
         gaps=counts.find_gaps(table),
         collisions=counts.find_collisions(table),
         shared_transcripts=tuple(transcripts),

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from mmemo.audit.baselines import BaselineScore
 from mmemo.audit.clip_checks import ClipChecks
-from mmemo.audit.counts import Difference
 from mmemo.audit.durations import Durations, TimedRow
 from mmemo.audit.findings import ALL_ROWS, Audit, Limits
 from mmemo.audit.overlaps import SharedTranscripts, SharedValues
 from mmemo.audit.scenes import SharedScenes
+from mmemo.corpora.facts import Difference
 from mmemo.reporting.numbers import UNDEFINED, score
 from mmemo.reporting.tables import Table, plain_console, print_table, printed, table_of
 
@@ -35,6 +35,8 @@ def format_audit(audit: Audit) -> str:
     """The main numbers of an audit, for the terminal."""
     console = plain_console()
     console.print(f"{audit.protocol.corpus}: {audit.protocol.source}", markup=False, soft_wrap=True)
+    for line in terms(audit):
+        console.print(line, markup=False, soft_wrap=True)
     limits = audit.protocol.limits
     tables = [counts_table(audit), gaps_table(audit), durations_table(audit.spans, limits)]
     for table in tables:
@@ -56,6 +58,21 @@ def format_audit(audit: Audit) -> str:
         print_table(console, layouts_table(audit.clips))
         console.print("\n" + "\n".join(_clip_lines(audit.clips)), markup=False)
     return printed(console)
+
+
+def terms(audit: Audit) -> list[str]:
+    """Whether the copy is whole, and the corpus' terms, source and usual split, a line each."""
+    facts = audit.facts
+    if facts is None:
+        return []
+    told = {
+        "not whole": audit.shortfall,
+        "licence": facts.licence,
+        "where to get it": facts.homepage,
+        "to cite": facts.citation,
+        "usual split": facts.usual_split,
+    }
+    return [f"{name}: {text}" for name, text in told.items() if text]
 
 
 def _confirmed_scenes(scenes: Iterable[SharedScenes]) -> list[str]:

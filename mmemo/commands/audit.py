@@ -68,7 +68,16 @@ def _audit_annotations(annotations: Annotations, labels: LabelSet, cfg: DictConf
     places = (cfg.corpus.get(name) for name in ("csv", "annotations", "root", "folder"))
     source = str(next((place for place in places if place), annotations.corpus))
     num_repaired = annotations.num_repaired
-    return audit_corpus(annotations.corpus, source, table, labels, num_unusable, num_repaired)
+    return audit_corpus(
+        annotations.corpus,
+        source,
+        table,
+        labels,
+        num_unusable,
+        num_repaired,
+        facts=annotations.facts,
+        has_own_split=annotations.has_own_split,
+    )
 
 
 def _audit_prepared(prepared: PreparedCorpus, labels: LabelSet) -> Audit:
@@ -82,10 +91,18 @@ def _audit_prepared(prepared: PreparedCorpus, labels: LabelSet) -> Audit:
     near = find_near_copies(kept, prepared.sample_rate, lambda row: prepared.samples(*places[row]))
     clips = check_clips(table, prepared.sample_rate, damaged, near)
     num_unusable = _by_split(manifest["split"][~is_usable])
-    corpus = prepared.meta.corpus
-    num_repaired = prepared.meta.num_repaired
-    source = str(prepared.folder)
-    return audit_corpus(corpus, source, table, labels, num_unusable, num_repaired, clips)
+    meta = prepared.meta
+    return audit_corpus(
+        meta.corpus,
+        str(prepared.folder),
+        table,
+        labels,
+        num_unusable,
+        meta.num_repaired,
+        clips,
+        meta.facts,
+        meta.has_own_split,
+    )
 
 
 def _by_split(splits: Iterable[str]) -> dict[str, int]:

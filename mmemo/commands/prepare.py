@@ -26,7 +26,7 @@ def run(cfg: DictConfig) -> None:
     labels: LabelSet = instantiate(cfg.labels, _convert_="all")
     source = build_data_source(cfg)
     shard = build_shard(cfg.shard, cfg.shards)
-    progress = source.preparer.prepare_shard(source.corpus.read(), source.denoiser, shard)
+    progress = source.preparer.prepare_shard(source.read(), source.denoiser, shard)
     if not progress.complete:
         print(
             f"shard {shard.index} of {shard.count} is done; {progress.num_finished} of "

@@ -222,7 +222,7 @@ def _prepare(
     folder: RunFolder, experiment: Experiment, source: DataSource, model: _Model
 ) -> PreparedCorpus:
     """Check everything that can be checked before, then prepare what is missing."""
-    annotations = source.corpus.read()
+    annotations = source.read()
     experiment.check(annotations, model.encoders, source.preparer)
     start, before = time.monotonic(), folder.read_info().prepare_s or 0.0
     try:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from mmemo.corpora.clips import ClipSource
+from mmemo.corpora.facts import CorpusFacts
 from mmemo.corpora.utterance import Skip, Utterance
 from mmemo.errors import InputError
 
@@ -37,6 +38,7 @@ class Annotations:
         variant: Names a choice among several clips of one utterance; corpora of other variants
             are prepared apart.
         split_origin: Where the rows' splits come from.
+        facts: What is documented of the corpus; None where nothing is said.
     """
 
     corpus: str
@@ -46,6 +48,7 @@ class Annotations:
     num_repaired: Mapping[str, int] = field(default_factory=dict)
     variant: str = ""
     split_origin: str = OWN_SPLIT
+    facts: CorpusFacts | None = None
 
     def __post_init__(self) -> None:
         """Refuse a name that no folder can have.
@@ -62,6 +65,17 @@ class Annotations:
     def frame(self) -> pd.DataFrame:
         """The usable rows as a table: a column for each field of an utterance."""
         return pd.DataFrame(self._columns())
+
+    @property
+    def has_own_split(self) -> bool:
+        """Whether the corpus has split its rows itself."""
+        return self.split_origin == OWN_SPLIT
+
+    def shortfall(self) -> str:
+        """What a copy lacks of the whole corpus, in one sentence; empty where nothing is known."""
+        if self.facts is None:
+            return ""
+        return self.facts.shortfall(self.frame(), self.has_own_split)
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change with any annotated row or choice of clips."""

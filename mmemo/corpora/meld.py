@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import ClipsBySplit
+from mmemo.corpora.facts import CorpusFacts
 from mmemo.corpora.meld_raw import MeldRaw
 from mmemo.corpora.text_table import MAX_TRANSCRIPT_CHARS, TOO_LONG, read_text_table, whole_number
 from mmemo.corpora.utterance import EMOTIONS, MISSING_FIELD, SPLITS, Skip, Utterance
@@ -69,6 +70,7 @@ class MeldCorpus:
         use_final_videos: Take the ``final_videos_test…`` version of a test clip where there is
             one. Which file was taken is recorded for each utterance.
         name: What the corpus is called in reports and in the prepared corpus' name.
+        facts: What is documented of it.
     """
 
     def __init__(
@@ -77,11 +79,13 @@ class MeldCorpus:
         annotations: str | Path | None = None,
         use_final_videos: bool = False,
         name: str = "meld",
+        facts: CorpusFacts | None = None,
     ) -> None:
         self.root = Path(root).absolute() if root is not None else None
         annotations = Path(annotations).absolute() if annotations is not None else None
         self.raw = MeldRaw(self.root, annotations, use_final_videos)
         self.name = name
+        self.facts = facts
 
     @property
     def has_clips(self) -> bool:
@@ -138,6 +142,7 @@ class MeldCorpus:
             skips=tuple(skips),
             num_repaired=num_repaired,
             variant="final videos" if self.raw.use_final_videos else "",
+            facts=self.facts,
         )
 
     def _parse_rows(

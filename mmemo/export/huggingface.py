@@ -29,7 +29,8 @@ class HuggingFaceFolder:
 
     Args:
         licence: Of the model, by its identifier on the hub; None where it is not said.
-        corpus_licence: What the corpus' terms are, in words; None where they are not known.
+        corpus_licence: What the corpus' terms are, in words; None for what its file in
+            ``conf/corpus`` says of them.
     """
 
     name = "huggingface"
@@ -78,7 +79,7 @@ class HuggingFaceFolder:
         told = ["a run folder without pickle: `mmemo predict` takes it as run=DIR"]
         if self.licence is None:
             told.append("no licence is named: format.licence=IDENTIFIER")
-        if self.corpus_licence is None:
+        if not (self.corpus_licence or card.prepared.licence):
             told.append("the corpus' terms are not named: format.corpus_licence='…'")
         return told
 

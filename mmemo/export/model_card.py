@@ -39,7 +39,7 @@ class CardFacts:
         test: Prediction table of test.
         others: The run's results on other corpora.
         licence: Of the model; None where it is not said.
-        corpus_licence: The corpus' terms; None where they are not known.
+        corpus_licence: The corpus' terms; None for what the data card says of them.
     """
 
     run: str
@@ -164,11 +164,14 @@ def _task(facts: CardFacts) -> str:
 def _data(facts: CardFacts) -> str:
     protocol, prepared = facts.metrics.protocol, facts.data.prepared
     sizes = ", ".join(f"{count} of {split}" for split, count in protocol.num_utterances.items())
-    licence = facts.corpus_licence or (
+    unknown = (
         "not stated by who made this card; look up its terms before you use or pass on the weights"
     )
+    licence = facts.corpus_licence or prepared.licence or unknown
+    place = f", from {prepared.homepage}" if prepared.homepage else ""
     return escape_markdown(
-        f"Corpus: {protocol.corpus} ({prepared.name}), {sizes} utterances. Its licence: {licence}."
+        f"Corpus: {protocol.corpus}{place} ({prepared.name}), {sizes} utterances. Its licence: "
+        f"{licence}."
     )
 
 

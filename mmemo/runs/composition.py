@@ -62,7 +62,7 @@ class Composition:
             InputError: As ``mmemo prepare`` does.
         """
         source = build_data_source(self.cfg)
-        return source.prepare(source.corpus.read())
+        return source.prepare(source.read())
 
     def build(self) -> ExperimentParts:
         """Data and model as training has them before its first step.
@@ -75,7 +75,7 @@ class Composition:
         encoders = experiment.build_encoders()
         module = experiment.build_module(encoders)
         source = build_data_source(self.cfg)
-        annotations = source.corpus.read()
+        annotations = source.read()
         experiment.check(annotations, encoders, source.preparer)
         prepared = source.prepare(annotations)
         device = experiment.build_one_process_trainer().strategy.root_device

@@ -5,6 +5,7 @@ Apart from ``experiment.py``, so that ``mmemo prepare`` need not import Lightnin
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +18,8 @@ from mmemo.audio.prepared import PreparedCorpus
 from mmemo.audio.transcripts_alone import prepare_transcripts
 from mmemo.corpora.annotations import Annotations
 from mmemo.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 class Corpus(Protocol):
@@ -60,6 +63,17 @@ class DataSource:
     denoiser: Denoiser | None
     preparer: Preparer
     transcripts_alone: bool = False
+
+    def read(self) -> Annotations:
+        """Read the corpus, and warn in one line where this copy of it is not whole.
+
+        Raises:
+            InputError: As the corpus does.
+        """
+        annotations = self.corpus.read()
+        if shortfall := annotations.shortfall():
+            log.warning("corpus %s: %s (mmemo audit)", annotations.corpus, shortfall)
+        return annotations
 
     def prepare(self, annotations: Annotations) -> PreparedCorpus:
         """Prepare what is not prepared yet and open the corpus.

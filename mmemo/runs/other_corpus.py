@@ -141,7 +141,7 @@ def open_other_corpus(
     source = experiment.build_source_of(corpus, preparer, denoiser)
     if isinstance(source.corpus, CheckedCorpus):
         source.corpus.check()
-    annotations = source.corpus.read()
+    annotations = source.read()
     labels = common_labels(experiment.labels, annotations.frame(), annotations.corpus)
     prepared = source.prepare(annotations)
     digest = content_digest(annotations)

@@ -147,6 +147,8 @@ class PreparedInfo:
         denoiser_version: Its version; None for none.
         sample_rate: In Hz.
         max_duration_s: Where sound was cut.
+        licence: The corpus' terms; None where they are not said.
+        homepage: Where to get it; None where that is not said.
     """
 
     name: str
@@ -161,6 +163,8 @@ class PreparedInfo:
     denoiser_version: str | None = None
     sample_rate: int | None = None
     max_duration_s: FiniteFloat | None = None
+    licence: str | None = None
+    homepage: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,15 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from sklearn.metrics import accuracy_score, f1_score
 
-from mmemo.audit.counts import Difference
 from mmemo.audit.findings import Audit, audit_corpus, audit_table
-from mmemo.corpora.meld import MeldCorpus
+from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.facts import Difference
 from mmemo.corpora.utterance import LabelSet
+from mmemo.folders import config_dir
 from tests.conftest import FIVE
 
 FILES = {"train": "train_sent_emo.csv", "val": "dev_sent_emo.csv", "test": "test_sent_emo.csv"}
@@ -29,12 +32,21 @@ Row = dict[str, str]
 Rows = dict[str, list[Row]]
 
 
+def meld(shared_data: Path) -> Annotations:
+    """By its file of conf/corpus, which holds what its authors published."""
+    config = OmegaConf.load(config_dir() / "corpus" / "meld.yaml")
+    config.annotations = str(shared_data / "meld")
+    annotations: Annotations = instantiate(config, _convert_="all").read()
+    return annotations
+
+
 @pytest.fixture(scope="module")
 def audit(shared_data: Path) -> Audit:
-    annotations = MeldCorpus(None, shared_data / "meld").read()
+    annotations = meld(shared_data)
     labels = LabelSet("five", dict.fromkeys(FIVE, "#000000"))
     table = audit_table(annotations.frame(), labels.column)
-    return audit_corpus("meld", "here", table, labels, {}, annotations.num_repaired)
+    repaired, facts = annotations.num_repaired, annotations.facts
+    return audit_corpus("meld", "here", table, labels, {}, repaired, facts=facts)
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +90,10 @@ def test_rows_dialogues_speakers_classes(audit: Audit, rows: Rows) -> None:
 
 
 def test_sentiment_counts_are_the_published_ones(shared_data: Path) -> None:
-    annotations = MeldCorpus(None, shared_data / "meld").read()
+    annotations = meld(shared_data)
     labels = LabelSet("three", dict.fromkeys(("negative", "positive"), "#000000"), "sentiment")
     table = audit_table(annotations.frame(), labels.column)
-    found = audit_corpus("meld", "here", table, labels, {})
+    found = audit_corpus("meld", "here", table, labels, {}, facts=annotations.facts)
     assert found.official_differences == (Difference("train", "dialogues", 1038, 1039),)
 
 

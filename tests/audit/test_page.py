@@ -9,8 +9,8 @@ from mmemo.audit.clip_checks import ClipChecks, check_clips
 from mmemo.audit.figures import classes_figure, durations_figure, speakers_figure
 from mmemo.audit.findings import Audit, audit_corpus
 from mmemo.audit.page import read_audit, write_audit_page
-from mmemo.audit.published_counts import PublishedCounts, PublishedSplit
 from mmemo.audit.tables import format_audit
+from mmemo.corpora.facts import CorpusFacts, ExpectedCounts
 from mmemo.corpora.utterance import LabelSet
 from mmemo.documents import write_document
 from mmemo.errors import InputError
@@ -31,8 +31,13 @@ ROWS = table(
 )
 
 
-def audited(corpus: str, rows: pd.DataFrame, clips: ClipChecks | None = None) -> Audit:
-    return audit_corpus(corpus, "here", rows, LABELS, {}, None, clips)
+def audited(
+    corpus: str,
+    rows: pd.DataFrame,
+    clips: ClipChecks | None = None,
+    facts: CorpusFacts | None = None,
+) -> Audit:
+    return audit_corpus(corpus, "here", rows, LABELS, {}, None, clips, facts)
 
 
 def written_page(audit: Audit, folder: Path) -> str:
@@ -68,17 +73,21 @@ def test_the_printed_table() -> None:
 
 
 def test_counts_that_are_not_the_published_ones_are_noted() -> None:
-    text = format_audit(audited("meld", ROWS))
-    assert "9989 in train, 1109 in val, 2610 in test" in " ".join(text.split())
+    expected = {"train": ExpectedCounts(9989), "val": ExpectedCounts(1109)}
+    facts = CorpusFacts("CC0-1.0", "https://example.org", "Ada 2020", "by speaker", splits=expected)
+    text = format_audit(audited("mine", ROWS, facts=facts))
+    assert "9989 in train, 1109 in val" in " ".join(text.split())
+    assert "not whole: expected 11098 rows, found 5: 4 of 9989 rows in train, 0 of 1109" in text
+    assert "licence: CC0-1.0\nwhere to get it: https://example.org\nto cite: Ada 2020\n" in text
 
 
-def test_a_corpus_as_it_was_published_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    train = PublishedSplit(4, 1, 2, {"emotion": {"joy": 2, "fear": 1, "anger": 1}})
-    test = PublishedSplit(1, 1, 1, {"emotion": {"anger": 1}})
-    published = PublishedCounts("", {"train": train, "test": test})
-    monkeypatch.setattr("mmemo.audit.findings.read_published_counts", lambda corpus: published)
-    text = format_audit(audited("mine", ROWS))
+def test_a_corpus_as_it_was_published_is_told() -> None:
+    train = ExpectedCounts(4, 1, 2, {"emotion": {"joy": 2, "fear": 1, "anger": 1}})
+    test = ExpectedCounts(1, 1, 1, {"emotion": {"anger": 1}})
+    facts = CorpusFacts("CC0-1.0", "", "", splits={"train": train, "test": test})
+    text = format_audit(audited("mine", ROWS, facts=facts))
     assert "All counts are the published ones: results can be compared with published ones." in text
+    assert "not whole" not in text
 
 
 def test_classes_have_their_colours_and_counts() -> None:
