@@ -27,7 +27,9 @@ class Utterance:
     every split, as MELD's does. ``media_path`` is where the clip lies, or would lie if its archive
     were unpacked: as text, for a ``Path`` of each row of a large corpus takes seconds. ``start_s``
     and ``end_s`` are the annotation's times inside the episode, in seconds; a duration is always
-    taken from the sound instead.
+    taken from the sound instead. ``session`` is the recording session or the series that an
+    utterance comes from, for a split by it; ``style`` is how its speech came about, where a corpus
+    mixes ways ("improvised", "scripted").
     """
 
     corpus: str
@@ -44,6 +46,8 @@ class Utterance:
     episode: int | None = None
     start_s: float | None = None
     end_s: float | None = None
+    session: str | None = None
+    style: str | None = None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ STATE_COLUMNS = (
     "utterance_id",
     "season",
     "episode",
+    "session",
+    "style",
     "transcript",
 )
 """Columns of the table of states that people read."""
