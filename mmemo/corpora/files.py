@@ -243,7 +243,15 @@ class FilesCorpus:
         rows["key"] = [file.parts.key for file in files]
         labels = pd.Series([file.parts.values["emotion"] for file in files])
         folds = (self.num_test_folds, self.num_val_folds)
-        return made_split(self.name, rows, labels, self.split_by, *folds, self.seed)
+        try:
+            return made_split(self.name, rows, labels, self.split_by, *folds, self.seed)
+        except InputError as error:
+            raise InputError(
+                f"corpus {self.name}: expected names that tell the split, or a split by "
+                f"{' and '.join(self.split_by)} that can be made ({error}); name other columns "
+                "with corpus.split_by, or fewer folds with corpus.num_test_folds and "
+                "corpus.num_val_folds"
+            ) from error
 
     def _utterances(self, files: Sequence[_Found], splits: Sequence[str]) -> tuple[Utterance, ...]:
         columns = [c for c in self.names.columns if c not in (*OWN_FIELDS, *NUMBERS, *PLACES)]
