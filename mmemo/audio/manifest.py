@@ -13,9 +13,8 @@ import pandas as pd
 
 from mmemo.audio import prepared
 from mmemo.audio.journal import Record
-from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.annotations import Annotations, utterance_columns
 from mmemo.corpora.clips import Done, Prepared, file_name
-from mmemo.corpora.utterance import Utterance
 from mmemo.errors import InputError
 from mmemo.folders import written_whole
 
@@ -50,7 +49,7 @@ def write_manifest(
     """
     # By columns: a mapping for each of hundreds of thousands of rows takes a gigabyte.
     finished = [records[utterance.key] for utterance in annotations.utterances]
-    columns = _columns(annotations.utterances, Utterance) | _columns(finished, Record)
+    columns = utterance_columns(annotations.utterances) | _columns(finished, Record)
     del columns["revision"]
     columns["cut"] = [duration_s > max_duration_s for duration_s in columns["source_duration_s"]]
     skips = [

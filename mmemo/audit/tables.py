@@ -128,7 +128,11 @@ def counts_table(audit: Audit) -> Table:
     in_set = [_share(split.num_in_label_set, split.num_rows) for split in splits]
     rows += [
         ("", f"in the label set '{audit.protocol.labels}'", in_set),
-        ("", "left out: a cell is empty", [audit.num_unusable.get(name, 0) for name in known]),
+        (
+            "",
+            "left out: not usable as annotated",
+            [audit.num_unusable.get(name, 0) for name in known],
+        ),
     ]
     for name, num in audit.num_unusable.items():
         if num and name not in known:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
@@ -63,8 +63,19 @@ class Annotations:
             )
 
     def frame(self) -> pd.DataFrame:
-        """The usable rows as a table: a column for each field of an utterance."""
-        return pd.DataFrame(self._columns())
+        """The usable rows as a table: a column for each field of an utterance, and each trait."""
+        return pd.DataFrame(utterance_columns(self.utterances))
+
+    @property
+    def has_own_split(self) -> bool:
+        """Whether the corpus has split its rows itself."""
+        return self.split_origin == OWN_SPLIT
+
+    def shortfall(self) -> str:
+        """What a copy lacks of the whole corpus, in one sentence; empty where nothing is known."""
+        if self.facts is None:
+            return ""
+        return self.facts.shortfall(self.frame(), self.has_own_split)
 
     @property
     def has_own_split(self) -> bool:
@@ -79,12 +90,22 @@ class Annotations:
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change with any annotated row or choice of clips."""
-        columns = self._columns()
+        columns = utterance_columns(self.utterances)
         columns["media_path"] = [path.rpartition(os.sep)[2] for path in columns["media_path"]]
         skips = [vars(skip) | {"path": ""} for skip in self.skips]
         text = json.dumps([columns, skips, self.variant])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _columns(self) -> dict[str, list[Any]]:
-        """The utterances field by field: a mapping for each of so many rows takes seconds."""
-        return {f.name: list(map(attrgetter(f.name), self.utterances)) for f in fields(Utterance)}
+
+def utterance_columns(utterances: Sequence[Utterance]) -> dict[str, list[Any]]:
+    """The fields of utterances, each as a column; traits as columns of their own names.
+
+    A mapping for each of so many rows takes seconds.
+    """
+    columns = {f.name: list(map(attrgetter(f.name), utterances)) for f in fields(Utterance)}
+    traits = columns.pop("traits")
+    if any(traits):
+        by_row = list(map(dict, traits))
+        for name in dict.fromkeys(name for row in by_row for name in row):
+            columns[name] = [row.get(name) for row in by_row]
+    return columns

@@ -147,9 +147,11 @@ class CorpusFacts:
         parts = []
         if any(missing):
             verb = "is" if sum(missing) == 1 else "are"
-            parts.append(f"{_named(_runs(self.speakers, missing))} {verb} missing")
+            noun = "speaker" if sum(missing) == 1 else "speakers"
+            parts.append(f"{noun} {_named(_runs(self.speakers, missing))} {verb} missing")
         if unknown:
-            parts.append(f"{_named(unknown)} not known")
+            noun = "speaker" if len(unknown) == 1 else "speakers"
+            parts.append(f"{noun} {_named(unknown)} not known")
         if not any(missing):
             is_size = {(WHOLE, "rows"), (WHOLE, "speakers")}
             parts += [_named([_told(d) for d in differing if (d.split, d.what) not in is_size])]

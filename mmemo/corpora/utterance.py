@@ -35,7 +35,8 @@ class Utterance:
     and ``end_s`` are the annotation's times inside the episode, in seconds; a duration is always
     taken from the sound instead. ``session`` is the recording session or the series that an
     utterance comes from, for a split by it; ``style`` is how its speech came about, where a corpus
-    mixes ways ("improvised", "scripted").
+    mixes ways ("improvised", "scripted"). ``traits`` are further columns of its corpus by name, to
+    group and compare by: what a file's name tells beside these.
     """
 
     corpus: str
@@ -54,6 +55,7 @@ class Utterance:
     end_s: float | None = None
     session: str | None = None
     style: str | None = None
+    traits: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from functools import partialmethod
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -97,7 +98,12 @@ def readmes_encoder(folder: Path) -> Path:
 def world(trained: TrainedRun, tmp_path: Path) -> dict[str, str]:
     """Where the things are that commands name."""
     prepared = trained.prepared
+    ravdess = tmp_path / "ravdess"
+    ravdess.mkdir()
+    for actor, emotion in product(range(1, 16), range(1, 9)):
+        (ravdess / f"03-01-{emotion:02}-01-01-01-{actor:02}.wav").touch()
     return {
+        "/data/RAVDESS": str(ravdess),
         "outputs/demo/RUN": str(trained.run.path),
         "outputs/demo": str(trained.run.path.parent),
         "outputs/before": str(trained.run.path.parent),

@@ -92,7 +92,9 @@ def test_a_graph_that_answers_otherwise_is_not_left(cli: Cli, trained: TrainedRu
 def test_a_folder_for_the_hub_opens_as_a_run(cli: Cli, trained: TrainedRun, tmp_path: Path) -> None:
     more = ["format=huggingface", "format.licence=cc-by-4.0", "output=model"]
     printed = cli("export", f"run={trained.run.path}", *more).stdout
-    assert "the corpus' terms are not named: format.corpus_licence" in printed
+    # What conf/corpus says of MELD has been written when it was trained.
+    assert "the corpus' terms are not named" not in printed
+    assert "Its licence: GPL-3.0 (the annotations" in (tmp_path / "model/README.md").read_text()
     folder = (tmp_path / "model").rename(tmp_path / "elsewhere")
     for gone in (trained.run.path, trained.prepared, trained.tones):
         moved = gone.rename(gone.with_name(f"{gone.name}-gone"))
@@ -120,8 +122,17 @@ def test_a_folder_for_the_hub_opens_as_a_run(cli: Cli, trained: TrainedRun, tmp_
     np.testing.assert_array_equal(here.probabilities, there.probabilities)
 
 
+def test_terms_that_nobody_states_are_asked_for(cli: Cli, trained: TrainedRun) -> None:
+    card = trained.run.read_data_card()
+    unsaid = replace(card, prepared=replace(card.prepared, licence=None, homepage=None))
+    with trained.run.sealed(trained.run.data_file):
+        write_document(trained.run.data_file, unsaid)
+    printed = cli("export", f"run={trained.run.path}", "format=huggingface").stdout
+    assert "the corpus' terms are not named: format.corpus_licence" in printed
+
+
 def test_the_model_card_tells_what_the_run_does(cli: Cli, trained: TrainedRun) -> None:
-    cli("export", f"run={trained.run.path}", "format=huggingface", "format.corpus_licence=GPL-3.0")
+    cli("export", f"run={trained.run.path}", "format=huggingface", "format.corpus_licence=mine")
     text = (trained.run.path / "exported" / "huggingface" / "README.md").read_text()
     _, front, card = text.split("---\n", 2)
     matter = yaml.safe_load(front)
@@ -131,7 +142,7 @@ def test_the_model_card_tells_what_the_run_does(cli: Cli, trained: TrainedRun) -
     assert (matter["library_name"], "license" in matter) == ("mmemo", False)
     (result,) = matter["model-index"][0]["results"]
     assert result["metrics"][0]["value"] == round(test.accuracy, 4)
-    assert "Its licence: GPL-3.0." in card
+    assert "Its licence: mine." in card
     assert "one of anger, joy, neutral, sadness, surprise" in card
     assert f"| macro F1 | {test.macro.f1:.3f} |" in card
     assert f"{test.majority_baseline.macro_f1:.3f} |" in card

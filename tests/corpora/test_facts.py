@@ -53,11 +53,12 @@ def test_each_count_that_is_another_one_is_told() -> None:
         ({"splits": {"train": {"num_rows": 3, "num_dialogues": 7}}}, ""),
         (
             {"total": {"num_rows": 9}, "speakers": ["Ada", "Bo", "Cy", "Di", "Eve", "Flo", "Gil"]},
-            "expected 9 rows of 7 speakers, found 5 of 3: Di to Gil are missing",
+            "expected 9 rows of 7 speakers, found 5 of 3: speakers Di to Gil are missing",
         ),
         (
             {"total": {"num_rows": 9}, "speakers": ["Aba", "Ada", "Bo"]},
-            "expected 9 rows of 3 speakers, found 5 of 3: Aba is missing, Cy not known",
+            "expected 9 rows of 3 speakers, found 5 of 3: speaker Aba is missing, "
+            "speaker Cy not known",
         ),
         (
             {"total": {"num_rows": 6, "labels": {"emotion": {"joy": 4, "fear": 1, "anger": 1}}}},
@@ -102,7 +103,7 @@ def documented() -> dict[str, CorpusFacts]:
     return {
         name: instantiate(file.facts, _convert_="all")
         for name, file in files.items()
-        if "facts" in file
+        if file.get("facts")
     }
 
 

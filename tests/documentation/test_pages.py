@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
+from mmemo.corpora.facts import CorpusFacts
 from mmemo.folders import config_dir
 from tests.documentation.markdown import FENCE, PAGES, ROOT, Block, blocks, links, text_of
 
@@ -111,6 +114,29 @@ def test_tables_of_options_are_complete(page: str, group: str) -> None:
     table = text_of(DOCS / page).partition(f"| `{group}=` |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1] for line in table.splitlines()[2:]]
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == option_names(group)
+
+
+def corpora_table() -> str:
+    """The table of corpora by name, made of their files."""
+    head = ["`corpus=`", "rows", "speakers", "classes", "licence", "its literature's split"]
+    rows = [head, ["---"] * len(head)]
+    for path in sorted((config_dir() / "corpus").glob("*.yaml")):
+        file = OmegaConf.load(path)
+        if not file.get("facts"):
+            continue
+        facts: CorpusFacts = instantiate(file.facts, _convert_="all")
+        parts = [facts.total, *facts.splits.values()]
+        classes = {label for part in parts for label in part.labels.get("emotion", ())}
+        classes |= set((file.get("codes") or {}).get("emotion", {}).values())
+        cells = [facts.num_rows, facts.num_speakers, len(classes) or None]
+        shown = ["–" if cell is None else f"{cell:,}" for cell in cells]
+        link = f"[`{path.stem}`]({facts.homepage})"
+        rows.append([link, *shown, facts.licence, facts.usual_split])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def test_the_table_of_corpora_is_that_of_their_files() -> None:
+    assert corpora_table() in text_of(DOCS / "data.md")
 
 
 @pytest.mark.parametrize("group", ["audio_encoder", "text_encoder"])
