@@ -20,6 +20,9 @@ from mmemo.errors import InputError
 NAME = re.compile(r"\w[\w .+-]{0,99}")
 
 
+LATER_FIELDS = ("clip_start_s", "clip_end_s")
+"""Fields of an utterance that count for the digest only where one has them."""
+
 OWN_SPLIT = "its own"
 """Where the splits of rows come from that their corpus has split itself."""
 
@@ -37,6 +40,7 @@ class Annotations:
         variant: Names a choice among several clips of one utterance; corpora of other variants
             are prepared apart.
         split_origin: Where the rows' splits come from.
+        no_transcripts: Where the corpus has none: what was expected and what to do.
     """
 
     corpus: str
@@ -46,6 +50,7 @@ class Annotations:
     num_repaired: Mapping[str, int] = field(default_factory=dict)
     variant: str = ""
     split_origin: str = OWN_SPLIT
+    no_transcripts: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a name that no folder can have.
@@ -67,6 +72,10 @@ class Annotations:
         """Sixteen hexadecimal digits that change with any annotated row or choice of clips."""
         columns = self._columns()
         columns["media_path"] = [path.rpartition(os.sep)[2] for path in columns["media_path"]]
+        for name in LATER_FIELDS:
+            # A corpus without any is the one that it was before there were such fields.
+            if not any(value is not None for value in columns[name]):
+                del columns[name]
         skips = [vars(skip) | {"path": ""} for skip in self.skips]
         text = json.dumps([columns, skips, self.variant])
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmemo.audio.recordings import Recording
+from mmemo.corpora.clip_places import MEDIA_SUFFIXES
 from mmemo.corpora.text_table import (
     MAX_TRANSCRIPT_CHARS,
     TOO_LONG,
@@ -22,19 +23,9 @@ from mmemo.data.context import dialogue_contexts
 from mmemo.errors import InputError
 
 COLUMNS = ("path", "transcript", "start", "end", "speaker", "dialogue", "order")
-TABLES = re.compile(r"\.(csv|tsv)(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
+TABLES = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet|xlsx)(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 WRONG_TIME = "no time"
-
-MEDIA_SUFFIXES = frozenset(
-    (
-        *(".wav", ".wave", ".w64", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus"),
-        *(".wma", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".amr", ".ape", ".wv", ".tta"),
-        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".flv"),
-        *(".wmv", ".3gp", ".3g2", ".ogv", ".ac3", ".dts", ".nist", ".sph", ".mka", ".voc", ".tak"),
-    )
-)
-"""Of files that are taken from a folder."""
 
 
 @dataclass(frozen=True)
