@@ -102,7 +102,7 @@ class LabelSet:
         names = [*given] if classes is None else [str(label) for label in classes]
         if len(names) < 2 or len(set(names)) < len(names) or "" in names:
             raise InputError(
-                f"labels '{name}': expected two or more different classes, got "
+                f"labels '{name}': expected two or more classes, each once, got "
                 f"{', '.join(names) or 'none'}; {where}"
             )
         if column not in LABEL_COLUMNS:
