@@ -128,6 +128,7 @@ def _csv(text: str, encoded: str, is_tsv: bool, separator: str | None) -> TextTa
     except ValueError:
         # Where tabs separate cells, quotation marks are mostly just that.
         if separator != "\t":
+            _check_quotes(text, separator)
             raise
         cells, dialect = _parsed(text, separator, csv.QUOTE_NONE), f"{dialect}, without quoting"
     return TextTable(cells, dialect, first_row)
@@ -215,7 +216,7 @@ def _excel(data: bytes) -> TextTable:
     try:
         with pd.ExcelFile(io.BytesIO(data), engine="openpyxl") as book:
             names = book.sheet_names
-            cells = book.parse(names[0], dtype=str, keep_default_na=False)
+            cells = pd.read_excel(book, names[0], dtype=str, keep_default_na=False)
     except ImportError as error:
         raise ValueError('Excel needs openpyxl; install it with pip install "mmemo[excel]"') from (
             error

@@ -114,4 +114,4 @@ def suggested_table(found: pd.Series[str], labels: LabelSet) -> str:
     best = max(shares, key=lambda table: (shares[table], known[table]), default="")
     if not best or shares[best] <= float(is_in.mean()):
         return ""
-    return f". corpus/emotions={best} maps {shares[best]:.0%} of them"
+    return f". corpus/emotions={best} maps {shares[best]:.0%} of them to these classes"
