@@ -55,10 +55,13 @@ def _read(path: Path) -> dict[str, Any]:
         found = {"classes": list(found), "colours": {k: v for k, v in found.items() if v}}
     if isinstance(found, list):
         found = {"classes": found}
-    if not isinstance(found, Mapping) or set(found) - {*SETTINGS, "_target_"}:
+    is_set = isinstance(found, Mapping)
+    is_set = is_set and isinstance(found.get("classes") or [], list)
+    is_set = is_set and isinstance(found.get("colours") or {}, Mapping)
+    if not is_set or set(found) - {*SETTINGS, "_target_"}:
         raise InputError(f"labels={path}: expected {FORM}, got {str(found)[:200]}")
     settings = {"name": path.stem, **{k: v for k, v in found.items() if k in SETTINGS}}
-    settings.setdefault("classes", list(settings["colours"]))
+    settings["classes"] = settings.get("classes") or list(settings.get("colours") or ())
     return settings
 
 
