@@ -29,6 +29,7 @@ from pydantic import PositiveInt
 
 from mmemo.audio.denoisers import Denoiser
 from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.ratings import Agreement
 from mmemo.documents import read_document
 from mmemo.errors import InputError
 
@@ -66,6 +67,7 @@ class PreparedMeta:
         sample_rate: Rate of the samples, in Hz.
         max_duration_s: Longer sound was cut there.
         has_sound: False for a corpus of transcripts alone.
+        agreement: Of raters, where several labelled a clip.
     """
 
     VERSION: ClassVar[int] = 1
@@ -79,6 +81,7 @@ class PreparedMeta:
     sample_rate: PositiveInt
     max_duration_s: float
     has_sound: bool = True
+    agreement: Agreement | None = None
 
     @classmethod
     def of(
@@ -100,6 +103,7 @@ class PreparedMeta:
             sample_rate=sample_rate,
             max_duration_s=max_duration_s,
             has_sound=has_sound,
+            agreement=annotations.agreement,
         )
 
 

@@ -14,13 +14,14 @@ from typing import Any
 import pandas as pd
 
 from mmemo.corpora.clips import ClipSource
+from mmemo.corpora.ratings import Agreement
 from mmemo.corpora.utterance import Skip, Utterance
 from mmemo.errors import InputError
 
 NAME = re.compile(r"\w[\w .+-]{0,99}")
 
 
-LATER_FIELDS = ("clip_start_s", "clip_end_s")
+LATER_FIELDS = ("clip_start_s", "clip_end_s", "ratings")
 """Fields of an utterance that count for the digest only where one has them."""
 
 OWN_SPLIT = "its own"
@@ -41,6 +42,7 @@ class Annotations:
             are prepared apart.
         split_origin: Where the rows' splits come from.
         no_transcripts: Where the corpus has none: what was expected and what to do.
+        agreement: Of raters, where several labelled a clip.
     """
 
     corpus: str
@@ -51,6 +53,7 @@ class Annotations:
     variant: str = ""
     split_origin: str = OWN_SPLIT
     no_transcripts: str = ""
+    agreement: Agreement | None = None
 
     def __post_init__(self) -> None:
         """Refuse a name that no folder can have.

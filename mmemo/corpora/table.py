@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mmemo.corpora.annotations import OWN_SPLIT, Annotations
 from mmemo.corpora.clip_places import ClipPlaces
 from mmemo.corpora.clips import ClipFiles, ClipSource, NoClips
+from mmemo.corpora.ratings import TIE
 from mmemo.corpora.splits import GroupDisjointSplit
 from mmemo.corpora.table_columns import (
     LEFT_OUT,
@@ -32,7 +33,7 @@ from mmemo.values import check_seed
 NO_TIME = "no time"
 END_BEFORE_START = "end before start"
 SPLIT_LEFT_OUT = "split left out"
-TEXTS = ("speaker", "transcript", "emotion", "sentiment")
+TEXTS = ("speaker", "transcript", "emotion", "sentiment", "ratings")
 
 
 class TableCorpus:
@@ -56,6 +57,11 @@ class TableCorpus:
             validates.
         encoding: Of the file's text, as Python calls it; None to find out.
         separator: Of its cells; None to find out.
+        ratings: Columns of one rater each, or by emotion the column with its count; none where
+            there is a column of emotions. Rows of one clip by several raters are told by a column
+            ``rater``.
+        ties: What a clip is whose raters' most frequent emotions are several: "skip", left out;
+            "first", the one that is named first.
         num_test_folds: Where the file has no split: one in so many goes to test.
         num_val_folds: Where the file has no split: one in so many of the rest goes to val.
         seed: Decides that split, which is grouped by speaker, else by dialogue, else by the file
@@ -73,6 +79,8 @@ class TableCorpus:
         test_fold: int | None = None,
         encoding: str | None = None,
         separator: str | None = None,
+        ratings: Sequence[str] | Mapping[str, str] | None = None,
+        ties: str = "skip",
         num_test_folds: int = 5,
         num_val_folds: int = 9,
         seed: int = 0,
@@ -92,6 +100,8 @@ class TableCorpus:
         self.test_fold = test_fold
         self.encoding = encoding
         self.separator = separator
+        self.ratings = ratings or ()
+        self.ties = ties
         self.num_test_folds = num_test_folds
         self.num_val_folds = num_val_folds
         check_seed("corpus.seed", seed)
@@ -159,11 +169,20 @@ class TableCorpus:
             variant=str(self.root),
             split_origin=origin,
             no_transcripts=self._no_transcripts(kept),
+            agreement=self._rows.agreement,
         )
 
     @cached_property
     def _rows(self) -> TableRows:
-        return read_rows(self.csv, self.columns, self.emotions, self.encoding, self.separator)
+        return read_rows(
+            self.csv,
+            self.columns,
+            self.emotions,
+            self.encoding,
+            self.separator,
+            self.ratings,
+            self.ties,
+        )
 
     @cached_property
     def _places(self) -> tuple[list[str], bool]:
@@ -208,7 +227,11 @@ class TableCorpus:
             found.loc[chosen, "detail"] = detail if isinstance(detail, str) else detail[chosen]
 
         for column in self._rows.needed:
-            note(rows[column] == "", MISSING_FIELD, f"{self._rows.columns[column]} empty")
+            note(
+                rows[column] == "", MISSING_FIELD, f"{self._rows.columns.get(column, column)} empty"
+            )
+        if "ratings" in rows:
+            note(rows["emotion"] == TIE, TIE, rows["ratings"])
         if "transcript" in rows:
             lengths = rows["transcript"].str.len()
             too_long = lengths > MAX_TRANSCRIPT_CHARS
@@ -289,7 +312,7 @@ class TableCorpus:
             *(keys, rows["split"].tolist(), dialogue_ids.tolist()),
             *(self._orders(rows, dialogue_ids), texts["speaker"], texts["transcript"]),
             *(texts["emotion"], [places[index] for index in rows.index]),
-            *(texts["sentiment"], times["start"], times["end"]),
+            *(texts["sentiment"], times["start"], times["end"], texts["ratings"]),
             strict=True,
         )
         return tuple(
@@ -306,6 +329,7 @@ class TableCorpus:
                 sentiment=sentiment.lower() or None,
                 clip_start_s=start_s,
                 clip_end_s=end_s,
+                ratings=ratings or None,
             )
             for (
                 key,
@@ -319,6 +343,7 @@ class TableCorpus:
                 sentiment,
                 start_s,
                 end_s,
+                ratings,
             ) in columns
         )
 

@@ -49,6 +49,9 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
         "begin_time",
         "onset",
     ),
+    "rater": (
+        *("rater", "rater_id", "annotator", "annotator_id", "evaluator", "worker", "worker_id"),
+    ),
     "end": ("end", "end_s", "end_time", "end_sec", "stop"),
 }
 """For each column of mmemo's what others call it; capitals, spaces and marks make no difference."""

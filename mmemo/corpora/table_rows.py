@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from mmemo.corpora.ratings import TIE, Agreement, rate, votes_of_columns, votes_of_rows
 from mmemo.corpora.table_columns import matched_columns, missing_column
 from mmemo.corpora.text_table import read_table
 from mmemo.errors import InputError
@@ -33,12 +34,14 @@ class TableRows:
         columns: What the columns are called in the file.
         present: All columns of the file, and their cells.
         taken: What was taken for what, in lines.
+        agreement: Of raters, where there are several.
     """
 
     cells: pd.DataFrame
     columns: Mapping[str, str]
     present: pd.DataFrame
     taken: tuple[str, ...]
+    agreement: Agreement | None = None
 
     @property
     def needed(self) -> list[str]:
@@ -58,6 +61,8 @@ def read_rows(
     emotions: Mapping[str, str],
     encoding: str | None,
     separator: str | None,
+    ratings: Sequence[str] | Mapping[str, str] = (),
+    ties: str = "skip",
 ) -> TableRows:
     """Read a table's rows; the arguments are ``TableCorpus``'.
 
@@ -71,8 +76,9 @@ def read_rows(
             f"{'a folder' if csv.is_dir() else 'nothing'}; give it with corpus.csv=FILE"
         )
     table = read_table(str(csv), csv, encoding, separator)
-    names = matched_columns(str(csv), table.cells, columns, ())
-    if "emotion" not in names and "sentiment" not in names:
+    raters = [str(n) for n in (ratings.values() if isinstance(ratings, Mapping) else ratings)]
+    names = matched_columns(str(csv), table.cells, columns, raters)
+    if not raters and "emotion" not in names and "sentiment" not in names:
         raise InputError(missing_column(str(csv), table.cells, "emotion", "each clip's emotion"))
     rows = pd.DataFrame({c: table.cells[found].str.strip() for c, found in names.items()})
     if "transcript" in rows:
@@ -82,16 +88,40 @@ def read_rows(
     unfilled = [c for c in rows if (rows[c] == "").all()]
     rows = rows.drop(columns=[c for c in unfilled if c not in ("path", "emotion")])
     rows["line"] = range(table.first_row, len(rows) + table.first_row)
+    if raters:
+        rows["emotion"] = ""
     _check_lines(csv, rows)
     if "path" in rows:
         _check_addresses(csv, rows, names["path"])
     called = ", ".join(c if c == n else f"{c} ← {n}" for c, n in names.items())
     taken = [f"{table.dialect}, {len(rows)} rows; {called}"]
-    if "emotion" in rows:
+    rated = None
+    if raters:
+        rated = rate(votes_of_columns(str(csv), table.cells, ratings, emotions), rows.index, ties)
+    elif "emotion" in rows:
         given = rows["emotion"].str.lower()
         taken += told_emotions(given, emotions)
         rows["emotion"] = given.map(lambda name: emotions.get(name, name))
-    return TableRows(rows, names, table.cells, tuple(taken))
+        if "rater" in rows:
+            clips = _clip_numbers(rows)
+            votes = votes_of_rows(rows["emotion"], clips)
+            rows = rows[~clips.duplicated()].reset_index(drop=True)
+            rated = rate(votes, rows.index, ties)
+    if rated is None:
+        return TableRows(rows, names, table.cells, tuple(taken))
+    # A tie that is skipped is no empty cell.
+    rows["emotion"] = rated.labels.mask(rated.is_tied & (rated.labels == ""), TIE)
+    rows["ratings"] = rated.votes
+    taken.append(rated.agreement.sentence())
+    return TableRows(rows, names, table.cells, tuple(taken), rated.agreement)
+
+
+def _clip_numbers(rows: pd.DataFrame) -> pd.Series[int]:
+    """Which clip a row of one rater is of, numbered in the order of their first rows."""
+    told = ("path",) if "path" in rows else ("transcript", "dialogue", "order")
+    by = [name for name in (*told, "start", "end") if name in rows]
+    groups = rows.groupby(by, sort=False).ngroup() if by else pd.Series(range(len(rows)))
+    return groups.set_axis(rows.index)
 
 
 def told_emotions(given: pd.Series[str], emotions: Mapping[str, str]) -> list[str]:

@@ -30,6 +30,7 @@ class Utterance:
     and ``end_s`` are the annotation's times inside the episode, in seconds; a duration is always
     taken from the sound instead. ``clip_start_s`` and ``clip_end_s`` bound the stretch of the clip
     that the utterance is, in seconds; None for the clip's own beginning and end.
+    ``ratings`` are the votes of several raters, as JSON: label to number.
     """
 
     corpus: str
@@ -48,6 +49,7 @@ class Utterance:
     end_s: float | None = None
     clip_start_s: float | None = None
     clip_end_s: float | None = None
+    ratings: str | None = None
 
 
 @dataclass(frozen=True)

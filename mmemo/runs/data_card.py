@@ -117,6 +117,7 @@ def _prepared_info(prepared: PreparedCorpus) -> PreparedInfo:
         denoiser_version=meta.denoiser_version,
         sample_rate=meta.sample_rate,
         max_duration_s=meta.max_duration_s,
+        agreement=meta.agreement,
     )
 
 

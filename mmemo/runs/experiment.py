@@ -399,6 +399,13 @@ class Experiment:
         trained = rows.loc[rows["split"] == "train", labels.column].tolist()
         check_trained_classes(trained, labels, split.name, annotations.corpus)
         loss = build_loss(self._cfg.loss)
+        has_votes = rows["ratings"].notna().any()
+        if getattr(loss, "needs_votes", False) and not has_votes:
+            raise InputError(
+                f"loss={loss.name}: expected several ratings of each clip in the corpus "
+                f"{annotations.corpus}, found none; name the raters' columns with corpus.ratings, "
+                "or choose loss=cross_entropy"
+            )
         loss.use_class_counts([trained.count(name) for name in labels.classes])
 
     def check_run_name(self, path: Path) -> None:

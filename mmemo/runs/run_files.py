@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import FiniteFloat
 
+from mmemo.corpora.ratings import Agreement
 from mmemo.documents import damaged, reason
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ class PreparedInfo:
         denoiser_version: Its version; None for none.
         sample_rate: In Hz.
         max_duration_s: Where sound was cut.
+        agreement: Of raters, where several labelled a clip.
     """
 
     name: str
@@ -161,6 +163,7 @@ class PreparedInfo:
     denoiser_version: str | None = None
     sample_rate: int | None = None
     max_duration_s: FiniteFloat | None = None
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True)
