@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 from pydantic import PositiveInt
 
 from mmemo.audio.denoisers import Denoiser
+from mmemo.corpora.agreement import Agreement
 from mmemo.corpora.annotations import Annotations
-from mmemo.corpora.ratings import Agreement
 from mmemo.documents import read_document
 from mmemo.errors import InputError
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from mmemo.corpora.agreement import Agreement
 from mmemo.corpora.clips import ClipSource
-from mmemo.corpora.ratings import Agreement
 from mmemo.corpora.utterance import Skip, Utterance
 from mmemo.errors import InputError
 

@@ -1,4 +1,4 @@
-"""Several raters' labels of one clip: the majority's, and how far they agree."""
+"""Several raters' labels of one clip, and what most of them say."""
 
 from __future__ import annotations
 
@@ -9,38 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mmemo.corpora.agreement import Agreement
 from mmemo.corpora.text_table import whole_number
 from mmemo.errors import InputError
 
 TIES = ("skip", "first")
 TIE = "tie of raters"
 """Reason to leave out a row that no label has most votes of."""
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far raters agree, beyond chance.
-
-    Args:
-        num_items: Clips that the number is of: those with the usual number of ratings.
-        num_raters: That number.
-        kappa: Fleiss' kappa, Fleiss 1971, "Measuring nominal scale agreement among many raters";
-            None where it is not defined: all are of one class, or there is one of each clip.
-        num_ties: Clips of all that no label has most votes of.
-    """
-
-    num_items: int
-    num_raters: int
-    kappa: float | None
-    num_ties: int
-
-    def sentence(self) -> str:
-        """It in words."""
-        kappa = "not defined" if self.kappa is None else f"{self.kappa:.3f}"
-        return (
-            f"{self.num_raters} ratings of {self.num_items} clips: Fleiss' kappa {kappa}; "
-            f"{self.num_ties} ties"
-        )
 
 
 @dataclass(frozen=True)
@@ -165,6 +140,7 @@ def _counts(where: str, cells: pd.DataFrame, name: str) -> list[int]:
         if number is None:
             raise InputError(
                 f"{where}: expected a number of votes in {name}, got "
-                f"'{cells[name].iloc[row][:60]}' in the {row + 1}. row; correct it, or name columns of raters in corpus.ratings"
+                f"'{cells[name].iloc[row][:60]}' in the {row + 1}. row; correct it, or name "
+                "columns of raters in corpus.ratings"
             )
     return [number or 0 for number in found]

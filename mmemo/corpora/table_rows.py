@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmemo.corpora.ratings import TIE, Agreement, rate, votes_of_columns, votes_of_rows
+from mmemo.corpora.agreement import Agreement
+from mmemo.corpora.ratings import TIE, rate, votes_of_columns, votes_of_rows
 from mmemo.corpora.table_columns import matched_columns, missing_column
 from mmemo.corpora.text_table import read_table
 from mmemo.errors import InputError

@@ -50,7 +50,7 @@ class UtteranceDataset(Dataset[Example]):
         self.tokenize = text_encoder.tokenize if text_encoder else None
         self.keys: list[str] = self.rows["key"].tolist()
         self.targets = [labels.index(label) for label in self.rows[labels.column]]
-        self.votes = _votes(self.rows, self.targets, labels)
+        self.votes = rating_shares(self.rows, self.targets, labels)
         self.transcripts = [texts[key] for key in self.rows["source_key"]]
         self.before = [[texts[key] for key in context.before] for context in contexts]
         self.after = [[texts[key] for key in context.after] for context in contexts]
@@ -100,7 +100,7 @@ class UtteranceDataset(Dataset[Example]):
         return self.prepared.read(audio_file, offset, min(num_samples, self.max_samples))
 
 
-def _votes(rows: pd.DataFrame, targets: Sequence[int], labels: LabelSet) -> Tensor | None:
+def rating_shares(rows: pd.DataFrame, targets: Sequence[int], labels: LabelSet) -> Tensor | None:
     """Shares of the raters' votes for each class (N, C); None where nobody rated.
 
     Votes for what is no class are left out; a row without any is certain of its label.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import FiniteFloat
 
-from mmemo.corpora.ratings import Agreement
+from mmemo.corpora.agreement import Agreement
 from mmemo.documents import damaged, reason
 
 if TYPE_CHECKING:

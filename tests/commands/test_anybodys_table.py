@@ -174,6 +174,34 @@ def test_what_is_no_set_of_classes_is_told(tmp_path: Path, content: str, message
         mmemo.compose("demo", [f"labels={tmp_path}/none.yaml"])
 
 
+def test_raters_votes_are_trained_on_and_their_agreement_stands_beside_the_run(
+    cli: Cli, command: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "cremad" / "own.csv"
+    table = pd.read_csv(path, sep=";", encoding="utf-16")
+    refused = cli(*command, "corpus/emotions=cremad", "labels=four", "loss=votes", expect=1)
+    assert "loss=votes: expected several ratings of each clip in the corpus table" in refused.stderr
+    # One of three raters hears the next emotion: the majority is as it was.
+    others = dict(zip(CODES, (*CODES[1:], CODES[0]), strict=True))
+    table["r1"] = table["r2"] = table.pop("label")
+    table["r3"] = table["r1"].map(others)
+    table.to_csv(path, index=False)
+    ratings = ["corpus.ratings=[r1,r2,r3]", "corpus/emotions=cremad", "labels=four", "loss=votes"]
+    done = cli(*command, *ratings)
+    # Of any two of the three ratings a third agree; by chance a sixth do: all six are alike.
+    assert "3 ratings of 36 clips: Fleiss' kappa 0.200; 0 ties" in done.stderr
+    run = only_run(tmp_path)
+    agreement = json.loads(run.data_file.read_text())["prepared"]["agreement"]
+    assert (agreement["num_raters"], agreement["num_items"], agreement["num_ties"]) == (3, 36, 0)
+    assert agreement["kappa"] == pytest.approx((1 / 3 - 1 / 6) / (1 - 1 / 6))
+    before = pd.read_parquet(run.predictions_file)
+    assert before["target"].value_counts().to_dict() == dict.fromkeys(
+        ("anger", "joy", "neutral", "sadness"), 4
+    )
+    cli("evaluate", f"run={run.path}")
+    pd.testing.assert_frame_equal(pd.read_parquet(run.predictions_file), before)
+
+
 @pytest.mark.slow
 def test_own_classes_are_evaluated_compared_and_explained(
     cli: Cli, command: list[str], tmp_path: Path
