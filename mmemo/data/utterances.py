@@ -101,7 +101,7 @@ class UtteranceDataset(Dataset[Example]):
 
 
 def rating_shares(rows: pd.DataFrame, targets: Sequence[int], labels: LabelSet) -> Tensor | None:
-    """Shares of the raters' votes for each class (N, C); None where nobody rated.
+    """Raters' shares of votes for each class (N, C); None where nobody rated.
 
     Votes for what is no class are left out; a row without any is certain of its label.
     """

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.frontends import Tokens
 from mmemo.data.sampling import BalancedSampling
 from mmemo.data.text_cleaning import AlphanumericCleaning
+from mmemo.data.utterances import rating_shares
 from mmemo.errors import InputError
 
 
