@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,6 +34,15 @@ MAX_PEAK = 100.0
 CLIPS_IN_FLIGHT_PER_WORKER = 8
 MAX_BYTES_IN_FLIGHT = 2**28
 """Of packed clips, which lie in memory until a worker has taken them."""
+
+OUTSIDE = "outside the recording"
+
+END_TOLERANCE_S = 0.1
+"""How far an annotated end may lie behind the recording's: annotators round."""
+
+MAX_KEPT_S = 1800.0
+"""Of a recording that is cut into utterances, kept decoded from one to the next: at 48 kHz a third
+of a gigabyte. What lies behind is decoded anew for each."""
 
 Result = tuple[Record, bytes]
 
@@ -68,13 +77,14 @@ class ClipWorker:
     denoiser: Denoiser | None
     sample_rate: int
     max_duration_s: float
+    _kept: tuple[str, Sound] | None = field(default=None, init=False, repr=False, compare=False)
 
     def prepare(self, clip: Clip) -> Result:
         """The clip's record, its place not set, and its samples as little-endian 16-bit bytes."""
         if clip.num_bytes == MISSING:
             return skipped(clip, "missing clip", clip.problem), b""
         try:
-            sound = decode(clip.source, clip.content, self.max_duration_s + CUT_MARGIN_S)
+            sound = self._decoded(clip)
             made = self.prepare_sound(sound, clip.source)
         except MediaError as error:
             return skipped(clip, error.reason, error.message), b""
@@ -99,6 +109,31 @@ class ClipWorker:
             source_crc32=clip.crc32,
         )
         return record, data
+
+    def _decoded(self, clip: Clip) -> Sound:
+        """The clip's sound, or the stretch of it that the utterance is."""
+        if clip.start_s is None and clip.end_s is None:
+            return decode(clip.source, clip.content, self.max_duration_s + CUT_MARGIN_S)
+        start_s = clip.start_s or 0.0
+        name = f"{clip.source} {clip.num_bytes} {clip.modified_s}"
+        if self._kept is None or self._kept[0] != name:
+            self._kept = (name, decode(clip.source, clip.content, MAX_KEPT_S))
+        sound = self._kept[1]
+        end_s = sound.duration_s if clip.end_s is None else clip.end_s
+        if start_s >= sound.duration_s or end_s > sound.duration_s + END_TOLERANCE_S:
+            raise MediaError(
+                OUTSIDE,
+                f"{clip.source}: {start_s:g} to {end_s:g} s of {sound.duration_s:.2f} s",
+            )
+        end_s = min(end_s, sound.duration_s)
+        last_s = min(end_s, start_s + self.max_duration_s + CUT_MARGIN_S)
+        if last_s > MAX_KEPT_S:
+            sound = decode(clip.source, clip.content, last_s)
+        first, last = (round(time_s * sound.sample_rate) for time_s in (start_s, last_s))
+        waveform = sound.waveform[first:last]
+        if len(waveform) == 0:
+            raise MediaError("empty audio", f"{clip.source}: no samples at {start_s:g} s")
+        return replace(sound, waveform=waveform, duration_s=end_s - start_s)
 
     def prepare_sound(self, sound: Sound, source: str) -> PreparedSound:
         """Denoise, resample, cut and quantise decoded sound.

@@ -33,7 +33,7 @@ WHOLE_NUMBERS = (
     "source_crc32",
     "source_rate",
 )
-LEVELS = ("level_before_db", "level_after_db")
+REAL_NUMBERS = ("level_before_db", "level_after_db", "clip_start_s", "clip_end_s")
 
 
 def write_manifest(
@@ -60,7 +60,7 @@ def write_manifest(
         }
         for skip in annotations.skips
     ]
-    kinds = dict.fromkeys(WHOLE_NUMBERS, "Int64") | dict.fromkeys(LEVELS, "float64")
+    kinds = dict.fromkeys(WHOLE_NUMBERS, "Int64") | dict.fromkeys(REAL_NUMBERS, "float64")
     manifest = pd.DataFrame(columns).astype(kinds)
     if skips:
         manifest = pd.concat([manifest, pd.DataFrame(skips)], ignore_index=True)

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from pydantic import PositiveInt
 
 from mmemo.audio.denoisers import Denoiser
+from mmemo.corpora.agreement import Agreement
 from mmemo.corpora.annotations import OWN_SPLIT, Annotations
 from mmemo.corpora.facts import CorpusFacts
 from mmemo.documents import read_document
@@ -68,6 +69,7 @@ class PreparedMeta:
         max_duration_s: Longer sound was cut there.
         has_sound: False for a corpus of transcripts alone.
         facts: What is documented of the corpus; None where nothing is.
+        agreement: Of raters, where several labelled a clip.
     """
 
     VERSION: ClassVar[int] = 1
@@ -82,6 +84,7 @@ class PreparedMeta:
     max_duration_s: float
     has_sound: bool = True
     facts: CorpusFacts | None = None
+    agreement: Agreement | None = None
 
     @classmethod
     def of(
@@ -104,6 +107,7 @@ class PreparedMeta:
             max_duration_s=max_duration_s,
             has_sound=has_sound,
             facts=annotations.facts,
+            agreement=annotations.agreement,
         )
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from mmemo.audio.clip_worker import CUT_MARGIN_S, ClipWorker, Quantised
+from mmemo.audio.clip_worker import CUT_MARGIN_S, OUTSIDE, ClipWorker, Quantised
 from mmemo.audio.denoisers import Samples
 from mmemo.audio.media import MediaError, Sound, decode, resample
 from mmemo.errors import InputError
@@ -26,7 +26,6 @@ SPEECH_RATE = 16_000
 FROM_HERE_ON_PARALLEL = 8
 """Recordings for each worker that are worth the second that its imports take."""
 
-OUTSIDE = "outside the recording"
 NO_SPEECH = "no speech"
 
 Span = tuple[float, float]

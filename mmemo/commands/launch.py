@@ -26,6 +26,7 @@ from mmemo.commands.quiet_warnings import quiet_warnings
 from mmemo.errors import InputError
 from mmemo.folders import config_dir, writable_folder
 from mmemo.runs.input_errors import fail, input_error
+from mmemo.runs.label_overrides import with_own_labels
 from mmemo.runs.overrides import make_paths_absolute, quoted, readable_by_hydra, typed_text
 from mmemo.sweep.listing import DRY_RUN, check_listable, is_sweep_of_cells
 from mmemo.training.monitored_scores import direction
@@ -82,6 +83,7 @@ def launch(command: str, overrides: list[str]) -> None:
     overrides = [readable_by_hydra(override, is_sweep) for override in overrides]
     folder, name = config_dir(), command
     try:
+        overrides = with_own_labels(overrides)
         check_listable(command, typed)
         if command == "compare":
             overrides = _named_folders(overrides)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from mmemo.corpora.agreement import Agreement
 from mmemo.corpora.clips import ClipSource
 from mmemo.corpora.facts import CorpusFacts
 from mmemo.corpora.utterance import Skip, Utterance
@@ -20,6 +21,9 @@ from mmemo.errors import InputError
 
 NAME = re.compile(r"\w[\w .+-]{0,99}")
 
+
+LATER_FIELDS = ("session", "style", "clip_start_s", "clip_end_s", "ratings")
+"""Fields of an utterance that count for the digest only where one has them."""
 
 OWN_SPLIT = "its own"
 """Where the splits of rows come from that their corpus has split itself."""
@@ -39,6 +43,8 @@ class Annotations:
             are prepared apart.
         split_origin: Where the rows' splits come from.
         facts: What is documented of the corpus; None where nothing is said.
+        no_transcripts: Where the corpus has none: what was expected and what to do.
+        agreement: Of raters, where several labelled a clip.
     """
 
     corpus: str
@@ -49,6 +55,8 @@ class Annotations:
     variant: str = ""
     split_origin: str = OWN_SPLIT
     facts: CorpusFacts | None = None
+    no_transcripts: str = ""
+    agreement: Agreement | None = None
 
     def __post_init__(self) -> None:
         """Refuse a name that no folder can have.
@@ -77,21 +85,14 @@ class Annotations:
             return ""
         return self.facts.shortfall(self.frame(), self.has_own_split)
 
-    @property
-    def has_own_split(self) -> bool:
-        """Whether the corpus has split its rows itself."""
-        return self.split_origin == OWN_SPLIT
-
-    def shortfall(self) -> str:
-        """What a copy lacks of the whole corpus, in one sentence; empty where nothing is known."""
-        if self.facts is None:
-            return ""
-        return self.facts.shortfall(self.frame(), self.has_own_split)
-
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change with any annotated row or choice of clips."""
         columns = utterance_columns(self.utterances)
         columns["media_path"] = [path.rpartition(os.sep)[2] for path in columns["media_path"]]
+        for name in LATER_FIELDS:
+            # A corpus without any is the one that it was before there were such fields.
+            if not any(value is not None for value in columns[name]):
+                del columns[name]
         skips = [vars(skip) | {"path": ""} for skip in self.skips]
         text = json.dumps([columns, skips, self.variant])
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -25,6 +25,8 @@ class Clip:
         content: The clip itself, where it was read from an archive; None to read the file.
         problem: Why it is missing.
         crc32: Checksum of its content, where it was read from an archive.
+        start_s: Where the utterance begins in it; None for its beginning.
+        end_s: Where the utterance ends in it; None for its end.
     """
 
     key: str
@@ -34,6 +36,8 @@ class Clip:
     content: bytes | None = None
     problem: str = ""
     crc32: int = 0
+    start_s: float | None = None
+    end_s: float | None = None
 
     @property
     def name(self) -> str:
@@ -143,7 +147,14 @@ class ClipFiles:
                 status = os.stat(candidate)  # noqa: PTH116 (pathlib costs ten times as much)
             except OSError:
                 continue
-            return Clip(utterance.key, candidate, status.st_size, int(status.st_mtime))
+            return Clip(
+                utterance.key,
+                candidate,
+                status.st_size,
+                int(status.st_mtime),
+                start_s=utterance.clip_start_s,
+                end_s=utterance.clip_end_s,
+            )
         return Clip(utterance.key, path, MISSING, problem=f"{path}: no such file")
 
     def _candidates(self, utterance: Utterance) -> Sequence[str]:

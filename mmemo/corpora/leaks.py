@@ -102,11 +102,28 @@ def _identities(rows: pd.DataFrame) -> dict[str, pd.Series[str]]:
     """Names under which two rows are the same utterance or clip; missing where there is none."""
     found = {"utterance": rows["source_key"].astype(str)}
     if "media_path" in rows:
-        found["file"] = rows["media_path"].map(_file_name)
+        files = rows["media_path"].map(_file_name).mask(rows["media_path"] == "")
+        found["file"] = _stretches(files, rows) if "clip_start_s" in rows else files
     if "crc32" in rows:
         sound = rows["crc32"].astype(str) + "/" + rows["num_samples"].astype(str)
         found["sound"] = sound.mask(_is_silent(rows))
     return found
+
+
+def _stretches(files: pd.Series[str], rows: pd.DataFrame) -> pd.Series[str]:
+    """Names of files, and of the stretches of one that overlap: others share no sound."""
+    times = rows[["clip_start_s", "clip_end_s"]].astype(float)
+    cut = files[times.notna().any(axis=1)]
+    is_cut = files.isin(cut.dropna())
+    if not is_cut.any():
+        return files
+    table = times[is_cut].fillna({"clip_start_s": 0.0, "clip_end_s": np.inf})
+    table = table.assign(file=files[is_cut]).sort_values(["file", "clip_start_s"])
+    latest = table.groupby("file")["clip_end_s"].transform(lambda ends: ends.cummax().shift())
+    begins = ~(table["clip_start_s"] < latest)
+    number = begins.groupby(table["file"]).cumsum()
+    names = table["file"].astype(str) + " stretch " + number.astype(str)
+    return files.mask(is_cut, names.reindex(files.index))
 
 
 def _file_name(path: object) -> str:

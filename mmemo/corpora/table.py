@@ -1,62 +1,86 @@
-"""A user's own corpus: one CSV with a row for each clip."""
+"""A user's own corpus: one table with a row for each clip, or for each stretch of one."""
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mmemo.corpora.annotations import Annotations
-from mmemo.corpora.clips import ClipFiles
+from mmemo.corpora.annotations import OWN_SPLIT, Annotations
+from mmemo.corpora.clip_places import ClipPlaces
+from mmemo.corpora.clips import ClipFiles, ClipSource, NoClips
+from mmemo.corpora.ratings import TIE
 from mmemo.corpora.splits import GroupDisjointSplit
-from mmemo.corpora.text_table import MAX_TRANSCRIPT_CHARS, TOO_LONG, read_text_table, whole_number
+from mmemo.corpora.table_columns import (
+    LEFT_OUT,
+    SPLIT_NAMES,
+    USUAL_NAMES,
+    missing_column,
+    read_splits,
+)
+from mmemo.corpora.table_rows import TableRows, read_rows, times_s
+from mmemo.corpora.text_table import MAX_TRANSCRIPT_CHARS, TOO_LONG, whole_number
 from mmemo.corpora.utterance import MISSING_FIELD, SPLITS, Skip, Utterance
 from mmemo.errors import InputError
 from mmemo.values import check_seed
 
-log = logging.getLogger(__name__)
-
-REQUIRED = ("path", "transcript", "emotion")
-OPTIONAL = ("split", "speaker", "dialogue", "order", "sentiment")
-ADDRESS = re.compile(
-    r"[a-z][a-z0-9+.-]*://|(?:async|cache|concatf?|crypto|data|fd|file|pipe|subfile|unix):", re.I
-)
-"""A URL, or what FFmpeg takes for one."""
-
-SPLIT_NAMES = {"dev": "val", "valid": "val", "validation": "val"}
+NO_TIME = "no time"
+END_BEFORE_START = "end before start"
+SPLIT_LEFT_OUT = "split left out"
+TEXTS = ("speaker", "transcript", "emotion", "sentiment", "ratings")
 
 
 class TableCorpus:
-    """Reader of a CSV with the columns path, transcript, emotion and some optional ones.
+    """Reader of a table with a clip's path, its transcript, its emotion and more.
 
-    Those are split, speaker, dialogue, order (of an utterance in its dialogue) and sentiment.
+    Its columns are path, transcript, emotion, split, speaker, dialogue, order (of an utterance in
+    its dialogue), sentiment, and start and end (of an utterance in its clip, in seconds). A path is
+    needed where sound is heard, a transcript where text is read, an emotion or a sentiment always.
 
     Args:
-        csv: The file; ``.tsv`` for tab-separated values.
-        root: Folder that relative paths start from; None for the CSV's own.
-        columns: What each of those columns is called in the file, where it is called otherwise.
+        csv: The file: CSV of any dialect, JSON lines, Parquet or Excel.
+        root: Folder that relative paths start from, and below which bare file names are looked
+            for; None for the file's own.
+        columns: What each of those columns is called in the file; None for its usual names, False
+            to leave it unread.
         emotions: What the file's emotions are called in the label set, where it is otherwise;
             upper and lower case are one.
+        split_values: What values of the split mean, where they have no usual name: train, val,
+            test, or None for rows that are left out.
+        test_fold: Where the split's values are folds: the one that is tested; the next one
+            validates.
+        encoding: Of the file's text, as Python calls it; None to find out.
+        separator: Of its cells; None to find out.
+        ratings: Columns of one rater each, or by emotion the column with its count; none where
+            there is a column of emotions. Rows of one clip by several raters are told by a column
+            ``rater``.
+        ties: What a clip is whose raters' most frequent emotions are several: "skip", left out;
+            "first", the one that is named first.
         num_test_folds: Where the file has no split: one in so many goes to test.
         num_val_folds: Where the file has no split: one in so many of the rest goes to val.
-        seed: Decides that split, which is grouped by speaker, else by dialogue, else not.
+        seed: Decides that split, which is grouped by speaker, else by dialogue, else by the file
+            that utterances are cut from, else not.
         name: What the corpus is called in reports and in the prepared corpus' name.
     """
-
-    has_clips = True
 
     def __init__(
         self,
         csv: str | Path,
         root: str | Path | None = None,
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | bool | None] | None = None,
         emotions: Mapping[str, str] | None = None,
+        split_values: Mapping[str, str | None] | None = None,
+        test_fold: int | None = None,
+        encoding: str | None = None,
+        separator: str | None = None,
+        ratings: Sequence[str] | Mapping[str, str] | None = None,
+        ties: str = "skip",
         num_test_folds: int = 5,
         num_val_folds: int = 9,
         seed: int = 0,
@@ -64,20 +88,26 @@ class TableCorpus:
     ) -> None:
         self.csv = Path(csv).absolute()
         self.root = Path(root).absolute() if root is not None else self.csv.parent
-        unknown = sorted(set(columns or {}) - {*REQUIRED, *OPTIONAL})
+        unknown = sorted(set(columns or {}) - {*USUAL_NAMES})
         if unknown:
             raise InputError(
-                f"corpus.columns: expected some of {', '.join(REQUIRED + OPTIONAL)}, got "
+                f"corpus.columns: expected some of {', '.join(USUAL_NAMES)}, got "
                 f"{', '.join(unknown)}; write corpus.columns.emotion=NAME_IN_THE_FILE"
             )
-        named = {key: found for key, found in (columns or {}).items() if found is not None}
-        self.columns = {name: name for name in REQUIRED + OPTIONAL} | named
+        self.columns = dict(columns or {})
         self.emotions = {str(k).lower(): str(v).lower() for k, v in (emotions or {}).items()}
+        self.split_values = dict(split_values or {})
+        self.test_fold = test_fold
+        self.encoding = encoding
+        self.separator = separator
+        self.ratings = ratings or ()
+        self.ties = ties
         self.num_test_folds = num_test_folds
         self.num_val_folds = num_val_folds
         check_seed("corpus.seed", seed)
         self.seed = seed
         self.name = name
+        self.has_told = False
 
     def check(self) -> None:
         """Read the rows' cells, and no more.
@@ -85,97 +115,162 @@ class TableCorpus:
         Raises:
             InputError: As ``read`` does for the file, its columns and its paths.
         """
-        self._read_table()
+        self._rows  # noqa: B018 (kept for what comes)
 
-    def read(self) -> Annotations:
-        """Read all rows; no clip is looked for.
-
-        A row without path, transcript or emotion is recorded as a skip, as is one whose
-        transcript is of more than 10,000 characters.
+    @property
+    def has_clips(self) -> bool:
+        """Whether the file names clips, and one of them is there.
 
         Raises:
-            InputError: If the file is missing or lacks a column, a path is an address, a split is
-                unknown, an order is not a whole number, or a split cannot be made.
+            InputError: As ``read`` does.
         """
-        table = self._read_table()
-        filled = (table[list(REQUIRED)] != "").all(axis=1)
-        filled &= table["transcript"].str.len() <= MAX_TRANSCRIPT_CHARS
-        if not filled.any():
+        return self._places[1]
+
+    def read(self) -> Annotations:
+        """Read all rows; of the clips it is looked for where they are, and no more.
+
+        A row without path or label is recorded as a skip, as are one whose transcript is of more
+        than 10,000 characters, whose times are none or end before they start, or whose split is
+        mapped to null.
+
+        Raises:
+            InputError: If the file is missing, cannot be read or lacks a column, a column or a bare
+                file name may be another too, a path is an address, splits are unknown, an order
+                is not a whole number, or a split cannot be made.
+        """
+        rows = self._rows.cells
+        problems = self._problems(rows)
+        usable = problems["reason"] == ""
+        if not usable.any():
+            reasons = problems["reason"].value_counts().items()
+            told = ", ".join(f"{reason}: {count}" for reason, count in reasons) or "no rows"
             raise InputError(
-                f"{self.csv}: expected at least one row with {', '.join(REQUIRED)}, found none; "
-                "check that the file is complete"
+                f"{self.csv}: expected at least one row with {' and '.join(self._rows.needed)}, "
+                f"found none ({told}); check that the file is complete"
             )
-        rows, origin = self._with_splits(table[filled])
+        self._tell()
+        kept, origin = self._with_splits(rows[usable])
+        left_out = kept[kept["split"] == LEFT_OUT]
+        problems.loc[left_out.index, ["reason", "detail"]] = [SPLIT_LEFT_OUT, "mapped to null"]
+        kept = kept.drop(left_out.index)
+        skipped = rows.drop(kept.index)
         return Annotations(
             corpus=self.name,
-            utterances=self._utterances(rows),
-            clips=ClipFiles(),
-            skips=tuple(self._skip(row) for row in _as_text(table[~filled])),
+            utterances=self._utterances(kept),
+            clips=self._clips(),
+            skips=tuple(
+                self._skip(row, *problem)
+                for row, problem in zip(
+                    _as_text(skipped),
+                    problems.loc[skipped.index].itertuples(index=False, name=None),
+                    strict=True,
+                )
+            ),
             variant=str(self.root),
             split_origin=origin,
+            no_transcripts=self._no_transcripts(kept),
+            agreement=self._rows.agreement,
         )
 
-    def _read_table(self) -> pd.DataFrame:
-        if not self.csv.is_file():
-            raise InputError(
-                f"{self.csv}: expected a CSV with a row for each clip, found "
-                f"{'a folder' if self.csv.is_dir() else 'nothing'}; give it with corpus.csv=FILE"
-            )
-        renamed = [c for c in OPTIONAL if self.columns[c] != c]
-        required = [self.columns[c] for c in (*REQUIRED, *renamed)]
-        remedy = "say what they are called with corpus.columns.emotion=NAME and the like"
-        table = read_text_table(str(self.csv), self.csv, required, remedy)
-        present = {c: table[found] for c, found in self.columns.items() if found in table}
-        rows = pd.DataFrame({c: cells.str.strip() for c, cells in present.items()})
-        self._check_lines(rows)
-        self._check_addresses(rows["path"])
-        unfilled = [c for c in OPTIONAL if c in rows and (rows[c] == "").all()]
-        rows = rows.drop(columns=unfilled)
-        emotion = rows["emotion"].str.lower()
-        if self.emotions:
-            emotion = emotion.map(lambda name: self.emotions.get(name, name))
-        rows["emotion"] = emotion
-        rows["line"] = range(2, len(rows) + 2)
-        return rows
+    @cached_property
+    def _rows(self) -> TableRows:
+        return read_rows(
+            self.csv,
+            self.columns,
+            self.emotions,
+            self.encoding,
+            self.separator,
+            self.ratings,
+            self.ties,
+        )
 
-    def _check_lines(self, rows: pd.DataFrame) -> None:
-        """A quotation mark that is not closed makes one row of several."""
-        for column in rows:
-            broken = rows[rows[column].str.contains("\n", regex=False)]
-            if not broken.empty:
-                raise InputError(
-                    f"{self.csv}, row {broken.index[0] + 2}: expected one line in {column}, got "
-                    f"several ({broken[column].iloc[0][:60]!r}…); close or double the quotation "
-                    "marks of that row"
-                )
+    @cached_property
+    def _places(self) -> tuple[list[str], bool]:
+        rows = self._rows.cells
+        if "path" not in rows:
+            return [""] * len(rows), False
+        return ClipPlaces(str(self.csv), self.root).find(rows["path"].tolist())
 
-    def _check_addresses(self, paths: pd.Series[str]) -> None:
-        """Nothing is fetched, and FFmpeg's ways to name what is no file are not followed."""
-        wrong = paths[paths.str.match(ADDRESS)]
-        if not wrong.empty:
-            raise InputError(
-                f"{self.csv}, row {wrong.index[0] + 2}: expected the path of a file in "
-                f"{self.columns['path']}, got the address '{wrong.iloc[0][:200]}'; fetch the clips "
-                "and name their files"
+    def _clips(self) -> ClipSource:
+        rows, there = self._rows.cells, self._rows
+        if "path" not in rows:
+            problem = missing_column(str(self.csv), there.present, "path", "each clip's path")
+            return NoClips(f"{problem}, or train on transcripts alone with audio_encoder=none")
+        if self.has_clips:
+            return ClipFiles()
+        first = next((place for place in self._places[0] if place), "")
+        return NoClips(
+            f"{self.csv}: expected the clips that {there.columns['path']} names, found none of "
+            f"{len(rows)} (the first would be {first}); name the folder that they start from with "
+            "corpus.root=DIR, or train on transcripts alone with audio_encoder=none"
+        )
+
+    def _no_transcripts(self, rows: pd.DataFrame) -> str:
+        if "transcript" in rows and (rows["transcript"] != "").any():
+            return ""
+        if "transcript" in self._rows.columns:
+            return (
+                f"{self.csv}: expected transcripts in {self._rows.columns['transcript']}, found "
+                "none; fill them in, or train on sound alone with text_encoder=none"
             )
+        present = self._rows.present
+        problem = missing_column(str(self.csv), present, "transcript", "each clip's transcript")
+        return f"{problem}, or train on sound alone with text_encoder=none"
+
+    def _problems(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """For each row why it cannot be used: reason and detail, '' where it can."""
+        found = pd.DataFrame({"reason": "", "detail": ""}, index=rows.index, dtype=object)
+
+        def note(holds: pd.Series[bool], reason: str, detail: pd.Series[str] | str) -> None:
+            chosen = holds & (found["reason"] == "")
+            found.loc[chosen, "reason"] = reason
+            found.loc[chosen, "detail"] = detail if isinstance(detail, str) else detail[chosen]
+
+        for column in self._rows.needed:
+            note(
+                rows[column] == "", MISSING_FIELD, f"{self._rows.columns.get(column, column)} empty"
+            )
+        if "ratings" in rows:
+            note(rows["emotion"] == TIE, TIE, rows["ratings"])
+        if "transcript" in rows:
+            lengths = rows["transcript"].str.len()
+            too_long = lengths > MAX_TRANSCRIPT_CHARS
+            note(too_long, TOO_LONG, lengths.astype(str) + " characters")
+        if self._rows.is_cut:
+            start, end = (times_s(rows, name) for name in ("start", "end"))
+            for name, times in (("start", start), ("end", end)):
+                if name in rows:
+                    note(times == math.inf, NO_TIME, f"{name} '" + rows[name].str[:60] + "'")
+            spans = start.map("{:g} to ".format) + end.map("{:g} s".format)
+            note(end <= start.fillna(0.0), END_BEFORE_START, spans)
+        return found
+
+    def _tell(self) -> None:
+        """Say once what was taken for what."""
+        if not self.has_told:
+            for line in self._rows.taken:
+                print(f"mmemo: {self.csv.name}: {line}", file=sys.stderr)
+        self.has_told = True
 
     def _with_splits(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-        if "split" in rows:
-            split = rows["split"].str.lower().replace(SPLIT_NAMES)
-            wrong = rows[~split.isin(SPLITS)]
-            if not wrong.empty:
-                raise InputError(
-                    f"{self.csv}, row {wrong['line'].iloc[0]}: expected a split out of "
-                    f"{', '.join(SPLITS)}, got '{wrong['split'].iloc[0][:60]}'; correct the row, "
-                    "or leave the column out to have a split made"
-                )
-            return rows.assign(split=split), "its own"
-        group = next((c for c in ("speaker", "dialogue") if c in rows), "line")
+        if "split" not in rows:
+            return self._with_made_split(rows)
+        column = self._rows.columns["split"]
+        where = str(self.csv)
+        splits = read_splits(
+            where, column, rows["split"], self.split_values, self.test_fold, OWN_SPLIT
+        )
+        return rows.assign(split=splits.of_rows), splits.origin
+
+    def _with_made_split(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+        groups = ("speaker", "dialogue", *(("path",) if self._rows.is_cut else ()))
+        group = next((c for c in groups if c in rows), "line")
+        names = rows[self._rows.needed[-1]]
         # Rare emotions are dealt with the most frequent one: too few for a stratum of their own.
-        counts = rows["emotion"].value_counts()
-        is_rare = rows["emotion"].map(counts) < self.num_test_folds + self.num_val_folds
-        stratum = rows["emotion"].mask(is_rare, counts.index[0])
-        pooled = rows.assign(key=rows["path"], split="", stratum=stratum)
+        counts = names.value_counts()
+        is_rare = names.map(counts) < self.num_test_folds + self.num_val_folds
+        stratum = names.mask(is_rare, counts.index[0])
+        pooled = rows.assign(key=rows["line"], split="", stratum=stratum)
         folds = (self.num_test_folds, self.num_val_folds)
         protocol = GroupDisjointSplit("table", [group], *folds, 0, self.seed, option="corpus")
         try:
@@ -186,10 +281,13 @@ class TableCorpus:
                 f"made of ({error}); add that column, or follow what the brackets say"
             ) from error
         for name in SPLITS:
-            there = rows["emotion"][split.to_numpy() == name].unique()
+            there = names[split.to_numpy() == name].unique()
             absent = sorted(set(counts.index) - set(there))
             if absent:
-                log.warning("%s: the split '%s' has no %s", self.csv.name, name, ", ".join(absent))
+                print(
+                    f"mmemo: {self.csv.name}: the split '{name}' has no {', '.join(absent)}",
+                    file=sys.stderr,
+                )
         origin = f"made here, by {'row' if group == 'line' else group}, seed {self.seed}"
         return rows.assign(split=split.to_numpy()), origin
 
@@ -197,22 +295,24 @@ class TableCorpus:
         """Number dialogues and the utterances in them; without dialogues each row is its own."""
         dialogue = rows["dialogue"] if "dialogue" in rows else rows["line"]
         dialogue_ids = pd.factorize(dialogue)[0]
-        keys = rows["path"].tolist()
-        for place in np.flatnonzero(rows["path"].duplicated()):
-            keys[place] += f" (row {rows['line'].iloc[place]})"
-        root = os.path.join(self.root, "")  # noqa: PTH118 (it ends in a separator)
+        keys = (rows["path"] if "path" in rows else "row" + rows["line"].astype(str)).tolist()
+        if "path" in rows:
+            for place in np.flatnonzero(rows["path"].duplicated()):
+                keys[place] += f" (row {rows['line'].iloc[place]})"
+        places = self._places[0]
         # By columns: a mapping for each of hundreds of thousands of rows takes seconds.
-        none = [""] * len(rows)
+        texts = {c: rows[c].tolist() if c in rows else [""] * len(rows) for c in TEXTS}
+        times: dict[str, list[float | None]] = {
+            name: [None if math.isnan(time) else time for time in times_s(rows, name)]
+            if self._rows.is_cut
+            else [None] * len(rows)
+            for name in ("start", "end")
+        }
         columns = zip(
-            keys,
-            rows["path"].tolist(),
-            rows["sentiment"].str.lower().tolist() if "sentiment" in rows else none,
-            rows["split"].tolist(),
-            dialogue_ids.tolist(),
-            self._places(rows, dialogue_ids),
-            rows["speaker"].tolist() if "speaker" in rows else none,
-            rows["transcript"].tolist(),
-            rows["emotion"].tolist(),
+            *(keys, rows["split"].tolist(), dialogue_ids.tolist()),
+            *(self._orders(rows, dialogue_ids), texts["speaker"], texts["transcript"]),
+            *(texts["emotion"], [places[index] for index in rows.index]),
+            *(texts["sentiment"], times["start"], times["end"], texts["ratings"]),
             strict=True,
         )
         return tuple(
@@ -221,17 +321,33 @@ class TableCorpus:
                 key=key,
                 split=split,
                 dialogue_id=number,
-                utterance_id=place,
+                utterance_id=order,
                 speaker=speaker,
                 transcript=text,
                 emotion=emotion,
-                media_path=_joined(root, path),
-                sentiment=sentiment or None,
+                media_path=path,
+                sentiment=sentiment.lower() or None,
+                clip_start_s=start_s,
+                clip_end_s=end_s,
+                ratings=ratings or None,
             )
-            for key, path, sentiment, split, number, place, speaker, text, emotion in columns
+            for (
+                key,
+                split,
+                number,
+                order,
+                speaker,
+                text,
+                emotion,
+                path,
+                sentiment,
+                start_s,
+                end_s,
+                ratings,
+            ) in columns
         )
 
-    def _places(self, rows: pd.DataFrame, dialogue_ids: NDArray[np.int64]) -> list[int]:
+    def _orders(self, rows: pd.DataFrame, dialogue_ids: NDArray[np.int64]) -> list[int]:
         """Each utterance's place in its dialogue: as the file has it, else by the order of rows."""
         places: list[int] = rows.groupby(dialogue_ids).cumcount().tolist()
         if "order" not in rows:
@@ -242,29 +358,17 @@ class TableCorpus:
             if number is None:
                 raise InputError(
                     f"{self.csv}, row {rows['line'].iloc[row]}: expected a whole number in "
-                    f"{self.columns['order']}, got '{given[:60]}'; correct the row"
+                    f"{self._rows.columns['order']}, got '{given[:60]}'; correct the row"
                 )
             places[row] = number
         return places
 
-    def _skip(self, row: dict[str, str]) -> Skip:
-        empty = ", ".join(self.columns[c] for c in REQUIRED if not row[c])
-        reason, detail = MISSING_FIELD, f"{empty} empty"
-        if not empty:
-            reason, detail = TOO_LONG, f"{len(row['transcript'])} characters"
+    def _skip(self, row: dict[str, str], reason: str, detail: str) -> Skip:
         where = f"{self.csv}, row {row['line']}"
-        split = str(row.get("split", "")).lower() or "none"
-        key = row["path"] or f"row{row['line']}"
+        key = row.get("path") or f"row{row['line']}"
+        split = row.get("split", "").lower() or "none"
         return Skip(key, SPLIT_NAMES.get(split, split), reason, detail, where)
 
 
 def _as_text(rows: pd.DataFrame) -> list[dict[str, str]]:
     return [{str(k): str(v) for k, v in row.items()} for row in rows.to_dict("records")]
-
-
-def _joined(root: str, path: str) -> str:
-    """``Path(root) / path`` as text, which costs ten times as much where the path is plain."""
-    is_plain = os.sep == "/" and path[0] != "/" and path[-1] not in "/."
-    if is_plain and "//" not in path and "./" not in path:
-        return root + path
-    return str(Path(root) / path)

@@ -1,4 +1,4 @@
-"""Reading a CSV of annotations with every cell as text."""
+"""Reading a table of annotations with every cell as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import bz2
 import gzip
 import io
 import lzma
-import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from mmemo.corpora.table_dialects import TextTable, parse_table
 from mmemo.errors import InputError
 
 MAX_TABLE_BYTES = 2**30
@@ -34,12 +34,41 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+def read_table(
+    where: str,
+    file: Path | io.BytesIO,
+    encoding: str | None = None,
+    separator: str | None = None,
+) -> TextTable:
+    """Read a CSV of any dialect, JSON lines, Parquet or Excel.
+
+    It may be packed: .gz, .bz2, .xz, .zip.
+
+    Args:
+        where: Its name, for messages.
+        file: Its path or content.
+        encoding: Of its text; None to find out, as ``parse_table`` does.
+        separator: Of its cells; None to find out.
+
+    Raises:
+        InputError: If it is no table, holds a NUL byte, or is not packed as its name says.
+    """
+    unreadable = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.error)
+    is_tsv = ".tsv" in Path(where).suffixes
+    try:
+        data = file.getvalue() if isinstance(file, io.BytesIO) else _unpacked(file)
+        return parse_table(data, is_tsv, encoding, separator)
+    except unreadable as error:
+        raise InputError(
+            f"{where}: expected a CSV with a header, JSON lines, Parquet or Excel, could not read "
+            f"it ({str(error)[:500]}); correct it, or get the file again"
+        ) from error
+
+
 def read_text_table(
     where: str, file: Path | io.BytesIO, required: Sequence[str], remedy: str
 ) -> pd.DataFrame:
-    """Read a CSV, or a TSV by its name, which may be packed (.gz, .bz2, .xz, .zip).
-
-    Empty cells are ''.
+    """Read a table whose columns have fixed names; empty cells are ''.
 
     Args:
         where: Its name, for messages.
@@ -48,43 +77,16 @@ def read_text_table(
         remedy: What to do where one is missing.
 
     Raises:
-        InputError: If it is not UTF-8 CSV, holds a NUL byte, is not packed as its name says, or
-            lacks a required column.
+        InputError: If it cannot be read, as ``read_table`` says, or lacks a required column.
     """
-    separator = "\t" if ".tsv" in Path(where).suffixes else ","
-    unreadable = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.error)
-    wanted = f"{where}: expected a UTF-8 CSV with a header"
-    remedied = "get the file again or save it as UTF-8"
-    try:
-        data = file.getvalue() if isinstance(file, io.BytesIO) else _unpacked(file)
-    except unreadable as error:
-        raise InputError(f"{wanted}, could not read it ({error}); {remedied}") from error
-    # The parser takes a NUL for the end of its cell and drops the rest of it.
-    place = data.find(b"\0")
-    if place >= 0:
-        line = data.count(b"\n", 0, place) + 1
-        raise InputError(f"{wanted}, found a NUL byte in line {line}; remove it, or {remedied}")
-    try:
-        with warnings.catch_warnings():
-            # Where the first row has more cells than the header, those of all rows are dropped.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                io.BytesIO(data),
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                index_col=False,
-            )
-    except (ValueError, pd.errors.ParserWarning) as error:
-        raise InputError(f"{wanted}, could not read it ({error}); {remedied}") from error
+    table = read_table(where, file).cells
     missing = [column for column in required if column not in table.columns]
     if missing:
         raise InputError(
             f"{where}: expected the columns {', '.join(required)}, missing {', '.join(missing)} "
-            f"(found {', '.join(map(str, table.columns))[:500]}); {remedy}"
+            f"(found {', '.join(table.columns)[:500]}); {remedy}"
         )
-    return table.fillna("")
+    return table
 
 
 def whole_number(text: str) -> int | None:

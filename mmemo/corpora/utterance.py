@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mmemo.corpora.label_colours import with_colours
 from mmemo.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -36,7 +37,10 @@ class Utterance:
     taken from the sound instead. ``session`` is the recording session or the series that an
     utterance comes from, for a split by it; ``style`` is how its speech came about, where a corpus
     mixes ways ("improvised", "scripted"). ``traits`` are further columns of its corpus by name, to
-    group and compare by: what a file's name tells beside these.
+    group and compare by: what a file's name tells beside these. ``clip_start_s`` and
+    ``clip_end_s`` bound the stretch of the clip that the utterance is, in seconds; None for the
+    clip's own beginning and end. ``ratings`` are the votes of several raters, as JSON: label to
+    number.
     """
 
     corpus: str
@@ -56,6 +60,9 @@ class Utterance:
     session: str | None = None
     style: str | None = None
     traits: tuple[tuple[str, str], ...] = ()
+    clip_start_s: float | None = None
+    clip_end_s: float | None = None
+    ratings: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,36 +95,52 @@ class LabelSet:
 
     Args:
         name: What the set is called in reports ("five").
-        colours: For each class, in order, its colour in figures.
+        colours: For classes their colours in figures; where no classes are given, in their order.
+            A class without one gets a colour that its neighbours differ from for all eyes.
         column: What of an utterance is told apart: "emotion" or "sentiment".
+        classes: Their names in order; None for those of the colours.
 
     Raises:
-        InputError: If there are fewer than two classes, a colour is none, or the column is
-            neither.
+        InputError: If there are fewer than two classes, one is named twice, a colour is none or of
+            no class, or the column is neither.
     """
 
-    def __init__(self, name: str, colours: Mapping[str, str], column: str = "emotion") -> None:
-        where = f"correct conf/labels/{name}.yaml"
-        if len(colours) < 2:
+    def __init__(
+        self,
+        name: str,
+        colours: Mapping[str, str] | None = None,
+        column: str = "emotion",
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        where = f"correct conf/labels/{name}.yaml, or what labels names"
+        given = {str(label): colour for label, colour in (colours or {}).items()}
+        names = [*given] if classes is None else [str(label) for label in classes]
+        if len(names) < 2 or len(set(names)) < len(names) or "" in names:
             raise InputError(
-                f"labels '{name}': expected two or more classes with their colours, got "
-                f"{', '.join(colours) or 'none'}; {where}"
+                f"labels '{name}': expected two or more classes, each once, got "
+                f"{', '.join(names) or 'none'}; {where}"
             )
         if column not in LABEL_COLUMNS:
             raise InputError(
                 f"labels '{name}': expected column to be one of {', '.join(LABEL_COLUMNS)}, got "
                 f"'{column}'; {where}"
             )
-        for label, colour in colours.items():
+        if others := [label for label in given if label not in names]:
+            raise InputError(
+                f"labels '{name}': expected colours of {', '.join(names)}, got one of "
+                f"{', '.join(others)}; {where}"
+            )
+        for label, colour in given.items():
             if not _is_colour(colour):
                 raise InputError(
                     f"labels '{name}': expected a colour such as \"#0072b2\" for {label}, got "
                     f"'{colour}'; {where}"
                 )
+        every = with_colours(names, given)
         self.name = name
         self.column = column
-        self.classes = tuple(colours)
-        self.colours = dict(colours)
+        self.classes = tuple(names)
+        self.colours = every
         self._indices = {label: index for index, label in enumerate(self.classes)}
 
     def __len__(self) -> int:

@@ -24,6 +24,7 @@ class Example:
         audio_features: (N, D) float32, what a frozen encoder made of the sound; stands in for it.
         own_tokens: Where the utterance's own tokens begin and end; None where all are its own.
         text_features: (N, D) float32, the same of the text.
+        votes: (C,) float32, the raters' shares of votes; None where there are no raters.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Example:
     audio_features: Tensor | None = None
     own_tokens: tuple[int, int] | None = None
     text_features: Tensor | None = None
+    votes: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,16 @@ class TextInput:
 
 @dataclass(frozen=True)
 class Batch:
-    """Utterances side by side; ``target`` is (B,)."""
+    """Utterances side by side.
+
+    ``target`` is (B,); ``votes`` (B, C), the raters' shares of votes, None where there are none.
+    """
 
     keys: tuple[str, ...]
     target: Tensor
     audio: AudioInput | AudioFeatures | None
     text: TextInput | TextFeatures | None
+    votes: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of utterances B."""
@@ -137,6 +143,7 @@ class Batch:
             self.target.to(device, non_blocking=non_blocking),
             self.audio and self.audio.to(device, non_blocking),
             self.text and self.text.to(device, non_blocking),
+            None if self.votes is None else self.votes.to(device, non_blocking=non_blocking),
         )
 
     def pin_memory(self) -> Batch:
@@ -146,6 +153,7 @@ class Batch:
             self.target.pin_memory(),
             self.audio and self.audio.pin_memory(),
             self.text and self.text.pin_memory(),
+            None if self.votes is None else self.votes.pin_memory(),
         )
 
 
@@ -168,11 +176,13 @@ class Collator:
         waveforms = [e.waveform for e in examples if e.waveform is not None]
         sound = [e.audio_features for e in examples if e.audio_features is not None]
         text = [e.text_features for e in examples if e.text_features is not None]
+        votes = [e.votes for e in examples if e.votes is not None]
         return Batch(
             keys=tuple(e.key for e in examples),
             target=torch.tensor([e.target for e in examples]),
             audio=AudioFeatures(torch.stack(sound)) if sound else self._pad_audio(waveforms),
             text=TextFeatures(torch.stack(text)) if text else self._pad_text(examples),
+            votes=torch.stack(votes) if votes else None,
         )
 
     def _pad_audio(self, waveforms: list[Tensor]) -> AudioInput | None:

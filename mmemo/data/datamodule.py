@@ -76,6 +76,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         future_utterances: Later ones that are read after it.
         speaker_names: Whether each utterance is read with its speaker's name in front.
         splits: What is loaded: test alone, where nothing is trained.
+        needs_transcript: Whether utterances without a transcript are skipped.
 
     Raises:
         InputError: If a number is out of its range, a split has no utterance of these
@@ -104,6 +105,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         future_utterances: int = 0,
         speaker_names: bool = False,
         splits: Sequence[str] = SPLITS,
+        needs_transcript: bool = False,
     ) -> None:
         super().__init__()
         if audio_encoder is not None and audio_encoder.sample_rate != prepared.sample_rate:
@@ -139,7 +141,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         self.labels = labels
         self.split = split
         self.states = utterance_states(
-            prepared.manifest, labels, min_duration_s, prepared.sample_rate
+            prepared.manifest, labels, min_duration_s, prepared.sample_rate, needs_transcript
         )
         self.rows = split.assign(kept_rows(self.states), labels.column)
         check_disjoint(self.rows, split)

@@ -36,18 +36,23 @@ STATE_COLUMNS = (
 
 
 def utterance_states(
-    manifest: pd.DataFrame, labels: LabelSet, min_duration_s: float, sample_rate: int
+    manifest: pd.DataFrame,
+    labels: LabelSet,
+    min_duration_s: float,
+    sample_rate: int,
+    needs_transcript: bool = False,
 ) -> pd.DataFrame:
     """The one state of every row read: kept, or skipped with the first reason that holds.
 
     The reasons, in this order: what preparation found (no clip, no sound, a missing field),
-    a label missing, a class excluded, too short.
+    a label missing, a class excluded, a transcript missing where text is read, too short.
 
     Args:
         manifest: Rows of a prepared corpus: status, reason, detail, num_samples, the label.
         labels: The classes.
         min_duration_s: Shorter sound is skipped.
         sample_rate: Samples a second, in Hz.
+        needs_transcript: Whether the model reads text.
 
     Returns:
         The manifest's rows with their final status, reason and detail, and ``duration_s``.
@@ -61,6 +66,9 @@ def utterance_states(
     _skip(states, unlabelled, MISSING_FIELD, f"{labels.column} empty")
     excluded = ~label.isin(labels.classes)
     _skip(states, excluded, CLASS_EXCLUDED, label[excluded].map(str))
+    if needs_transcript:
+        silent = states["transcript"].isna() | (states["transcript"] == "")
+        _skip(states, silent, MISSING_FIELD, "transcript empty")
     durations_s = states["duration_s"].astype(float)
     short = durations_s < min_duration_s
     detail = f"{{:.3f}} s, the least is {min_duration_s} s"

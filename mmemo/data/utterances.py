@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -49,6 +50,7 @@ class UtteranceDataset(Dataset[Example]):
         self.tokenize = text_encoder.tokenize if text_encoder else None
         self.keys: list[str] = self.rows["key"].tolist()
         self.targets = [labels.index(label) for label in self.rows[labels.column]]
+        self.votes = rating_shares(self.rows, self.targets, labels)
         self.transcripts = [texts[key] for key in self.rows["source_key"]]
         self.before = [[texts[key] for key in context.before] for context in contexts]
         self.after = [[texts[key] for key in context.after] for context in contexts]
@@ -70,6 +72,8 @@ class UtteranceDataset(Dataset[Example]):
         elif self.preprocess is not None:
             waveform = self.preprocess(self.sound(index))
         example = Example(self.keys[index], self.targets[index], waveform, None, features)
+        if self.votes is not None:
+            example = replace(example, votes=self.votes[index])
         if self.text_features is not None:
             return replace(example, text_features=self.text_features[index])
         if self.tokenize is None:
@@ -94,3 +98,22 @@ class UtteranceDataset(Dataset[Example]):
         """Prepared sound (T,) at an index, as much of it as is heard; before the encoder's part."""
         audio_file, offset, num_samples = self.places[index]
         return self.prepared.read(audio_file, offset, min(num_samples, self.max_samples))
+
+
+def rating_shares(rows: pd.DataFrame, targets: Sequence[int], labels: LabelSet) -> Tensor | None:
+    """Raters' shares of votes for each class (N, C); None where nobody rated.
+
+    Votes for what is no class are left out; a row without any is certain of its label.
+    """
+    if "ratings" not in rows or not rows["ratings"].notna().any():
+        return None
+    votes = torch.zeros(len(rows), len(labels))
+    for row, (given, target) in enumerate(zip(rows["ratings"], targets, strict=True)):
+        counts = json.loads(given) if isinstance(given, str) and given else {}
+        for name, count in counts.items():
+            if name in labels.classes:
+                votes[row, labels.index(name)] = count
+        if not votes[row].any():
+            votes[row, target] = 1.0
+    shares: Tensor = votes / votes.sum(dim=1, keepdim=True)
+    return shares

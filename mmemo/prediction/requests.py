@@ -23,7 +23,7 @@ from mmemo.data.context import dialogue_contexts
 from mmemo.errors import InputError
 
 COLUMNS = ("path", "transcript", "start", "end", "speaker", "dialogue", "order")
-TABLES = re.compile(r"\.(csv|tsv)(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
+TABLES = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet|xlsx)(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 WRONG_TIME = "no time"
 

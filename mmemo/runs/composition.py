@@ -18,6 +18,7 @@ from mmemo.errors import InputError
 from mmemo.folders import config_dir
 from mmemo.runs.data_source import build_data_source
 from mmemo.runs.experiment import Encoders, Experiment
+from mmemo.runs.label_overrides import with_own_labels
 from mmemo.runs.overrides import make_paths_absolute, quoted, readable_by_hydra
 from mmemo.training.module import EmotionModule
 from mmemo.training.monitored_scores import direction
@@ -89,7 +90,7 @@ def compose_experiment(
     """Compose a training's config; arguments and errors as of ``mmemo.compose``."""
     # The one resolver of a training's config that looks at no running command.
     OmegaConf.register_new_resolver("direction", direction, replace=True)
-    typed = [readable_by_hydra(override) for override in overrides]
+    typed = with_own_labels([readable_by_hydra(override) for override in overrides])
     chosen = [f"experiment={experiment}"] if experiment is not None else []
     folder = Path(run_dir or Path("outputs") / (experiment or "train") / "python").absolute()
     place = f"run_dir={quoted(str(folder))}"

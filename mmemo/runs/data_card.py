@@ -119,6 +119,7 @@ def _prepared_info(prepared: PreparedCorpus) -> PreparedInfo:
         max_duration_s=meta.max_duration_s,
         licence=meta.facts.licence if meta.facts else None,
         homepage=meta.facts.homepage if meta.facts else None,
+        agreement=meta.agreement,
     )
 
 

@@ -30,6 +30,7 @@ from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.runs.data_source import DataSource, build_data_source
 from mmemo.runs.input_errors import settings_of
+from mmemo.runs.label_coverage import check_labels, check_trained_classes
 from mmemo.runs.missing_modality import check_missing
 from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_folder import RunFolder
@@ -102,6 +103,11 @@ class Experiment:
         """The classes."""
         labels: LabelSet = instantiate(self._cfg.labels, _convert_="all")
         return labels
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the model has a text encoder: utterances need a transcript then."""
+        return self._cfg.text_encoder is not None
 
     @property
     def has_strategy(self) -> bool:
@@ -276,6 +282,7 @@ class Experiment:
             labels=labels,
             audio_encoder=encoders.audio,
             text_encoder=encoders.text,
+            needs_transcript=self.reads_text,
             **changes,
         )
         return datamodule
@@ -328,6 +335,7 @@ class Experiment:
             data.get("min_duration_s", 0.0),
             data.seed,
         )
+        self.check_transcripts(annotations)
         self._check_split(annotations)
         audio = encoders.audio
         if audio is not None and audio.sample_rate != preparer.sample_rate:
@@ -348,17 +356,34 @@ class Experiment:
                 f"{data.max_duration_s:g} s; raise that one too"
             )
 
+    def check_transcripts(self, annotations: Annotations) -> None:
+        """Find that a corpus has no transcripts for a model that reads them.
+
+        Raises:
+            InputError: If so.
+        """
+        if self.reads_text and annotations.no_transcripts:
+            raise InputError(annotations.no_transcripts)
+
     def _check_split(self, annotations: Annotations) -> None:
         """Split the annotations, and weigh the classes, as if every clip had sound."""
         labels = self.labels
         rows = annotations.frame()
+        if self.reads_text:
+            rows = rows[rows["transcript"] != ""]
+        emotions = self._cfg.corpus.get("emotions") or {}
+        allow_unknown = self._cfg.get("allow_unknown_labels", False)
+        has_tables = "emotions" in self._cfg.corpus
+        check_labels(rows, annotations.corpus, labels, has_tables, allow_unknown)
         found = set(rows[labels.column].dropna())
         absent = [name for name in labels.classes if name not in found]
         if absent:
+            renamed = [f"{name} {emotions[name]}" for name in absent if name in emotions]
+            called = f"corpus.emotions calls {', '.join(renamed)}: " if renamed else ""
             raise InputError(
                 f"labels={labels.name}: expected utterances of every class in the corpus "
                 f"{annotations.corpus}, found none of {', '.join(absent)} ({labels.column} there: "
-                f"{', '.join(sorted(found)) or 'empty'}); choose other labels"
+                f"{', '.join(sorted(found)) or 'empty'}); {called}choose other labels"
             )
         split = self.build_split()
         rows = split.assign(rows[rows[labels.column].isin(labels.classes)], labels.column)
@@ -372,7 +397,15 @@ class Experiment:
                 )
             _tell_absent(rows, labels, name)
         trained = rows.loc[rows["split"] == "train", labels.column].tolist()
+        check_trained_classes(trained, labels, split.name, annotations.corpus)
         loss = build_loss(self._cfg.loss)
+        has_votes = rows["ratings"].notna().any()
+        if getattr(loss, "needs_votes", False) and not has_votes:
+            raise InputError(
+                f"loss={loss.name}: expected several ratings of each clip in the corpus "
+                f"{annotations.corpus}, found none; name the raters' columns with corpus.ratings, "
+                "or choose loss=cross_entropy"
+            )
         loss.use_class_counts([trained.count(name) for name in labels.classes])
 
     def check_run_name(self, path: Path) -> None:
@@ -424,7 +457,11 @@ class Experiment:
         """
         data, labels = self._cfg.data, self.labels
         states = utterance_states(
-            prepared.manifest, labels, data.get("min_duration_s", 0.0), prepared.sample_rate
+            prepared.manifest,
+            labels,
+            data.get("min_duration_s", 0.0),
+            prepared.sample_rate,
+            self.reads_text,
         )
         return self.build_split().assign(kept_rows(states), labels.column)
 

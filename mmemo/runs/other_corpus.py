@@ -22,6 +22,7 @@ from mmemo.evaluation.protocol import Protocol
 from mmemo.runs.data_card import check_same_data
 from mmemo.runs.data_source import CheckedCorpus
 from mmemo.runs.experiment import Encoders, Experiment
+from mmemo.runs.label_coverage import suggested_table
 from mmemo.runs.run_folder import RunFolder
 
 SEEN = ("train", "val")
@@ -142,6 +143,7 @@ def open_other_corpus(
     if isinstance(source.corpus, CheckedCorpus):
         source.corpus.check()
     annotations = source.read()
+    experiment.check_transcripts(annotations)
     labels = common_labels(experiment.labels, annotations.frame(), annotations.corpus)
     prepared = source.prepare(annotations)
     digest = content_digest(annotations)
@@ -169,11 +171,12 @@ def common_labels(labels: LabelSet, rows: pd.DataFrame, corpus: str) -> LabelSet
     found = set(rows[labels.column].dropna()) - {""}
     common = [name for name in labels.classes if name in found]
     if len(common) < 2:
+        suggestion = suggested_table(rows[labels.column], labels)
         raise InputError(
             f"corpus: expected at least two of the run's classes ({', '.join(labels.classes)}) in "
             f"the column {labels.column} of {corpus}, found {', '.join(common) or 'none'} (there: "
             f"{', '.join(sorted(map(str, found))) or 'nothing'}); for a table say what they are "
-            "called in the file with +corpus.emotions.NAME_IN_THE_FILE=CLASS"
+            f"called in the file with +corpus.emotions.NAME_IN_THE_FILE=CLASS{suggestion}"
         )
     return LabelSet(labels.name, {name: labels.colours[name] for name in common}, labels.column)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import FiniteFloat
 
+from mmemo.corpora.agreement import Agreement
 from mmemo.documents import damaged, reason
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ class PreparedInfo:
         max_duration_s: Where sound was cut.
         licence: The corpus' terms; None where they are not said.
         homepage: Where to get it; None where that is not said.
+        agreement: Of raters, where several labelled a clip.
     """
 
     name: str
@@ -165,6 +167,7 @@ class PreparedInfo:
     max_duration_s: FiniteFloat | None = None
     licence: str | None = None
     homepage: str | None = None
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True)

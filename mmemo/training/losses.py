@@ -33,6 +33,8 @@ class CrossEntropy(FixedBuffers):
         InputError: If the share is out of range.
     """
 
+    needs_votes = False
+
     def __init__(
         self, name: str, balance_classes: bool = False, label_smoothing: float = 0.0
     ) -> None:
@@ -81,6 +83,22 @@ class CrossEntropy(FixedBuffers):
             reduction="none",
             label_smoothing=self.label_smoothing,
         )
+
+
+class RatersCrossEntropy(CrossEntropy):
+    """Cross-entropy to the raters' shares of votes, instead of to the class that most gave.
+
+    What raters disagree on is then no error to unlearn. Source: Peterson et al. 2019, "Human
+    uncertainty makes classification more robust". Weights of classes count by these shares.
+    """
+
+    needs_votes = True
+
+    def weights(self, target: Tensor) -> Tensor:
+        """How much each utterance counts in the mean (B,), from shares of votes (B, C)."""
+        if self.class_weights is None:
+            return torch.ones_like(target[:, 0])
+        return target @ self.class_weights
 
 
 class FocalLoss(CrossEntropy):

@@ -104,8 +104,11 @@ class EmotionModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of this process' share; the mean over the processes is the batch's."""
         logits = self(batch)
-        losses = self.loss(at_least_float32(logits), batch.target)
-        weights = self.loss.weights(batch.target)
+        # A loss of the user's own need not know of votes.
+        needs_votes = getattr(self.loss, "needs_votes", False)
+        target = batch.votes if needs_votes and batch.votes is not None else batch.target
+        losses = self.loss(at_least_float32(logits), target)
+        weights = self.loss.weights(target)
         self._log(batch, logits, losses, weights, "fit", "train")
         total, weight = sums = torch.stack([losses.detach().sum(), weights.sum()])
         num_processes = 1

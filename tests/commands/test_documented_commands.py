@@ -73,6 +73,7 @@ def test_a_command_of_mmemo_composes_and_fits(
     command, *overrides = words
     if "audio_encoder=data2vec_large" in words:
         overrides += ["--config-dir", str(readmes_encoder(tmp_path))]
+    (tmp_path / "my_labels.yaml").write_text("[anger, joy]", encoding="utf-8")
     for run in single(tuple(overrides)):
         shown = [] if "--cfg" in run else ["--cfg", "job"]
         if "--help" in run:

@@ -259,4 +259,4 @@ def test_configs_of_a_package_are_found(project: Path, cli: Cli, kind: str) -> N
     (folder / f"{name}.yaml").write_text(block.text)
     places = {"pkg": "pkg://my_package.conf", "file": f"file://{folder.parent}"}
     shown = cli("train", f"hydra.searchpath=[{places[kind]}]", f"labels={name}", "--cfg", "job")
-    assert OmegaConf.create(shown.stdout).labels.name == "four"
+    assert OmegaConf.create(shown.stdout).labels.name == "moods"

@@ -65,8 +65,8 @@ def bad_trees(root: Path) -> dict[str, tuple[str, str]]:
         "folder": ("train_sent_emo.csv", "found a folder"),
         "clips": ("train_splits", "found a file"),
         "twice": ("train_sent_emo.csv", "train/dia0_utt0 twice"),
-        "binary": ("train_sent_emo.csv", "expected a UTF-8 CSV"),
-        "blank": ("train_sent_emo.csv", "expected a UTF-8 CSV"),
+        "binary": ("train_sent_emo.csv", "expected a CSV with a header"),
+        "blank": ("train_sent_emo.csv", "expected a CSV with a header"),
     }
 
 
@@ -93,7 +93,7 @@ def test_bad_input_names_the_file_and_the_remedy(make_meld: MeldMaker, fault: st
     elif fault == "twice":
         write_csv(train, [meld_row(0, 0, "joy"), meld_row(0, 0, "anger")])
     elif fault == "binary":
-        train.write_bytes(b"\xff\xfe\x00\x81")
+        train.write_bytes(b"\xff\x81\x00")
     elif fault == "blank":
         train.write_bytes(b"")
     named, said = bad_trees(root)[fault]

@@ -107,15 +107,18 @@ def test_a_file_named_twice_gets_two_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        ([{"path": "x", "emotion": "joy"}], {}, r"missing transcript .*; say what they are called"),
-        ([row(0, split="later")], {}, r"own\.csv, row 2: expected a split out of .*, got 'later'"),
+        ([{"path": "x", "mood": "joy"}], {}, r"missing a column with each clip's emotion \(called"),
+        (
+            [row(0, split="later")],
+            {},
+            r"own\.csv: expected train, .* in split, found 'later' \(1 r",
+        ),
         ([row(0, split="train", order="b")], {}, r"row 2: expected a whole number in order, got"),
         ([row(0, speaker="Ada")], {}, r"expected a column 'split', or rows that a split by speak"),
-        ([row(0)], {"columns": {"speaker": "who"}}, r"missing who"),
+        ([row(0)], {"columns": {"speaker": "who"}}, r"missing the column who, which co"),
         ([row(0)], {"columns": {"mood": "label"}}, r"corpus\.columns: expected some of .*got mood"),
-        ([row(0, transcript="Hi,\nyou", split="train")], {}, r"row 2: expected one line in trans"),
         ([row(0)], {"num_test_folds": 1}, r"corpus\.num_test_folds: expected at least 2, got 1"),
-        ([row(0, transcript="")], {}, r"expected at least one row with path, transcript, emotion"),
+        ([row(0, emotion="")], {}, r"expected at least one row with path and emotion, found none"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, rows: Rows, options: dict, message: str) -> None:
@@ -130,7 +133,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_rare_emotions_do_not_hinder_the_split(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     emotions = ["joy", "anger"] * 30
     rows = [row(i, emotion=emotions[i], speaker=f"s{i % 6}") for i in range(60)]
@@ -138,7 +141,7 @@ def test_rare_emotions_do_not_hinder_the_split(
     corpus = TableCorpus(write(tmp_path / "own.csv", rows), num_test_folds=3, num_val_folds=2)
     found = splits(corpus.read().utterances)
     assert sorted(found.values()).count("train") >= 20
-    assert "has no confused" in caplog.text
+    assert "has no confused" in capsys.readouterr().err
 
 
 def test_optional_columns_may_be_empty(tmp_path: Path) -> None:

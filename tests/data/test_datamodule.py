@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.frontends import Tokens
 from mmemo.data.sampling import BalancedSampling
 from mmemo.data.text_cleaning import AlphanumericCleaning
+from mmemo.data.utterances import rating_shares
 from mmemo.errors import InputError
 
 
@@ -271,3 +273,14 @@ def test_one_clip_in_two_splits_is_refused(prepared: PreparedCorpus, five: Label
         build(prepared, five)
     other = LabelSet("two", {"joy": "#111111", "neutral": "#222222"})
     assert len(build(prepared, other).datasets["test"]) == 4, "neither of the two is used"
+
+
+def test_votes_are_shares_of_the_classes() -> None:
+    labels = LabelSet("three", classes=["joy", "anger", "fear"])
+    # Votes for what is no class are left out; nobody's leave the label certain.
+    ratings = ['{"joy": 1, "anger": 3}', '{"boredom": 2, "fear": 1}', None, '{"boredom": 3}']
+    votes = rating_shares(pd.DataFrame({"ratings": ratings}), [1, 2, 0, 2], labels)
+    assert votes is not None
+    assert votes.tolist() == [[0.25, 0.75, 0], [0, 0, 1], [1, 0, 0], [0, 0, 1]]
+    assert rating_shares(pd.DataFrame({"ratings": [None]}), [0], labels) is None
+    assert rating_shares(pd.DataFrame({"key": ["a"]}), [0], labels) is None

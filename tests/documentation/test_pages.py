@@ -108,7 +108,13 @@ def option_names(group: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("page", "group"),
-    [("encoders.md", "fusion"), ("data.md", "denoiser"), ("processes.md", "trainer")],
+    [
+        ("encoders.md", "fusion"),
+        ("data.md", "denoiser"),
+        ("data.md", "labels"),
+        ("data.md", "corpus/emotions"),
+        ("processes.md", "trainer"),
+    ],
 )
 def test_tables_of_options_are_complete(page: str, group: str) -> None:
     table = text_of(DOCS / page).partition(f"| `{group}=` |")[2].partition("\n\n")[0]

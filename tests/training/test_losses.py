@@ -7,7 +7,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from mmemo.errors import InputError
-from mmemo.training.losses import CrossEntropy, FocalLoss
+from mmemo.training.losses import CrossEntropy, FocalLoss, RatersCrossEntropy
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0], [0.0, 0.0, 3.0]])
 TARGET = torch.tensor([0, 1, 0])
@@ -77,3 +77,18 @@ def test_values_out_of_range_are_errors() -> None:
         FocalLoss("focal", 0.5)
     with pytest.raises(InputError, match=r"loss\.label_smoothing: expected a share .* got 1"):
         CrossEntropy("label_smoothing", label_smoothing=1)
+
+
+def test_the_aim_may_be_the_raters_votes() -> None:
+    votes = torch.tensor([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.25, 0.25, 0.5]])
+    log_p = torch.log_softmax(LOGITS, dim=1)
+    loss = RatersCrossEntropy("votes")
+    torch.testing.assert_close(loss(LOGITS, votes), -(votes * log_p).sum(dim=1))
+    assert loss.weights(votes).tolist() == [1, 1, 1]
+    # Certain votes are classes, and what weighs the classes weighs them by their shares.
+    certain = nn.functional.one_hot(TARGET, 3).float()
+    torch.testing.assert_close(loss(LOGITS, certain), CrossEntropy("plain")(LOGITS, TARGET))
+    weighted = balanced(RatersCrossEntropy("votes", balance_classes=True))
+    weights = torch.tensor([5 / 9, 10 / 9, 10 / 3])
+    torch.testing.assert_close(weighted.weights(votes), votes @ weights)
+    torch.testing.assert_close(weighted(LOGITS, votes), -(votes * weights * log_p).sum(dim=1))

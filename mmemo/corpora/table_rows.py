@@ -1,0 +1,178 @@
+"""The rows of somebody's table under mmemo's names, and what was taken for what."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mmemo.corpora.agreement import Agreement
+from mmemo.corpora.ratings import TIE, rate, votes_of_columns, votes_of_rows
+from mmemo.corpora.table_columns import matched_columns, missing_column
+from mmemo.corpora.text_table import read_table
+from mmemo.errors import InputError
+
+ADDRESS = re.compile(
+    r"[a-z][a-z0-9+.-]*://|(?:async|cache|concatf?|crypto|data|fd|file|pipe|subfile|unix):", re.I
+)
+"""A URL, or what FFmpeg takes for one."""
+
+CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")
+"""1:02:03.5, or 2:03,5."""
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """The rows of a table.
+
+    Args:
+        cells: Text under mmemo's names, '' where there is none; ``line`` is a row's number for
+            messages. A column that is empty throughout is left out, but for path and emotion.
+        columns: What the columns are called in the file.
+        present: All columns of the file, and their cells.
+        taken: What was taken for what, in lines.
+        agreement: Of raters, where there are several.
+    """
+
+    cells: pd.DataFrame
+    columns: Mapping[str, str]
+    present: pd.DataFrame
+    taken: tuple[str, ...]
+    agreement: Agreement | None = None
+
+    @property
+    def needed(self) -> list[str]:
+        """Columns whose cells a row needs: the path where there are any, and the label."""
+        label = "emotion" if "emotion" in self.cells else "sentiment"
+        return [name for name in ("path", label) if name in self.cells]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether utterances are stretches of clips."""
+        return "path" in self.cells and bool({"start", "end"} & set(self.cells))
+
+
+def read_rows(
+    csv: Path,
+    columns: Mapping[str, str | bool | None],
+    emotions: Mapping[str, str],
+    encoding: str | None,
+    separator: str | None,
+    ratings: Sequence[str] | Mapping[str, str] = (),
+    ties: str = "skip",
+) -> TableRows:
+    """Read a table's rows; the arguments are ``TableCorpus``'.
+
+    Raises:
+        InputError: If the file is missing, cannot be read or lacks a label, two columns may be
+            meant, a cell has several lines, or a path is an address.
+    """
+    if not csv.is_file():
+        raise InputError(
+            f"{csv}: expected a table with a row for each clip, found "
+            f"{'a folder' if csv.is_dir() else 'nothing'}; give it with corpus.csv=FILE"
+        )
+    table = read_table(str(csv), csv, encoding, separator)
+    raters = [str(n) for n in (ratings.values() if isinstance(ratings, Mapping) else ratings)]
+    names = matched_columns(str(csv), table.cells, columns, raters)
+    if not raters and "emotion" not in names and "sentiment" not in names:
+        raise InputError(missing_column(str(csv), table.cells, "emotion", "each clip's emotion"))
+    rows = pd.DataFrame({c: table.cells[found].str.strip() for c, found in names.items()})
+    if "transcript" in rows:
+        # A sentence is one, however many lines of a cell it stands in.
+        rows["transcript"] = rows["transcript"].str.replace(r"\s*[\r\n]\s*", " ", regex=True)
+    rows.index = pd.RangeIndex(len(rows))
+    unfilled = [c for c in rows if (rows[c] == "").all()]
+    rows = rows.drop(columns=[c for c in unfilled if c not in ("path", "emotion")])
+    rows["line"] = range(table.first_row, len(rows) + table.first_row)
+    if raters:
+        rows["emotion"] = ""
+    _check_lines(csv, rows)
+    if "path" in rows:
+        _check_addresses(csv, rows, names["path"])
+    called = ", ".join(c if c == n else f"{c} ← {n}" for c, n in names.items())
+    taken = [f"{table.dialect}, {len(rows)} rows; {called}"]
+    rated = None
+    if raters:
+        rated = rate(votes_of_columns(str(csv), table.cells, ratings, emotions), rows.index, ties)
+    elif "emotion" in rows:
+        given = rows["emotion"].str.lower()
+        taken += told_emotions(given, emotions)
+        rows["emotion"] = given.map(lambda name: emotions.get(name, name))
+        if "rater" in rows:
+            clips = _clip_numbers(rows)
+            votes = votes_of_rows(rows["emotion"], clips)
+            rows = rows[~clips.duplicated()].reset_index(drop=True)
+            rated = rate(votes, rows.index, ties)
+    if rated is None:
+        return TableRows(rows, names, table.cells, tuple(taken))
+    # A tie that is skipped is no empty cell.
+    rows["emotion"] = rated.labels.mask(rated.is_tied & (rated.labels == ""), TIE)
+    rows["ratings"] = rated.votes
+    taken.append(rated.agreement.sentence())
+    return TableRows(rows, names, table.cells, tuple(taken), rated.agreement)
+
+
+def _clip_numbers(rows: pd.DataFrame) -> pd.Series[int]:
+    """Which clip a row of one rater is of, numbered in the order of their first rows."""
+    told = ("path",) if "path" in rows else ("transcript", "dialogue", "order")
+    by = [name for name in (*told, "start", "end") if name in rows]
+    groups = rows.groupby(by, sort=False).ngroup() if by else pd.Series(range(len(rows)))
+    return groups.set_axis(rows.index)
+
+
+def told_emotions(given: pd.Series[str], emotions: Mapping[str, str]) -> list[str]:
+    """Which emotions were mapped and which were not, with their counts, in lines."""
+    counts = given[given != ""].value_counts()
+    names = [str(name) for name in counts.index]
+    mapped = [f"{n} → {emotions[n]} ({counts[n]})" for n in names if emotions.get(n, n) != n]
+    others = [f"{n} ({counts[n]})" for n in names if emotions.get(n, n) == n]
+    lines = [f"emotions mapped: {', '.join(mapped)[:500]}"] if mapped else []
+    return lines + ([f"emotions as they are: {', '.join(others)[:500]}"] if others else [])
+
+
+def times_s(rows: pd.DataFrame, column: str) -> pd.Series[float]:
+    """Times in seconds; not a number where there is none, infinite where it cannot be read."""
+    if column not in rows:
+        return pd.Series(math.nan, index=rows.index)
+    return rows[column].map(_seconds).astype(float)
+
+
+def _seconds(cell: str) -> float:
+    if not cell:
+        return math.nan
+    clock = CLOCK.fullmatch(cell)
+    try:
+        if clock:
+            hours, minutes, seconds = clock.groups()
+            return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds.replace(",", "."))
+        value = float(cell.replace(",", "."))
+    except ValueError:
+        return math.inf
+    return value if math.isfinite(value) and value >= 0 else math.inf
+
+
+def _check_lines(csv: Path, rows: pd.DataFrame) -> None:
+    """A line break belongs into a transcript alone."""
+    for column in rows.columns.drop("line"):
+        broken = rows[rows[column].str.contains("[\r\n]")]
+        if not broken.empty:
+            raise InputError(
+                f"{csv}, row {broken['line'].iloc[0]}: expected one line in {column}, got "
+                f"several ({broken[column].iloc[0][:60]!r}…); close or double the quotation "
+                "marks of that row"
+            )
+
+
+def _check_addresses(csv: Path, rows: pd.DataFrame, column: str) -> None:
+    """Nothing is fetched, and FFmpeg's ways to name what is no file are not followed."""
+    wrong = rows[rows["path"].str.match(ADDRESS)]
+    if not wrong.empty:
+        raise InputError(
+            f"{csv}, row {wrong['line'].iloc[0]}: expected the path of a file in {column}, got "
+            f"the address '{wrong['path'].iloc[0][:200]}'; fetch the clips and name their files"
+        )
