@@ -17,8 +17,10 @@ import numpy as np
 from mmemo.audio.denoisers import Denoiser, Samples
 from mmemo.audio.journal import Record
 from mmemo.audio.levels import level_db
-from mmemo.audio.media import UNREADABLE, MediaError, Sound, decode, resample
+from mmemo.audio.media import UNREADABLE, Sound, decode, resample
+from mmemo.audio.media_error import MediaError
 from mmemo.audio.prepared import FULL_SCALE
+from mmemo.audio.reading import DEFAULT_READING, Reading
 from mmemo.corpora.clips import MISSING, Clip
 from mmemo.errors import InputError
 from mmemo.worker_pool import WorkerPool
@@ -63,18 +65,21 @@ class ClipWorker:
         denoiser: Applied at its own rate; None for none.
         sample_rate: Rate of the result, in Hz.
         max_duration_s: Longer sound is cut there.
+        reading: Which of several sound tracks is taken, and how much damage is borne.
     """
 
     denoiser: Denoiser | None
     sample_rate: int
     max_duration_s: float
+    reading: Reading = DEFAULT_READING
 
     def prepare(self, clip: Clip) -> Result:
         """The clip's record, its place not set, and its samples as little-endian 16-bit bytes."""
         if clip.num_bytes == MISSING:
             return skipped(clip, "missing clip", clip.problem), b""
         try:
-            sound = decode(clip.source, clip.content, self.max_duration_s + CUT_MARGIN_S)
+            limit_s = self.max_duration_s + CUT_MARGIN_S
+            sound = decode(clip.source, clip.content, limit_s, self.reading)
             made = self.prepare_sound(sound, clip.source)
         except MediaError as error:
             return skipped(clip, error.reason, error.message), b""
@@ -97,6 +102,9 @@ class ClipWorker:
             level_before_db=made.level_before_db,
             level_after_db=made.level_after_db,
             source_crc32=clip.crc32,
+            num_packets=sound.num_packets,
+            num_bad_packets=sound.num_bad_packets,
+            note="; ".join(sound.notes),
         )
         return record, data
 
@@ -111,11 +119,17 @@ class ClipWorker:
             MediaError: "not finite" or "out of scale".
         """
         if not np.isfinite(sound.waveform).all():
-            raise MediaError("not finite", f"{source}: samples that are no numbers")
+            raise MediaError(
+                "not finite",
+                f"{source}: samples that are no numbers; write the file again, or leave "
+                "its row out",
+            )
         peak = float(np.abs(sound.waveform).max())
         if peak > MAX_PEAK:
             raise MediaError(
-                "out of scale", f"{source}: samples up to {peak:.3g} where full scale is 1"
+                "out of scale",
+                f"{source}: samples up to {peak:.3g} where full scale is 1; divide them by their "
+                "full scale, as for 16-bit numbers by 32768",
             )
         waveform, rate = sound.waveform, sound.sample_rate
         level_before_db = level_db(waveform)

@@ -33,6 +33,8 @@ WHOLE_NUMBERS = (
     "source_modified_s",
     "source_crc32",
     "source_rate",
+    "num_packets",
+    "num_bad_packets",
 )
 LEVELS = ("level_before_db", "level_after_db")
 

@@ -49,6 +49,10 @@ COLUMNS = (
 )
 """Those of the manifest that everything needs."""
 
+MANIFEST_VERSION = 2
+ADDED_COLUMNS = {"num_packets": "Int64", "num_bad_packets": "Int64", "note": "object"}
+"""What manifests of version 1 lack: there damage was not counted. It is empty then."""
+
 AGAIN = "`mmemo prepare` with the same corpus and denoiser writes it again"
 
 
@@ -66,6 +70,7 @@ class PreparedMeta:
         sample_rate: Rate of the samples, in Hz.
         max_duration_s: Longer sound was cut there.
         has_sound: False for a corpus of transcripts alone.
+        manifest_version: Of the manifest's columns.
     """
 
     VERSION: ClassVar[int] = 1
@@ -79,6 +84,7 @@ class PreparedMeta:
     sample_rate: PositiveInt
     max_duration_s: float
     has_sound: bool = True
+    manifest_version: PositiveInt = 1
 
     @classmethod
     def of(
@@ -100,6 +106,7 @@ class PreparedMeta:
             sample_rate=sample_rate,
             max_duration_s=max_duration_s,
             has_sound=has_sound,
+            manifest_version=MANIFEST_VERSION,
         )
 
 
@@ -110,7 +117,14 @@ def read_meta(folder: Path) -> PreparedMeta:
         InputError: If the file is missing or damaged.
     """
     what = "what the corpus was prepared from"
-    return read_document(folder / META_FILE, PreparedMeta, what, AGAIN, unnumbered=1)
+    meta = read_document(folder / META_FILE, PreparedMeta, what, AGAIN, unnumbered=1)
+    if meta.manifest_version > MANIFEST_VERSION:
+        raise InputError(
+            f"{folder}: expected a prepared corpus whose manifest is of version "
+            f"{MANIFEST_VERSION} at most, got version {meta.manifest_version}; use the mmemo that "
+            "wrote it, or name another folder with preparer.folder=DIR"
+        )
+    return meta
 
 
 def read_manifest(folder: Path) -> pd.DataFrame:
@@ -126,6 +140,9 @@ def read_manifest(folder: Path) -> pd.DataFrame:
         lacking = [name for name in COLUMNS if name not in manifest]
         if lacking:
             raise ValueError(f"without {', '.join(lacking)}")
+        for name, kind in ADDED_COLUMNS.items():
+            if name not in manifest:
+                manifest[name] = pd.Series(None, manifest.index, dtype=kind)
     # What Arrow raises for a damaged file is not told anywhere.
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]

@@ -176,7 +176,11 @@ class LoadedRun:
         samples = None
         if recording is not None and self.ensemble.hears:
             source = recording.source
-            sound = source if isinstance(source, Sound) else decode(source)
+            sound = (
+                source
+                if isinstance(source, Sound)
+                else decode(source, reading=predictor.clip_worker().reading)
+            )
             samples = predictor.clip_worker().prepare_sound(sound, recording.name).samples
         times = [(word.start_s, word.end_s) for word in words]
         given = spoken_input(predictor, Spoken("utterance", samples, text), times)
