@@ -37,7 +37,8 @@ def mixed_at(waveform: Samples, noise: Samples, snr_db: float) -> Samples:
     if energy == 0 or noise_energy == 0:
         return waveform
     scale = np.sqrt(energy / noise_energy) * 10 ** (-snr_db / 20)
-    return (waveform + noise * scale).astype(np.float32)
+    mixed: Samples = (waveform + noise * scale).astype(np.float32)
+    return mixed
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ class Babble:
     min_snr_db: float = 5.0
     max_snr_db: float = 20.0
     probability: float = 0.5
-    _sounds: list[Sequence[Samples]] = field(default_factory=list, repr=False)
+    _sounds: list[Sequence[Samples]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Check the numbers."""

@@ -63,7 +63,8 @@ class Reverberation:
         room = np.array([length_m, width_m, HEIGHT_M])
         places = rng.uniform(MARGIN_M, room - MARGIN_M, (2, 3))
         rt60_s = rng.uniform(self.min_rt60_s, self.max_rt60_s)
-        response = impulse_response(rt60_s, tuple(room), *map(tuple, places), sample_rate)
+        speaker, microphone = (tuple(map(float, place)) for place in places)
+        response = impulse_response(rt60_s, tuple(room), speaker, microphone, sample_rate)
         wet = of_length(signal.oaconvolve(waveform, response), len(waveform))
         energy, wet_energy = (np.sum(np.square(w, dtype=np.float64)) for w in (waveform, wet))
         scale = np.sqrt(energy / wet_energy) if wet_energy > 0 else 1.0

@@ -284,7 +284,7 @@ class EmotionDataModule(lightning.LightningDataModule):
             pin_memory = trainer is not None and trainer.strategy.root_device.type == "cuda"
         return DataLoader(
             dataset,  # type: ignore[arg-type]
-            batch_sampler=batch_sampler,  # type: ignore[arg-type]
+            batch_sampler=batch_sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=pin_memory,

@@ -305,7 +305,8 @@ class Experiment:
                 audio = cast(AudioEncoder, encoders.audio)
                 if datamodule.augmentation is not None:
                     print(
-                        "the frozen audio_encoder is run at every step: augmentation changes sound"
+                        "the frozen audio_encoder is run at every training step: augmentation "
+                        "changes what it hears"
                     )
                 features = cache.audio_features(audio, settings, datamodule, device)
                 datamodule.use_audio_features(features)
