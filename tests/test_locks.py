@@ -18,6 +18,7 @@ from torch import nn
 from mmemo.audio import clip_worker
 from mmemo.audio.media import Sound, decode
 from mmemo.audio.preparation import Preparer
+from mmemo.audio.reading import Reading
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.corpora.spoken_demo import SpokenDemoCorpus
 from mmemo.models import feature_cache
@@ -66,10 +67,12 @@ def saying(job: Job, folder: Path) -> tuple[str, str]:
 
 
 def prepare(folder: Path) -> str:
-    def decode_and_note(source: str, content: bytes | None, limit_s: float) -> Sound:
+    def decode_and_note(
+        source: str, content: bytes | None, limit_s: float, reading: Reading
+    ) -> Sound:
         note(folder, Path(source).name)
         time.sleep(SLOW_S)
-        return decode(source, content, limit_s)
+        return decode(source, content, limit_s, reading)
 
     annotations = MeldCorpus(folder / "meld").read()
     with mock.patch.object(clip_worker, "decode", decode_and_note):

@@ -17,8 +17,10 @@ import numpy as np
 from mmemo.audio.denoisers import Denoiser, Samples
 from mmemo.audio.journal import Record
 from mmemo.audio.levels import level_db
-from mmemo.audio.media import UNREADABLE, MediaError, Sound, decode, resample
+from mmemo.audio.media import UNREADABLE, Sound, decode, resample
+from mmemo.audio.media_error import MediaError
 from mmemo.audio.prepared import FULL_SCALE
+from mmemo.audio.reading import DEFAULT_READING, Reading
 from mmemo.corpora.clips import MISSING, Clip
 from mmemo.errors import InputError
 from mmemo.worker_pool import WorkerPool
@@ -72,11 +74,13 @@ class ClipWorker:
         denoiser: Applied at its own rate; None for none.
         sample_rate: Rate of the result, in Hz.
         max_duration_s: Longer sound is cut there.
+        reading: Which of several sound tracks is taken, and how much damage is borne.
     """
 
     denoiser: Denoiser | None
     sample_rate: int
     max_duration_s: float
+    reading: Reading = DEFAULT_READING
     _kept: tuple[str, Sound] | None = field(default=None, init=False, repr=False, compare=False)
 
     def prepare(self, clip: Clip) -> Result:
@@ -107,17 +111,22 @@ class ClipWorker:
             level_before_db=made.level_before_db,
             level_after_db=made.level_after_db,
             source_crc32=clip.crc32,
+            num_packets=sound.num_packets,
+            num_bad_packets=sound.num_bad_packets,
+            note="; ".join(sound.notes),
         )
         return record, data
 
     def _decoded(self, clip: Clip) -> Sound:
         """The clip's sound, or the stretch of it that the utterance is."""
         if clip.start_s is None and clip.end_s is None:
-            return decode(clip.source, clip.content, self.max_duration_s + CUT_MARGIN_S)
+            return decode(
+                clip.source, clip.content, self.max_duration_s + CUT_MARGIN_S, self.reading
+            )
         start_s = clip.start_s or 0.0
         name = f"{clip.source} {clip.num_bytes} {clip.modified_s}"
         if self._kept is None or self._kept[0] != name:
-            self._kept = (name, decode(clip.source, clip.content, MAX_KEPT_S))
+            self._kept = (name, decode(clip.source, clip.content, MAX_KEPT_S, self.reading))
         sound = self._kept[1]
         end_s = sound.duration_s if clip.end_s is None else clip.end_s
         if start_s >= sound.duration_s or end_s > sound.duration_s + END_TOLERANCE_S:
@@ -128,7 +137,7 @@ class ClipWorker:
         end_s = min(end_s, sound.duration_s)
         last_s = min(end_s, start_s + self.max_duration_s + CUT_MARGIN_S)
         if last_s > MAX_KEPT_S:
-            sound = decode(clip.source, clip.content, last_s)
+            sound = decode(clip.source, clip.content, last_s, self.reading)
         first, last = (round(time_s * sound.sample_rate) for time_s in (start_s, last_s))
         waveform = sound.waveform[first:last]
         if len(waveform) == 0:
@@ -146,11 +155,17 @@ class ClipWorker:
             MediaError: "not finite" or "out of scale".
         """
         if not np.isfinite(sound.waveform).all():
-            raise MediaError("not finite", f"{source}: samples that are no numbers")
+            raise MediaError(
+                "not finite",
+                f"{source}: samples that are no numbers; write the file again, or leave "
+                "its row out",
+            )
         peak = float(np.abs(sound.waveform).max())
         if peak > MAX_PEAK:
             raise MediaError(
-                "out of scale", f"{source}: samples up to {peak:.3g} where full scale is 1"
+                "out of scale",
+                f"{source}: samples up to {peak:.3g} where full scale is 1; divide them by their "
+                "full scale, as for 16-bit numbers by 32768",
             )
         waveform, rate = sound.waveform, sound.sample_rate
         level_before_db = level_db(waveform)

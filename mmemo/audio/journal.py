@@ -57,6 +57,10 @@ class Record:
         level_before_db: Its level as it was decoded, in dB of full scale; None where it is skipped.
         level_after_db: Its level after denoising, in dB of full scale; None where it is skipped.
         source_crc32: Checksum of a clip out of an archive; 0 for a file of its own.
+        num_packets: Of how many packets the clip's sound track consists; None where it was not
+            counted.
+        num_bad_packets: How many of them could not be decoded and were left out.
+        note: What else a user should know of the clip's sound, in words.
         revision: How often it was prepared before; the highest one counts.
     """
 
@@ -77,6 +81,9 @@ class Record:
     level_before_db: float | None = None
     level_after_db: float | None = None
     source_crc32: int = 0
+    num_packets: int | None = None
+    num_bad_packets: int | None = None
+    note: str = ""
     revision: int = 0
 
     def to_line(self) -> str:

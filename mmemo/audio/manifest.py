@@ -32,6 +32,8 @@ WHOLE_NUMBERS = (
     "source_modified_s",
     "source_crc32",
     "source_rate",
+    "num_packets",
+    "num_bad_packets",
 )
 REAL_NUMBERS = ("level_before_db", "level_after_db", "clip_start_s", "clip_end_s")
 

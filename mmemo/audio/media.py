@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import math
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -15,26 +16,19 @@ import av
 import av.filter
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
 from av.container import InputContainer
 from scipy import signal
 
-from mmemo.audio.container_length import SIZED, is_broken_off, missing_bytes
+from mmemo.audio.damage import COPY_AGAIN, check_complete, check_damage
 from mmemo.audio.denoisers import Samples
+from mmemo.audio.media_error import MediaError
+from mmemo.audio.packets import Packets
+from mmemo.audio.reading import DEFAULT_READING, Reading
+from mmemo.audio.sound_tracks import Track, chosen_track
 
 LAYOUT_NAMES = {1: "mono", 2: "stereo"}
 """Some containers give a number of channels without a name."""
-
-TRUNCATION_TOLERANCE_S = 0.5
-EXACT_TOLERANCE_S = 0.05
-DURATION_IS_KNOWN = {
-    "mov,mp4,m4a,3gp,3g2,mj2": TRUNCATION_TOLERANCE_S,
-    "flac": EXACT_TOLERANCE_S,
-    "nistsphere": EXACT_TOLERANCE_S,
-    "tta": EXACT_TOLERANCE_S,
-    "wv": EXACT_TOLERANCE_S,
-}
-"""FFmpeg's names of containers that store how long they are, and by how much sound may be shorter;
-of others it guesses."""
 
 FORMATS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,asf_o,au,avi,caf,dts,eac3,flac,flv,matroska,mov,mp3,"
@@ -46,33 +40,16 @@ open other files, and connections."""
 NO_PROTOCOL = "none"
 
 TAG_ERRORS: dict[str, Any] = (
-    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
 """Tags in an old encoding are no damage; from PyAV 19 on they never are."""
 
-MPEG_AUDIO = ("mp1", "mp2", "mp3", "mp1float", "mp2float", "mp3float")
 UNREADABLE = "unreadable"
 COMMON_RATE, MAX_RATIO = 48_000, 1000
 
 NUM_ZEROS, ROLLOFF, KAISER_BETA = 64, 0.9475937167399596, 14.769656459379492
 """Of the resampling filter: zero crossings on each side, cutoff as a share of the lower Nyquist
 frequency, shape of the window."""
-
-
-class MediaError(Exception):
-    """A clip that yields no usable sound.
-
-    ``reason`` is a short fixed phrase that can be counted; the message tells the one case.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(reason, message)
-        self.reason = reason
-        self.message = message
-
-    def __str__(self) -> str:
-        """The message alone."""
-        return self.message
 
 
 @dataclass(frozen=True)
@@ -85,16 +62,27 @@ class Sound:
         sample_rate: In Hz, the file's own; 48 kHz for the odd ones that ``MonoMixer`` tells of.
         channel_layout: FFmpeg's name of the file's layout ("mono", "stereo", "5.1").
         duration_s: Length of the whole sound track, as decoded.
+        num_packets: Of how many packets the track consists.
+        num_bad_packets: How many of them could not be decoded, and are left out.
+        notes: What a user should know of it, in words.
     """
 
     waveform: Samples
     sample_rate: int
     channel_layout: str
     duration_s: float
+    num_packets: int = 0
+    num_bad_packets: int = 0
+    notes: tuple[str, ...] = ()
 
 
-def decode(source: str | Path, content: bytes | None = None, limit_s: float | None = None) -> Sound:
-    """Decode the first sound track of a file and mix all its channels down to mono.
+def decode(
+    source: str | Path,
+    content: bytes | None = None,
+    limit_s: float | None = None,
+    reading: Reading = DEFAULT_READING,
+) -> Sound:
+    """Decode one sound track of a file and mix all its channels down to mono.
 
     The mix is FFmpeg's own matrix (ITU-R BS.775: centre at full, sides at -3 dB) scaled so that
     it cannot clip, as ``ffmpeg -ac 1`` does. The low-frequency channel is left out, as there.
@@ -104,20 +92,25 @@ def decode(source: str | Path, content: bytes | None = None, limit_s: float | No
         content: The file's content, where it has been read already.
         limit_s: Keep no more than this of the beginning, so that memory stays bounded; the rest
             is decoded all the same, to know how long it is and that it is sound.
+        reading: Which track is taken, and how much damage is borne.
 
     Raises:
         MediaError: "missing clip", "not a file", "unreadable", "unsupported format", "corrupt
-            container", "no audio", "empty audio" or "truncated", with the file's name and what was
-            found.
+            container", "no audio", "no such track", "no decoder", "empty audio", "damaged audio"
+            or "truncated", with the file's name, what was found and what to do.
     """
     try:
         with _opened(source, content) as file:
-            return _decode(str(source), file, limit_s)
+            return _decode(str(source), file, limit_s, reading)
     except (av.error.FFmpegError, ValueError, AttributeError) as error:
         # PyAV raises the last two for streams whose codec or layout FFmpeg cannot tell.
-        raise MediaError("corrupt container", f"{source}: cannot be decoded ({error})") from error
+        raise MediaError(
+            "corrupt container", f"{source}: cannot be decoded ({error}); {COPY_AGAIN}"
+        ) from error
     except OSError as error:
-        raise MediaError(UNREADABLE, f"{source}: cannot be read ({error})") from error
+        raise MediaError(
+            UNREADABLE, f"{source}: cannot be read ({error}); see to its permissions and its disk"
+        ) from error
 
 
 def _opened(source: str | Path, content: bytes | None) -> AbstractContextManager[BinaryIO]:
@@ -126,47 +119,52 @@ def _opened(source: str | Path, content: bytes | None) -> AbstractContextManager
         return io.BytesIO(content)
     path = Path(source)
     if not path.exists():
-        raise MediaError("missing clip", f"{path}: no such file")
+        raise MediaError(
+            "missing clip", f"{path}: no such file; see to its name and to the folder of the clips"
+        )
     if not path.is_file():
         found = "a folder" if path.is_dir() else "a device"
-        raise MediaError("not a file", f"{path}: expected a media file, found {found}")
+        raise MediaError(
+            "not a file", f"{path}: expected a media file, found {found}; name the file itself"
+        )
     return path.open("rb")
 
 
-def _decode(source: str, file: BinaryIO, limit_s: float | None) -> Sound:
+def _decode(source: str, file: BinaryIO, limit_s: float | None, reading: Reading) -> Sound:
     if not file.read(1):
-        raise MediaError("corrupt container", f"{source}: the file is empty")
+        raise MediaError("corrupt container", f"{source}: the file is empty; {COPY_AGAIN}")
     file.seek(0)
-    mixer, last = MonoMixer(limit_s), None
+    mixer = MonoMixer(limit_s)
     with _container(source, file) as container:
-        if not container.streams.audio:
-            raise MediaError("no audio", f"{source}: the file has no sound track")
-        stream = container.streams.audio[0]
-        for packet in container.demux(stream):
-            last = packet if packet.size else last
-            for frame in packet.decode():
-                mixer.push(frame)
+        track = chosen_track(source, container, reading.audio_track)
+        packets = Packets(container, track.stream)
+        for frame in packets.frames():
+            mixer.push(frame)
         waveform = mixer.finish()
-        channel_layout = LAYOUT_NAMES.get(stream.layout.nb_channels, stream.layout.name)
-        name = container.format.name
-        promised_s = float((stream.duration or 0) * (stream.time_base or 0))
-        is_mpeg_audio = stream.codec_context.name in MPEG_AUDIO or name == "aac"
-        is_cut = last is not None and (
-            (last.is_corrupt and name not in SIZED)
-            or (is_mpeg_audio and is_broken_off(bytes(last)))
-        )
-    found = f"{mixer.duration_s:.2f} s found"
-    if len(waveform) == 0:
-        raise MediaError("empty audio", f"{source}: the sound track holds no samples")
-    if mixer.duration_s < promised_s - DURATION_IS_KNOWN.get(name, math.inf):
-        raise MediaError("truncated", f"{source}: {promised_s:.2f} s of sound announced, {found}")
-    if missing := missing_bytes(file, name):
-        raise MediaError(
-            "truncated", f"{source}: the file ends {missing} bytes before its sound does, {found}"
-        )
-    if is_cut:
-        raise MediaError("truncated", f"{source}: the file ends inside a piece of sound, {found}")
-    return Sound(waveform, mixer.sample_rate, channel_layout, mixer.duration_s)
+        check_complete(source, file, container.format.name, track.stream, packets, mixer.duration_s)
+        channel_layout = _layout_name(track.stream.layout)
+    check_damage(source, packets, mixer.duration_s, reading.max_bad_share)
+    return Sound(
+        waveform,
+        mixer.sample_rate,
+        channel_layout,
+        mixer.duration_s,
+        packets.num_packets,
+        packets.num_bad,
+        tuple(_notes(track, packets, mixer)),
+    )
+
+
+def _notes(track: Track, packets: Packets, mixer: MonoMixer) -> Iterator[str]:
+    if packets.num_bad:
+        yield f"{packets.num_bad} of {packets.num_packets} packets of sound cannot be decoded"
+    if packets.gap_s:
+        yield f"{packets.gap_s:.2f} s are left out between packets: a pause, or a loss"
+    if track.note:
+        yield track.note
+    if len(mixer.kinds) > 1:
+        kinds = ", ".join(f"{rate} Hz {layout}" for rate, layout in mixer.kinds)
+        yield f"the sound changes inside the file ({kinds})"
 
 
 def _container(source: str, file: BinaryIO) -> InputContainer:
@@ -180,7 +178,9 @@ def _container(source: str, file: BinaryIO) -> InputContainer:
         if error.errno != errno.EINVAL:
             raise
         raise MediaError(
-            "unsupported format", f"{source}: its kind of file is not one that is read as sound"
+            "unsupported format",
+            f"{source}: its kind of file is not one that is read as sound; convert it to WAV or "
+            "FLAC, or leave its row out",
         ) from error
 
 
@@ -188,7 +188,8 @@ class MonoMixer:
     """Mixes decoded frames down as they come.
 
     ``sample_rate`` is that of the mix: the frames' own, but for odd ones (22,254 Hz, say), whose
-    ratio to the usual rates is not one of small numbers; those are brought to 48 kHz here.
+    ratio to the usual rates is not one of small numbers; those are brought to 48 kHz here. Where
+    the rate changes on the way, all is brought to the highest.
 
     Args:
         limit_s: Frames that begin after this are counted, not kept; None to keep all.
@@ -197,30 +198,62 @@ class MonoMixer:
     def __init__(self, limit_s: float | None) -> None:
         self.duration_s = 0.0
         self.sample_rate = 0
+        self.kinds: list[tuple[int, str]] = []
+        """Rate and channels of each stretch of frames that are alike, without repetitions."""
         self._limit_s = limit_s
+        self._before_s = 0.0
         self._num_samples = 0
-        self._pieces: list[Samples] = []
-        self._graph: av.filter.Graph | None = None
+        self._format: tuple[int, str, str] | None = None
+        self._stretches: list[_Stretch] = []
 
     def push(self, frame: AudioFrame) -> None:
         """Mix one frame."""
-        begins_s = self.duration_s
+        kind = (frame.sample_rate, _layout_name(frame.layout))
+        if self._format != (*kind, frame.format.name):
+            self._format = (*kind, frame.format.name)
+            self._before_s, self._num_samples = self.duration_s, 0
+            self.kinds += [] if kind in self.kinds else [kind]
+            self._finish_stretch()
+            if self._is_wanted():
+                self._stretches.append(_Stretch(frame))
+        is_wanted = self._is_wanted()
         self._num_samples += frame.samples
-        self.duration_s = self._num_samples / frame.sample_rate
-        if self._limit_s is None or begins_s < self._limit_s:
-            if self._graph is None:
-                self._open(frame)
-            self._pull(frame)
+        self.duration_s = self._before_s + self._num_samples / frame.sample_rate
+        if is_wanted:
+            self._stretches[-1].push(frame)
+
+    def _is_wanted(self) -> bool:
+        return self._limit_s is None or self.duration_s < self._limit_s
+
+    def _finish_stretch(self) -> None:
+        if self._stretches:
+            self._stretches[-1].finish()
 
     def finish(self) -> Samples:
         """The mix of all frames that were kept, (T,)."""
-        if self._graph is None:
+        self._finish_stretch()
+        rates = {stretch.sample_rate for stretch in self._stretches}
+        if not rates:
             return np.zeros(0, dtype=np.float32)
-        self._pull(None)
-        return np.concatenate(self._pieces) if self._pieces else np.zeros(0, dtype=np.float32)
+        self.sample_rate = max(rates)
+        if any(self.sample_rate // math.gcd(self.sample_rate, r) > MAX_RATIO for r in rates):
+            self.sample_rate = COMMON_RATE
+        return np.concatenate(
+            [resample(s.waveform(), s.sample_rate, self.sample_rate) for s in self._stretches]
+        )
 
-    def _open(self, first: AudioFrame) -> None:
+
+class _Stretch:
+    """Frames of one format, mixed down by one of FFmpeg's graphs.
+
+    Args:
+        first: The first of them.
+    """
+
+    def __init__(self, first: AudioFrame) -> None:
         self.sample_rate = first.sample_rate
+        self._pieces: list[Samples] = []
+        self._is_finished = False
         num_channels = first.layout.nb_channels
         try:
             self._build(first, [])
@@ -228,6 +261,16 @@ class MonoMixer:
             # FFmpeg has no matrix for so many channels of no known places: their mean.
             sources = "+".join(f"c{channel}" for channel in range(num_channels))
             self._build(first, [("pan", f"mono|c0<{sources}")])
+
+    def waveform(self) -> Samples:
+        """What was mixed, (T,)."""
+        return np.concatenate(self._pieces) if self._pieces else np.zeros(0, dtype=np.float32)
+
+    def finish(self) -> None:
+        """Take what the graph holds back; once."""
+        if not self._is_finished:
+            self._is_finished = True
+            self.push(None)
 
     def _build(self, first: AudioFrame, before: list[tuple[str, str]]) -> None:
         graph = av.filter.Graph()
@@ -253,7 +296,8 @@ class MonoMixer:
         graph.configure()
         self._graph, self._source, self._sink = graph, source, sink
 
-    def _pull(self, frame: AudioFrame | None) -> None:
+    def push(self, frame: AudioFrame | None) -> None:
+        """Mix one frame; None for the end."""
         self._source.push(frame)
         while True:
             try:
@@ -262,6 +306,10 @@ class MonoMixer:
                 return
             if isinstance(mixed, AudioFrame):
                 self._pieces.append(mixed.to_ndarray()[0])
+
+
+def _layout_name(layout: AudioLayout) -> str:
+    return LAYOUT_NAMES.get(layout.nb_channels, layout.name)
 
 
 def resample(waveform: Samples, from_rate: int, to_rate: int) -> Samples:

@@ -12,6 +12,7 @@ from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.journal import JournalWriter, Shard, done_of, read_records
 from mmemo.audio.manifest import read_done, write_manifest
 from mmemo.audio.prepared import PreparedCorpus, PreparedMeta
+from mmemo.audio.reading import MAX_BAD_SHARE, Reading
 from mmemo.cores import num_cores
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import Done, is_done
@@ -51,6 +52,13 @@ class Preparer:
         max_duration_s: Longer sound is cut there; how long it was is recorded.
         num_workers: Processes that decode and denoise, one thread each; None for one for each
             core, 0 to work in this process.
+        audio_track: Of several sound tracks the one that is heard: its number from 0, or its
+            language as the clip has it ("eng"); None for the one that the clip marks as default.
+        max_bad_share: Share of a clip's packets of sound that may be undecodable: they are
+            counted and left out. A clip with more of them is skipped.
+
+    Raises:
+        InputError: If a number is out of its range.
     """
 
     def __init__(
@@ -59,6 +67,8 @@ class Preparer:
         sample_rate: int = 16_000,
         max_duration_s: float = 30.0,
         num_workers: int | None = None,
+        audio_track: int | str | None = None,
+        max_bad_share: float = MAX_BAD_SHARE,
     ) -> None:
         check_real("preparer.max_duration_s", max_duration_s, 0, above=True)
         check_whole("preparer.sample_rate", sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE)
@@ -68,6 +78,8 @@ class Preparer:
         self.sample_rate = sample_rate
         self.max_duration_s = max_duration_s
         self.num_workers = num_cores() if num_workers is None else num_workers
+        self.reading = Reading(audio_track, max_bad_share)
+        self.reading.check("preparer.")
 
     def check(self, denoiser: Denoiser | None) -> None:
         """Find what would fail later: an unwritable folder, a denoiser that does not load.
@@ -118,9 +130,12 @@ class Preparer:
             ) from error
 
     def corpus_id(self, annotations: Annotations, denoiser: Denoiser | None) -> str:
-        """Folder name of a prepared corpus: corpus, content, denoiser with version, rate, cut."""
+        """Folder name of a prepared corpus: corpus, content, denoiser with version, rate, cut.
+
+        And how clips are read, where that is not the usual way.
+        """
         sound = f"{denoiser.name}-{denoiser.version}" if denoiser else "undenoised"
-        kind = f"{self.sample_rate}-{self.max_duration_s:g}s"
+        kind = f"{self.sample_rate}-{self.max_duration_s:g}s{self.reading.mark()}"
         return f"{annotations.corpus}-{content_digest(annotations)}-{sound}-{kind}"
 
     def _work(
@@ -149,7 +164,7 @@ class Preparer:
         state = target / f"{shard.name}{ARCHIVES_SUFFIX}"
         if archives:
             state.write_text(BEING_READ, encoding="utf-8")
-        worker = ClipWorker(denoiser, self.sample_rate, self.max_duration_s)
+        worker = ClipWorker(denoiser, self.sample_rate, self.max_duration_s, self.reading)
         num_done = sum(u.key in records for u in own)
         with (
             JournalWriter(target, shard, records) as journal,

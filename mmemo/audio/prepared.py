@@ -51,6 +51,10 @@ COLUMNS = (
 )
 """Those of the manifest that everything needs."""
 
+MANIFEST_VERSION = 2
+ADDED_COLUMNS = {"num_packets": "Int64", "num_bad_packets": "Int64", "note": "object"}
+"""What manifests of version 1 lack: there damage was not counted. It is empty then."""
+
 AGAIN = "`mmemo prepare` with the same corpus and denoiser writes it again"
 
 
@@ -70,6 +74,7 @@ class PreparedMeta:
         has_sound: False for a corpus of transcripts alone.
         facts: What is documented of the corpus; None where nothing is.
         agreement: Of raters, where several labelled a clip.
+        manifest_version: Of the manifest's columns.
     """
 
     VERSION: ClassVar[int] = 1
@@ -85,6 +90,7 @@ class PreparedMeta:
     has_sound: bool = True
     facts: CorpusFacts | None = None
     agreement: Agreement | None = None
+    manifest_version: PositiveInt = 1
 
     @classmethod
     def of(
@@ -108,6 +114,7 @@ class PreparedMeta:
             has_sound=has_sound,
             facts=annotations.facts,
             agreement=annotations.agreement,
+            manifest_version=MANIFEST_VERSION,
         )
 
     @property
@@ -123,7 +130,14 @@ def read_meta(folder: Path) -> PreparedMeta:
         InputError: If the file is missing or damaged.
     """
     what = "what the corpus was prepared from"
-    return read_document(folder / META_FILE, PreparedMeta, what, AGAIN, unnumbered=1)
+    meta = read_document(folder / META_FILE, PreparedMeta, what, AGAIN, unnumbered=1)
+    if meta.manifest_version > MANIFEST_VERSION:
+        raise InputError(
+            f"{folder}: expected a prepared corpus whose manifest is of version "
+            f"{MANIFEST_VERSION} at most, got version {meta.manifest_version}; use the mmemo that "
+            "wrote it, or name another folder with preparer.folder=DIR"
+        )
+    return meta
 
 
 def read_manifest(folder: Path) -> pd.DataFrame:
@@ -139,6 +153,9 @@ def read_manifest(folder: Path) -> pd.DataFrame:
         lacking = [name for name in COLUMNS if name not in manifest]
         if lacking:
             raise ValueError(f"without {', '.join(lacking)}")
+        for name, kind in ADDED_COLUMNS.items():
+            if name not in manifest:
+                manifest[name] = pd.Series(None, manifest.index, dtype=kind)
     # What Arrow raises for a damaged file is not told anywhere.
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from mmemo.audio.clip_worker import CUT_MARGIN_S, OUTSIDE, ClipWorker, Quantised
 from mmemo.audio.denoisers import Samples
-from mmemo.audio.media import MediaError, Sound, decode, resample
+from mmemo.audio.media import Sound, decode, resample
+from mmemo.audio.media_error import MediaError
 from mmemo.errors import InputError
 from mmemo.values import check_real
 from mmemo.worker_pool import WorkerPool
@@ -83,6 +84,8 @@ class PreparedRecording:
         prepare_s: Time that it took.
         reason: A short fixed phrase, or nothing.
         detail: The one case.
+        num_bad_packets: How many packets of its sound could not be decoded and are left out.
+        note: What else should be known of its sound, in words.
     """
 
     stretches: tuple[Stretch, ...]
@@ -90,6 +93,8 @@ class PreparedRecording:
     prepare_s: float = 0.0
     reason: str = ""
     detail: str = ""
+    num_bad_packets: int = 0
+    note: str = ""
 
 
 class Cutter(Protocol):
@@ -160,6 +165,10 @@ class RecordingWorker:
             sound = self._decoded(recording)
         except MediaError as error:
             return PreparedRecording((), None, reason=error.reason, detail=error.message)
+        prepared = self._cut(recording, sound)
+        return replace(prepared, num_bad_packets=sound.num_bad_packets, note="; ".join(sound.notes))
+
+    def _cut(self, recording: Recording, sound: Sound) -> PreparedRecording:
         end_s = min(recording.end_s or sound.duration_s, sound.duration_s)
         if recording.start_s >= end_s:
             detail = f"{recording.name}: {sound.duration_s:.2f} s long"
@@ -178,7 +187,7 @@ class RecordingWorker:
         limit_s = None
         if self.cutter is None and not self.keep_speech:
             limit_s = recording.start_s + self.clips.max_duration_s + CUT_MARGIN_S
-        return decode(recording.source, limit_s=limit_s)
+        return decode(recording.source, limit_s=limit_s, reading=self.clips.reading)
 
     def _stretch(self, sound: Sound, name: str, start_s: float, end_s: float) -> Stretch:
         first, last = (round(time_s * sound.sample_rate) for time_s in (start_s, end_s))

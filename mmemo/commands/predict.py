@@ -33,6 +33,8 @@ SAME_LENGTH_S = 0.01
 NUM_SHOWN = 50
 """Rows in the terminal; a file holds all."""
 
+NUM_NOTED = 5
+
 
 def run(cfg: DictConfig) -> None:
     """Load the models, answer, print and write; status 1 where something has no answer."""
@@ -52,6 +54,7 @@ def run(cfg: DictConfig) -> None:
         calibrated=cfg.calibrated,
         embeddings=cfg.embeddings,
         num_workers=cfg.num_workers,
+        audio_track=cfg.audio_track,
     )
     ensemble.check(requests.rows, asking)
     answers = list(_with_bar(ensemble, requests, asking))
@@ -64,7 +67,9 @@ def run(cfg: DictConfig) -> None:
     if cfg.timeline is not None:
         folder = Path(cfg.timeline).expanduser().absolute()
         names_of_runs = ", ".join(p.folder.path.name for p in ensemble.predictors)
-        for page in write_timelines(answers, folder, ensemble.labels.colours, names_of_runs):
+        reading = ensemble.reading(cfg.audio_track)
+        colours = ensemble.labels.colours
+        for page in write_timelines(answers, folder, colours, names_of_runs, reading):
             print(f"{'timeline':>17}: {page}")
     if any(answer.reason for answer in answers):
         sys.exit(1)
@@ -177,6 +182,11 @@ def _notes(ensemble: Ensemble, answers: Sequence[Prediction], calibrated: bool) 
         yield f"{name}: trained on {protocol.corpus} ({split_stamp(protocol)})."
         if warning := leak_warning(protocol):
             yield warning
+    noted = {answer.name: answer.note for answer in answers if answer.note}
+    for name, note in list(noted.items())[:NUM_NOTED]:
+        yield f"{Path(name).name}: {note}."
+    if len(noted) > NUM_NOTED:
+        yield f"{len(noted) - NUM_NOTED} more with a note; output=FILE holds all."
     limit_s = ensemble.max_duration_s
     cut = [a for a in answers if limit_s is not None and a.end_s is not None and a.heard_s]
     cut = [a for a in cut if (a.end_s or 0) - (a.start_s or 0) > (limit_s or 0) + SAME_LENGTH_S]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pandas as pd
 import pyarrow as pa
@@ -18,6 +19,8 @@ from mmemo.corpora.utterance import LabelSet
 from mmemo.data.selection import STATE_COLUMNS, state_counts, utterance_states
 from mmemo.errors import InputError
 from mmemo.runs.data_source import build_data_source
+
+NUM_NAMED = 3
 
 
 def run(cfg: DictConfig) -> None:
@@ -57,7 +60,7 @@ def _report_states(
     print(f"manifest: {manifest}")
     if num_repaired := sum(prepared.meta.num_repaired.values()):
         print(f"rows with text of a wrong encoding, repaired: {num_repaired}")
-    for sentence in denoising_faults(kept).sentences():
+    for sentence in (*reading_sentences(prepared), *denoising_faults(kept).sentences()):
         print(sentence)
     if num_cut := int(states["cut"].sum()):
         print(f"longer than {prepared.meta.max_duration_s:g} s and cut there: {num_cut}")
@@ -66,6 +69,37 @@ def _report_states(
         f"labels={labels.name}: {total['kept']} of {total['rows']} rows kept, "
         f"{total['rows'] - total['kept']} skipped"
     )
+
+
+def reading_sentences(prepared: PreparedCorpus) -> Iterator[str]:
+    """What to tell of clips that were read with damage or by a choice."""
+    clips = prepared.manifest[prepared.manifest["source"].fillna("") != ""]
+    kept = clips[clips["status"] == "kept"]
+    bad = kept[kept["num_bad_packets"].fillna(0) > 0]
+    if len(bad):
+        num_bad, num_packets = bad["num_bad_packets"].sum(), bad["num_packets"].sum()
+        yield (
+            f"{len(bad)} clips are kept without the {num_bad} of their {num_packets} packets of "
+            f"sound that cannot be decoded: {_first(bad['key'])}"
+        )
+    others = kept[kept["note"].fillna("").str.contains(" sound tracks ")]
+    if len(others):
+        yield (
+            f"{len(others)} clips have several sound tracks (preparer.audio_track chooses): "
+            f"{_first(others['key'] + ': ' + others['note'])}"
+        )
+    old = clips["num_packets"].isna() & (clips["status"] == "kept")
+    if old.any():
+        yield (
+            f"{int(old.sum())} clips were read by an earlier mmemo, which did not count damage, "
+            "refused each clip with any and heard the first of several tracks; to read them "
+            f"again, remove {prepared.folder}"
+        )
+
+
+def _first(names: pd.Series[str]) -> str:
+    shown = "; ".join(names.head(NUM_NAMED))
+    return shown + (f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else "")
 
 
 def build_shard(index: int, count: int) -> Shard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import lightning
 import pandas as pd
@@ -10,17 +11,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from mmemo.audio.perturbations import Perturbation
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.leaks import check_disjoint, leak_shares, protocol_stamp
 from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
+from mmemo.data.augmentation import Augmentation, Draw
 from mmemo.data.batch import Batch, Collator
 from mmemo.data.context import check_context, dialogue_contexts, spoken_texts
 from mmemo.data.frontends import AudioFrontend, TextFrontend
 from mmemo.data.sampling import EvaluationSampler, LengthBucketSampler, Sampling
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.data.text_cleaning import TextCleaning
-from mmemo.data.utterances import UtteranceDataset
+from mmemo.data.utterances import HeardSounds, UtteranceDataset
 from mmemo.errors import InputError
 from mmemo.values import check_real, check_seed, check_whole
 
@@ -77,6 +80,8 @@ class EmotionDataModule(lightning.LightningDataModule):
         speaker_names: Whether each utterance is read with its speaker's name in front.
         splits: What is loaded: test alone, where nothing is trained.
         needs_transcript: Whether utterances without a transcript are skipped.
+        augmentation: What is done to the sound of training batches, by name, in this order; None
+            or nothing for none.
 
     Raises:
         InputError: If a number is out of its range, a split has no utterance of these
@@ -106,6 +111,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         speaker_names: bool = False,
         splits: Sequence[str] = SPLITS,
         needs_transcript: bool = False,
+        augmentation: Mapping[str, Perturbation] | None = None,
     ) -> None:
         super().__init__()
         if audio_encoder is not None and audio_encoder.sample_rate != prepared.sample_rate:
@@ -164,6 +170,7 @@ class EmotionDataModule(lightning.LightningDataModule):
             )
             for name, rows in ((name, self._select(name)) for name in splits)
         }
+        self.augmentation = self._augmentation(augmentation or {})
         self.collator = Collator(
             min_samples=audio_encoder.min_samples if audio_encoder else 1,
             fixed_samples=audio_encoder.fixed_samples if audio_encoder else None,
@@ -180,14 +187,29 @@ class EmotionDataModule(lightning.LightningDataModule):
             )
         return rows
 
+    def _augmentation(self, perturbations: Mapping[str, Perturbation]) -> Augmentation | None:
+        """What is done to training batches; the training split knows of it alone."""
+        dataset = self.datasets.get("train")
+        if not perturbations or dataset is None or dataset.preprocess is None:
+            return None
+        augmentation = Augmentation(perturbations, self.seed)
+        augmentation.use_sounds(HeardSounds(copy(dataset)))
+        dataset.augmentation = augmentation
+        return augmentation
+
+    def with_constant_sound(self) -> dict[str, UtteranceDataset]:
+        """The splits whose sound is the same in each epoch: with augmentation, not training's."""
+        changing = ("train",) if self.augmentation is not None else ()
+        return {name: data for name, data in self.datasets.items() if name not in changing}
+
     def use_text_features(self, features: Mapping[str, Tensor]) -> None:
         """Hand out features (N, D), by key, in place of tokens."""
         for dataset in self.datasets.values():
             dataset.text_features = [features[key] for key in dataset.keys]
 
     def use_audio_features(self, features: Mapping[str, Tensor]) -> None:
-        """Hand out features (N, D), by source key, in place of sound."""
-        for dataset in self.datasets.values():
+        """Hand out features (N, D), by source key, in place of sound that is always the same."""
+        for dataset in self.with_constant_sound().values():
             dataset.audio_features = [features[key] for key in dataset.rows["source_key"]]
 
     def train_counts(self) -> list[int]:
@@ -222,6 +244,7 @@ class EmotionDataModule(lightning.LightningDataModule):
             self.bucket_batches,
             targets=dataset.targets,
             sampling=self.sampling,
+            tells_draws=self.augmentation is not None,
         )
         self._train_sampler.resume_at(*self._resume_point)
         return self._loader(dataset, self._train_sampler)
@@ -253,7 +276,9 @@ class EmotionDataModule(lightning.LightningDataModule):
         return (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
 
     def _loader(
-        self, dataset: UtteranceDataset, batch_sampler: Sampler[list[int]]
+        self,
+        dataset: UtteranceDataset,
+        batch_sampler: Sampler[list[int]] | Sampler[list[int] | list[Draw]],
     ) -> DataLoader[Batch]:
         pin_memory = self.pin_memory
         if pin_memory is None:

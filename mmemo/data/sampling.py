@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from mmemo.data.augmentation import Draw
 from mmemo.errors import InputError
 
 Indices = NDArray[np.int64]
@@ -82,7 +83,7 @@ def num_global_batches(num_utterances: int, batch_size: int, num_replicas: int) 
     return min(whole, num_utterances // num_replicas)
 
 
-class LengthBucketSampler(Sampler[list[int]]):
+class LengthBucketSampler(Sampler[list[int] | list[Draw]]):
     """Training batches of utterances of similar length, in an order given by seed and epoch.
 
     The epoch's utterances are shuffled and cut into global batches of ``batch_size *
@@ -103,6 +104,7 @@ class LengthBucketSampler(Sampler[list[int]]):
             meet.
         targets: Class of each utterance (N,), where ``sampling`` asks for it.
         sampling: Chooses the utterances of each epoch; None for every one once.
+        tells_draws: Whether draws are handed out in place of indices, for augmentation.
 
     Raises:
         InputError: If there are fewer utterances than processes.
@@ -119,7 +121,9 @@ class LengthBucketSampler(Sampler[list[int]]):
         length_noise: float = 0.05,
         targets: Sequence[int] | None = None,
         sampling: Sampling | None = None,
+        tells_draws: bool = False,
     ) -> None:
+        self.tells_draws = tells_draws
         self.lengths = np.asarray(lengths, dtype=np.float64)
         self.num_batches = num_global_batches(len(lengths), batch_size, num_replicas)
         self.num_replicas = num_replicas
@@ -156,14 +160,23 @@ class LengthBucketSampler(Sampler[list[int]]):
         """Batches of a whole epoch, the same for every process."""
         return self.num_batches
 
-    def __iter__(self) -> Iterator[list[int]]:
-        """Indices of this process' part of each batch."""
-        first = self._num_done if self.epoch == self._resumed_epoch else 0
+    def __iter__(self) -> Iterator[list[int] | list[Draw]]:
+        """Indices, or draws, of this process' part of each batch."""
+        epoch = self.epoch
+        first = self._num_done if epoch == self._resumed_epoch else 0
         self._num_done = 0
-        for batch in self._global_batches()[first:]:
-            yield batch[self.rank :: self.num_replicas].tolist()
+        drawn, batches = self._global_batches()
+        for batch in batches[first:]:
+            own = batch[self.rank :: self.num_replicas]
+            indices = drawn[own].tolist()
+            if self.tells_draws:
+                pairs = zip(indices, own.tolist(), strict=True)
+                yield [Draw(index, epoch, number) for index, number in pairs]
+            else:
+                yield indices
 
-    def _global_batches(self) -> list[Indices]:
+    def _global_batches(self) -> tuple[Indices, list[Indices]]:
+        """The utterances of the epoch (N,), and each batch's places among them."""
         generator = np.random.default_rng([self.seed, self.epoch])
         drawn = generator.permutation(self.sampling.draw(self.targets, generator))
         spread = generator.uniform(1 - self.length_noise, 1 + self.length_noise, len(drawn))
@@ -174,8 +187,8 @@ class LengthBucketSampler(Sampler[list[int]]):
             bucket = places[start : start + self.bucket_batches]
             first, last = bucket[0][0], bucket[-1][-1] + 1
             order = first + np.argsort(noisy_lengths[first:last], kind="stable")
-            batches += [drawn[order[place - first]] for place in bucket]
-        return [batches[number] for number in generator.permutation(self.num_batches)]
+            batches += [order[place - first] for place in bucket]
+        return drawn, [batches[number] for number in generator.permutation(self.num_batches)]
 
 
 class EvaluationSampler(Sampler[list[int]]):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import overload
 
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mmemo.audio.denoisers import Samples
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.utterance import LabelSet
+from mmemo.data.augmentation import Augmentation, Draw
 from mmemo.data.batch import Example
 from mmemo.data.context import Context
 from mmemo.data.frontends import AudioFrontend, TextFrontend, Tokens
@@ -30,6 +33,8 @@ class UtteranceDataset(Dataset[Example]):
         max_samples: Longer sound is cut there.
         texts: What is read of each utterance of the corpus, by source key.
         contexts: The utterances read beside each row's.
+        augmentation: What is done to the sound of a draw, never to that of an index; None for
+            nothing.
     """
 
     def __init__(
@@ -42,10 +47,12 @@ class UtteranceDataset(Dataset[Example]):
         max_samples: int,
         texts: Mapping[str, str],
         contexts: Sequence[Context],
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.rows = rows.reset_index(drop=True)
         self.prepared = prepared
         self.max_samples = max_samples
+        self.augmentation = augmentation
         self.preprocess = audio_encoder.preprocess if audio_encoder else None
         self.tokenize = text_encoder.tokenize if text_encoder else None
         self.keys: list[str] = self.rows["key"].tolist()
@@ -64,13 +71,14 @@ class UtteranceDataset(Dataset[Example]):
         """Number of utterances."""
         return len(self.keys)
 
-    def __getitem__(self, index: int) -> Example:
-        """The preprocessed utterance at an index."""
+    def __getitem__(self, index: int | Draw) -> Example:
+        """The preprocessed utterance at an index, or as an epoch draws it."""
+        draw, index = (index, index.index) if isinstance(index, Draw) else (None, index)
         waveform = features = None
         if self.audio_features is not None:
             features = self.audio_features[index]
         elif self.preprocess is not None:
-            waveform = self.preprocess(self.sound(index))
+            waveform = self.preprocess(self._heard(index, draw))
         example = Example(self.keys[index], self.targets[index], waveform, None, features)
         if self.votes is not None:
             example = replace(example, votes=self.votes[index])
@@ -93,6 +101,12 @@ class UtteranceDataset(Dataset[Example]):
             return [min(num_samples, self.max_samples) for _, _, num_samples in self.places]
         texts = zip(self.transcripts, self.before, self.after, strict=True)
         return [sum(map(len, [own, *before, *after])) for own, before, after in texts]
+
+    def _heard(self, index: int, draw: Draw | None) -> Tensor:
+        sound = self.sound(index)
+        if draw is None or self.augmentation is None:
+            return sound
+        return self.augmentation(sound, self.prepared.sample_rate, draw)[: self.max_samples]
 
     def sound(self, index: int) -> Tensor:
         """Prepared sound (T,) at an index, as much of it as is heard; before the encoder's part."""
@@ -117,3 +131,27 @@ def rating_shares(rows: pd.DataFrame, targets: Sequence[int], labels: LabelSet) 
             votes[row, target] = 1.0
     shares: Tensor = votes / votes.sum(dim=1, keepdim=True)
     return shares
+
+
+class HeardSounds(Sequence[Samples]):
+    """The sounds (T,) float32 of a split, read when they are asked for."""
+
+    def __init__(self, dataset: UtteranceDataset) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        """Number of utterances."""
+        return len(self._dataset)
+
+    @overload
+    def __getitem__(self, index: int) -> Samples: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Samples]: ...
+
+    def __getitem__(self, index: int | slice) -> Samples | list[Samples]:
+        """What is heard of the utterance at an index."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        sound: Samples = self._dataset.sound(index).numpy()
+        return sound

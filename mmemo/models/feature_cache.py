@@ -55,6 +55,8 @@ class FeatureCache:
     ) -> dict[str, Tensor]:
         """Pooled features (N, D) of the sound of every utterance, by source key.
 
+        But of those whose sound is another in each epoch.
+
         Args:
             encoder: A frozen audio encoder. Its ``packages``, if any, are installed ones that
                 its features depend on too.
@@ -62,7 +64,7 @@ class FeatureCache:
             datamodule: Whose utterances are encoded, and the prepared corpus they are from.
             device: Where to encode.
         """
-        parts = [_sound_alone(part) for part in datamodule.datasets.values()]
+        parts = [_sound_alone(part) for part in datamodule.with_constant_sound().values()]
         sources = [key for part in parts for key in part.rows["source_key"]]
         source_of = dict(zip((key for part in parts for key in part.keys), sources, strict=True))
         places = {source: place for place, source in reversed(list(enumerate(sources)))}

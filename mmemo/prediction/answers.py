@@ -57,6 +57,9 @@ class Prediction:
         reason: Why there is no answer, as a short fixed phrase; nothing where there is one.
         detail: The one case.
         time_s: Time that it took: preparation, and a share of the batch it was answered in.
+        num_bad_packets: How many packets of the recording's sound could not be decoded and were
+            left out; None where no file was read.
+        note: What else should be known of its sound, in words.
         embeddings: By "fused" and by modality a vector (D,) float32; of several models by
             "fused-1" and so on.
     """
@@ -75,6 +78,8 @@ class Prediction:
     reason: str = ""
     detail: str = ""
     time_s: float = 0.0
+    num_bad_packets: int | None = None
+    note: str = ""
     embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
@@ -120,6 +125,7 @@ def _row(answer: Prediction, calibrated: bool) -> dict[str, Any]:
             row[f"{SPREAD_PREFIX}{name}"] = value
     row |= {"calibrated": calibrated, "missing": answer.missing}
     row |= {"reason": answer.reason or None, "detail": answer.detail or None}
+    row |= {"num_bad_packets": answer.num_bad_packets, "note": answer.note or None}
     row["time_s"] = round(answer.time_s, 4)
     if answer.words is not None:
         row["words"] = [

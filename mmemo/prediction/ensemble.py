@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from mmemo.audio.denoisers import Samples
+from mmemo.audio.reading import Reading
 from mmemo.audio.recordings import (
     FROM_HERE_ON_PARALLEL,
     Cutter,
@@ -52,6 +53,8 @@ class Asking:
         embeddings: Whether vectors are given too.
         num_workers: Processes that decode and denoise; None to choose by how many recordings
             there are, 0 for none.
+        audio_track: Of a file's sound tracks the one that is heard: its number from 0, or its
+            language; None for its default one.
     """
 
     cutter: Cutter | None = None
@@ -59,6 +62,11 @@ class Asking:
     calibrated: bool = True
     embeddings: bool = False
     num_workers: int | None = None
+    audio_track: int | str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the track."""
+        Reading(self.audio_track).check("")
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,10 @@ class Ensemble:
             p.preprocessing.max_duration_s for p in self.predictors if "audio" in p.modalities
         ]
         return min(limits) if limits else None
+
+    def reading(self, audio_track: int | str | None) -> Reading:
+        """How files are read."""
+        return self._preparing.clip_worker(audio_track).reading
 
     def check(self, requests: Sequence[Request], asking: Asking) -> None:
         """Say at once what none of the requests has and a model needs.
@@ -186,7 +198,9 @@ class Ensemble:
     ) -> Iterator[tuple[Request, PreparedRecording | None]]:
         is_heard = self.hears or asking.transcriber is not None or asking.cutter is not None
         worker = RecordingWorker(
-            self._preparing.clip_worker(), asking.cutter, asking.transcriber is not None
+            self._preparing.clip_worker(asking.audio_track),
+            asking.cutter,
+            asking.transcriber is not None,
         )
         asked = [r for r in requests if is_heard and r.recording is not None and not r.reason]
         recordings: list[Recording] = [r.recording for r in asked if r.recording is not None]
@@ -205,7 +219,13 @@ class Ensemble:
             return [_Pending(replace(row, reason=request.reason, detail=request.detail))]
         if prepared is None:
             return [_Pending(row, _spoken(request, None))]
-        row = replace(row, duration_s=prepared.duration_s, time_s=prepared.prepare_s)
+        row = replace(
+            row,
+            duration_s=prepared.duration_s,
+            time_s=prepared.prepare_s,
+            num_bad_packets=prepared.num_bad_packets,
+            note=prepared.note,
+        )
         if prepared.reason:
             return [_Pending(replace(row, reason=prepared.reason, detail=prepared.detail))]
         row = replace(row, time_s=prepared.prepare_s / len(prepared.stretches))

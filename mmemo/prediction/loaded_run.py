@@ -69,6 +69,7 @@ class LoadedRun:
         calibrated: bool = True,
         embeddings: bool = False,
         asr: Transcriber | None = None,
+        audio_track: int | str | None = None,
     ) -> Prediction:
         """Answer on one utterance, prepared as in training: denoised, resampled, cut.
 
@@ -81,14 +82,14 @@ class LoadedRun:
             calibrated: Whether probabilities are, by the temperature that validation fitted.
             embeddings: Whether to give the fused vector (D,) and each modality's.
             asr: Writes down what is said where ``text`` is None.
+            audio_track: Of a file's sound tracks the one that is heard: its number from 0, or its
+                language; None for its default one.
 
         Raises:
             InputError: If the sound cannot be read, or the model needs what is not given.
         """
         request = Request("", _recording(audio, sample_rate), text)
-        asking = Asking(
-            transcriber=asr, calibrated=calibrated, embeddings=embeddings, num_workers=0
-        )
+        asking = Asking(None, asr, calibrated, embeddings, num_workers=0, audio_track=audio_track)
         (answer,) = self._answered([request], asking)
         if answer.reason:
             raise InputError(f"{answer.reason}: {answer.detail}")
@@ -105,6 +106,7 @@ class LoadedRun:
         hop_s: float | None = None,
         asr: Transcriber | None = None,
         num_workers: int | None = None,
+        audio_track: int | str | None = None,
     ) -> list[Prediction]:
         """Answer on files, in batches of similar length; what cannot be read is told in its row.
 
@@ -118,6 +120,7 @@ class LoadedRun:
             hop_s: From one window to the next, in seconds; None for half a window.
             asr: As of ``predict``.
             num_workers: Processes that decode and denoise; None to choose by the number of files.
+            audio_track: As of ``predict``.
 
         Returns:
             A row for each file, or for each window of each.
@@ -129,7 +132,7 @@ class LoadedRun:
         cutter = None
         if window_s is not None:
             cutter = SlidingWindows(window_s, window_s / 2 if hop_s is None else hop_s)
-        asking = Asking(cutter, asr, calibrated, embeddings, num_workers)
+        asking = Asking(cutter, asr, calibrated, embeddings, num_workers, audio_track)
         return self._answered(requests, asking)
 
     @staticmethod
@@ -176,7 +179,11 @@ class LoadedRun:
         samples = None
         if recording is not None and self.ensemble.hears:
             source = recording.source
-            sound = source if isinstance(source, Sound) else decode(source)
+            sound = (
+                source
+                if isinstance(source, Sound)
+                else decode(source, reading=predictor.clip_worker().reading)
+            )
             samples = predictor.clip_worker().prepare_sound(sound, recording.name).samples
         times = [(word.start_s, word.end_s) for word in words]
         given = spoken_input(predictor, Spoken("utterance", samples, text), times)

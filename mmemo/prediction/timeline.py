@@ -9,7 +9,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mmemo.audio.media import MediaError, decode, resample
+from mmemo.audio.media import decode, resample
+from mmemo.audio.media_error import MediaError
+from mmemo.audio.reading import DEFAULT_READING, Reading
 from mmemo.audio.recordings import SPEECH_RATE
 from mmemo.explanation.figures import TimeFigure
 from mmemo.folders import writable_folder, write_whole
@@ -24,7 +26,11 @@ WIDTH_IN = 9.0
 
 
 def write_timelines(
-    answers: Sequence[Prediction], folder: Path, colours: Mapping[str, str], title: str
+    answers: Sequence[Prediction],
+    folder: Path,
+    colours: Mapping[str, str],
+    title: str,
+    reading: Reading = DEFAULT_READING,
 ) -> list[Path]:
     """Write ``NAME.png`` and ``NAME.html`` of each recording that was answered.
 
@@ -33,6 +39,7 @@ def write_timelines(
         folder: Where to.
         colours: Of classes, by name.
         title: Whose answers they are.
+        reading: How the recordings were read.
 
     Returns:
         The pages.
@@ -49,7 +56,7 @@ def write_timelines(
         stem = _free_stem(name, {page.stem for page in pages})
         save_figure(timeline_figure(answered, colours), folder / f"{stem}.png")
         page = folder / f"{stem}.html"
-        write_whole(page, render_timeline(answered, colours, title))
+        write_whole(page, render_timeline(answered, colours, title, reading))
         pages.append(page)
     return pages
 
@@ -98,13 +105,19 @@ def timeline_figure(answers: Sequence[Prediction], colours: Mapping[str, str]) -
     return figure
 
 
-def render_timeline(answers: Sequence[Prediction], colours: Mapping[str, str], title: str) -> str:
+def render_timeline(
+    answers: Sequence[Prediction],
+    colours: Mapping[str, str],
+    title: str,
+    reading: Reading = DEFAULT_READING,
+) -> str:
     """The page of one recording as text.
 
     Args:
         answers: On its stretches.
         colours: Of classes, by name.
         title: Whose answers they are.
+        reading: How the recording was read.
     """
     figure = timeline_figure(answers, colours)
     svg = inline_svg(figure, "timeline", "Probabilities over time")
@@ -119,7 +132,7 @@ def render_timeline(answers: Sequence[Prediction], colours: Mapping[str, str], t
         answers=answers,
         colours=colours,
         duration_s=duration_s,
-        sound=_playable(Path(answers[0].name), duration_s),
+        sound=_playable(Path(answers[0].name), duration_s, reading),
         figure=TimeFigure(svg, float(start), float(end)),
         table=answers_table(answers, "", ""),
     )
@@ -129,12 +142,12 @@ def _duration_s(answers: Sequence[Prediction]) -> float:
     return answers[0].duration_s or max(answer.end_s or 0.0 for answer in answers)
 
 
-def _playable(path: Path, duration_s: float) -> str:
+def _playable(path: Path, duration_s: float, reading: Reading) -> str:
     """What the player plays; nothing where the file cannot be read any more."""
     if duration_s > EMBEDDED_S:
         return path.absolute().as_uri()
     try:
-        sound = decode(path)
+        sound = decode(path, reading=reading)
     except MediaError:
         return ""
     return sound_data_uri(resample(sound.waveform, sound.sample_rate, SPEECH_RATE), SPEECH_RATE)

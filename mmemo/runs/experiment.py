@@ -21,6 +21,7 @@ from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.leaks import LEAKY, check_disjoint
 from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
+from mmemo.data.augmentation import check_perturbations
 from mmemo.data.datamodule import EmotionDataModule, check_loading
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.errors import InputError
@@ -309,6 +310,11 @@ class Experiment:
             settings = OmegaConf.to_yaml(self._cfg[name], resolve=True, sort_keys=True)
             if name == "audio_encoder":
                 audio = cast(AudioEncoder, encoders.audio)
+                if datamodule.augmentation is not None:
+                    print(
+                        "the frozen audio_encoder is run at every training step: augmentation "
+                        "changes what it hears"
+                    )
                 features = cache.audio_features(audio, settings, datamodule, device)
                 datamodule.use_audio_features(features)
             else:
@@ -338,6 +344,7 @@ class Experiment:
         self.check_transcripts(annotations)
         self._check_split(annotations)
         audio = encoders.audio
+        self._check_augmentation(audio)
         if audio is not None and audio.sample_rate != preparer.sample_rate:
             raise InputError(
                 f"preparer.sample_rate: expected the audio encoder's {audio.sample_rate} Hz, got "
@@ -364,6 +371,15 @@ class Experiment:
         """
         if self.reads_text and annotations.no_transcripts:
             raise InputError(annotations.no_transcripts)
+
+    def _check_augmentation(self, audio: AudioEncoder | None) -> None:
+        perturbations = instantiate(self._cfg.data.get("augmentation"), _convert_="all") or {}
+        if perturbations and audio is None:
+            raise InputError(
+                f"augmentation: expected none for a model that hears nothing, got "
+                f"{', '.join(perturbations)}; leave augmentation out"
+            )
+        check_perturbations(perturbations)
 
     def _check_split(self, annotations: Annotations) -> None:
         """Split the annotations, and weigh the classes, as if every clip had sound."""

@@ -20,6 +20,7 @@ PATH_KEYS = (
     "denoiser.checkpoint_dir",
     "preparer.folder",
     "feature_cache.folder",
+    "augmentation.noise.folder",
 )
 CHECKPOINT_KEYS = ("audio_encoder.checkpoint", "text_encoder.checkpoint")
 FOLDER_KEYS = ("input", "output", "timeline", "hydra.run.dir", "hydra.sweep.dir")

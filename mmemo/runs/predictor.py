@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -138,10 +138,15 @@ class Predictor:
         """
         return self.folder.read_metrics().protocol
 
-    def clip_worker(self) -> ClipWorker:
-        """What prepares sound as it was prepared in training."""
+    def clip_worker(self, audio_track: int | str | None = None) -> ClipWorker:
+        """What prepares sound as it was prepared in training.
+
+        Args:
+            audio_track: Of a file's sound tracks the one that is heard; None for its default.
+        """
         before = self.preprocessing
-        return ClipWorker(before.denoiser, before.sample_rate, before.prepared_duration_s)
+        reading = replace(before.reading, audio_track=audio_track)
+        return ClipWorker(before.denoiser, before.sample_rate, before.prepared_duration_s, reading)
 
     def missing(self, has_sound: bool, has_words: bool) -> str | None:
         """The modality that an answer would do without; None for none.

@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo.audio.denoisers import Denoiser
+from mmemo.audio.reading import DEFAULT_READING, MAX_BAD_SHARE, Reading
 from mmemo.data.text_cleaning import TextCleaning
 from mmemo.errors import InputError
 from mmemo.runs.run_folder import RESTORE, RunFolder
@@ -28,6 +29,8 @@ class Preprocessing:
         future_utterances: Later ones.
         speaker_names: Whether an utterance is read with its speaker's name in front.
         batch_size: Utterances that are answered together.
+        reading: How media files are read; of several sound tracks the default one is heard,
+            whatever the clips of the training had.
     """
 
     denoiser: Denoiser | None
@@ -40,6 +43,7 @@ class Preprocessing:
     future_utterances: int
     speaker_names: bool
     batch_size: int
+    reading: Reading = DEFAULT_READING
 
     @property
     def max_samples(self) -> int:
@@ -61,6 +65,7 @@ class Preprocessing:
             future_utterances=data.get("future_utterances", 0),
             speaker_names=data.get("speaker_names", False),
             batch_size=data.eval_batch_size,
+            reading=Reading(max_bad_share=cfg.preparer.get("max_bad_share", MAX_BAD_SHARE)),
         )
 
     def check_same(self, folder: RunFolder) -> None:

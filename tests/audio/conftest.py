@@ -8,6 +8,7 @@ import torch
 from mmemo.audio.denoisers import Samples
 from mmemo.audio.media import Sound, decode
 from mmemo.audio.prepared import PreparedCorpus
+from mmemo.audio.reading import Reading
 from mmemo.corpora.meld_raw import LAYOUT
 
 FILES = ("audio.i16", "manifest.parquet", "skipped.csv", "audio.jsonl", "meta.json")
@@ -29,9 +30,11 @@ class Halver:
 def counting(decoded: list[Path]) -> Callable[..., Sound]:
     """``decode`` that notes what it was called for."""
 
-    def decode_and_note(source: str, content: bytes | None, limit_s: float) -> Sound:
+    def decode_and_note(
+        source: str, content: bytes | None, limit_s: float, reading: Reading
+    ) -> Sound:
         decoded.append(Path(source))
-        return decode(source, content, limit_s)
+        return decode(source, content, limit_s, reading)
 
     return decode_and_note
 

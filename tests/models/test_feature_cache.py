@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mmemo.audio.perturbations import Gain
 from mmemo.audio.preparation import Preparer
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.corpora.splits import OfficialSplit
@@ -96,7 +97,7 @@ def build(
     labels: LabelSet,
     encoder: Energy | None,
     text: Letters | None = None,
-    **options: int,
+    **options: object,
 ) -> EmotionDataModule:
     prepared = Preparer(cache, num_workers=0).prepare(MeldCorpus(root).read(), None)
     return EmotionDataModule(
@@ -137,6 +138,25 @@ def test_each_utterance_is_encoded_once_for_all_runs(
     expected = torch.stack([features[key] for key in batch.keys])
     torch.testing.assert_close(batch.audio.pooled, expected)
     assert datamodule.datasets["val"][3].waveform is None
+
+
+def test_what_augmentation_changes_is_not_kept(
+    make_meld: MeldMaker, tmp_path: Path, five: LabelSet
+) -> None:
+    encoder, cache = Energy(2.0), FeatureCache(tmp_path / "features", batch_size=4)
+    louder = {"gain": Gain(20.0, 20.0, probability=1.0)}
+    datamodule = build(make_meld(), tmp_path / "p", five, encoder, augmentation=louder)
+    features = cache.audio_features(encoder, "settings", datamodule, CPU)
+    assert {key.partition("/")[0] for key in features} == {"val", "test"}
+    datamodule.use_audio_features(features)
+    assert isinstance(next(iter(datamodule.val_dataloader())).audio, AudioFeatures)
+    batch = next(iter(datamodule.train_dataloader()))
+    assert isinstance(batch.audio, AudioInput)
+    plain = datamodule.datasets["train"]
+    for key, waveform, mask in zip(batch.keys, batch.audio.waveform, batch.audio.mask, strict=True):
+        expected = plain[plain.keys.index(key)].waveform
+        assert expected is not None
+        torch.testing.assert_close(waveform[mask], 10 * expected)
 
 
 def test_other_weights_settings_and_labels_are_told_apart(

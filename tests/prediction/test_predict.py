@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import mmemo
 from mmemo.audio.media import decode
 from mmemo.evaluation.calibration import scaled
 from mmemo.reporting.self_contained import wav_bytes
 from mmemo.runs.run_folder import RunFolder
+from tests.audio.test_odd_media import tone_file, tracks, with_bad_packets
 from tests.commands.conftest import Cli
 from tests.conftest import FIVE
 from tests.prediction.conftest import MovedRun
@@ -238,3 +240,30 @@ def test_what_cannot_be_asked_is_told(
     done = cli("predict", f"run={denoised.path}", "accelerator=cpu", *words, expect=1)
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_damage_and_a_choice_of_tracks_are_told(
+    denoised: MovedRun, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "damaged.mp4").write_bytes(with_bad_packets(tone_file("mp4", "aac", 440.0), [20]))
+    (tmp_path / "several.mkv").write_bytes(tracks(1))
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in ("damaged.mp4", "several.mkv"):
+        (tmp_path / name).rename(folder / name)
+    asked = [f"run={denoised.path}", f"input={folder}", "accelerator=cpu"]
+    said = cli("predict", *asked, "output=a.csv").stdout
+    found = pd.read_csv(tmp_path / "a.csv")
+    assert found["num_bad_packets"].tolist() == [1, 0]
+    assert "packets of sound cannot be decoded" in found["note"][0]
+    assert found["note"][1] == "of 2 sound tracks (ger, eng), number 1 is heard"
+    assert "several.mkv: of 2 sound tracks" in " ".join(said.split())
+    # A clip with one track has none of this number: it is a row with its reason.
+    cli("predict", *asked, "audio_track=ger", "output=b.csv", expect=1)
+    chosen = pd.read_csv(tmp_path / "b.csv")
+    assert chosen["reason"].fillna("").tolist() == ["no such track", ""]
+    other = probabilities(chosen)[1] - probabilities(found)[1]
+    assert np.abs(other).max() > 1e-6
+    run = mmemo.load_run(denoised.path)
+    answer = run.predict(folder / "several.mkv", audio_track="ger")
+    np.testing.assert_allclose([*answer.by_class.values()], probabilities(chosen)[1], atol=1e-4)
