@@ -19,7 +19,7 @@ from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.leaks import LEAKY, check_disjoint
-from mmemo.corpora.splits import SplitProtocol
+from mmemo.corpora.splits import FoldedSplit, SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.datamodule import EmotionDataModule, check_loading
 from mmemo.data.selection import kept_rows, utterance_states
@@ -371,6 +371,7 @@ class Experiment:
                     "another split or other labels"
                 )
             _tell_absent(rows, labels, name)
+        _tell_rare(rows, labels, split)
         trained = rows.loc[rows["split"] == "train", labels.column].tolist()
         loss = build_loss(self._cfg.loss)
         loss.use_class_counts([trained.count(name) for name in labels.classes])
@@ -451,7 +452,7 @@ class Experiment:
             split=datamodule.split.name,
             leaky=datamodule.split.leaky,
             leak_shares=datamodule.leak_shares,
-            split_settings=_settings(cfg.split),
+            split_settings=_settings(cfg.split) | _number_of_folds(datamodule.split),
             labels=datamodule.labels.name,
             classes=tuple(datamodule.labels.classes),
             num_utterances={split: len(data) for split, data in datamodule.datasets.items()},
@@ -477,6 +478,11 @@ def _settings(part: DictConfig) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
 
 
+def _number_of_folds(split: SplitProtocol) -> dict[str, Any]:
+    """As the split has found it: of groups that are left out one by one no setting tells it."""
+    return {"num_test_folds": split.num_test_folds} if isinstance(split, FoldedSplit) else {}
+
+
 def _part_name(part: DictConfig | None) -> str:
     if part is None:
         return "none"
@@ -493,6 +499,25 @@ def _tell_absent(rows: pd.DataFrame, labels: LabelSet, split: str) -> None:
             f"mmemo: the split '{split}' has no utterance of {', '.join(absent)}: {what}",
             file=sys.stderr,
         )
+
+
+def _tell_rare(rows: pd.DataFrame, labels: LabelSet, split: SplitProtocol) -> None:
+    """Say of which classes not every fold can have an utterance."""
+    if not isinstance(split, FoldedSplit) or split.num_test_folds is None:
+        return
+    counts = rows[labels.column].value_counts()
+    rare = [f"{name} ({counts[name]})" for name in labels.classes if _is_rare(counts, name, split)]
+    if rare:
+        print(
+            f"mmemo: rarer than the {split.num_test_folds} folds of split={split.name}, so that "
+            f"some test without them: {', '.join(rare)}; over all folds each utterance is tested "
+            "once all the same",
+            file=sys.stderr,
+        )
+
+
+def _is_rare(counts: pd.Series[int], name: str, split: FoldedSplit) -> bool:
+    return bool(counts.get(name, 0) < (split.num_test_folds or 0))
 
 
 def is_own_loss(target: object) -> bool:

@@ -305,10 +305,11 @@ class CellLaunch:
         """Run what is not done; every job returns its score, or None where it has none.
 
         Returns:
-            One for each job. None has failed as Hydra sees it: a failure would end the sweep.
+            One for each job, over the folds and seeds that it stands for. None has failed as Hydra
+            sees it: a failure would end the sweep.
         """
         jobs = [[with_nulls(override) for override in job] for job in job_overrides]
-        cells = [[self.composer.cell(o) for o in self._with_seeds(job)] for job in jobs]
+        cells = [[self.composer.cell(o) for o in self._each_run(job)] for job in jobs]
         if not self.sweep.is_search:
             self.composer.check_lacking()
         if self.sweep.is_dry:
@@ -325,6 +326,12 @@ class CellLaunch:
         return [
             self._returned([cell for cell, _ in pairs], overrides)
             for pairs, overrides in zip(cells, job_overrides, strict=True)
+        ]
+
+    def _each_run(self, overrides: list[str]) -> list[list[str]]:
+        """A job's overrides for each of its seeds and of the folds that it is to test."""
+        return [
+            o for seeded in self._with_seeds(overrides) for o in self.composer.each_fold(seeded)
         ]
 
     def _with_seeds(self, overrides: list[str]) -> list[list[str]]:
