@@ -26,7 +26,7 @@ from mmemo.corpora.annotations import OWN_SPLIT
 from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.corpora.splits import OfficialSplit
 from mmemo.documents import content_of, damaged, reason
-from mmemo.evaluation.metrics import metrics_table
+from mmemo.evaluation.metrics import metrics_table, single_scores
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of, read_predictions
 from mmemo.evaluation.protocol import Protocol, split_stamp
 from mmemo.evaluation.run_metrics import SplitMetrics
@@ -358,7 +358,8 @@ def _scores(metrics: SplitMetrics) -> dict[str, float | int | None]:
     by_class = {f"f1/{name}": scores.f1 for name, scores in metrics.per_class.items()}
     names = ("num_utterances", "accuracy", "auroc_macro", "ece")
     plain = {name: getattr(metrics, name) for name in names}
-    return {**plain, **averages, **by_class}
+    recalls = {f"recall/{name}": scores.recall for name, scores in metrics.per_class.items()}
+    return {**plain, **averages, **single_scores(metrics), **by_class, **recalls}
 
 
 def _checkpoint(folder: RunFolder, run_id: str) -> Artifact:

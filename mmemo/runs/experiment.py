@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from torchmetrics import Metric
 
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import Preparer
@@ -24,6 +26,7 @@ from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.datamodule import EmotionDataModule, check_loading
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.errors import InputError
+from mmemo.evaluation.own_metrics import Answers, OwnMetric
 from mmemo.evaluation.protocol import Protocol
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
@@ -31,11 +34,14 @@ from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.runs.data_source import DataSource, build_data_source
 from mmemo.runs.input_errors import settings_of
 from mmemo.runs.missing_modality import check_missing
+from mmemo.runs.own_metrics import build_own_metrics
 from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_folder import RunFolder
+from mmemo.training.epoch_metrics import OfProbabilities, OfRows, named_metric
 from mmemo.training.interruption import Interruption
 from mmemo.training.losses import CrossEntropy, build_torch_loss
 from mmemo.training.module import EmotionModule
+from mmemo.training.monitored_scores import asked_for
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
@@ -150,6 +156,7 @@ class Experiment:
         if cfg.compile:
             # In place: the names of the weights stay the same.
             classifier.compile(dynamic=True)
+        logged = self._logged_metrics()
         module: EmotionModule = instantiate(
             cfg.module,
             _convert_="all",
@@ -158,8 +165,35 @@ class Experiment:
             loss=build_loss(cfg.loss),
             optimizer=instantiate(cfg.optimizer, _convert_="all"),
             scheduler=instantiate(cfg.scheduler, _convert_="all"),
+            # A module of the user's own need not take them.
+            **({"metrics": logged} if logged else {}),
         )
         return module
+
+    @cached_property
+    def own_metrics(self) -> tuple[OwnMetric, ...]:
+        """Metrics of the user's own.
+
+        Raises:
+            InputError: If one cannot be built.
+        """
+        return self.own_metrics_of(self.labels.classes)
+
+    def own_metrics_of(self, classes: Sequence[str]) -> tuple[OwnMetric, ...]:
+        """The same among some of the classes: those that another corpus has.
+
+        Raises:
+            InputError: If one cannot be built.
+        """
+        return build_own_metrics(self._cfg, classes)
+
+    def _logged_metrics(self) -> dict[str, Metric]:
+        """What is logged beside what every training logs: the user's, and what is monitored."""
+        own = {metric.name: _epoch_metric(metric) for metric in self.own_metrics}
+        callbacks = (self._cfg.callbacks or {}).values()
+        monitors = [callback.get("monitor") for callback in callbacks if callback is not None]
+        classes = self.labels.classes
+        return own | {name: named_metric(name, classes) for name in asked_for(monitors, own)}
 
     def build_trainer(self) -> lightning.Trainer:
         """Lightning's trainer, with the callbacks that are not null.
@@ -476,6 +510,13 @@ class Experiment:
 def _settings(part: DictConfig) -> dict[str, Any]:
     settings = cast(dict[str, Any], OmegaConf.to_container(part, resolve=True))
     return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
+
+
+def _epoch_metric(metric: OwnMetric) -> Metric:
+    """A metric of the user's as training logs it."""
+    if metric.is_torchmetrics:
+        return OfProbabilities(metric.build())
+    return OfRows(lambda preds, target, p: metric.score(Answers(preds, target, p)))
 
 
 def _number_of_folds(split: SplitProtocol) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def _of_split(metrics: SplitMetrics, metric: str) -> float:
         "accuracy": metrics.accuracy,
         "macro_f1": metrics.macro.f1,
         "weighted_f1": metrics.weighted.f1,
+        **single_scores(metrics),
     }
     return scores[metric]
 
