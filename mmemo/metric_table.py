@@ -107,6 +107,12 @@ def find_metric(name: str, classes: Iterable[str] | None = None) -> NamedMetric 
     return None
 
 
+def lowest_of(name: str) -> float:
+    """The least that a metric of the table can be."""
+    found = find_metric(name)
+    return 0.0 if found is None else found.entry.lowest
+
+
 def known_names(classes: Iterable[str] | None = None) -> list[str]:
     """Names that can be asked for, but the loss; with the classes where these are known."""
     named = [name for entry in COMPARED for name in (entry.name, *entry.aliases)]

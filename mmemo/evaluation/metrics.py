@@ -112,16 +112,6 @@ def _indices(names: pd.Series[str], classes: Sequence[str]) -> Tensor:
     return torch.tensor([classes.index(name) for name in names])
 
 
-def single_scores(found: SplitMetrics) -> dict[str, float | None]:
-    """Metrics of one number beside accuracy: those that a file of an earlier mmemo lacks are out.
-
-    Args:
-        found: Metrics of one split.
-    """
-    told = {"uar": found.uar, "mcc": found.mcc}
-    return {name: value for name, value in told.items() if value is not None} | dict(found.own)
-
-
 def metrics_table(metrics: Mapping[str, SplitMetrics], split_protocol: str) -> pd.DataFrame:
     """The metrics of each split as one table: a row for each class, average and single number.
 
@@ -139,7 +129,7 @@ def metrics_table(metrics: Mapping[str, SplitMetrics], split_protocol: str) -> p
             "accuracy": {"f1": found.accuracy, "score": found.accuracy},
             "macro": {**asdict(found.macro), "auroc": found.auroc_macro},
             "weighted": asdict(found.weighted),
-            **{name: {"score": value} for name, value in single_scores(found).items()},
+            **{name: {"score": value} for name, value in found.single_scores.items()},
         }
         size = found.num_utterances
         rows.extend({"split": split, "row": n, "support": size, **v} for n, v in averages.items())

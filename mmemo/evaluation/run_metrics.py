@@ -81,6 +81,12 @@ class SplitMetrics:
     mcc: FiniteFloat | None = None
     own: Mapping[str, FiniteFloat | None] = field(default_factory=dict)
 
+    @property
+    def single_scores(self) -> dict[str, float | None]:
+        """By name what is one number and no average: those alone that the file tells."""
+        told = {"uar": self.uar, "mcc": self.mcc}
+        return {name: value for name, value in told.items() if value is not None} | dict(self.own)
+
 
 @dataclass(frozen=True)
 class RunIntervals:

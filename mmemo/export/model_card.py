@@ -25,7 +25,6 @@ MIN_GROUP_ROWS = 10
 """Fewer rows of a speaker tell little."""
 
 MAX_SHOWN = 5
-METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,13 @@ class CardFacts:
         """By metric the score on test and that of the majority baseline."""
         test = self.metrics.splits["test"]
         base = test.majority_baseline
+        occur = sum(scores.support > 0 for scores in test.per_class.values())
+        recall = {} if test.uar is None else {"uar": (test.uar, 1 / occur)}
         return {
             "accuracy": (test.accuracy, base.accuracy),
             "macro_f1": (test.macro.f1, base.macro_f1),
             "weighted_f1": (test.weighted.f1, base.weighted_f1),
+            **recall,
         }
 
 
@@ -197,7 +199,7 @@ def _scores(facts: CardFacts) -> str:
     rows = []
     for metric, (value, baseline) in facts.scores.items():
         bounds = found.test.get(metric) if found else None
-        rows.append([METRICS[metric], score(value), interval(bounds), score(baseline)])
+        rows.append([metric_name(metric), score(value), interval(bounds), score(baseline)])
     confidence = percent(found.confidence) if found else ""
     header = [
         "",

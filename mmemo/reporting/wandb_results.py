@@ -26,7 +26,7 @@ from mmemo.corpora.annotations import OWN_SPLIT
 from mmemo.corpora.leaks import EVALUATED_SPLITS
 from mmemo.corpora.splits import OfficialSplit
 from mmemo.documents import content_of, damaged, reason
-from mmemo.evaluation.metrics import metrics_table, single_scores
+from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of, read_predictions
 from mmemo.evaluation.protocol import Protocol, split_stamp
 from mmemo.evaluation.run_metrics import SplitMetrics
@@ -359,7 +359,7 @@ def _scores(metrics: SplitMetrics) -> dict[str, float | int | None]:
     names = ("num_utterances", "accuracy", "auroc_macro", "ece")
     plain = {name: getattr(metrics, name) for name in names}
     recalls = {f"recall/{name}": scores.recall for name, scores in metrics.per_class.items()}
-    return {**plain, **averages, **single_scores(metrics), **by_class, **recalls}
+    return {**plain, **averages, **metrics.single_scores, **by_class, **recalls}
 
 
 def _checkpoint(folder: RunFolder, run_id: str) -> Artifact:

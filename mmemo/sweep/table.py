@@ -53,14 +53,14 @@ def read_scores(cell: Cell, metric: str) -> CellScores:
         return CellScores(cell.name, state)
 
 
-def _of_split(metrics: SplitMetrics, metric: str) -> float:
-    scores = {
+def _of_split(metrics: SplitMetrics, metric: str) -> float | None:
+    scores: dict[str, float | None] = {
         "accuracy": metrics.accuracy,
         "macro_f1": metrics.macro.f1,
         "weighted_f1": metrics.weighted.f1,
-        **single_scores(metrics),
+        **metrics.single_scores,
     }
-    return scores[metric]
+    return scores.get(metric)
 
 
 def scores_text(cells: Iterable[Cell], metric: str) -> str:
