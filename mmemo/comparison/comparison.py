@@ -60,15 +60,13 @@ class Comparison:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed."""
-        check_metric(self.metric, self._own_names())
+        if self.own is None:
+            check_metric(self.metric)
         if not 0 < self.confidence < 1:
             raise InputError(f"confidence: expected a share between 0 and 1, got {self.confidence}")
         if self.num_resamples < 1:
             raise InputError(f"num_resamples: expected at least 1, got {self.num_resamples}")
         check_unit(self.unit)
-
-    def _own_names(self) -> list[str]:
-        return [metric.name for metric in self.own(("",))] if self.own else []
 
     def compare(
         self,

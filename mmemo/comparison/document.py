@@ -116,6 +116,8 @@ class InferenceFacts:
         num_resamples: Resamples of bootstrap and randomisation.
         smallest_p: Least p values of one comparison.
         smallest_adjusted_p: Least p values when all comparisons are adjusted by Holm's method.
+        is_jackknife: Whether the interval of these trained models leaves out one unit at a time,
+            as units are few.
     """
 
     unit: str
@@ -127,6 +129,7 @@ class InferenceFacts:
     num_resamples: int
     smallest_p: SmallestP
     smallest_adjusted_p: SmallestP
+    is_jackknife: bool = False
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,7 @@ class Inference:
                 "interval": f"the setting: seeds and {units.name}s drawn anew",
                 "interval_models": f"these trained models: {_how(units)}",
             },
+            is_jackknife=units.has_jackknife,
             num_comparisons=len(differences),
             num_resamples=tests.num_resamples,
             smallest_p=smallest if differences else SmallestP(None, None),

@@ -15,7 +15,7 @@ from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.run_metrics import RunMetrics
-from mmemo.reporting.numbers import UNDEFINED, counted, interval, percent, score, told
+from mmemo.reporting.numbers import UNDEFINED, counted, interval, metric_name, percent, score, told
 from mmemo.reporting.tables import escape_markdown, markdown, table_of
 from mmemo.runs.run_files import DataCard
 from mmemo.runs.run_folder import RunFolder
@@ -75,7 +75,9 @@ class CardFacts:
         test = self.metrics.splits["test"]
         base = test.majority_baseline
         occur = sum(scores.support > 0 for scores in test.per_class.values())
-        recall = {} if test.uar is None else {"uar": (test.uar, 1 / occur)}
+        # Of one class that is always answered the recall is 1, of all others 0.
+        is_there = test.per_class[base.majority_class].support > 0
+        recall = {} if test.uar is None else {"uar": (test.uar, is_there / occur)}
         return {
             "accuracy": (test.accuracy, base.accuracy),
             "macro_f1": (test.macro.f1, base.macro_f1),

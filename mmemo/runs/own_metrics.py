@@ -11,7 +11,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.errors import InputError
-from mmemo.metric_table import DIRECTIONS, Direction, find_metric
+from mmemo.metric_table import DIRECTIONS, find_metric
 from mmemo.training.monitored_scores import MonitoredScores
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _built(name: str, entry: Mapping[str, Any], classes: Sequence[str]) -> OwnMe
     given = {"num_classes": len(classes), "classes": list(classes)}
     settings |= {k: v for k, v in given.items() if k in parameters and k not in settings}
     build = partial(target, **settings)
-    made = OwnMetric(name, cast(Direction, direction), build, is_torchmetrics=is_class)
+    made = OwnMetric(name, direction, build, is_torchmetrics=is_class)
     if is_class:
         _check_class(name, entry[TARGET], build)
     elif not made.taken():

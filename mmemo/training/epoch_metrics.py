@@ -40,7 +40,10 @@ class UnweightedAverageRecall(MulticlassRecall):
 
     def compute(self) -> Tensor:
         """The mean; 0 before the first utterance."""
-        recall, occurs = super().compute(), (self.tp + self.fn) > 0
+        recall = super().compute()
+        assert isinstance(self.tp, Tensor)
+        assert isinstance(self.fn, Tensor)
+        occurs = (self.tp + self.fn) > 0
         return (recall * occurs).sum() / occurs.sum().clamp(min=1)
 
 
