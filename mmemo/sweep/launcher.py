@@ -242,13 +242,15 @@ class Sweep:
     def _results(self, folder: Path, view: SweepView) -> list[str]:
         """What the cells have come to, and the commands that show more of it."""
         # Imported here: it takes pandas, which no help needs.
-        from mmemo.sweep.table import scores_text, upload_command
+        from mmemo.sweep.table import folds_text, scores_text, upload_command
 
         cells = list(self.launched.cells.values())
         table = scores_text(cells, _ranking_metric())
         if not table:
             return [view.counts(), *view.best()]
-        lines = [f"{table}\n", view.counts(), f"compare: mmemo compare {shlex.quote(str(folder))}"]
+        folds = folds_text(cells, _ranking_metric())
+        lines = [f"{table}\n", *([f"{folds}\n"] if folds else []), view.counts()]
+        lines.append(f"compare: mmemo compare {shlex.quote(str(folder))}")
         upload = upload_command(folder, cells)
         return [*lines, *([f"not uploaded to W&B yet; to do that: {upload}"] if upload else [])]
 
