@@ -94,16 +94,16 @@ def test_cross_validation_tests_every_speaker_once(
 
 
 def test_all_folds_are_as_many_as_there_are_groups(cli: Cli, options: list[str]) -> None:
-    folds = ["split.num_val_folds=3", "split.test_fold=all", "seed=1,2", "--dry-run"]
     splits = "split=leave_one_speaker_out,speaker_disjoint"
-    listed = cli("train", "-m", *options, splits, *folds).stdout
+    several = [splits, "+sweep=all_folds", "seed=1,2", "--dry-run"]
+    listed = cli("train", *options, *several).stdout
     # Six speakers; six folds of speaker_disjoint, as conf/ has it.
     assert "24 cells, 24 to be run" in listed
     for fold in range(6):
         assert f"split_leave_one_speaker_out-test_fold_{fold}-seed1-" in listed
     left_out = "split=leave_one_speaker_out"
-    named = cli("train", *options, left_out, "+sweep=all_folds", "--dry-run").stdout
-    assert "6 cells, 6 to be run" in named
+    typed = cli("train", "-m", *options, left_out, "split.test_fold=all", "--dry-run").stdout
+    assert "6 cells, 6 to be run" in typed
     alone = cli("train", *options, left_out, "split.test_fold=all", expect=1).stderr
     assert "split.test_fold=all: expected a sweep" in alone
     official = ["split=official", "split.test_fold=all", "--dry-run"]
