@@ -111,7 +111,7 @@ def folds_text(cells: Iterable[Cell], metric: str) -> str:
     if not results:
         return ""
     document = Comparison(metric="uar", differences=False).compare(results, left_out)
-    lines = []
+    lines: list[str] = []
     for table in document.tables:
         for group in table.groups:
             if len(group.runs) > len(group.seeds):

@@ -68,7 +68,8 @@ def example(project: Path, small: list[str], cli: Cli) -> Example:
 
     def run(command: Command, given: tuple[str, ...], replaced: dict[str, str]) -> None:
         program, *words = command.words
-        last = max((project / "outputs").glob("*/*"), default=project, key=started)
+        runs = [path.parent for path in (project / "outputs").glob("*/*/run.json")]
+        last = max(runs, default=project, key=started)
         places = {"outputs/demo/RUN": str(last)} | replaced
         for name, there in places.items():
             words = [word.replace(name, there) for word in words]
