@@ -100,7 +100,7 @@ def test_all_folds_are_as_many_as_there_are_groups(cli: Cli, options: list[str])
     # Six speakers; six folds of speaker_disjoint, as conf/ has it.
     assert "24 cells, 24 to be run" in listed
     for fold in range(6):
-        assert f"split_leave_one_speaker_out-test_fold_{fold}-seed1-" in listed
+        assert f"test_fold_{fold}-split_leave_one_speaker_out-seed1-" in listed
     left_out = "split=leave_one_speaker_out"
     typed = cli("train", "-m", *options, left_out, "split.test_fold=all", "--dry-run").stdout
     assert "6 cells, 6 to be run" in typed
