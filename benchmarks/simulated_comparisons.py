@@ -22,7 +22,14 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from mmemo.comparison.differences import num_resamples
 from mmemo.evaluation.confusion_scores import METRICS
-from mmemo.evaluation.intervals import UnitTallies, bootstrap_p, interval, resampled_scores
+from mmemo.evaluation.intervals import (
+    UnitTallies,
+    bootstrap_p,
+    interval,
+    jackknife_interval,
+    left_out_scores,
+    resampled_scores,
+)
 from mmemo.evaluation.setting_estimates import SettingModel
 from mmemo.evaluation.significance import UnitSwaps, holm, mcnemar_tests, randomisation_p
 from mmemo.evaluation.units import Units
@@ -139,7 +146,8 @@ def units(repeats: int, seed: int) -> list[Row]:
     rows += [
         Row(f"{name}, coverage", 0.95, *_coverage(repeats, seed, sizes))
         for name, sizes in (
-            ("12 speakers of 36 clips, drawn as clips and as speakers", np.full(12, 36)),
+            ("5 speakers of 36 clips, drawn as clips and left out one by one", np.full(5, 36)),
+            ("12 speakers of 36 clips, drawn as clips and left out one by one", np.full(12, 36)),
             ("24 speakers of 36 clips, drawn as clips and as speakers", np.full(24, 36)),
             ("60 speakers, six with four fifths of the clips", np.r_[np.full(6, 240), [7] * 54]),
         )
@@ -168,11 +176,17 @@ def _coverage(repeats: int, seed: int, sizes: NDArray[np.int64]) -> tuple[Rate, 
     metric = {"accuracy": METRICS["accuracy"]}
     for random in repeated(repeats, seed):
         drawn = World(of_unit=0.1).draw(random, sizes, 1)
-        resampled = resampled_scores(drawn.counts, metric, NUM_RESAMPLES, seed)["accuracy"][:, 0]
+        if drawn.units.has_jackknife:
+            value = float(drawn.counts.scores(METRICS["accuracy"])[0])
+            left_out = left_out_scores(drawn.counts, METRICS["accuracy"])[:, 0]
+            found = jackknife_interval(value, left_out, 0.95, drawn.units)
+        else:
+            resampled = resampled_scores(drawn.counts, metric, NUM_RESAMPLES, seed)["accuracy"]
+            found = interval(resampled[:, 0], 0.95, drawn.units)
         clips = random.binomial(len(drawn.units.number), drawn.right.mean(), size=NUM_RESAMPLES)
         low, high = np.quantile(clips / len(drawn.units.number), [0.025, 0.975])
         answers[0].append(holds((low, high), World().truth))
-        answers[1].append(holds(interval(resampled, 0.95, drawn.units), World().truth))
+        answers[1].append(holds(found, World().truth))
     return rate(answers[0]), rate(answers[1])
 
 

@@ -18,7 +18,8 @@ class Document(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     VERSION: ClassVar[int]
-    """The number of its schema: another one is not read."""
+    """The number of its schema. Another one is not read, but those of ``READ_VERSIONS``, where a
+    kind has them: earlier ones that lack nothing but what has a default."""
 
 
 Kind = TypeVar("Kind", bound=Document)
@@ -73,7 +74,7 @@ def read_document(
     text, content = _read(path, what, remedy)
     # What is no mapping is refused as that.
     version = content.get("version", unnumbered) if isinstance(content, dict) else kind.VERSION
-    if version != kind.VERSION:
+    if version not in (kind.VERSION, *getattr(kind, "READ_VERSIONS", ())):
         found = "it has no version" if version is None else f"its version is {version!r}"
         told = damaged(path, what, f"{found}, this mmemo reads {kind.VERSION}", remedy)
         raise OtherVersionError(str(told)) if isinstance(version, int) else told

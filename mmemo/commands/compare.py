@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from mmemo.comparison.runs import find_runs, labelled, read_runs
 from mmemo.documents import write_document
 from mmemo.evaluation.confusion_scores import check_metric
 from mmemo.folders import config_dir, writable_folder, write_whole
+from mmemo.runs.own_metrics import build_own_metrics, own_directions
 
 if TYPE_CHECKING:
     from mmemo.comparison.comparison import Comparison
@@ -23,12 +25,14 @@ def run(cfg: DictConfig) -> None:
     """Compare the runs in some folders; print the tables, then write them and the page."""
     folders = [Path(folder).expanduser().absolute() for folder in cfg.folders]
     found = find_runs(folders)
-    check_metric(cfg.metric)
+    own = own_directions(cfg)
+    check_metric(cfg.metric, list(own))
     # What tests the differences is imported only now.
     from mmemo.comparison.exports import terminal_text
     from mmemo.comparison.published import read_published
 
-    comparison: Comparison = instantiate(cfg.comparison, _convert_="all")
+    built = partial(build_own_metrics, cfg) if own else None
+    comparison: Comparison = instantiate(cfg.comparison, _convert_="all", own=built)
     results, left_out = read_runs(found)
     if cfg.label is not None:
         labels = [cfg.label] if isinstance(cfg.label, str) else list(map(str, cfg.label))

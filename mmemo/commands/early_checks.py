@@ -17,7 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmemo.errors import InputError
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
-from mmemo.training.monitored_scores import check_monitor
+from mmemo.training.monitored_scores import MonitoredScores
 
 if TYPE_CHECKING:
     # Imported by the checks that need pandas.
@@ -321,6 +321,10 @@ def _check_compiled(cfg: DictConfig) -> None:
 
 
 def _check_callbacks(cfg: DictConfig) -> None:
+    from mmemo.runs.own_metrics import own_directions
+
+    classes = instantiate(cfg.labels, _convert_="all").classes
+    scores = MonitoredScores(tuple(classes), own_directions(cfg))
     for name, callback in (cfg.callbacks or {}).items():
         if callback is None or "monitor" not in callback:
             continue
@@ -329,4 +333,4 @@ def _check_callbacks(cfg: DictConfig) -> None:
         if callback.monitor is not None or is_checkpoint:
             on_training = not is_checkpoint and name != "pruning"
             option = f"callbacks.{name}"
-            check_monitor(option, callback.monitor, callback.get("mode"), on_training)
+            scores.check(option, callback.monitor, callback.get("mode"), on_training)

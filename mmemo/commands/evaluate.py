@@ -135,7 +135,7 @@ def evaluate_on(
     write_predictions(table, folder.predictions_file)
     trained = RunFolder(folder.path).read_data_card().classes["train"]
     majority = max(tested.classes, key=lambda name: trained.get(name, 0))
-    metrics = {"test": compute_metrics(table, majority)}
+    metrics = {"test": compute_metrics(table, majority, experiment.own_metrics_of(tested.classes))}
     other = tested.described(experiment.labels.classes, num_left_out, overlap)
     protocol = tested.protocol(experiment, other, epoch, rebuilt.module.loss.name, unit)
     calibration = calibration_summary([(restricted(val, tested.classes), table)])
@@ -179,7 +179,7 @@ def evaluate(
     write_predictions(table, folder.predictions_file)
     majority = str(datamodule.datasets["train"].rows[labels.column].mode()[0])
     metrics = {
-        str(split): compute_metrics(rows, majority)
+        str(split): compute_metrics(rows, majority, experiment.own_metrics)
         for split, rows in table.groupby("split", sort=False)
     }
     protocol = experiment.protocol(datamodule, epoch, module.loss.name, unit, folder.missing)

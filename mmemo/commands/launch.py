@@ -28,8 +28,8 @@ from mmemo.folders import config_dir, writable_folder
 from mmemo.runs.input_errors import fail, input_error
 from mmemo.runs.label_overrides import with_own_labels
 from mmemo.runs.overrides import make_paths_absolute, quoted, readable_by_hydra, typed_text
+from mmemo.runs.own_metrics import monitored_direction
 from mmemo.sweep.listing import DRY_RUN, check_listable, is_sweep_of_cells
-from mmemo.training.monitored_scores import direction
 
 RESUMABLE = re.compile(r"\+{0,2}(trainer\.|hydra\.|callbacks\.early_stopping[.=])")
 FLAGS_WITH_VALUE = (
@@ -64,7 +64,7 @@ def run_folder() -> str:
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
-OmegaConf.register_new_resolver("direction", direction, replace=True)
+OmegaConf.register_new_resolver("direction", monitored_direction, replace=True)
 
 
 def launch(command: str, overrides: list[str]) -> None:

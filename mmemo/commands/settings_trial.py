@@ -18,6 +18,7 @@ from mmemo.commands.early_checks import check_values
 from mmemo.errors import InputError
 from mmemo.runs.experiment import is_own_loss
 from mmemo.runs.input_errors import settings_of
+from mmemo.runs.own_metrics import DIRECTION, GROUP
 from mmemo.training.module import EmotionModule
 from mmemo.training.schedules import build_schedule
 
@@ -87,8 +88,9 @@ def _check_signature(path: str, node: dict[str, Any]) -> None:
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     if takes_any or (path == "loss" and not is_own_loss(target)):
         return
+    others = {DIRECTION} if path.startswith(f"{GROUP}.") else set()
     for name in node:
-        if not name.startswith("_") and name not in parameters:
+        if not name.startswith("_") and name not in parameters and name not in others:
             close = get_close_matches(name, list(parameters), 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise InputError(

@@ -15,6 +15,7 @@ from mmemo.comparison.modality_gain import modality_gain
 from mmemo.comparison.notes import table_notes
 from mmemo.comparison.published import PublishedResult, comparable
 from mmemo.comparison.ranked_protocol import RankedProtocol, by_protocol
+from mmemo.comparison.ranking_metric import ComparedMetrics, OwnMetrics
 from mmemo.comparison.runs import LeftOut, RunResults
 from mmemo.comparison.scored_groups import ScoredGroup, TableUtterances
 from mmemo.corpora.leaks import protocol_stamp
@@ -32,8 +33,8 @@ class Comparison:
     """How runs are compared.
 
     Args:
-        metric: "weighted_f1", "macro_f1" or "accuracy": what groups are sorted by on validation
-            and what is tested on test.
+        metric: "weighted_f1", "uar", "recall_anger" and so on, or one of the user's: what groups
+            are sorted by on validation and what is tested on test.
         confidence: Coverage of the intervals, between 0 and 1.
         num_resamples: Resamples of bootstrap and randomisation, at least: many comparisons take
             more.
@@ -44,6 +45,7 @@ class Comparison:
         baseline: Name of the group that all others are compared with; None for all pairs, or, of
             many groups, for the best on validation.
         differences: False to leave the tests out.
+        own: Gives the user's metrics, for the classes of a table; None where there are none.
     """
 
     metric: str = "weighted_f1"
@@ -54,10 +56,12 @@ class Comparison:
     all_pairs: bool = False
     baseline: str | None = None
     differences: bool = True
+    own: OwnMetrics | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed."""
-        check_metric(self.metric)
+        if self.own is None:
+            check_metric(self.metric)
         if not 0 < self.confidence < 1:
             raise InputError(f"confidence: expected a share between 0 and 1, got {self.confidence}")
         if self.num_resamples < 1:
@@ -95,6 +99,7 @@ class Comparison:
         first = protocols[order[0]]
         tables = [self._table(protocols[key], first, by_key[key], published) for key in order]
         self._check_baseline(tables)
+        ranking = ComparedMetrics.of(self.metric, first.classes, self.own).ranking
         return ComparisonDocument(
             metric=self.metric,
             selected_on="val",
@@ -105,6 +110,7 @@ class Comparison:
             tables=tuple(tables),
             left_out=(*left_out, *replaced),
             cross_corpus=cross_corpus_results(tables, results, self.metric),
+            direction=ranking.direction,
         )
 
     def _table(
@@ -114,17 +120,19 @@ class Comparison:
         groups: list[RunGroup],
         published: Sequence[PublishedResult],
     ) -> ComparisonTable:
-        utterances = TableUtterances(groups[0], protocol.classes, self.unit)
+        metrics = ComparedMetrics.of(self.metric, protocol.classes, self.own)
+        utterances = TableUtterances(groups[0], protocol.classes, self.unit, metrics)
         shown, names = differing_settings(groups), group_names(groups)
         rows = [
             ScoredGroup(name, settings, group, utterances)
             for group, settings, name in zip(groups, shown, names, strict=True)
         ]
-        rows.sort(key=lambda row: -float(row.val_scores[self.metric].mean()))
+        sign = metrics.ranking.sign
+        rows.sort(key=lambda row: -sign * float(row.val_scores[self.metric].mean()))
         names = [row.name for row in rows]
         pairs = self._pairs(names) if self.differences else []
         inference = Inference(
-            self.metric, self.confidence, self.num_resamples, self.seed, self.unit is None
+            metrics, self.confidence, self.num_resamples, self.seed, self.unit is None
         )
         inferred = inference.run(rows, utterances, pairs)
         results = tuple(

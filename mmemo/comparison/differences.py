@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmemo.comparison.document import AdjustedP, Difference, SeedMcNemar, SmallestP
+from mmemo.comparison.ranking_metric import ComparedMetric
 from mmemo.comparison.scored_groups import GroupAnswers
-from mmemo.evaluation.confusion_scores import METRICS, Floats
-from mmemo.evaluation.intervals import bootstrap_p, interval, smallest_bootstrap_p
+from mmemo.evaluation.confusion_scores import Floats
+from mmemo.evaluation.intervals import (
+    Interval,
+    bootstrap_p,
+    interval,
+    jackknife_interval,
+    smallest_bootstrap_p,
+)
 from mmemo.evaluation.setting_estimates import SettingEstimate
 from mmemo.evaluation.significance import (
     UnitSwaps,
@@ -42,14 +49,14 @@ class DifferenceTests:
     seeds; randomisation, McNemar and the tests over seeds are of the seeds that both have.
 
     Args:
-        metric: Name of the tested metric.
+        metric: What is tested.
         confidence: Coverage of the intervals of a difference.
         num_resamples: Resamples of bootstrap and randomisation.
         seed: Seed of the randomisation.
         units: Test units that are drawn or change sides.
     """
 
-    metric: str
+    metric: ComparedMetric
     confidence: float
     num_resamples: int
     seed: int
@@ -76,7 +83,8 @@ class DifferenceTests:
 
         Args:
             groups: K groups.
-            means: (R,) of each group: its mean score in each resample of units.
+            means: (R,) of each group: its mean score in each resample of units; of few units
+                without one at a time (G,).
             pairs: Places of the two groups of each pair.
             estimates: Of each pair the difference between the settings.
         """
@@ -88,21 +96,22 @@ class DifferenceTests:
         random_p = self._randomisation_p(common)
         adjusted = zip(*(_adjusted(p) for p in (setting_p, boot_p, random_p)), strict=True)
         mcnemar = self._mcnemar(common)
-        metric = METRICS[self.metric]
+        metric = self.metric
         found = []
         for place, (a, b) in enumerate(answers):
             estimate = estimates[place]
-            common_scores = [list(side.counts.scores(metric)) for side in common[place]]
+            common_scores = [list(side.values(metric)) for side in common[place]]
+            difference = float(a.values(metric).mean() - b.values(metric).mean())
             found.append(
                 Difference(
                     a=a.name,
                     b=b.name,
-                    difference=float(
-                        a.counts.scores(metric).mean() - b.counts.scores(metric).mean()
-                    ),
-                    interval=None if estimate is None else estimate.interval(self.confidence, -1.0),
+                    difference=difference,
+                    interval=None
+                    if estimate is None
+                    else estimate.interval(self.confidence, -metric.span, metric.span),
                     setting_p=setting_p[place],
-                    interval_models=interval(resampled[place], self.confidence, self.units),
+                    interval_models=self._of_models(difference, resampled[place]),
                     bootstrap_p=boot_p[place],
                     holm=AdjustedP(*next(adjusted)),
                     randomisation_p=random_p[place],
@@ -113,12 +122,24 @@ class DifferenceTests:
             )
         return found
 
+    def _of_models(self, difference: float, drawn: Floats) -> Interval | None:
+        if self.units.has_jackknife:
+            limits = (-self.metric.span, self.metric.span)
+            return jackknife_interval(difference, drawn, self.confidence, self.units, limits)
+        return interval(drawn, self.confidence, self.units)
+
     def _randomisation_p(
         self, common: Sequence[tuple[GroupAnswers, GroupAnswers]]
     ) -> list[float | None]:
-        """Of each pair over the seeds that both have; None where there are none."""
+        """Of each pair over the seeds that both have; None where there are none.
+
+        Nor is there one of a metric that needs each answer: to swap answers and compute it anew in
+        each way takes too long.
+        """
+        if self.metric.of_tallies is None:
+            return [None] * len(common)
         pairs = [(a.counts, b.counts) for a, b in common if a.seeds]
-        found = iter(randomisation_p(pairs, METRICS[self.metric], self.swaps))
+        found = iter(randomisation_p(pairs, self.metric.of_tallies, self.swaps))
         return [next(found) if a.seeds else None for a, _ in common]
 
     def _mcnemar(

@@ -7,7 +7,7 @@ them back from the file. A score is between 0 and 1, a p value two-sided; None i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from mmemo.evaluation.intervals import Interval
 from mmemo.evaluation.run_metrics import Calibration
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.evaluation.significance import SeedTest
+from mmemo.metric_table import Direction
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class GroupResult:
         samples_per_s: Utterances trained on in a second.
         curves: History of each run.
         calibration: On test.
+        per_class_recall: Recall on test by class.
     """
 
     name: str
@@ -89,6 +91,7 @@ class GroupResult:
     samples_per_s: SeedSummary | None
     curves: tuple[Curve, ...]
     calibration: Calibration
+    per_class_recall: Mapping[str, SeedSummary] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ class InferenceFacts:
         num_resamples: Resamples of bootstrap and randomisation.
         smallest_p: Least p values of one comparison.
         smallest_adjusted_p: Least p values when all comparisons are adjusted by Holm's method.
+        is_jackknife: Whether the interval of these trained models leaves out one unit at a time,
+            as units are few.
     """
 
     unit: str
@@ -124,6 +129,7 @@ class InferenceFacts:
     num_resamples: int
     smallest_p: SmallestP
     smallest_adjusted_p: SmallestP
+    is_jackknife: bool = False
 
 
 @dataclass(frozen=True)
@@ -335,7 +341,7 @@ class ComparisonDocument:
     """Contents of ``comparison.json``: what ``mmemo compare`` has found.
 
     Args:
-        metric: "weighted_f1", "macro_f1" or "accuracy": what ranks and what is tested.
+        metric: "weighted_f1", "uar" and so on: what ranks and what is tested.
         selected_on: Split that ranks the groups.
         reported_on: Split whose scores are reported.
         confidence: Coverage of the intervals.
@@ -345,9 +351,11 @@ class ComparisonDocument:
         left_out: Runs that were found and are in no table.
         cross_corpus: Groups by the corpora that they were evaluated on; empty where each was on its
             own alone.
+        direction: Whether the lowest or the highest of the metric ranks first.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    READ_VERSIONS: ClassVar[tuple[int, ...]] = (1,)
 
     metric: str
     selected_on: str
@@ -358,6 +366,7 @@ class ComparisonDocument:
     tables: tuple[ComparisonTable, ...]
     left_out: tuple[LeftOut, ...]
     cross_corpus: tuple[CrossCorpusResult, ...] = ()
+    direction: Direction = "max"
 
 
 def read_comparison(path: Path) -> ComparisonDocument:

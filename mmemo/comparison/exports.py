@@ -117,8 +117,8 @@ def frame(document: ComparisonDocument) -> pd.DataFrame:
         ``unit, num_units, effective_units`` (what the intervals draw), settings (``setting
         fusion.bottleneck_dim``), for each metric its mean, sd and values on val and test with the
         interval of the setting (``low`` and ``high``) and of these trained models (``models_low``
-        and ``models_high``), F1 by class (``f1_joy_mean``), cost, calibration and run folders.
-        What is undefined is missing.
+        and ``models_high``), F1 and recall by class (``f1_joy_mean``), cost, calibration and run
+        folders. What is undefined is missing.
     """
     return pd.DataFrame(
         [
@@ -160,6 +160,8 @@ def _frame_row(
         row |= _bounds(name, test.interval) | _bounds(f"{name}_models", test.interval_models)
     for name, f1 in group.per_class_f1.items():
         row |= _summary(f"f1_{name}", f1)
+    for name, recall in group.per_class_recall.items():
+        row |= _summary(f"recall_{name}", recall)
     row["num_parameters"] = group.num_parameters
     row |= _summary("fit_s", group.fit_s) | _summary("samples_per_s", group.samples_per_s)
     row |= _summary("temperature", calibration.temperature)

@@ -18,7 +18,8 @@ from mmemo.runs.settings import has_effect
 
 FOLD = "split.test_fold"
 VAL_FOLD = "split.val_fold"
-NUM_FOLDS = "split.num_test_folds"
+NUM_TEST_FOLDS = "num_test_folds"
+NUM_FOLDS = f"split.{NUM_TEST_FOLDS}"
 
 DATA = "prepared.digest"
 """Key of what tells one corpus from another, wherever it lies: its utterances and their sound."""
@@ -49,9 +50,15 @@ class Replicate:
     @property
     def missing_folds(self) -> set[int]:
         """Folds of its cross-validation that no run of this seed has tested."""
-        num_folds = self.runs[0].settings.get(NUM_FOLDS)
-        wanted = range(num_folds if isinstance(num_folds, int) else 0)
-        return {fold for fold in wanted if fold not in self.test_folds}
+        return {fold for fold in range(self.num_folds) if fold not in self.test_folds}
+
+    @property
+    def num_folds(self) -> int:
+        """Folds of its cross-validation; 0 where there is none."""
+        told = self.runs[0].protocol.split_settings.get(NUM_TEST_FOLDS)
+        # A protocol of an earlier mmemo may hold what its config has alone.
+        found = self.runs[0].settings.get(NUM_FOLDS) if told is None else told
+        return found if isinstance(found, int) else 0
 
     @property
     def test_folds(self) -> set[Setting]:
@@ -96,8 +103,8 @@ class RunGroup:
             missing = set() if FOLD in self.settings else replicate.missing_folds
             if missing:
                 folds = ", ".join(map(str, sorted(missing)))
-                num_folds = replicate.runs[0].settings[NUM_FOLDS]
-                notes.append(f"seed {replicate.seed} lacks the test folds {folds} of {num_folds}")
+                of = f"of {replicate.num_folds}"
+                notes.append(f"seed {replicate.seed} lacks the test folds {folds} {of}")
         return tuple(notes)
 
     @property

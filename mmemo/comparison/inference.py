@@ -11,9 +11,21 @@ import pandas as pd
 from mmemo.comparison.differences import DifferenceTests, num_resamples
 from mmemo.comparison.document import Difference, FoldChoice, InferenceFacts, SmallestP
 from mmemo.comparison.groups import FOLD
+from mmemo.comparison.ranking_metric import ComparedMetric, ComparedMetrics
 from mmemo.comparison.scored_groups import Bounds, GroupAnswers, ScoredGroup, TableUtterances
-from mmemo.evaluation.confusion_scores import METRICS, Floats, Tallies, confusion_counts
-from mmemo.evaluation.intervals import interval, resampled_scores, stacked
+from mmemo.evaluation.confusion_scores import Floats, Tallies, confusion_counts
+from mmemo.evaluation.intervals import (
+    Interval,
+    UnitTallies,
+    interval,
+    jackknife_interval,
+    left_out_answers,
+    left_out_scores,
+    resampled_answers,
+    resampled_scores,
+    stacked,
+)
+from mmemo.evaluation.own_metrics import Answers
 from mmemo.evaluation.setting_estimates import SettingEstimate, SettingModel
 from mmemo.evaluation.significance import holm
 from mmemo.evaluation.units import Units
@@ -47,14 +59,14 @@ class Inference:
     """How intervals and tests are made.
 
     Args:
-        metric: Name of the metric that is tested.
+        metrics: The table's; the one that ranks is tested.
         confidence: Coverage of the intervals.
         num_resamples: Resamples of bootstrap and randomisation, at least.
         seed: Seed of bootstrap and randomisation.
         is_unit_of_split: Whether what is drawn is what the split keeps together.
     """
 
-    metric: str
+    metrics: ComparedMetrics
     confidence: float
     num_resamples: int
     seed: int
@@ -74,34 +86,37 @@ class Inference:
             pairs: Places of the groups that are compared.
         """
         is_joined = any(shares_test(row) for row in rows)
-        choice = choose_by_fold(rows, utterances, self.metric) if is_joined else None
+        metrics, tested = self.metrics.by_name, self.metrics.ranking
+        choice = choose_by_fold(rows, utterances, tested) if is_joined else None
         groups = [row.answers for row in rows] + ([choice.answers] if choice else [])
         units, draws = utterances.units, num_resamples(self.num_resamples, len(pairs))
         first = np.cumsum([0, *(group.counts.num_runs for group in groups)])
         places = [range(a, b) for a, b in zip(first, first[1:], strict=False)]
-        resampled = self._resampled(groups, draws)
-        models = {
-            name: SettingModel.of(
-                np.concatenate([group.counts.scores(metric) for group in groups]),
-                resampled[name],
-                units,
-            )
-            for name, metric in METRICS.items()
+        resampled = self._resampled(groups, draws, units)
+        values = {
+            name: np.concatenate([group.values(metric) for group in groups])
+            for name, metric in metrics.items()
         }
+        models = {n: SettingModel.of(values[n], resampled[n], units) for n in metrics}
         means = {
             name: [scores[:, list(runs)].mean(axis=1) for runs in places]
             for name, scores in resampled.items()
         }
         bounds = [
             {
-                name: self._bounds(models[name].score(runs), means[name][k], units)
-                for name in METRICS
+                name: Bounds(
+                    setting=self._of_setting(models[name].score(runs), metric),
+                    models=self._of_models(
+                        metric, float(values[name][list(runs)].mean()), means[name][k], units
+                    ),
+                )
+                for name, metric in metrics.items()
             }
             for k, runs in enumerate(places)
         ]
-        tests = DifferenceTests(self.metric, self.confidence, draws, self.seed, units)
-        estimates = [models[self.metric].difference(places[a], places[b]) for a, b in pairs]
-        differences = tests.run(groups, means[self.metric], pairs, estimates)
+        tests = DifferenceTests(tested, self.confidence, draws, self.seed, units)
+        estimates = [models[tested.name].difference(places[a], places[b]) for a, b in pairs]
+        differences = tests.run(groups, means[tested.name], pairs, estimates)
         return InferredTable(
             self._facts(tests, differences),
             bounds[: len(rows)],
@@ -111,21 +126,42 @@ class Inference:
             choice.result(rows, bounds[-1]) if choice else None,
         )
 
-    def _resampled(self, groups: Sequence[GroupAnswers], draws: int) -> dict[str, Floats]:
-        """Scores of all runs; of what is not tested no more resamples than were asked for."""
-        runs = stacked([group.counts for group in groups])
-        tested = {self.metric: METRICS[self.metric]}
-        others = {name: metric for name, metric in METRICS.items() if name != self.metric}
-        return {
-            **resampled_scores(runs, others, self.num_resamples, self.seed),
-            **resampled_scores(runs, tested, draws, self.seed),
-        }
+    def _resampled(
+        self, groups: Sequence[GroupAnswers], draws: int, units: Units
+    ) -> dict[str, Floats]:
+        """Scores of all runs in resamples of units, or of few without one at a time.
 
-    def _bounds(self, estimate: SettingEstimate | None, mean: Floats, units: Units) -> Bounds:
-        return Bounds(
-            setting=None if estimate is None else estimate.interval(self.confidence, 0.0),
-            models=interval(mean, self.confidence, units),
-        )
+        Of what is not tested no more resamples than were asked for.
+        """
+        runs = stacked([group.counts for group in groups])
+        ranking = self.metrics.ranking
+        if units.has_jackknife:
+            return {n: _left_out(m, groups, runs, units) for n, m in self.metrics.by_name.items()}
+        others = {n: m.of_tallies for n, m in self.metrics.others.items() if m.of_tallies}
+        found = resampled_scores(runs, others, self.num_resamples, self.seed)
+        if ranking.of_tallies is not None:
+            tested = {ranking.name: ranking.of_tallies}
+            return found | resampled_scores(runs, tested, draws, self.seed)
+        assert ranking.of_answers is not None
+        answers = [one for group in groups for one in group.answers]
+        own = resampled_answers(answers, ranking.of_answers, units, draws, self.seed)
+        return found | {ranking.name: own}
+
+    def _of_setting(
+        self, estimate: SettingEstimate | None, metric: ComparedMetric
+    ) -> Interval | None:
+        if estimate is None:
+            return None
+        return estimate.interval(self.confidence, metric.lowest, metric.highest)
+
+    def _of_models(
+        self, metric: ComparedMetric, value: float, drawn: Floats, units: Units
+    ) -> Interval | None:
+        """Of a score (in resamples (R,), or without each of few units (G,))."""
+        limits = (metric.lowest, metric.highest)
+        if units.has_jackknife:
+            return jackknife_interval(value, drawn, self.confidence, units, limits)
+        return interval(drawn, self.confidence, units)
 
     def _facts(self, tests: DifferenceTests, differences: Sequence[Difference]) -> InferenceFacts:
         units, smallest = tests.units, tests.smallest_p()
@@ -141,8 +177,9 @@ class Inference:
             is_unit_of_split=self.is_unit_of_split,
             kinds={
                 "interval": f"the setting: seeds and {units.name}s drawn anew",
-                "interval_models": f"these trained models: {units.name}s drawn anew",
+                "interval_models": f"these trained models: {_how(units)}",
             },
+            is_jackknife=units.has_jackknife,
             num_comparisons=len(differences),
             num_resamples=tests.num_resamples,
             smallest_p=smallest if differences else SmallestP(None, None),
@@ -151,6 +188,23 @@ class Inference:
                 adjusted(smallest.randomisation_p, [pair.randomisation_p for pair in differences]),
             ),
         )
+
+
+def _how(units: Units) -> str:
+    if units.has_jackknife:
+        return f"one {units.name} left out at a time ({units.jackknife_text})"
+    return f"{units.name}s drawn anew"
+
+
+def _left_out(
+    metric: ComparedMetric, groups: Sequence[GroupAnswers], runs: UnitTallies, units: Units
+) -> Floats:
+    """(G, S), scores of all runs without one unit at a time."""
+    if metric.of_tallies is not None:
+        return left_out_scores(runs, metric.of_tallies)
+    assert metric.of_answers is not None
+    answers = [one for group in groups for one in group.answers]
+    return left_out_answers(answers, metric.of_answers, units)
 
 
 def shares_test(group: ScoredGroup) -> bool:
@@ -182,12 +236,12 @@ class ChosenByFold:
         return FoldChoice(
             chosen={fold: rows[place].name for fold, place in self.places.items()},
             seeds=self.answers.seeds,
-            test=self.answers.scores(bounds),
+            test=self.answers.scores(bounds, rows[0].metrics),
         )
 
 
 def choose_by_fold(
-    rows: Sequence[ScoredGroup], utterances: TableUtterances, metric: str
+    rows: Sequence[ScoredGroup], utterances: TableUtterances, metric: ComparedMetric
 ) -> ChosenByFold | None:
     """Choose in each fold by the mean over seeds, and validation folds, of its validation score.
 
@@ -204,18 +258,25 @@ def choose_by_fold(
     if len(rows) < 2 or len(folds) < 2 or not seeds:
         return None
     scores = np.array([[_val_score(row, fold, metric) for fold in folds] for row in rows])
-    best = {str(fold): int(row) for fold, row in zip(folds, scores.argmax(axis=0), strict=True)}
-    preds = []
+    places = (metric.sign * scores).argmax(axis=0)
+    best = {str(fold): int(row) for fold, row in zip(folds, places, strict=True)}
+    preds, answers = [], []
     for seed in seeds:
         joined = np.empty_like(utterances.target)
+        probabilities = np.empty((len(joined), len(utterances.classes)))
         for fold, place in best.items():
             row, here = rows[place], utterances.test_folds == fold
-            joined[here] = row.preds[row.seeds.index(seed)][here]
+            number = row.seeds.index(seed)
+            joined[here] = row.preds[number][here]
+            if row.answers.answers:
+                probabilities[here] = row.answers.answers[number].probabilities[here]
         preds.append(joined)
-    return ChosenByFold(best, utterances.answers(CHOSEN_BY_FOLD, seeds, preds))
+        if metric.of_answers is not None:
+            answers.append(Answers(joined, utterances.target, probabilities))
+    return ChosenByFold(best, utterances.answers(CHOSEN_BY_FOLD, seeds, preds, answers))
 
 
-def _val_score(row: ScoredGroup, fold: str, metric: str) -> float:
+def _val_score(row: ScoredGroup, fold: str, metric: ComparedMetric) -> float:
     """Mean over a group's runs of that fold."""
     tables: list[pd.DataFrame] = [
         run.val
@@ -223,5 +284,8 @@ def _val_score(row: ScoredGroup, fold: str, metric: str) -> float:
         for run in replicate.runs
         if str(run.settings.get(FOLD)) == fold
     ]
+    if metric.of_answers is not None:
+        return float(np.mean([metric.of_answers.score(Answers.of(table)) for table in tables]))
+    assert metric.of_tallies is not None
     confusions = np.stack([confusion_counts(table, row.classes) for table in tables])
-    return float(METRICS[metric](Tallies.of(confusions)).mean())
+    return float(metric.of_tallies(Tallies.of(confusions)).mean())

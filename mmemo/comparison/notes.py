@@ -144,7 +144,7 @@ def _least_notes(facts: InferenceFacts, units: Units) -> list[str]:
 
 
 def _fold_notes(is_joined: bool, rows: Sequence[ScoredGroup]) -> list[str]:
-    if not is_joined:
+    if not is_joined or len(rows) < 2:
         return []
     is_nested = rows[0].group.first.protocol.split_settings.get("nested")
     hint = "" if is_nested else " split.nested=true lets all validation folds choose."

@@ -12,16 +12,20 @@ from numpy.typing import NDArray
 
 from mmemo.comparison.document import Curve, GroupResult, ScoreWithIntervals
 from mmemo.comparison.groups import FOLD, RunGroup
+from mmemo.comparison.ranking_metric import ComparedMetric, ComparedMetrics
 from mmemo.comparison.runs import RunResults, Setting
+from mmemo.errors import InputError
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.confusion_scores import (
-    METRICS,
+    Floats,
     Tallies,
     class_numbers,
     confusion_counts,
     f1_by_class,
+    recall_by_class,
 )
 from mmemo.evaluation.intervals import Interval, UnitTallies
+from mmemo.evaluation.own_metrics import Answers
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.evaluation.units import table_units
 
@@ -48,24 +52,36 @@ class GroupAnswers:
         seeds: S seeds.
         counts: Tallies of its S runs, by unit.
         right: (S, N), who was right; utterances in the same order for all groups.
+        answers: Each run's answers, in the same order; empty where counts suffice.
     """
 
     name: str
     seeds: tuple[int, ...]
     counts: UnitTallies
     right: NDArray[np.bool_]
+    answers: tuple[Answers, ...] = ()
 
     def only(self, seeds: Sequence[int]) -> GroupAnswers:
         """The answers of some of its seeds."""
         if tuple(seeds) == self.seeds:
             return self
         places = [self.seeds.index(seed) for seed in seeds]
-        return GroupAnswers(self.name, tuple(seeds), self.counts.only(places), self.right[places])
+        answers = tuple(self.answers[place] for place in places) if self.answers else ()
+        counts, right = self.counts.only(places), self.right[places]
+        return GroupAnswers(self.name, tuple(seeds), counts, right, answers)
 
-    def scores(self, bounds: Mapping[str, Bounds]) -> dict[str, ScoreWithIntervals]:
+    def values(self, metric: ComparedMetric) -> Floats:
+        """The metric of each run (S,)."""
+        if metric.of_tallies is not None:
+            return self.counts.scores(metric.of_tallies)
+        return np.array([_own_score(metric, answers) for answers in self.answers])
+
+    def scores(
+        self, bounds: Mapping[str, Bounds], metrics: ComparedMetrics
+    ) -> dict[str, ScoreWithIntervals]:
         """Each metric over the seeds with its intervals; ``bounds`` are by metric."""
         summaries = {
-            name: SeedSummary.of(self.counts.scores(metric)) for name, metric in METRICS.items()
+            name: SeedSummary.of(self.values(metric)) for name, metric in metrics.by_name.items()
         }
         return {
             name: ScoreWithIntervals(
@@ -77,6 +93,21 @@ class GroupAnswers:
         }
 
 
+def _own_score(metric: ComparedMetric, answers: Answers) -> float:
+    """Of a metric that needs each answer.
+
+    Raises:
+        InputError: If it is undefined: nothing can be ranked by it.
+    """
+    assert metric.of_answers is not None
+    value = metric.of_answers.score(answers)
+    if not math.isfinite(value):
+        raise InputError(
+            f"metric={metric.name}: expected a number of every run, got {value}; rank by another"
+        )
+    return value
+
+
 class TableUtterances:
     """What all groups of a table were asked, in one order.
 
@@ -84,10 +115,18 @@ class TableUtterances:
         group: Any of them.
         classes: The table's classes.
         unit: What is drawn; None for what the split keeps together.
+        metrics: The table's.
     """
 
-    def __init__(self, group: RunGroup, classes: Sequence[str], unit: str | None) -> None:
+    def __init__(
+        self,
+        group: RunGroup,
+        classes: Sequence[str],
+        unit: str | None,
+        metrics: ComparedMetrics,
+    ) -> None:
         self.classes = classes
+        self.metrics = metrics
         first = group.replicates[0]
         test = first.test
         self.keys = {"val": first.val["key"], "test": test["key"]}
@@ -111,12 +150,16 @@ class TableUtterances:
         return table.iloc[places].reset_index(drop=True)
 
     def answers(
-        self, name: str, seeds: Sequence[int], preds: Sequence[NDArray[np.int64]]
+        self,
+        name: str,
+        seeds: Sequence[int],
+        preds: Sequence[NDArray[np.int64]],
+        answers: Sequence[Answers] = (),
     ) -> GroupAnswers:
         """Test predictions (N,) of some seeds, as class numbers in that order, counted."""
         counts = UnitTallies.of(self.target, preds, len(self.classes), self.units)
         right = np.stack([pred == self.target for pred in preds])
-        return GroupAnswers(name, tuple(seeds), counts, right)
+        return GroupAnswers(name, tuple(seeds), counts, right, tuple(answers))
 
 
 class ScoredGroup:
@@ -144,10 +187,18 @@ class ScoredGroup:
         self.val_tables = [utterances.in_order(part.val, "val") for part in replicates]
         self.test_tables = [utterances.in_order(part.test, "test") for part in replicates]
         val = np.stack([confusion_counts(table, self.classes) for table in self.val_tables])
-        self.val_scores = {name: metric(Tallies.of(val)) for name, metric in METRICS.items()}
+        self.metrics = utterances.metrics
+        self.val_scores = {
+            name: metric.of_tallies(Tallies.of(val))
+            if metric.of_tallies is not None
+            else np.array([_own_score(metric, Answers.of(table)) for table in self.val_tables])
+            for name, metric in self.metrics.by_name.items()
+        }
         self.preds = [class_numbers(table["pred"], self.classes) for table in self.test_tables]
         seeds = [replicate.seed for replicate in replicates]
-        self.answers = utterances.answers(name, seeds, self.preds)
+        needs_each = self.metrics.ranking.of_answers is not None
+        each = [Answers.of(table) for table in self.test_tables] if needs_each else []
+        self.answers = utterances.answers(name, seeds, self.preds, each)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -157,6 +208,7 @@ class ScoredGroup:
     def result(self, bounds: Mapping[str, Bounds]) -> GroupResult:
         """What the comparison says of the group; ``bounds`` are of test, by metric."""
         by_class = f1_by_class(self.answers.counts.totals)
+        recall = recall_by_class(self.answers.counts.totals)
         confusion = sum(confusion_counts(table, self.classes) for table in self.test_tables)
         runs = [replicate.runs for replicate in self.group.replicates]
         return GroupResult(
@@ -166,9 +218,12 @@ class ScoredGroup:
             seeds=self.seeds,
             runs=tuple(run.name for fold_runs in runs for run in fold_runs),
             val={name: SeedSummary.of(scores) for name, scores in self.val_scores.items()},
-            test=self.answers.scores(bounds),
+            test=self.answers.scores(bounds, self.metrics),
             per_class_f1={
                 name: SeedSummary.of(by_class[:, place]) for place, name in enumerate(self.classes)
+            },
+            per_class_recall={
+                name: SeedSummary.of(recall[:, place]) for place, name in enumerate(self.classes)
             },
             confusion=tuple(tuple(map(int, row)) for row in np.asarray(confusion)),
             num_parameters=self.group.first.info.num_parameters,

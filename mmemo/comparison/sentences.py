@@ -50,7 +50,8 @@ def drawn(document: ComparisonDocument, table: ComparisonTable) -> str:
     of_setting = (
         f"Of the setting: mixed model of seeds and {unit}s. " if THE_SETTING in kinds else ""
     )
-    methods = "bootstrap and randomisation" if THESE_MODELS in kinds else "randomisation"
+    method = "jackknife" if inference.is_jackknife else "bootstrap"
+    methods = f"{method} and randomisation" if THESE_MODELS in kinds else "randomisation"
     return (
         f"Test units: {units_text(table)}{size}, {reason}. {of_setting}Of these trained models: "
         f"{methods} over {unit}s ({inference.num_resamples:,} resamples, seed "

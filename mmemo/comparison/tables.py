@@ -13,6 +13,7 @@ from mmemo.comparison.published import PublishedBeside
 from mmemo.comparison.runs import Setting
 from mmemo.evaluation.intervals import Interval
 from mmemo.evaluation.seed_summary import SeedSummary
+from mmemo.metric_table import find_metric
 from mmemo.reporting.numbers import (
     UNDEFINED,
     counted,
@@ -32,7 +33,6 @@ from mmemo.reporting.numbers import (
 from mmemo.reporting.tables import Cell, Table, named, table_of
 
 CHOSEN = "†"
-CHOSEN_NOTE = f"{CHOSEN}: highest mean on validation, by which groups are chosen and ranked."
 """A mark at the name alone: bold numbers would be read as the highest on test."""
 
 THE_SETTING, THESE_MODELS = "the setting", "these models"
@@ -44,6 +44,12 @@ GAIN_NAMES = {
     "num_words": "words",
     "speaker": "speaker",
 }
+
+
+def chosen_note(document: ComparisonDocument) -> str:
+    """What the mark says."""
+    best = "highest" if document.direction == "max" else "lowest"
+    return f"{CHOSEN}: {best} mean on validation, by which groups are chosen and ranked."
 
 
 def comparison_tables(document: ComparisonDocument, table: ComparisonTable) -> list[Table]:
@@ -87,9 +93,9 @@ def results_table(document: ComparisonDocument, table: ComparisonTable) -> Table
     header += [f"{percent(document.confidence)} interval,\n{kind}" for kind in kinds]
     header += [f"{metric_name(other)},\ntest" for other in others]
     units = units_text(table)
-    note = _what_is_drawn(kinds, units) if kinds else f"No intervals: {units}."
+    note = _what_is_drawn(kinds, table) if kinds else f"No intervals: {units}."
     align = "rl" + "r" * (len(header) - 2)
-    return table_of("results", "Results", header, align, rows, f"{note} {CHOSEN_NOTE}")
+    return table_of("results", "Results", header, align, rows, f"{note} {chosen_note(document)}")
 
 
 def interval_kinds(document: ComparisonDocument, table: ComparisonTable) -> list[str]:
@@ -112,10 +118,13 @@ def _kinds_of(found: list[ScoreWithIntervals] | tuple[Difference, ...]) -> list[
     return [kind for kind in kinds if any(bounds_of(one, kind) for one in found)]
 
 
-def _what_is_drawn(kinds: list[str], units: str) -> str:
+def _what_is_drawn(kinds: list[str], table: ComparisonTable) -> str:
+    units = units_text(table)
+    left_out = f"one of {units} left out at a time"
     sentences = {
         THE_SETTING: f"Of the setting: seeds and {units} drawn anew.",
-        THESE_MODELS: f"Of these models: {units} drawn anew.",
+        THESE_MODELS: "Of these models: "
+        + (f"{left_out}." if table.inference.is_jackknife else f"{units} drawn anew."),
     }
     return " ".join(sentences[kind] for kind in kinds)
 
@@ -165,14 +174,17 @@ def seeds_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
 
 
 def class_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
-    """F1 of each class on test."""
+    """F1 of each class on test; recall where that is what ranks."""
     classes = table.protocol.classes
-    rows = [
-        [name, *(_mean_cell(group.per_class_f1[c]) for c in classes)]
-        for group, name in zip(table.groups, _group_cells(document, table), strict=True)
-    ]
+    found = find_metric(document.metric)
+    is_of_recall = found is not None and found.entry.name in ("uar", "recall")
+    rows = []
+    for group, name in zip(table.groups, _group_cells(document, table), strict=True):
+        by_class = group.per_class_recall if is_of_recall else group.per_class_f1
+        rows.append([name, *(_mean_cell(by_class[c]) for c in classes)])
     align, header = "l" + "r" * len(classes), ["group", *classes]
-    return table_of("classes", "F1 of each class, test", header, align, rows, CHOSEN_NOTE)
+    title = f"{'Recall' if is_of_recall else 'F1'} of each class, test"
+    return table_of("classes", title, header, align, rows, chosen_note(document))
 
 
 def cost_table(table: ComparisonTable) -> Table:
@@ -228,7 +240,7 @@ def differences_table(document: ComparisonDocument, table: ComparisonTable) -> T
     against = f", each minus {baseline}" if baseline else ""
     units = units_text(table)
     note = (
-        f"{_what_is_drawn(kinds, units)} Randomisation and McNemar are of these models: "
+        f"{_what_is_drawn(kinds, table)} Randomisation and McNemar are of these models: "
         f"{units} swapped, each as a whole. (Holm) is adjusted for all {len(rows)} comparisons of "
         "this table. Wilcoxon and sign test are over pairs of seeds; (least) is the smallest p "
         "that their number can reach. # gives ranks in the results."

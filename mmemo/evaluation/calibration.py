@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -41,11 +41,10 @@ def calibration_summary(runs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> Ca
     """
     temperatures, before, after = [], [], []
     for val, test in runs:
-        probabilities, target = _answers(test)
         temperatures.append(fit_temperature(*_answers(val)))
-        right = probabilities.argmax(axis=1) == target
-        before.append(_Answers(probabilities, target, right))
-        after.append(_Answers(scaled(probabilities, temperatures[-1]), target, right))
+        plain = _Answers.of(test)
+        before.append(plain)
+        after.append(replace(plain, probabilities=scaled(plain.probabilities, temperatures[-1])))
 
     def over_all(seeds: Sequence[_Answers]) -> tuple[ReliabilityBin, ...]:
         confidence = np.concatenate([seed.confidence for seed in seeds])
@@ -80,6 +79,11 @@ class _Answers:
     @property
     def ece(self) -> float:
         return expected_calibration_error(reliability(self.confidence, self.right))
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> _Answers:
+        probabilities, target = _answers(table)
+        return cls(probabilities, target, probabilities.argmax(axis=1) == target)
 
 
 def fit_temperature(probabilities: Floats, target: NDArray[np.int64]) -> float:
@@ -154,6 +158,11 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     """Mean gap between confidence and accuracy, weighed by the bins' utterances."""
     total = sum(row.count for row in bins)
     return sum(row.count / total * abs(row.confidence - row.accuracy) for row in bins)
+
+
+def table_calibration_error(table: pd.DataFrame) -> float:
+    """Expected calibration error of a prediction table: of the top class, over 15 equal bins."""
+    return _Answers.of(table).ece
 
 
 def brier_score(probabilities: Floats, target: NDArray[np.int64]) -> float:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmemo.errors import InputError
+from mmemo.metric_table import find_metric, known_names
 
 Floats = NDArray[np.float64]
 
@@ -84,21 +85,87 @@ def weighted_f1(tallies: Tallies) -> Floats:
     return _share(sums, tallies.annotated.sum(axis=-1))
 
 
+def recall_by_class(tallies: Tallies) -> Floats:
+    """Share of each class that is found, 0 where it does not occur: (..., C) to (..., C)."""
+    return _share(tallies.right, tallies.annotated)
+
+
+def precision_by_class(tallies: Tallies) -> Floats:
+    """Share of what is called a class that is it, 0 where none is: (..., C) to (..., C)."""
+    return _share(tallies.right, tallies.predicted)
+
+
+def uar(tallies: Tallies) -> Floats:
+    """Unweighted average recall: mean over the classes that occur, (..., C) to (...).
+
+    Balanced accuracy; of a split that has all classes the mean of their recalls.
+    """
+    occurs = np.broadcast_to(tallies.annotated > 0, recall_by_class(tallies).shape)
+    return _share(recall_by_class(tallies).sum(axis=-1), occurs.sum(axis=-1).astype(np.float64))
+
+
+def mcc(tallies: Tallies) -> Floats:
+    """Matthews' correlation coefficient of targets and answers: (..., C) to (...).
+
+    0 where all targets, or all answers, are of one class. Source: Gorodkin 2004, "Comparing two
+    K-category assignments by a K-category correlation coefficient".
+    """
+    num = tallies.annotated.sum(axis=-1)
+    together = tallies.right.sum(axis=-1) * num - (tallies.predicted * tallies.annotated).sum(-1)
+    spread = [num**2 - (part**2).sum(axis=-1) for part in (tallies.predicted, tallies.annotated)]
+    return _share(together, np.sqrt(spread[0] * spread[1]))
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,
     "weighted_f1": weighted_f1,
+    "uar": uar,
+    "mcc": mcc,
+}
+"""What every comparison tells, by the names of the table of metrics."""
+
+BY_CLASS: dict[str, Metric] = {
+    "recall": recall_by_class,
+    "precision": precision_by_class,
+    "f1": f1_by_class,
 }
 
 
-def check_metric(name: str) -> None:
-    """Refuse a metric that there is none of.
+def metric_of(name: str, classes: Sequence[str]) -> Metric:
+    """A metric by any of its names in the table: ``uar``, ``wa``, ``recall_anger``.
+
+    Args:
+        name: Of the metric.
+        classes: Names of the C classes.
 
     Raises:
-        InputError: If the name is none of ``METRICS``.
+        InputError: If there is none of that name.
     """
-    if name not in METRICS:
-        raise InputError(f"metric: expected one of {', '.join(METRICS)}, got '{name}'")
+    found = find_metric(name, classes)
+    if found is None or found.entry.name not in {*METRICS, *BY_CLASS}:
+        raise InputError(f"metric: expected one of {', '.join(known_names(classes))}, got '{name}'")
+    if found.class_name is None:
+        return METRICS[found.entry.name]
+    by_class, place = BY_CLASS[found.entry.name], list(classes).index(found.class_name)
+    return lambda tallies: by_class(tallies)[..., place]
+
+
+def check_metric(name: str, own: Sequence[str] = ()) -> None:
+    """Refuse a metric that there is none of.
+
+    Args:
+        name: Of the metric; any class may be in it.
+        own: Names of the user's metrics.
+
+    Raises:
+        InputError: If the name is none of the table's, nor the user's.
+    """
+    found = find_metric(name)
+    if name not in own and (found is None or found.entry.name not in {*METRICS, *BY_CLASS}):
+        raise InputError(
+            f"metric: expected one of {', '.join([*known_names(), *own])}, got '{name}'"
+        )
 
 
 def _share(part: Floats, whole: Floats) -> Floats:

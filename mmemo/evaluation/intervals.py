@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, Tallies, class_numbers
+from mmemo.evaluation.own_metrics import Answers, OwnMetric
 from mmemo.evaluation.predictions import classes_of
 from mmemo.evaluation.run_metrics import RunIntervals
 from mmemo.evaluation.units import UNIT, Units
+from mmemo.metric_table import lowest_of
 
 Interval = tuple[float, float]
 
@@ -146,6 +148,40 @@ def resampled_scores(
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
+def resampled_answers(
+    runs: Sequence[Answers], metric: OwnMetric, units: Units, num_resamples: int, seed: int
+) -> Floats:
+    """Each run's scores in the same resamples as ``resampled_scores`` draws: (R, S).
+
+    Args:
+        runs: Their answers on the same utterances.
+        metric: Needs each answer.
+        units: Of the utterances.
+        num_resamples: R.
+        seed: Seed of the resamples.
+    """
+    random = np.random.default_rng(seed)
+    places = _rows_by_unit(units)
+    found = []
+    for start in range(0, num_resamples, RESAMPLES_AT_A_TIME):
+        size = min(RESAMPLES_AT_A_TIME, num_resamples - start)
+        for drawn in random.integers(units.num, size=(size, units.num)):
+            rows = np.concatenate([places[unit] for unit in drawn])
+            found.append([metric.score(answers.only(rows)) for answers in runs])
+    return np.array(found)
+
+
+def left_out_answers(runs: Sequence[Answers], metric: OwnMetric, units: Units) -> Floats:
+    """Each run's scores without one unit at a time: (G, S)."""
+    kept = [np.flatnonzero(units.number != unit) for unit in range(units.num)]
+    return np.array([[metric.score(run.only(rows)) for run in runs] for rows in kept])
+
+
+def _rows_by_unit(units: Units) -> list[NDArray[np.int64]]:
+    order = np.argsort(units.number, kind="stable")
+    return np.split(order, np.cumsum(units.sizes)[:-1])
+
+
 def interval(distribution: Floats, confidence: float, units: Units) -> Interval | None:
     """The percentile interval of a resampled score (R,), expanded for the number of units.
 
@@ -155,13 +191,53 @@ def interval(distribution: Floats, confidence: float, units: Units) -> Interval 
     about the bootstrap".
 
     Returns:
-        Lower and upper bound; None where there are few units.
+        Lower and upper bound; None where there are few units, or a resample has no score.
     """
-    if units.are_few:
+    if units.are_few or not np.isfinite(distribution).all():
         return None
     tail = _expanded_tail((1 - confidence) / 2, units.effective_num)
     low, high = np.quantile(distribution, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def left_out_scores(runs: UnitTallies, metric: Metric) -> Floats:
+    """Each run's scores without one unit at a time: (G, S)."""
+    return metric(runs.weighted(1 - np.eye(runs.num_units)))
+
+
+def jackknife_interval(
+    value: float,
+    left_out: Floats,
+    confidence: float,
+    units: Units,
+    limits: Interval = (0.0, 1.0),
+) -> Interval | None:
+    """The interval of a score by leaving out one of few units at a time.
+
+    Source: the jackknife variance (Efron and Tibshirani 1993, chapter 11; for clusters, MacKinnon,
+    Nielsen and Webb 2023, "Fast and reliable jackknife and bootstrap methods for cluster-robust
+    inference") with a quantile of t at the effective number of units less one.
+
+    Args:
+        value: The score.
+        left_out: (G,), the score without each unit.
+        confidence: Of the interval.
+        units: G units.
+        limits: The least and the most that the score can be.
+
+    Returns:
+        Lower and upper bound; None where units are too few, or enough for a bootstrap, or nothing
+        varies.
+    """
+    if not units.has_jackknife:
+        return None
+    num = units.num
+    variance = (num - 1) / num * float(np.square(left_out - left_out.mean()).sum())
+    if variance == 0 or not np.isfinite(variance):
+        return None
+    quantile = float(stdtrit(units.effective_num - 1, (1 + confidence) / 2))
+    half = quantile * float(np.sqrt(variance))
+    return max(limits[0], value - half), min(limits[1], value + half)
 
 
 def bootstrap_p(differences: Floats, units: Units) -> float | None:
@@ -170,7 +246,7 @@ def bootstrap_p(differences: Floats, units: Units) -> float | None:
     Source: Davison and Hinkley 1997, section 4.4, for the share of resamples beyond 0, with one
     added so that it is never 0; see ``interval`` for the expansion. None where there are few units.
     """
-    if units.are_few:
+    if units.are_few or not np.isfinite(differences).all():
         return None
     beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     share = min(0.5, (beyond + 1) / (len(differences) + 1))
@@ -185,7 +261,7 @@ def smallest_bootstrap_p(num_resamples: int, units: Units) -> float | None:
 
 
 def run_intervals(test: pd.DataFrame, unit: str) -> RunIntervals:
-    """The intervals of this trained model's scores, by bootstrap over units.
+    """The intervals of this trained model's scores, by bootstrap over units; of few by jackknife.
 
     Args:
         test: Prediction table of test, with the column ``unit``.
@@ -194,15 +270,30 @@ def run_intervals(test: pd.DataFrame, unit: str) -> RunIntervals:
     classes, units = classes_of(test), Units.of(unit, test, [UNIT])
     target, pred = (class_numbers(test[column], classes) for column in ("target", "pred"))
     counts = UnitTallies.of(target, [pred], len(classes), units)
-    resampled = resampled_scores(counts, METRICS, RUN_RESAMPLES, RUN_SEED)
+    if units.has_jackknife:
+        how = f"one {units.name} left out at a time ({units.jackknife_text})"
+        found = {
+            name: jackknife_interval(
+                float(counts.scores(metric)[0]),
+                left_out_scores(counts, metric)[:, 0],
+                RUN_CONFIDENCE,
+                units,
+                (lowest_of(name), 1.0),
+            )
+            for name, metric in METRICS.items()
+        }
+    else:
+        how = f"{units.name}s drawn anew"
+        resampled = resampled_scores(counts, METRICS, RUN_RESAMPLES, RUN_SEED)
+        found = {n: interval(r[:, 0], RUN_CONFIDENCE, units) for n, r in resampled.items()}
     return RunIntervals(
-        kind=f"this trained model: {units.name}s drawn anew, neither seeds nor training data",
+        kind=f"this trained model: {how}, neither seeds nor training data",
         unit=units.name,
         num_units=units.num,
         effective_units=round(units.effective_num, 1),
         confidence=RUN_CONFIDENCE,
-        test={n: interval(found[:, 0], RUN_CONFIDENCE, units) for n, found in resampled.items()},
-        note=units.few_note,
+        test=found,
+        note=None if units.has_jackknife else units.few_note,
     )
 
 

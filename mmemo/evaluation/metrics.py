@@ -13,28 +13,33 @@ from torch import Tensor
 from torchmetrics.functional.classification import (
     binary_auroc,
     multiclass_accuracy,
-    multiclass_calibration_error,
     multiclass_f1_score,
     multiclass_precision,
     multiclass_recall,
 )
 
-from mmemo.evaluation.calibration import NUM_BINS
+from mmemo.evaluation.calibration import table_calibration_error
+from mmemo.evaluation.confusion_scores import Tallies, confusion_counts, mcc, uar
+from mmemo.evaluation.own_metrics import OwnMetric, own_scores
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of
 from mmemo.evaluation.run_metrics import Averages, ClassScores, MajorityBaseline, SplitMetrics
 
 
-def compute_metrics(table: pd.DataFrame, majority_class: str) -> SplitMetrics:
+def compute_metrics(
+    table: pd.DataFrame, majority_class: str, own: Sequence[OwnMetric] = ()
+) -> SplitMetrics:
     """Metrics of the rows of one split.
 
     Precision, recall and F1 of a class that is never predicted, or never occurs, are 0, and
     macro averages run over all C classes, as in scikit-learn with ``zero_division=0`` and all
     labels given. The area under the ROC curve of a class that does not occur, or is the only
-    one, is not defined: null, and left out of the macro mean.
+    one, is not defined: null, and left out of the macro mean. So is the recall of a class that
+    does not occur out of the unweighted average recall, which is balanced accuracy.
 
     Args:
         table: Prediction table of one split.
         majority_class: The training split's most frequent class, for the baseline.
+        own: Metrics of the user's own.
 
     Returns:
         The metrics; ``ece`` is the expected calibration error of the top class over 15 equal bins
@@ -48,7 +53,7 @@ def compute_metrics(table: pd.DataFrame, majority_class: str) -> SplitMetrics:
     )
     auroc = [_auroc(probabilities[:, i], target == i) for i in range(len(classes))]
     defined = [value for value in auroc if value is not None]
-    ece = multiclass_calibration_error(probabilities, target, len(classes), NUM_BINS)
+    tallies = Tallies.of(confusion_counts(table, classes))
     scores = _Scores.of(pred, target, len(classes))
     always = torch.full_like(target, classes.index(majority_class))
     baseline = _Scores.of(always, target, len(classes))
@@ -63,10 +68,13 @@ def compute_metrics(table: pd.DataFrame, majority_class: str) -> SplitMetrics:
             for i, name in enumerate(classes)
         },
         auroc_macro=sum(defined) / len(defined) if defined else None,
-        ece=float(ece),
+        ece=table_calibration_error(table),
         majority_baseline=MajorityBaseline(
             majority_class, baseline.accuracy, baseline.macro.f1, baseline.weighted.f1
         ),
+        uar=float(uar(tallies)),
+        mcc=float(mcc(tallies)),
+        own=own_scores(table, own),
     )
 
 
@@ -105,7 +113,9 @@ def _indices(names: pd.Series[str], classes: Sequence[str]) -> Tensor:
 
 
 def metrics_table(metrics: Mapping[str, SplitMetrics], split_protocol: str) -> pd.DataFrame:
-    """The metrics of each split as one table: a row for each class and each average.
+    """The metrics of each split as one table: a row for each class, average and single number.
+
+    ``score`` holds what is one number: accuracy (WA), UAR, MCC, and the user's own metrics.
 
     Args:
         metrics: By split.
@@ -116,9 +126,10 @@ def metrics_table(metrics: Mapping[str, SplitMetrics], split_protocol: str) -> p
         for name, scores in found.per_class.items():
             rows.append({"split": split, "row": name, **asdict(scores)})
         averages: dict[str, dict[str, Any]] = {
-            "accuracy": {"f1": found.accuracy},
+            "accuracy": {"f1": found.accuracy, "score": found.accuracy},
             "macro": {**asdict(found.macro), "auroc": found.auroc_macro},
             "weighted": asdict(found.weighted),
+            **{name: {"score": value} for name, value in found.single_scores.items()},
         }
         size = found.num_utterances
         rows.extend({"split": split, "row": n, "support": size, **v} for n, v in averages.items())
@@ -126,6 +137,6 @@ def metrics_table(metrics: Mapping[str, SplitMetrics], split_protocol: str) -> p
         name = f"always {baseline.majority_class}"
         rows.append({"split": split, "row": f"{name}: accuracy", "f1": baseline.accuracy})
         rows.append({"split": split, "row": f"{name}: macro", "f1": baseline.macro_f1})
-    columns = ["split", "row", "precision", "recall", "f1", "auroc", "support"]
+    columns = ["split", "row", "precision", "recall", "f1", "auroc", "score", "support"]
     table = pd.DataFrame(rows, columns=columns).astype({"support": "Int64"})
     return table.assign(split_protocol=split_protocol)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from pydantic import Field, FiniteFloat
@@ -63,6 +63,10 @@ class SplitMetrics:
         auroc_macro: Mean area under the ROC curves that are defined; None without any.
         ece: Expected calibration error.
         majority_baseline: The plainest answer's scores.
+        uar: Unweighted average recall, over the classes that occur; None where an earlier mmemo
+            has not told it, and so ``mcc``.
+        mcc: Matthews' correlation coefficient.
+        own: By name the user's own metrics; None where one is undefined.
     """
 
     num_utterances: int
@@ -73,6 +77,15 @@ class SplitMetrics:
     auroc_macro: FiniteFloat | None
     ece: FiniteFloat
     majority_baseline: MajorityBaseline
+    uar: FiniteFloat | None = None
+    mcc: FiniteFloat | None = None
+    own: Mapping[str, FiniteFloat | None] = field(default_factory=dict)
+
+    @property
+    def single_scores(self) -> dict[str, float | None]:
+        """By name what is one number and no average: those alone that the file tells."""
+        told = {"uar": self.uar, "mcc": self.mcc}
+        return {name: value for name, value in told.items() if value is not None} | dict(self.own)
 
 
 @dataclass(frozen=True)
@@ -150,7 +163,8 @@ class RunMetrics:
         calibration: On test.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    READ_VERSIONS: ClassVar[tuple[int, ...]] = (1,)
 
     protocol: Protocol
     splits: Mapping[str, SplitMetrics]

@@ -87,8 +87,8 @@ class SettingEstimate:
         quantile = float(stdtrit(self.df, (1 + confidence) / 2))
         return quantile * float(np.sqrt(self.variance))
 
-    def interval(self, confidence: float, lowest: float) -> Interval | None:
-        """Around the value, between ``lowest`` and 1; None where nothing varies but the value.
+    def interval(self, confidence: float, lowest: float, highest: float = 1.0) -> Interval | None:
+        """Around the value, between these limits; None where nothing varies but the value.
 
         A score that is the same for all seeds and units is no certainty, a difference of 0 is one
         of models that answer alike.
@@ -96,7 +96,7 @@ class SettingEstimate:
         if self.variance == 0 and self.value != 0:
             return None
         half = self.half_width(confidence)
-        return max(lowest, self.value - half), min(1.0, self.value + half)
+        return max(lowest, self.value - half), min(highest, self.value + half)
 
     @property
     def p(self) -> float | None:
@@ -151,6 +151,9 @@ class SettingModel:
     ) -> SettingEstimate | None:
         """Of means with their signs; ``shared`` is the variance that cancels between them."""
         if self.units.are_few or min(len(runs) for _, runs in means) < MIN_SEEDS:
+            return None
+        if not np.isfinite(self.covariance).all():
+            # A metric that is undefined in some draws.
             return None
         df = self.units.effective_num - 1
         seeds, together = [], 0.0

@@ -30,7 +30,8 @@ Source: ``benchmarks/statistics.py``; Cameron, Gelbach and Miller 2008.
 """
 
 MIN_EFFECTIVE_UNITS = 5
-"""Nor has a number that is larger, where so few of the units have nearly all of the rows."""
+"""Nor has a number that is larger, where so few of the units have nearly all of the rows; fewer
+have none by the jackknife either (``benchmarks/statistics.py``)."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,31 @@ class Units:
         return self.num < MIN_UNITS or self.effective_num < MIN_EFFECTIVE_UNITS
 
     @property
+    def has_jackknife(self) -> bool:
+        """Whether an interval is given by leaving out one unit at a time: there are few, not very.
+
+        ``benchmarks/statistics.py`` has its coverage.
+        """
+        return self.num < MIN_UNITS and self.effective_num >= MIN_EFFECTIVE_UNITS
+
+    @property
+    def jackknife_text(self) -> str:
+        """How that interval is made, in words."""
+        return f"jackknife, t with {self.effective_num - 1:.3g} degrees of freedom"
+
+    @property
     def few_note(self) -> str | None:
-        """Why there is no interval; None where there may be one."""
+        """Why there is no interval, or no bootstrap's; None where there may be one."""
         if not self.are_few:
             return None
-        if self.num < MIN_UNITS:
-            least = f"at least {MIN_UNITS} are needed"
+        if self.has_jackknife:
+            return (
+                f"Of {self.text}, fewer than {MIN_UNITS}, the interval leaves out one {self.name} "
+                f"at a time ({self.jackknife_text}): a bootstrap of so few is too narrow, so that "
+                "there is no bootstrap p, and no interval of the setting."
+            )
+        if self.num < MIN_EFFECTIVE_UNITS:
+            least = f"at least {MIN_EFFECTIVE_UNITS} are needed"
         else:
             least = f"they are as good as {self.effective_num:.1f} of one size, at least "
             least += f"{MIN_EFFECTIVE_UNITS} are needed"

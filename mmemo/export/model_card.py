@@ -15,7 +15,7 @@ from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.run_metrics import RunMetrics
-from mmemo.reporting.numbers import UNDEFINED, counted, interval, percent, score, told
+from mmemo.reporting.numbers import UNDEFINED, counted, interval, metric_name, percent, score, told
 from mmemo.reporting.tables import escape_markdown, markdown, table_of
 from mmemo.runs.run_files import DataCard
 from mmemo.runs.run_folder import RunFolder
@@ -25,7 +25,6 @@ MIN_GROUP_ROWS = 10
 """Fewer rows of a speaker tell little."""
 
 MAX_SHOWN = 5
-METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,15 @@ class CardFacts:
         """By metric the score on test and that of the majority baseline."""
         test = self.metrics.splits["test"]
         base = test.majority_baseline
+        occur = sum(scores.support > 0 for scores in test.per_class.values())
+        # Of one class that is always answered the recall is 1, of all others 0.
+        is_there = test.per_class[base.majority_class].support > 0
+        recall = {} if test.uar is None else {"uar": (test.uar, is_there / occur)}
         return {
             "accuracy": (test.accuracy, base.accuracy),
             "macro_f1": (test.macro.f1, base.macro_f1),
             "weighted_f1": (test.weighted.f1, base.weighted_f1),
+            **recall,
         }
 
 
@@ -200,7 +204,7 @@ def _scores(facts: CardFacts) -> str:
     rows = []
     for metric, (value, baseline) in facts.scores.items():
         bounds = found.test.get(metric) if found else None
-        rows.append([METRICS[metric], score(value), interval(bounds), score(baseline)])
+        rows.append([metric_name(metric), score(value), interval(bounds), score(baseline)])
     confidence = percent(found.confidence) if found else ""
     header = [
         "",

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mmemo.metric_table import metric_words
+
 if TYPE_CHECKING:
     from mmemo.evaluation.intervals import Interval
     from mmemo.evaluation.seed_summary import SeedSummary
 
 UNDEFINED = "–"
 SMALLEST_P = 0.001
-METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
 
 
 def metric_name(metric: str) -> str:
     """``weighted F1`` for ``weighted_f1``; a metric without a name of its own is its own name."""
-    return METRIC_NAMES.get(metric, metric)
+    return metric_words(metric)
 
 
 def score(value: float | None, digits: int = 3) -> str:

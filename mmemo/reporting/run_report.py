@@ -158,6 +158,7 @@ def _skipped(data: DataCard) -> Table:
 def _scores(table: pd.DataFrame) -> dict[str, Table]:
     """The scores of each split: a row for each class, average and baseline."""
     names = {"precision": "precision", "recall": "recall", "f1": "F1", "auroc": "AUROC"}
+    names["score"] = "score"
     scores = {}
     for split, part in table.groupby("split", sort=False):
         rows = [
@@ -170,14 +171,14 @@ def _scores(table: pd.DataFrame) -> dict[str, Table]:
         ]
         kinds = [_kind(str(name)) for name in part["row"]]
         header = ["", *names.values(), "support"]
-        scores[str(split)] = table_of("scores", "", header, "lrrrrr", rows, kinds=kinds)
+        scores[str(split)] = table_of("scores", "", header, "lrrrrrr", rows, kinds=kinds)
     return scores
 
 
 def _kind(name: str) -> str:
     if name.startswith("always "):
         return "aside"
-    return "main" if name in ("accuracy", "macro", "weighted") else ""
+    return "main" if name in ("accuracy", "macro", "weighted", "uar", "mcc") else ""
 
 
 def _calibration(found: Calibration) -> Table:

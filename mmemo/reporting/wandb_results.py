@@ -358,7 +358,8 @@ def _scores(metrics: SplitMetrics) -> dict[str, float | int | None]:
     by_class = {f"f1/{name}": scores.f1 for name, scores in metrics.per_class.items()}
     names = ("num_utterances", "accuracy", "auroc_macro", "ece")
     plain = {name: getattr(metrics, name) for name in names}
-    return {**plain, **averages, **by_class}
+    recalls = {f"recall/{name}": scores.recall for name, scores in metrics.per_class.items()}
+    return {**plain, **averages, **metrics.single_scores, **by_class, **recalls}
 
 
 def _checkpoint(folder: RunFolder, run_id: str) -> Artifact:

@@ -20,8 +20,8 @@ from mmemo.runs.data_source import build_data_source
 from mmemo.runs.experiment import Encoders, Experiment
 from mmemo.runs.label_overrides import with_own_labels
 from mmemo.runs.overrides import make_paths_absolute, quoted, readable_by_hydra
+from mmemo.runs.own_metrics import monitored_direction
 from mmemo.training.module import EmotionModule
-from mmemo.training.monitored_scores import direction
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def compose_experiment(
 ) -> Composition:
     """Compose a training's config; arguments and errors as of ``mmemo.compose``."""
     # The one resolver of a training's config that looks at no running command.
-    OmegaConf.register_new_resolver("direction", direction, replace=True)
+    OmegaConf.register_new_resolver("direction", monitored_direction, replace=True)
     typed = with_own_labels([readable_by_hydra(override) for override in overrides])
     chosen = [f"experiment={experiment}"] if experiment is not None else []
     folder = Path(run_dir or Path("outputs") / (experiment or "train") / "python").absolute()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,18 +14,20 @@ import pandas as pd
 import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from torchmetrics import Metric
 
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.leaks import LEAKY, check_disjoint
-from mmemo.corpora.splits import SplitProtocol
+from mmemo.corpora.splits import FoldedSplit, SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.augmentation import check_perturbations
 from mmemo.data.datamodule import EmotionDataModule, check_loading
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.errors import InputError
+from mmemo.evaluation.own_metrics import Answers, OwnMetric
 from mmemo.evaluation.protocol import Protocol
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
@@ -33,11 +36,14 @@ from mmemo.runs.data_source import DataSource, build_data_source
 from mmemo.runs.input_errors import settings_of
 from mmemo.runs.label_coverage import check_labels, check_trained_classes
 from mmemo.runs.missing_modality import check_missing
+from mmemo.runs.own_metrics import build_own_metrics
 from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_folder import RunFolder
+from mmemo.training.epoch_metrics import OfProbabilities, OfRows, named_metric
 from mmemo.training.interruption import Interruption
 from mmemo.training.losses import CrossEntropy, build_torch_loss
 from mmemo.training.module import EmotionModule
+from mmemo.training.monitored_scores import asked_for
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
@@ -157,6 +163,7 @@ class Experiment:
         if cfg.compile:
             # In place: the names of the weights stay the same.
             classifier.compile(dynamic=True)
+        logged = self._logged_metrics()
         module: EmotionModule = instantiate(
             cfg.module,
             _convert_="all",
@@ -165,8 +172,35 @@ class Experiment:
             loss=build_loss(cfg.loss),
             optimizer=instantiate(cfg.optimizer, _convert_="all"),
             scheduler=instantiate(cfg.scheduler, _convert_="all"),
+            # A module of the user's own need not take them.
+            **({"metrics": logged} if logged else {}),
         )
         return module
+
+    @cached_property
+    def own_metrics(self) -> tuple[OwnMetric, ...]:
+        """Metrics of the user's own.
+
+        Raises:
+            InputError: If one cannot be built.
+        """
+        return self.own_metrics_of(self.labels.classes)
+
+    def own_metrics_of(self, classes: Sequence[str]) -> tuple[OwnMetric, ...]:
+        """The same among some of the classes: those that another corpus has.
+
+        Raises:
+            InputError: If one cannot be built.
+        """
+        return build_own_metrics(self._cfg, classes)
+
+    def _logged_metrics(self) -> dict[str, Metric]:
+        """What is logged beside what every training logs: the user's, and what is monitored."""
+        own = {metric.name: _epoch_metric(metric) for metric in self.own_metrics}
+        callbacks = (self._cfg.callbacks or {}).values()
+        monitors = [callback.get("monitor") for callback in callbacks if callback is not None]
+        classes = self.labels.classes
+        return own | {name: named_metric(name, classes) for name in asked_for(monitors, own)}
 
     def build_trainer(self) -> lightning.Trainer:
         """Lightning's trainer, with the callbacks that are not null.
@@ -412,6 +446,7 @@ class Experiment:
                     "another split or other labels"
                 )
             _tell_absent(rows, labels, name)
+        _tell_rare(rows, labels, split)
         trained = rows.loc[rows["split"] == "train", labels.column].tolist()
         check_trained_classes(trained, labels, split.name, annotations.corpus)
         loss = build_loss(self._cfg.loss)
@@ -504,7 +539,7 @@ class Experiment:
             split=datamodule.split.name,
             leaky=datamodule.split.leaky,
             leak_shares=datamodule.leak_shares,
-            split_settings=_settings(cfg.split),
+            split_settings=_settings(cfg.split) | _number_of_folds(datamodule.split),
             labels=datamodule.labels.name,
             classes=tuple(datamodule.labels.classes),
             num_utterances={split: len(data) for split, data in datamodule.datasets.items()},
@@ -530,6 +565,18 @@ def _settings(part: DictConfig) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
 
 
+def _epoch_metric(metric: OwnMetric) -> Metric:
+    """A metric of the user's as training logs it."""
+    if metric.is_torchmetrics:
+        return OfProbabilities(metric.build())
+    return OfRows(lambda preds, target, p: metric.score(Answers(preds, target, p)))
+
+
+def _number_of_folds(split: SplitProtocol) -> dict[str, Any]:
+    """As the split has found it: of groups that are left out one by one no setting tells it."""
+    return {"num_test_folds": split.num_test_folds} if isinstance(split, FoldedSplit) else {}
+
+
 def _part_name(part: DictConfig | None) -> str:
     if part is None:
         return "none"
@@ -546,6 +593,25 @@ def _tell_absent(rows: pd.DataFrame, labels: LabelSet, split: str) -> None:
             f"mmemo: the split '{split}' has no utterance of {', '.join(absent)}: {what}",
             file=sys.stderr,
         )
+
+
+def _tell_rare(rows: pd.DataFrame, labels: LabelSet, split: SplitProtocol) -> None:
+    """Say of which classes not every fold can have an utterance."""
+    if not isinstance(split, FoldedSplit) or split.num_test_folds is None:
+        return
+    counts = rows[labels.column].value_counts()
+    rare = [f"{name} ({counts[name]})" for name in labels.classes if _is_rare(counts, name, split)]
+    if rare:
+        print(
+            f"mmemo: rarer than the {split.num_test_folds} folds of split={split.name}, so that "
+            f"some test without them: {', '.join(rare)}; over all folds each utterance is tested "
+            "once all the same",
+            file=sys.stderr,
+        )
+
+
+def _is_rare(counts: pd.Series[int], name: str, split: FoldedSplit) -> bool:
+    return bool(counts.get(name, 0) < (split.num_test_folds or 0))
 
 
 def is_own_loss(target: object) -> bool:

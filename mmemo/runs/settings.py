@@ -28,6 +28,7 @@ NOT_IN_DIGEST = (
     "trainer.log_every_n_steps",
     "trainer.enable_progress_bar",
     "trainer.enable_model_summary",
+    "metrics",
     "callbacks.interruption",
     "callbacks.epoch_lines",
     "callbacks.step_curves",

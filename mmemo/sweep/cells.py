@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -14,6 +15,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mmemo.documents import OtherVersionError
@@ -27,6 +29,10 @@ LACKING = re.compile(r"Could not override '([^']+)'")
 
 GROUPS_OF_GROUPS = ("experiment", "encoders", "modality")
 """Groups whose choices choose in others."""
+
+TEST_FOLD = "split.test_fold"
+ALL_TEST_FOLDS = f"{TEST_FOLD}=all"
+"""Stands for as many cells as the split has folds."""
 
 OWN_PLACES = {"run_dir": "/", "output_dir": "/", "cache_dir": "/", "logger": None, "resume": None}
 """Set alike before a digest is taken: they are known of Hydra's job alone, or do not count."""
@@ -170,6 +176,7 @@ class CellComposer:
         self.axes = _axes(config)
         self.lacking: dict[str, str] = {}
         self._known: set[str] = set()
+        self._num_folds: dict[str, int] = {}
 
     def cell(self, overrides: list[str]) -> tuple[Cell, list[str]]:
         """The cell of a job, and its overrides.
@@ -210,6 +217,29 @@ class CellComposer:
         )
         return cell, overrides
 
+    def each_fold(self, overrides: list[str]) -> list[list[str]]:
+        """A job's overrides for each of its test folds; as they are where not all are asked for.
+
+        Args:
+            overrides: The job's, with ``split.test_fold=all``.
+
+        Raises:
+            InputError: If the corpus cannot be read, or its rows name no group.
+        """
+        if ALL_TEST_FOLDS not in [o.lstrip("+") for o in overrides]:
+            return [overrides]
+        others = [o for o in overrides if o.lstrip("+") != ALL_TEST_FOLDS]
+        try:
+            config = self.loader.load_sweep_config(self.config, [*others, f"{TEST_FOLD}=0"])
+        except ConfigCompositionException:
+            # A split without folds: as with any setting that a choice lacks.
+            return [[*others, f"{TEST_FOLD}=0"]]
+        parts = ("corpus", "labels", "split")
+        key = OmegaConf.to_yaml({part: config[part] for part in parts})
+        if key not in self._num_folds:
+            self._num_folds[key] = _count_folds(config)
+        return [[*others, f"{TEST_FOLD}={fold}"] for fold in range(self._num_folds[key])]
+
     def _lacking_key(self, problem: str) -> str | None:
         """The setting that a choice of a swept group lacks, as Hydra tells."""
         found = LACKING.search(problem)
@@ -237,7 +267,12 @@ def _axes(config: DictConfig) -> list[str]:
     as_typed = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     typed = OverridesParser.create().parse_overrides(cast(list[str], as_typed))
     keys = [*(OmegaConf.select(config, "hydra.sweeper.params") or {})]
-    keys += [o.get_key_element() for o in typed if o.is_sweep_override()]
+    folds = (TEST_FOLD, f"+{TEST_FOLD}", f"++{TEST_FOLD}")
+    keys += [
+        o.get_key_element()
+        for o in typed
+        if o.is_sweep_override() or (o.get_key_element() in folds and o.value() == "all")
+    ]
     return list(dict.fromkeys(key.lstrip("+") for key in keys))
 
 
@@ -247,6 +282,18 @@ def _settings(config: DictConfig) -> dict[str, Any]:
     Raises:
         MissingMandatoryValue: If a value is missing that has to be given.
     """
+    with _of_job(config) as cfg:
+        for key, value in OWN_PLACES.items():
+            OmegaConf.update(cfg, key, value)
+        make_paths_absolute(cfg)
+        settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
+
+
+@contextmanager
+def _of_job(config: DictConfig) -> Iterator[DictConfig]:
+    """A copy of a job's config that can be changed, while Hydra answers as in that job."""
     cfg = copy.deepcopy(config)
     OmegaConf.set_readonly(cfg, False)
     former = HydraConfig.instance().cfg
@@ -254,11 +301,24 @@ def _settings(config: DictConfig) -> dict[str, Any]:
     try:
         with open_dict(cfg):
             cfg.pop("hydra")
-        for key, value in OWN_PLACES.items():
-            OmegaConf.update(cfg, key, value)
-        make_paths_absolute(cfg)
-        settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        yield cfg
     finally:
         HydraConfig.instance().cfg = former
-    assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items()}
+
+
+def _count_folds(config: DictConfig) -> int:
+    """How many test folds the split of a job has, of the rows that its corpus annotates."""
+    # Imported here: they take pandas, which no listing of other cells needs.
+    from mmemo.corpora.splits import FoldedSplit
+    from mmemo.runs.data_source import build_data_source
+
+    with _of_job(config) as cfg:
+        make_paths_absolute(cfg)
+        split, labels = (instantiate(cfg[part], _convert_="all") for part in ("split", "labels"))
+        if not isinstance(split, FoldedSplit):
+            raise InputError(
+                f"{ALL_TEST_FOLDS}: expected a split that tests one of its folds, got "
+                f"{cfg.split['_target_']}; choose split=leave_one_speaker_out, say"
+            )
+        rows = build_data_source(cfg).corpus.read().frame()
+        return split.count_folds(rows[rows[labels.column].isin(labels.classes)])

@@ -242,13 +242,15 @@ class Sweep:
     def _results(self, folder: Path, view: SweepView) -> list[str]:
         """What the cells have come to, and the commands that show more of it."""
         # Imported here: it takes pandas, which no help needs.
-        from mmemo.sweep.table import scores_text, upload_command
+        from mmemo.sweep.table import folds_text, scores_text, upload_command
 
         cells = list(self.launched.cells.values())
         table = scores_text(cells, _ranking_metric())
         if not table:
             return [view.counts(), *view.best()]
-        lines = [f"{table}\n", view.counts(), f"compare: mmemo compare {shlex.quote(str(folder))}"]
+        folds = folds_text(cells, _ranking_metric())
+        lines = [f"{table}\n", *([f"{folds}\n"] if folds else []), view.counts()]
+        lines.append(f"compare: mmemo compare {shlex.quote(str(folder))}")
         upload = upload_command(folder, cells)
         return [*lines, *([f"not uploaded to W&B yet; to do that: {upload}"] if upload else [])]
 
@@ -305,10 +307,11 @@ class CellLaunch:
         """Run what is not done; every job returns its score, or None where it has none.
 
         Returns:
-            One for each job. None has failed as Hydra sees it: a failure would end the sweep.
+            One for each job, over the folds and seeds that it stands for. None has failed as Hydra
+            sees it: a failure would end the sweep.
         """
         jobs = [[with_nulls(override) for override in job] for job in job_overrides]
-        cells = [[self.composer.cell(o) for o in self._with_seeds(job)] for job in jobs]
+        cells = [[self.composer.cell(o) for o in self._each_run(job)] for job in jobs]
         if not self.sweep.is_search:
             self.composer.check_lacking()
         if self.sweep.is_dry:
@@ -325,6 +328,12 @@ class CellLaunch:
         return [
             self._returned([cell for cell, _ in pairs], overrides)
             for pairs, overrides in zip(cells, job_overrides, strict=True)
+        ]
+
+    def _each_run(self, overrides: list[str]) -> list[list[str]]:
+        """A job's overrides for each of its seeds and of the folds that it is to test."""
+        return [
+            o for seeded in self._with_seeds(overrides) for o in self.composer.each_fold(seeded)
         ]
 
     def _with_seeds(self, overrides: list[str]) -> list[list[str]]:

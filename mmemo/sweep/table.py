@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mmemo.comparison.runs import read_runs
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import split_stamp
 from mmemo.evaluation.run_metrics import SplitMetrics
-from mmemo.reporting.numbers import UNDEFINED, metric_name, score
+from mmemo.reporting.numbers import UNDEFINED, counted, interval, mean_sd, metric_name, score
 from mmemo.reporting.tables import Table, plain_console, print_table, printed, table_of
 from mmemo.runs.run_folder import RunFolder
 from mmemo.sweep.cells import Cell, CellState, cell_state
+
+if TYPE_CHECKING:
+    from mmemo.comparison.document import ComparisonTable, GroupResult
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,14 @@ def read_scores(cell: Cell, metric: str) -> CellScores:
         return CellScores(cell.name, state)
 
 
-def _of_split(metrics: SplitMetrics, metric: str) -> float:
-    scores = {
+def _of_split(metrics: SplitMetrics, metric: str) -> float | None:
+    scores: dict[str, float | None] = {
         "accuracy": metrics.accuracy,
         "macro_f1": metrics.macro.f1,
         "weighted_f1": metrics.weighted.f1,
+        **metrics.single_scores,
     }
-    return scores[metric]
+    return scores.get(metric)
 
 
 def scores_text(cells: Iterable[Cell], metric: str) -> str:
@@ -83,6 +89,59 @@ def scores_text(cells: Iterable[Cell], metric: str) -> str:
         table = _table(without, "Cells without results", metric)
         print_table(console, table)
     return printed(console).strip("\n")
+
+
+def folds_text(cells: Iterable[Cell], metric: str) -> str:
+    """What the folds of a cross-validation come to together, each utterance tested once.
+
+    Args:
+        cells: Of one sweep.
+        metric: Told beside UAR and accuracy.
+
+    Returns:
+        A line for each group of runs and metric; empty where no folds were run.
+    """
+    # Imported here: it takes what tests differences, which no other sweep needs.
+    from mmemo.comparison.comparison import Comparison
+
+    finished = [cell.folder for cell in cells if cell_state(cell.folder) is CellState.FINISHED]
+    if len({_test_fold(folder) for folder in finished} - {None}) < 2:
+        return ""
+    results, left_out = read_runs(finished)
+    if not results:
+        return ""
+    document = Comparison(metric="uar", differences=False).compare(results, left_out)
+    lines: list[str] = []
+    for table in document.tables:
+        for group in table.groups:
+            if len(group.runs) > len(group.seeds):
+                lines += _folds_lines(table, group, dict.fromkeys(("uar", "accuracy", metric)))
+    return "\n".join(lines)
+
+
+def _test_fold(folder: RunFolder) -> str | None:
+    try:
+        settings = folder.read_metrics().protocol.split_settings
+    except InputError:
+        return None
+    return str(settings["test_fold"]) if "test_fold" in settings else None
+
+
+def _folds_lines(
+    table: ComparisonTable, group: GroupResult, metrics: Iterable[str]
+) -> Iterator[str]:
+    num, units = table.protocol.num_utterances["test"], table.inference
+    folds = counted(len(group.runs) // len(group.seeds), "fold")
+    scores = {name: group.test[name] for name in metrics}
+    has_setting = all(found.interval for found in scores.values())
+    kind = "interval" if has_setting else "interval_models"
+    told = {name: getattr(found, kind) for name, found in scores.items()}
+    drawn = f", 95 % of {units.kinds[kind]}" if any(told.values()) else ""
+    rows = f"N = {num} in {counted(units.num_units, units.unit)}"
+    yield f"{group.name}, {folds} together, {rows}{drawn}:"
+    for name, found in scores.items():
+        yield f"  {metric_name(name)} {mean_sd(found)} {interval(told[name])}"
+    yield from (note for note in table.notes if "lacks the test folds" in note)
 
 
 def _table(scores: Sequence[CellScores], title: str, metric: str) -> Table:

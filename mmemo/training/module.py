@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics import Metric, MetricCollection
 
 from mmemo.data.batch import Batch
 from mmemo.models.precision import at_least_float32
+from mmemo.training.epoch_metrics import standard_metrics
 from mmemo.training.finite_loss import WatchedLoss, not_finite
 from mmemo.training.losses import CrossEntropy, EpochLoss
 from mmemo.training.parameter_groups import build_optimizer
@@ -29,8 +29,9 @@ class EmotionModule(lightning.LightningModule):
     of all utterances' losses over the sum of their weights. The validation loss is plain
     cross-entropy: runs with different training losses can be compared.
 
-    Logs ``{train,val}/loss``, ``/accuracy`` (share of correct utterances), ``/macro_f1`` and
-    ``/weighted_f1`` once an epoch; the training values are those of the steps, with dropout on.
+    Logs ``{train,val}/loss``, ``/accuracy`` (share of correct utterances), ``/macro_f1``,
+    ``/weighted_f1``, ``/uar`` and ``/mcc`` once an epoch; the training values are those of the
+    steps, with dropout on.
 
     Args:
         classifier: From a batch to logits (B, C).
@@ -41,6 +42,7 @@ class EmotionModule(lightning.LightningModule):
             constant learning rate.
         encoder_learning_rate: Rate of the encoders' models; None for the optimizer's.
         layer_decay: Share of its learning rate that an encoder's layer hands to the one below.
+        metrics: Others to be logged, by name; each takes logits (B, C) and targets (B,).
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class EmotionModule(lightning.LightningModule):
         scheduler: Callable[..., LRScheduler] | None = None,
         encoder_learning_rate: float | None = None,
         layer_decay: float = 1.0,
+        metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         super().__init__()
         self.classifier = classifier
@@ -62,18 +65,9 @@ class EmotionModule(lightning.LightningModule):
         self.layer_decay = layer_decay
         self.watched: WatchedLoss | None = None
         self.batch_loss = torch.tensor(math.nan)
-        # Checking their arguments would make a GPU wait for every batch.
-        metrics = MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
-                "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False),
-                "weighted_f1": MulticlassF1Score(
-                    num_classes, average="weighted", validate_args=False
-                ),
-            }
-        )
+        logged = MetricCollection({**standard_metrics(num_classes), **(metrics or {})})
         self.metrics = nn.ModuleDict(
-            {"fit": metrics.clone(prefix="train/"), "validate": metrics.clone(prefix="val/")}
+            {"fit": logged.clone(prefix="train/"), "validate": logged.clone(prefix="val/")}
         )
         self.epoch_loss = nn.ModuleDict({stage: EpochLoss() for stage in self.metrics})
 

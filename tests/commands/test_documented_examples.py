@@ -70,7 +70,8 @@ def example(project: Path, small: list[str], cli: Cli) -> Example:
 
     def run(command: Command, given: tuple[str, ...], replaced: dict[str, str]) -> None:
         program, *words = command.words
-        last = max((project / "outputs").glob("*/*"), default=project, key=started)
+        runs = [path.parent for path in (project / "outputs").glob("*/*/run.json")]
+        last = max(runs, default=project, key=started)
         places = {"outputs/demo/RUN": str(last)} | replaced
         for name, there in places.items():
             words = [word.replace(name, there) for word in words]
@@ -215,12 +216,26 @@ def test_a_callback(example: Example) -> None:
 
 
 @pytest.mark.slow
-def test_a_metric(example: Example, capfd: pytest.CaptureFixture[str]) -> None:
-    (run,) = example("A metric")
-    told = dict(line.split()[::2] for line in capfd.readouterr().out.splitlines()[-2:])
+def test_a_metric(example: Example, capfd: pytest.CaptureFixture[str], project: Path) -> None:
+    outputs = {"outputs/demo": str(project / "outputs")}
+    (run,) = (r for r in example("A metric", replaced=outputs) if r.info_file.is_file())
+    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
+    told = {words[0]: words[2] for words in lines if words[:1] in (["val"], ["test"])}
     epochs = history(run)
-    chosen = epochs.loc[epochs["val/loss"].idxmin()]
-    assert float(told["val"]) == pytest.approx(chosen["val/recall"], abs=5e-4)
+    chosen = epochs.loc[epochs["val/arousal_error"].idxmin()]
+    assert float(told["val"]) == pytest.approx(chosen["val/uar"], abs=5e-4)
+    found = json.loads(run.metrics_file.read_text())
+    assert found["protocol"]["selection"] == "checkpoint with the min val/arousal_error"
+    for name in ("arousal_error", "kappa"):
+        assert found["splits"]["val"]["own"][name] == pytest.approx(chosen[f"val/{name}"], abs=1e-5)
+    rows = pd.read_csv(run.table_file).set_index(["split", "row"])["score"]
+    assert rows["test", "kappa"] == pytest.approx(found["splits"]["test"]["own"]["kappa"])
+    document = json.loads(next(project.rglob("comparison.json")).read_text())
+    (group,) = document["tables"][0]["groups"]
+    assert document["direction"] == "min"
+    assert group["test"]["arousal_error"]["mean"] == pytest.approx(
+        found["splits"]["test"]["own"]["arousal_error"]
+    )
 
 
 @pytest.mark.slow

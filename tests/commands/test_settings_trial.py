@@ -18,7 +18,7 @@ from mmemo.evaluation.confusion_scores import METRICS
 from mmemo.runs.experiment import Experiment, build_loss
 from mmemo.runs.input_errors import input_error
 from mmemo.training.module import EmotionModule
-from mmemo.training.monitored_scores import DIRECTIONS, direction
+from mmemo.training.monitored_scores import MonitoredScores
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import SignalAt, befalls
 from tests.commands.test_interruption import assert_same_run
@@ -31,7 +31,7 @@ CALLBACKS = "lightning.pytorch.callbacks"
 
 
 def test_the_direction_follows_from_the_score() -> None:
-    for score in ("macro_f1", "accuracy", "weighted_f1"):
+    for score in ("macro_f1", "accuracy", "weighted_f1", "uar", "wa", "mcc", "recall_anger"):
         cfg = composed([f"callbacks.checkpoint.monitor=val/{score}", "corpus.root=/data"])
         assert cfg.callbacks.checkpoint.mode == cfg.callbacks.early_stopping.mode == "max"
         check_composed(cfg)
@@ -43,19 +43,32 @@ def test_the_direction_follows_from_the_score() -> None:
     )
     assert optuna.callbacks.pruning.mode == "max"
     steered = OmegaConf.load(Path(__file__).parents[2] / "conf" / "wandb" / "sweep.yaml")
-    assert steered.metric.goal == f"{direction(steered.metric.name)}imize"
+    assert steered.metric.goal == f"{MonitoredScores().direction(steered.metric.name)}imize"
 
 
-def test_one_table_holds_what_is_logged_and_compared() -> None:
+def test_the_direction_of_an_own_metric_is_told_by_it_or_its_class() -> None:
+    own = "+metrics.kappa._target_=torchmetrics.classification.MulticlassCohenKappa"
+    told = "+metrics.far={_target_: sklearn.metrics.hamming_loss, direction: min}"
+    for monitor, mode in {"kappa": "max", "far": "min"}.items():
+        options = [own, told, f"callbacks.checkpoint.monitor=val/{monitor}", "corpus.root=/data"]
+        cfg = composed(options)
+        assert cfg.callbacks.checkpoint.mode == cfg.callbacks.early_stopping.mode == mode
+        check_composed(cfg)
+
+
+def test_what_is_logged_is_what_is_compared() -> None:
     module = EmotionModule(torch.nn.Linear(2, 2), 2, None, None)  # type: ignore[arg-type]
     logged = {name.removeprefix("val/") for name in module.metrics["validate"]}  # type: ignore[union-attr]
-    assert {*logged, "loss"} == set(DIRECTIONS)
-    assert {name for name, best in DIRECTIONS.items() if best == "max"} == set(METRICS)
+    assert logged == set(METRICS)
 
 
 REFUSED = {
     "callbacks.checkpoint.monitor=val/macrof1": "one of val/loss, val/accuracy, .* got 'val/macrof",
     "callbacks.checkpoint.monitor=train/loss": "callbacks.checkpoint.monitor: expected a score",
+    "callbacks.checkpoint.monitor=val/recall_fear": "val/recall_anger, .* got 'val/recall_fear'",
+    "+metrics.uar._target_=torch.nn.Linear": "metrics.uar: expected a name that no metric of mmemo",
+    "+metrics.mine=3": "metrics.mine: expected a metric with its _target_, got 3",
+    "+metrics.mine._target_=nowhere.metric": "metrics.mine._target_: .*No module named 'nowhere",
     "callbacks.checkpoint.monitor=null": "callbacks.checkpoint.monitor: .* got none",
     "callbacks.early_stopping.monitor=val/f1": "callbacks.early_stopping.monitor: expected a score",
     "callbacks.checkpoint.mode=max": "mode: expected min, which is better of val/loss, got max",

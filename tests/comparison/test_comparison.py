@@ -1,19 +1,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    f1_score,
+    matthews_corrcoef,
+    recall_score,
+)
 
 from mmemo.comparison.comparison import ALL_PAIRS_UP_TO, Comparison
 from mmemo.comparison.document import read_comparison
 from mmemo.comparison.runs import find_runs, read_runs
 from mmemo.documents import document_text, write_document
 from mmemo.errors import InputError
+from mmemo.evaluation.own_metrics import OwnMetric
 from tests.comparison.run_folders import CLASSES, predictions, write_run
 
 TARGETS = "ajnajnajnajn"
@@ -96,7 +105,7 @@ def test_differences_are_paired_and_told_with_what_they_can_reach(two_groups: Pa
     assert pair["randomisation_p"] >= 2 / 2**4
     assert result["inference"]["smallest_p"]["randomisation_p"] == 2 / 2**4
     assert any("4 dialogues and all 2^4 ways to swap them" in note for note in result["notes"])
-    assert any("bootstrap p of 4 dialogues: at least 20 are" in n for n in result["notes"])
+    assert any("bootstrap p of 4 dialogues: at least 5 are" in n for n in result["notes"])
     only_good = sum(g == t != b for g, b, t in zip(GOOD[0], BAD[0], TARGETS, strict=True))
     assert pair["mcnemar"][0]["only_b_right"] == only_good
     assert pair["wilcoxon"] == {"p": 0.5, "smallest_p": 0.5, "num_pairs": 2}
@@ -188,6 +197,108 @@ def test_a_model_without_a_modality_answers_another_question(two_groups: Path) -
     (group,) = withheld["groups"]
     assert (group["modalities"], group["runs"]) == ("text", [str(run / "missing_audio")])
     assert whole["modality_gain"] is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "theirs"),
+    [
+        ("uar", balanced_accuracy_score),
+        ("balanced_accuracy", balanced_accuracy_score),
+        ("wa", accuracy_score),
+        ("mcc", matthews_corrcoef),
+        ("recall_joy", lambda a, b: recall_score(a, b, labels=["j"], average="macro")),
+    ],
+)
+def test_any_metric_of_the_table_ranks(
+    two_groups: Path, metric: str, theirs: Callable[[list[str], list[str]], float]
+) -> None:
+    content = compared(two_groups, metric=metric)
+    (result,) = content["tables"]
+    assert (content["metric"], content["direction"]) == (metric, "max")
+    means = [group["val"][metric]["mean"] for group in result["groups"]]
+    assert means == sorted(means, reverse=True)
+    values = {group["name"]: group["test"][metric]["values"] for group in result["groups"]}
+    good = [pytest.approx(theirs(list(TARGETS), list(preds))) for preds in GOOD]
+    bad = [pytest.approx(theirs(list(TARGETS), list(preds))) for preds in BAD]
+    assert values == {"bottleneck_dim=32": good, "bottleneck_dim=64": bad}
+    (pair,) = result["differences"]
+    assert pair["difference"] == pytest.approx(
+        np.mean(values[pair["a"]]) - np.mean(values[pair["b"]])
+    )
+    assert pair["randomisation_p"] is not None
+    for group in result["groups"]:
+        joy = group["per_class_recall"]["joy"]["values"]
+        assert joy == [
+            pytest.approx(recall_score(list(TARGETS), list(p), labels=["j"], average="macro"))
+            for p in (GOOD if group["name"] == "bottleneck_dim=32" else BAD)
+        ]
+
+
+def share_of_errors(preds: np.ndarray, target: np.ndarray) -> float:
+    return float((preds != target).mean())
+
+
+def test_a_metric_of_ones_own_ranks_the_way_it_is_better(two_groups: Path) -> None:
+    own = OwnMetric("errors", "min", share_of_errors, is_torchmetrics=False)
+    content = compared(two_groups, metric="errors", own=lambda classes: [own], unit="utterance")
+    by_accuracy = compared(two_groups, metric="accuracy", unit="utterance")
+    assert content["direction"] == "min"
+    (result,), (theirs,) = content["tables"], by_accuracy["tables"]
+    names = [group["name"] for group in result["groups"]]
+    assert names == [group["name"] for group in theirs["groups"]]
+    for group, other in zip(result["groups"], theirs["groups"], strict=True):
+        found, accuracy = group["test"]["errors"], other["test"]["accuracy"]
+        assert found["values"] == [pytest.approx(1 - value) for value in accuracy["values"]]
+        low, high = accuracy["interval_models"]
+        if high < 1:
+            assert found["interval_models"] == [pytest.approx(1 - high), pytest.approx(1 - low)]
+    (pair,), (other,) = result["differences"], theirs["differences"]
+    assert pair["difference"] == pytest.approx(-other["difference"])
+    assert pair["wilcoxon"] == other["wilcoxon"]
+    assert pair["randomisation_p"] is None
+    with pytest.raises(InputError, match="metric: expected one of .* got 'nothing'"):
+        compared(two_groups, metric="nothing", own=lambda classes: [own])
+
+
+def one_speaker_out(folder: Path, folds: Iterable[int], num_folds: int) -> None:
+    """Runs of a cross-validation of which no setting tells how many folds it has."""
+    for fold in folds:
+        rows = table(GOOD[0]).iloc[2 * fold : 2 * fold + 2]
+        write_run(
+            folder / str(fold),
+            rows.assign(speaker=f"s{fold}"),
+            table(BAD[0], "val"),
+            settings={"split.test_fold": fold},
+            protocol={
+                "split": "leave_one_speaker_out",
+                "split_settings": {
+                    "group_columns": ["speaker"],
+                    "num_test_folds": num_folds,
+                    "test_fold": fold,
+                },
+            },
+        )
+
+
+def test_speakers_left_out_one_by_one_are_pooled(tmp_path: Path) -> None:
+    one_speaker_out(tmp_path, range(6), 6)
+    (result,) = compared(tmp_path, metric="uar")["tables"]
+    (group,) = result["groups"]
+    assert (result["inference"]["unit"], result["inference"]["num_units"]) == ("speaker", 6)
+    assert result["inference"]["is_jackknife"]
+    uar = balanced_accuracy_score(list(TARGETS), list(GOOD[0]))
+    assert group["test"]["uar"]["values"] == [pytest.approx(uar)]
+    low, high = group["test"]["uar"]["interval_models"]
+    assert low < uar < high
+    assert not any("lacks the test folds" in note for note in result["notes"])
+    # Where there is one group alone nothing was chosen.
+    assert not any("what validates one fold" in note for note in result["notes"])
+
+
+def test_folds_that_are_missing_are_listed(tmp_path: Path) -> None:
+    one_speaker_out(tmp_path, (0, 1, 4), 6)
+    (result,) = compared(tmp_path, metric="uar")["tables"]
+    assert any("seed 1 lacks the test folds 2, 3, 5 of 6" in note for note in result["notes"])
 
 
 def test_folds_are_scored_once_and_need_not_be_in_one_order(tmp_path: Path) -> None:
@@ -426,7 +537,10 @@ def test_what_is_written_is_read_back(two_groups: Path, tmp_path: Path) -> None:
     path = tmp_path / "comparison.json"
     write_document(path, document)
     assert read_comparison(path) == document
-    path.write_text(path.read_text().replace('"version": 1', '"version": 9'))
+    text = path.read_text()
+    path.write_text(text.replace('"version": 2', '"version": 1'))
+    assert read_comparison(path) == document
+    path.write_text(text.replace('"version": 2', '"version": 9'))
     with pytest.raises(InputError, match=r"version is 9.*write it again with `mmemo compare`"):
         read_comparison(path)
 

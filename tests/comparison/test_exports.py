@@ -7,7 +7,7 @@ import pytest
 
 from mmemo.comparison.exports import frame, latex, markdown, terminal_text
 from mmemo.comparison.sentences import gain_summary
-from mmemo.comparison.tables import CHOSEN_NOTE, class_table, published_tables, results_table
+from mmemo.comparison.tables import chosen_note, class_table, published_tables, results_table
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.reporting import numbers
 from mmemo.reporting.tables import Cell, Table, escape_latex
@@ -124,7 +124,9 @@ def test_the_best_on_validation_is_marked_and_no_number_is_bold(document: dict[s
         text = write(typed(document))
         name = escape_latex(first) if write is latex else first
         assert f"{name} {mark}" in text
-        assert text.count(CHOSEN_NOTE.replace("†", mark)) >= 2, "what the mark means"
+        assert text.count(chosen_note(typed(document)).replace("†", mark)) >= 2, (
+            "what the mark means"
+        )
         assert "**0" not in text and r"\textbf{" not in text
 
 

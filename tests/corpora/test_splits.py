@@ -1,13 +1,15 @@
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import LeaveOneGroupOut as LeaveOneGroupOutOfSklearn
 
 from mmemo.corpora.leaks import check_disjoint, leak_shares, protocol_stamp
 from mmemo.corpora.meld import MeldCorpus
 from mmemo.corpora.oversampled_split import OversampledBeforeSplit
-from mmemo.corpora.splits import GroupDisjointSplit, OfficialSplit
+from mmemo.corpora.splits import GroupDisjointSplit, LeaveOneGroupOut, OfficialSplit
 from mmemo.errors import InputError
 from tests.conftest import FIVE
 
@@ -109,18 +111,93 @@ def test_a_row_without_a_group_is_named(empty: str | None) -> None:
         by_speaker().assign(rows.drop(columns="speaker"), "emotion")
 
 
-def test_too_few_groups_or_classes_are_told() -> None:
+def test_too_few_groups_are_told() -> None:
     with pytest.raises(InputError, match="at least 4 groups of one speaker, .* got 3"):
         by_speaker().assign(make_rows(3), "emotion")
-    rare = make_rows(12)
-    rare.loc[0:1, "emotion"] = "fear"
-    with pytest.raises(InputError, match="4 utterances of every class, .* got 2 of one"):
-        by_speaker().assign(rare, "emotion")
-    clumped = make_rows(12)
-    clumped.loc[clumped["speaker"] == "s0", "emotion"] = "fear"
-    clumped.loc[clumped["speaker"] == "s1", "emotion"] = "fear"
-    with pytest.raises(InputError, match="every class in every split, .* lacks fear"):
-        by_speaker().assign(clumped, "emotion")
+
+
+def unbalanced() -> pd.DataFrame:
+    """Twelve speakers; fear is of one of them alone, and rarer than any number of folds."""
+    rows = make_rows(12)
+    rows.loc[0:1, "emotion"] = "fear"
+    return rows
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("classes", ["one rare", "all rare"])
+def test_classes_may_be_rarer_than_the_folds(classes: str) -> None:
+    rows = unbalanced()
+    if classes == "all rare":
+        # Three folds of four speakers, each of whose utterances has a class of its own.
+        rows["emotion"] = [f"e{number}" for number in range(len(rows))]
+    tested: list[str] = []
+    for fold in range(4):
+        assigned = by_speaker(test_fold=fold).assign(rows, "emotion")
+        assert set(assigned["split"]) == {"train", "val", "test"}
+        assert (assigned.groupby("speaker")["split"].nunique() == 1).all()
+        tested += assigned.loc[assigned["split"] == "test", "key"].tolist()
+    assert sorted(tested) == sorted(rows["key"])
+
+
+def one_speaker_out(**changes: object) -> LeaveOneGroupOut:
+    settings = {"test_fold": 0, "num_val_folds": 5, "seed": 3} | changes
+    return LeaveOneGroupOut("leave_one_speaker_out", ["speaker"], **settings)  # type: ignore[arg-type]
+
+
+def test_each_group_is_left_out_once_as_by_scikit_learn() -> None:
+    rows = unbalanced()
+    rows = rows.sample(frac=1, random_state=0).reset_index(drop=True)
+    theirs = LeaveOneGroupOutOfSklearn().split(rows, groups=rows["speaker"])
+    split = one_speaker_out()
+    assert split.count_folds(rows) == 12
+    for fold, (_, test) in enumerate(theirs):
+        split = one_speaker_out(test_fold=fold)
+        assigned = split.assign(rows, "emotion")
+        assert split.num_test_folds == 12
+        assert np.flatnonzero(assigned["split"] == "test").tolist() == test.tolist()
+        assert (assigned.groupby("speaker")["split"].nunique() == 1).all()
+        # A fifth of the other eleven speakers validates.
+        sizes = assigned.groupby("split")["speaker"].nunique()
+        assert sizes["val"] in (2, 3)
+        assert sizes.sum() == 12
+    with pytest.raises(InputError, match="test_fold: expected 0 to 11, as 12 groups .* got 12"):
+        one_speaker_out(test_fold=12).assign(rows, "emotion")
+
+
+def test_few_groups_validate_one_each() -> None:
+    # Five sessions, as of IEMOCAP: one is tested, one validates, three are trained on.
+    rows = make_rows(10)
+    rows["session"] = [f"Ses0{1 + index // 6}" for index in range(30)]
+    split = LeaveOneGroupOut("leave_one_group_out", ["session"], 4, num_val_folds=5, seed=0)
+    assigned = split.assign(rows, "emotion")
+    sizes = assigned.groupby("split")["session"].unique()
+    assert sizes["test"].tolist() == ["Ses05"]
+    assert (len(sizes["val"]), len(sizes["train"])) == (1, 3)
+    assert (assigned.groupby("speaker")["split"].nunique() == 1).all()
+
+
+def test_two_corpora_validate_by_smaller_groups() -> None:
+    rows = make_rows(10)
+    rows["corpus"] = ["a"] * 15 + ["b"] * 15
+    settings = {"test_fold": 1, "num_val_folds": 5, "seed": 0}
+    with pytest.raises(InputError, match=r"at least 2 groups .* got 1; .*val_group_columns=\[spe"):
+        LeaveOneGroupOut("leave_one_group_out", ["corpus"], **settings).assign(rows, "emotion")  # type: ignore[arg-type]
+    split = LeaveOneGroupOut(
+        "leave_one_group_out",
+        ["corpus"],
+        val_group_columns=["speaker"],
+        **settings,  # type: ignore[arg-type]
+    )
+    assigned = split.assign(rows, "emotion")
+    assert set(assigned.loc[assigned["split"] == "test", "corpus"]) == {"b"}
+    sizes = assigned[assigned["corpus"] == "a"].groupby("split")["speaker"].nunique()
+    assert sizes.to_dict() == {"train": 4, "val": 1}
+
+
+def test_all_folds_are_of_a_sweep() -> None:
+    for build in (by_speaker, one_speaker_out):
+        with pytest.raises(InputError, match="test_fold=all: expected a sweep.*train -m"):
+            build(test_fold="all")
 
 
 @pytest.mark.parametrize(

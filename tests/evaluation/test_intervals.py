@@ -13,11 +13,17 @@ from mmemo.evaluation.intervals import (
     UnitTallies,
     bootstrap_p,
     interval,
+    jackknife_interval,
+    left_out_answers,
+    left_out_scores,
+    resampled_answers,
     resampled_scores,
+    run_intervals,
     smallest_bootstrap_p,
     stacked,
 )
-from mmemo.evaluation.units import UNIT_COLUMNS, Units
+from mmemo.evaluation.own_metrics import Answers, OwnMetric
+from mmemo.evaluation.units import UNIT, UNIT_COLUMNS, Units
 from tests.comparison.run_folders import CLASSES, predictions
 
 SEED_1 = predictions("test", "ajnajn", "ajaajn", "001122")
@@ -120,3 +126,51 @@ def test_bootstrap_p_is_where_the_interval_reaches_zero() -> None:
     assert bootstrap_p(np.zeros(9), huge) == 1.0
     assert bootstrap_p(np.zeros(9), units(19)) is None
     assert smallest_bootstrap_p(99, units(19)) is None
+
+
+def of_speakers(num: int, size: int = 6) -> pd.DataFrame:
+    """Answers on utterances of speakers of one size, who are recognised more or less well."""
+    random = np.random.default_rng(num)
+    ease = np.repeat(random.uniform(0.2, 0.9, num), size)
+    target = random.choice(list("ajn"), num * size)
+    pred = np.where(random.uniform(size=num * size) < ease, target, random.choice(list("ajn")))
+    table = predictions("test", "".join(target), "".join(pred))
+    return table.assign(unit=np.repeat([f"s{n:02}" for n in range(num)], size))
+
+
+def test_the_jackknife_of_a_mean_is_students_interval() -> None:
+    table = of_speakers(12)
+    by_speaker = (table["target"] == table["pred"]).groupby(table[UNIT]).mean()
+    expected = stats.t.interval(0.95, 11, by_speaker.mean(), stats.sem(by_speaker))
+    found = run_intervals(table, "speaker")
+    assert found.test["accuracy"] == pytest.approx(expected)
+    assert found.note is None
+    assert "one speaker left out at a time (jackknife, t with 11 degrees of freedom)" in found.kind
+    assert all(found.test[name] is not None for name in METRICS)
+
+
+def test_too_few_or_enough_units_have_no_jackknife() -> None:
+    assert set(run_intervals(of_speakers(4), "speaker").test.values()) == {None}
+    left_out = np.linspace(0.4, 0.6, 20)
+    assert jackknife_interval(0.5, left_out, 0.95, units(20)) is None
+    assert jackknife_interval(0.5, left_out[:4], 0.95, units(4)) is None
+    # A score that is the same without any of them is no certainty.
+    assert jackknife_interval(0.5, np.full(8, 0.5), 0.95, units(8)) is None
+    assert jackknife_interval(0.97, np.array([1, 0.9, 1, 1, 1.0]), 0.95, units(5)) == (
+        pytest.approx(0.97 - stats.t.ppf(0.975, 4) * 0.08),
+        1.0,
+    )
+
+
+def test_what_needs_each_answer_is_resampled_alike() -> None:
+    table = of_speakers(7)
+    speakers = Units.of("speaker", table, [UNIT])
+    target, pred = (class_numbers(table[column], CLASSES) for column in ("target", "pred"))
+    counts = UnitTallies.of(target, [pred], len(CLASSES), speakers)
+    answers = [Answers.of(table)]
+    share = OwnMetric("share", "max", lambda preds, target: (preds == target).mean(), False)
+    found = resampled_answers(answers, share, speakers, 600, seed=4)
+    np.testing.assert_allclose(found, resampled_scores(counts, ACCURACY, 600, 4)["accuracy"])
+    np.testing.assert_allclose(
+        left_out_answers(answers, share, speakers), left_out_scores(counts, METRICS["accuracy"])
+    )

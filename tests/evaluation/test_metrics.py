@@ -3,10 +3,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn import metrics as sk
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mmemo.documents import content_of
+from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.metrics import compute_metrics, metrics_table
+from mmemo.evaluation.own_metrics import OwnMetric
 
 CLASSES = ["joy", "anger", "neutral", "sadness"]
 
@@ -52,6 +56,40 @@ def test_agrees_with_scikit_learn(seed: int, present: list[str]) -> None:
         areas.append(sk.roc_auc_score(target == name, table[f"prob_{name}"]))
         assert area == pytest.approx(areas[-1], abs=1e-6)
     assert found["auroc_macro"] == pytest.approx(np.mean(areas), abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("present", [CLASSES, CLASSES[:3]], ids=["all", "one class absent"])
+def test_uar_and_mcc_are_those_of_scikit_learn(present: list[str]) -> None:
+    table = make_table(5, present)
+    found = compute_metrics(table, "joy")
+    target, pred = table["target"], table["pred"]
+    assert found.uar == pytest.approx(sk.balanced_accuracy_score(target, pred), abs=1e-9)
+    assert found.mcc == pytest.approx(sk.matthews_corrcoef(target, pred), abs=1e-9)
+    if present == CLASSES:
+        assert found.uar == pytest.approx(found.macro.recall, abs=1e-6)
+
+
+def test_the_calibration_error_is_that_of_torchmetrics_and_of_comparisons() -> None:
+    table = make_table(6, CLASSES, size=400)
+    probabilities = torch.tensor(table[[f"prob_{name}" for name in CLASSES]].to_numpy())
+    target = torch.tensor([CLASSES.index(name) for name in table["target"]])
+    theirs = multiclass_calibration_error(probabilities, target, len(CLASSES), 15)
+    found = compute_metrics(table, "joy").ece
+    assert found == pytest.approx(float(theirs), abs=1e-6)
+    assert found == calibration_summary([(table, table)]).ece.mean
+
+
+def test_metrics_of_ones_own_stand_beside_the_others() -> None:
+    table = make_table(2, CLASSES)
+    share = OwnMetric("share", "max", lambda preds, target: (preds == target).mean(), False)
+    nothing = OwnMetric("nothing", "min", lambda preds: np.nan, False)
+    metrics = compute_metrics(table, "joy", [share, nothing])
+    assert metrics.own == {"share": pytest.approx(metrics.accuracy), "nothing": None}
+    rows = metrics_table({"test": metrics}, "official").set_index("row")
+    assert rows.loc["share", "score"] == pytest.approx(rows.loc["accuracy", "score"])
+    assert rows.loc["uar", "score"] == metrics.uar
+    assert np.isnan(rows.loc["nothing", "score"])
 
 
 def test_calibration_error_by_hand() -> None:

@@ -94,10 +94,14 @@ def test_a_unit_that_there_is_not_is_refused() -> None:
 
 
 def test_why_there_is_no_interval() -> None:
-    few = Units.of("speaker", pd.DataFrame({"s": range(12)}), ["s"])
+    few = Units.of("speaker", pd.DataFrame({"s": range(4)}), ["s"])
     assert (few.few_note or "").startswith(
-        "No interval and no bootstrap p of 12 speakers: at least 20 are needed."
+        "No interval and no bootstrap p of 4 speakers: at least 5 are needed."
     )
+    assert not few.has_jackknife
+    some = Units.of("speaker", pd.DataFrame({"s": range(12)}), ["s"])
+    assert some.has_jackknife
+    assert "leaves out one speaker at a time (jackknife, t with 11 degrees" in (some.few_note or "")
     sizes = [1000, 900, *([1] * 100)]
     names = [name for name, size in enumerate(sizes) for _ in range(size)]
     heavy = Units.of("speaker", pd.DataFrame({"s": names}), ["s"])
