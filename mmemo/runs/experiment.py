@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
-from torchmetrics import Metric
 
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import Preparer
@@ -27,7 +26,7 @@ from mmemo.data.augmentation import check_perturbations
 from mmemo.data.datamodule import EmotionDataModule, check_loading
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.errors import InputError
-from mmemo.evaluation.own_metrics import Answers, OwnMetric
+from mmemo.evaluation.own_metrics import OwnMetric
 from mmemo.evaluation.protocol import Protocol
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
@@ -35,15 +34,14 @@ from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.runs.data_source import DataSource, build_data_source
 from mmemo.runs.input_errors import settings_of
 from mmemo.runs.label_coverage import check_labels, check_trained_classes
+from mmemo.runs.logged_metrics import logged_metrics
 from mmemo.runs.missing_modality import check_missing
 from mmemo.runs.own_metrics import build_own_metrics
 from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_folder import RunFolder
-from mmemo.training.epoch_metrics import OfProbabilities, OfRows, named_metric
 from mmemo.training.interruption import Interruption
 from mmemo.training.losses import CrossEntropy, build_torch_loss
 from mmemo.training.module import EmotionModule
-from mmemo.training.monitored_scores import asked_for
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
@@ -163,7 +161,9 @@ class Experiment:
         if cfg.compile:
             # In place: the names of the weights stay the same.
             classifier.compile(dynamic=True)
-        logged = self._logged_metrics()
+        callbacks = [one for one in (cfg.callbacks or {}).values() if one is not None]
+        monitors = [callback.get("monitor") for callback in callbacks]
+        logged = logged_metrics(self.own_metrics, monitors, self.labels.classes)
         module: EmotionModule = instantiate(
             cfg.module,
             _convert_="all",
@@ -193,14 +193,6 @@ class Experiment:
             InputError: If one cannot be built.
         """
         return build_own_metrics(self._cfg, classes)
-
-    def _logged_metrics(self) -> dict[str, Metric]:
-        """What is logged beside what every training logs: the user's, and what is monitored."""
-        own = {metric.name: _epoch_metric(metric) for metric in self.own_metrics}
-        callbacks = (self._cfg.callbacks or {}).values()
-        monitors = [callback.get("monitor") for callback in callbacks if callback is not None]
-        classes = self.labels.classes
-        return own | {name: named_metric(name, classes) for name in asked_for(monitors, own)}
 
     def build_trainer(self) -> lightning.Trainer:
         """Lightning's trainer, with the callbacks that are not null.
@@ -563,13 +555,6 @@ class Experiment:
 def _settings(part: DictConfig) -> dict[str, Any]:
     settings = cast(dict[str, Any], OmegaConf.to_container(part, resolve=True))
     return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
-
-
-def _epoch_metric(metric: OwnMetric) -> Metric:
-    """A metric of the user's as training logs it."""
-    if metric.is_torchmetrics:
-        return OfProbabilities(metric.build())
-    return OfRows(lambda preds, target, p: metric.score(Answers(preds, target, p)))
 
 
 def _number_of_folds(split: SplitProtocol) -> dict[str, Any]:
