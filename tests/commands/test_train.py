@@ -9,8 +9,9 @@ import torch
 from omegaconf import OmegaConf
 from sklearn.metrics import f1_score
 
+from mmemo.corpora.splits import GroupDisjointSplit, OfficialSplit
 from mmemo.corpora.utterance import LabelSet
-from mmemo.runs.experiment import _tell_absent
+from mmemo.runs.experiment import _tell_absent, _tell_rare
 from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import HOSTILE, LEAST_LOGGER, Cli, Start, TrainedRun, only_run
 
@@ -230,6 +231,22 @@ def test_a_class_that_a_split_lacks_is_told(
         told.format("train", "neutral, sadness, surprise", "none can be learnt"),
         told.format("test", "anger, neutral, sadness, surprise", "their scores are of nothing"),
     ]
+
+
+def test_classes_that_are_rarer_than_the_folds_are_told_with_their_counts(
+    five: LabelSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = GroupDisjointSplit("by_session", ["session"], 4, 2, test_fold=0, seed=0)
+    rows = pd.DataFrame({"emotion": [*five.classes] * 4})
+    _tell_rare(rows, five, split)
+    _tell_rare(rows[7:], five, OfficialSplit())
+    assert capsys.readouterr().err == ""
+    # Of neutral, sadness and surprise there are four.
+    _tell_rare(rows[2:], five, split)
+    assert capsys.readouterr().err == (
+        "mmemo: rarer than the 4 folds of split=by_session, so that some test without them: "
+        "anger (3), joy (3); over all folds each utterance is tested once all the same\n"
+    )
 
 
 def test_a_damaged_checkpoint_is_named(cli: Cli, trained: TrainedRun) -> None:
