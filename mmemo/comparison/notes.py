@@ -146,8 +146,9 @@ def _least_notes(facts: InferenceFacts, units: Units) -> list[str]:
 def _fold_notes(is_joined: bool, rows: Sequence[ScoredGroup]) -> list[str]:
     if not is_joined or len(rows) < 2:
         return []
-    is_nested = rows[0].group.first.protocol.split_settings.get("nested")
-    hint = "" if is_nested else " split.nested=true lets all validation folds choose."
+    # Where groups are left out one by one, there is no such setting.
+    is_plain = rows[0].group.first.protocol.split_settings.get("nested") is False
+    hint = " split.nested=true lets all validation folds choose." if is_plain else ""
     return [
         "Folds are joined, and what validates one fold is tested in another: the test score of "
         "the group that is ranked first has been chosen on its own test utterances, and is too "

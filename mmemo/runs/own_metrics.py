@@ -120,7 +120,24 @@ def _built(name: str, entry: Mapping[str, Any], classes: Sequence[str]) -> OwnMe
             f"{GROUP}.{name}: expected a class of torchmetrics, or a function of any of "
             f"{', '.join(ARGUMENTS)}, got {entry[TARGET]}({', '.join(parameters)})"
         )
+    _try_out(made, len(classes))
     return made
+
+
+def _try_out(metric: OwnMetric, num_classes: int) -> None:
+    """Before hours are spent on what it is to be of.
+
+    Raises:
+        InputError: If it fails, or gives something else than a number.
+    """
+    import numpy as np
+
+    from mmemo.evaluation.own_metrics import Answers
+
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.ones(num_classes), size=4 * num_classes)
+    target = np.tile(np.arange(num_classes), 4)
+    metric.score(Answers(probabilities.argmax(axis=1), target, probabilities))
 
 
 def _check_class(name: str, target: str, build: partial[Any]) -> None:

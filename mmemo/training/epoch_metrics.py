@@ -47,6 +47,28 @@ class UnweightedAverageRecall(MulticlassRecall):
         return (recall * occurs).sum() / occurs.sum().clamp(min=1)
 
 
+class MatthewsCorrelation(MulticlassMatthewsCorrCoef):
+    """Matthews' correlation coefficient, 0 where all targets or all answers are of one class.
+
+    torchmetrics' own is 1 or -1 there where there are two classes.
+
+    Args:
+        num_classes: C.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, validate_args=False)
+
+    def compute(self) -> Tensor:
+        """The coefficient."""
+        confusion = self.confmat.double()
+        num, right = confusion.sum(), confusion.diagonal().sum()
+        annotated, predicted = confusion.sum(dim=1), confusion.sum(dim=0)
+        together = right * num - (annotated * predicted).sum()
+        spread = (num**2 - (annotated**2).sum()) * (num**2 - (predicted**2).sum())
+        return torch.where(spread > 0, together / spread.sqrt(), 0.0).float()
+
+
 class OfClass(Metric):
     """One class' part of a metric that has one for each.
 
@@ -175,6 +197,6 @@ def _of_all(name: str, num_classes: int) -> Metric:
             num_classes, average="weighted", validate_args=False
         ),
         "uar": lambda: UnweightedAverageRecall(num_classes),
-        "mcc": lambda: MulticlassMatthewsCorrCoef(num_classes, validate_args=False),
+        "mcc": lambda: MatthewsCorrelation(num_classes),
     }
     return builders[name]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -68,6 +69,20 @@ def test_training_and_evaluation_agree(seed: int, num_there: int) -> None:
     assert float(logged.compute()["recall_joy"]) == pytest.approx(
         float(metric_of("recall_joy", CLASSES)(tallies(given[:1]))), abs=1e-6
     )
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_few_answers_of_few_classes_agree(num_classes: int) -> None:
+    classes = range(num_classes)
+    metrics = standard_metrics(num_classes)
+    for target, pred in product(product(classes, repeat=3), repeat=2):
+        confusion = np.zeros((num_classes, num_classes))
+        np.add.at(confusion, (np.array(target), np.array(pred)), 1)
+        for name in ("accuracy", "uar", "mcc"):
+            metrics[name].reset()
+            metrics[name].update(torch.eye(num_classes)[list(pred)], torch.tensor(target))
+            expected = float(METRICS[name](Tallies.of(confusion)))
+            assert float(metrics[name].compute()) == pytest.approx(expected, abs=1e-6)
 
 
 def cross_entropy(probabilities: np.ndarray, target: np.ndarray, base: float = np.e) -> float:
