@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmemo.comparison.groups import FOLD
 from mmemo.comparison.runs import read_runs
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import split_stamp
@@ -108,14 +109,19 @@ def folds_text(cells: Iterable[Cell], metric: str) -> str:
     if len({_test_fold(folder) for folder in finished} - {None}) < 2:
         return ""
     results, left_out = read_runs(finished)
-    if not results:
-        return ""
-    document = Comparison(metric="uar", differences=False).compare(results, left_out)
+    try:
+        document = Comparison(metric="uar", differences=False).compare(results, left_out)
+    except InputError as error:
+        # The cells are there all the same.
+        return f"folds are not taken together: {error}"
+    fold_of = {run.name: run.settings.get(FOLD) for run in results}
     lines: list[str] = []
     for table in document.tables:
         for group in table.groups:
-            if len(group.runs) > len(group.seeds):
-                lines += _folds_lines(table, group, dict.fromkeys(("uar", "accuracy", metric)))
+            num_folds = len({fold_of[name] for name in group.runs})
+            if num_folds > 1:
+                metrics = dict.fromkeys(("uar", "accuracy", metric))
+                lines += _folds_lines(table, group, num_folds, metrics)
     return "\n".join(lines)
 
 
@@ -128,10 +134,10 @@ def _test_fold(folder: RunFolder) -> str | None:
 
 
 def _folds_lines(
-    table: ComparisonTable, group: GroupResult, metrics: Iterable[str]
+    table: ComparisonTable, group: GroupResult, num_folds: int, metrics: Iterable[str]
 ) -> Iterator[str]:
     num, units = table.protocol.num_utterances["test"], table.inference
-    folds = counted(len(group.runs) // len(group.seeds), "fold")
+    folds = counted(num_folds, "fold")
     scores = {name: group.test[name] for name in metrics}
     has_setting = all(found.interval for found in scores.values())
     kind = "interval" if has_setting else "interval_models"
@@ -141,7 +147,8 @@ def _folds_lines(
     yield f"{group.name}, {folds} together, {rows}{drawn}:"
     for name, found in scores.items():
         yield f"  {metric_name(name)} {mean_sd(found)} {interval(told[name])}"
-    yield from (note for note in table.notes if "lacks the test folds" in note)
+    missing = f"{group.name}: seed "
+    yield from (n for n in table.notes if n.startswith(missing) and "lacks the test folds" in n)
 
 
 def _table(scores: Sequence[CellScores], title: str, metric: str) -> Table:
