@@ -70,7 +70,7 @@ EXPECTED = {
     "train, fold": "split.test_fold: expected 0 to 5",
     "train, root": "expected the folder of MELD.Raw at .*nowhere, found nothing",
     "train, annotations": r"nowhere/train_sent_emo\.csv: expected an annotation CSV",
-    "train, table": r"nowhere\.csv: expected a CSV with a row for each clip, found nothing",
+    "train, table": r"nowhere\.csv: expected a table with a row for each clip, found nothing",
     "train, no table": "corpus.csv: expected a value, got none",
     "train, column": r"own\.csv: expected the columns path, transcript, feeling, missing feeling",
     "train, folder": "checkpoint: expected a checkpoint .*could not load '/nowhere/wavlm' .neither",
