@@ -72,7 +72,7 @@ EXPECTED = {
     "train, annotations": r"nowhere/train_sent_emo\.csv: expected an annotation CSV",
     "train, table": r"nowhere\.csv: expected a table with a row for each clip, found nothing",
     "train, no table": "corpus.csv: expected a value, got none",
-    "train, column": r"own\.csv: expected the columns path, transcript, feeling, missing feeling",
+    "train, column": r"own\.csv: missing the column feeling, which corpus\.columns\.emotion names",
     "train, folder": "checkpoint: expected a checkpoint .*could not load '/nowhere/wavlm' .neither",
     "train, empty folder": r"checkpoint: expected a checkpoint .*there is no config\.json in that",
     "train, hub": "audio_encoder.checkpoint: expected a checkpoint .*not in the cache, and HF_HUB",
