@@ -88,9 +88,10 @@ def shared_transcripts(table: pd.DataFrame, scope: str) -> tuple[SharedTranscrip
     """Count shared texts for each pair of splits that occur, exactly and normalised.
 
     Args:
-        table: The rows to take.
+        table: The rows to take; those without a transcript are left out.
         scope: What they are called.
     """
+    table = table[table["transcript"] != ""]
     return tuple(
         _count_shared(split, other, mine, theirs, scope, normalised)
         for normalised in (False, True)
@@ -125,6 +126,7 @@ def _count_shared(
 
 def shared_rows(table: pd.DataFrame) -> tuple[SharedRow, ...]:
     """Every row whose normalised text stands in another split, pair after pair."""
+    table = table[table["transcript"] != ""]
     rows = []
     for _, other, mine, theirs in _pairs(table):
         copies = _labels_by_text(theirs, "text")

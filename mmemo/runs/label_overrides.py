@@ -15,6 +15,7 @@ from mmemo.runs.overrides import quoted
 
 GROUP = "labels"
 SETTINGS = ("name", "column", "classes", "colours")
+NO_TEXT = ("null", "none", "true", "false", "yes", "no", "on", "off", "nan", "inf")
 FORM = "a list of classes, a mapping of classes to colours, or classes, colours, column and name"
 
 
@@ -66,10 +67,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _chosen(settings: Mapping[str, Any]) -> list[str]:
-    classes = ",".join(quoted(str(name)) for name in settings["classes"])
+    classes = ",".join(_value(str(name)) for name in settings["classes"])
     found = [f"{GROUP}=custom", f"{GROUP}.classes=[{classes}]"]
     found += [
-        f"{GROUP}.{k}={quoted(str(settings[k]))}" for k in ("name", "column") if k in settings
+        f"{GROUP}.{k}={_value(str(settings[k]))}" for k in ("name", "column") if k in settings
     ]
     if settings.get("colours"):
         colours = (f"{_key(str(k))}: {quoted(str(v))}" for k, v in settings["colours"].items())
@@ -81,6 +82,12 @@ def _name(classes: Sequence[str]) -> str:
     """What a list of classes is called in reports and in names of files."""
     name = "-".join(classes)
     return name if re.fullmatch(r"[\w-]{1,40}", name) else "custom"
+
+
+def _value(text: str) -> str:
+    """Quoted where Hydra would read something else than the text."""
+    is_plain = re.fullmatch(r"[^\W\d]\w*(-\w+)*", text) and text.lower() not in NO_TEXT
+    return text if is_plain else quoted(text)
 
 
 def _key(text: str) -> str:

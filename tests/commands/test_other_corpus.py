@@ -141,7 +141,7 @@ def test_one_of_its_own_splits_alone(evaluate: Evaluate) -> None:
     ("more", "told"),
     [
         (["split=dev"], "expected null (all rows of the corpus) or train, val, test, got 'dev'"),
-        (["corpus.csv=nothing.csv"], "expected a CSV"),
+        (["corpus.csv=nothing.csv"], "expected a table"),
         (["corpus.columns.emotion=speaker"], "expected at least two of the run's classes"),
     ],
 )
