@@ -25,6 +25,7 @@ TAKEN = frozenset(
         *("source", "source_bytes", "source_modified_s", "source_rate", "source_duration_s"),
         *("source_crc32", "source_key", "corpus_split", "channel_layout", "level_before_db"),
         *("level_after_db", "duration_s", "label", "text", "target", "pred", "unit", "revision"),
+        *("num_packets", "num_bad_packets", "note"),
     )
 )
 """Columns of other meaning in the tables of a prepared corpus: no group may be called so."""

@@ -121,6 +121,24 @@ class FilesCorpus:
         """
         self.check()
         paths = list(_media(self.root))
+        found, skips = self._parse(paths)
+        kept = self._once([file for file in found if not file.parts.dropped])
+        self._check_found(paths, kept, skips)
+        self._tell(paths, found, skips)
+        splits, origin = self._splits(kept)
+        return Annotations(
+            corpus=self.name,
+            utterances=self._utterances(kept, splits),
+            clips=ClipFiles(),
+            skips=tuple(skips),
+            variant=str(self.root),
+            split_origin=origin,
+            facts=self.facts,
+            no_transcripts=self._no_transcripts(kept),
+        )
+
+    def _parse(self, paths: Iterable[str]) -> tuple[list[_Found], list[Skip]]:
+        """Files whose names were read, those not to keep among them, and the others."""
         found: list[_Found] = []
         skips: list[Skip] = []
         for path in paths:
@@ -134,18 +152,14 @@ class FilesCorpus:
                 skips.append(self._skip(path, MISSING_FIELD, "no emotion in the name"))
             else:
                 found.append(_Found(path, parts))
-        kept = self._once([file for file in found if not file.parts.dropped])
-        self._check_found(paths, kept, skips)
-        self._tell(paths, found, skips)
-        splits, origin = self._splits(kept)
-        return Annotations(
-            corpus=self.name,
-            utterances=self._utterances(kept, splits),
-            clips=ClipFiles(),
-            skips=tuple(skips),
-            variant=str(self.root),
-            split_origin=origin,
-            facts=self.facts,
+        return found, skips
+
+    def _no_transcripts(self, files: Sequence[_Found]) -> str:
+        if any(file.parts.values.get("transcript") for file in files):
+            return ""
+        return (
+            f"corpus {self.name}: expected transcripts, the names of its files tell none; train on "
+            "sound alone with text_encoder=none, or read a table of them with corpus=table"
         )
 
     def _skip(self, path: str, reason: str, detail: str) -> Skip:
@@ -244,7 +258,7 @@ class FilesCorpus:
         labels = pd.Series([file.parts.values["emotion"] for file in files])
         folds = (self.num_test_folds, self.num_val_folds)
         try:
-            return made_split(self.name, rows, labels, self.split_by, *folds, self.seed)
+            made = made_split(self.name, rows, labels, self.split_by, *folds, self.seed)
         except InputError as error:
             raise InputError(
                 f"corpus {self.name}: expected names that tell the split, or a split by "
@@ -252,6 +266,9 @@ class FilesCorpus:
                 "with corpus.split_by, or fewer folds with corpus.num_test_folds and "
                 "corpus.num_val_folds"
             ) from error
+        for sentence in made.lacking:
+            log.warning("corpus %s: %s", self.name, sentence)
+        return list(made.of_rows), made.origin
 
     def _utterances(self, files: Sequence[_Found], splits: Sequence[str]) -> tuple[Utterance, ...]:
         columns = [c for c in self.names.columns if c not in (*OWN_FIELDS, *NUMBERS, *PLACES)]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from mmemo.corpora.splits import GroupDisjointSplit
 from mmemo.corpora.utterance import SPLITS
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class MadeSplit:
+    """Which split each row was dealt to.
+
+    Args:
+        of_rows: The split of each row.
+        origin: How they were made, in words.
+        lacking: For each split that lacks classes, which, in words.
+    """
+
+    of_rows: tuple[str, ...]
+    origin: str
+    lacking: tuple[str, ...]
 
 
 def made_split(
@@ -21,7 +34,7 @@ def made_split(
     num_test_folds: int,
     num_val_folds: int,
     seed: int,
-) -> tuple[list[str], str]:
+) -> MadeSplit:
     """Deal rows to train, val and test so that no group stands in two.
 
     Rare labels are dealt with the most frequent one: too few for a stratum of their own.
@@ -35,9 +48,6 @@ def made_split(
         num_val_folds: One in so many of the rest goes to val.
         seed: Decides which.
 
-    Returns:
-        The split of each row, and how it was made, in words.
-
     Raises:
         InputError: If there are fewer groups than folds, or a row names none.
     """
@@ -46,10 +56,11 @@ def made_split(
     pooled = rows.assign(split="", stratum=labels.mask(is_rare, counts.index[0]))
     folds = (num_test_folds, num_val_folds)
     protocol = GroupDisjointSplit(corpus, group_columns, *folds, 0, seed, option="corpus")
-    split = protocol.assign(pooled, "stratum")["split"]
+    split = protocol.assign(pooled, "stratum")["split"].to_numpy()
+    lacking = []
     for name in SPLITS:
-        there = labels[split.to_numpy() == name].unique()
-        absent = sorted(set(counts.index) - set(there))
+        absent = sorted(set(counts.index) - set(labels[split == name].unique()))
         if absent:
-            log.warning("%s: the split '%s' has no %s", corpus, name, ", ".join(absent))
-    return split.tolist(), f"made here, by {' and '.join(group_columns)}, seed {seed}"
+            lacking.append(f"the split '{name}' has no {', '.join(absent)}")
+    origin = f"made here, by {' and '.join(group_columns)}, seed {seed}"
+    return MadeSplit(tuple(split.tolist()), origin, tuple(lacking))

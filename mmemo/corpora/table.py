@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from mmemo.corpora.annotations import OWN_SPLIT, Annotations
 from mmemo.corpora.clip_places import ClipPlaces
 from mmemo.corpora.clips import ClipFiles, ClipSource, NoClips
+from mmemo.corpora.made_split import made_split
 from mmemo.corpora.ratings import TIE
-from mmemo.corpora.splits import GroupDisjointSplit
 from mmemo.corpora.table_columns import (
     LEFT_OUT,
     SPLIT_NAMES,
@@ -26,7 +26,7 @@ from mmemo.corpora.table_columns import (
 )
 from mmemo.corpora.table_rows import TableRows, read_rows, times_s
 from mmemo.corpora.text_table import MAX_TRANSCRIPT_CHARS, TOO_LONG, whole_number
-from mmemo.corpora.utterance import MISSING_FIELD, SPLITS, Skip, Utterance
+from mmemo.corpora.utterance import MISSING_FIELD, Skip, Utterance
 from mmemo.errors import InputError
 from mmemo.values import check_seed
 
@@ -266,30 +266,19 @@ class TableCorpus:
         groups = ("speaker", "dialogue", *(("path",) if self._rows.is_cut else ()))
         group = next((c for c in groups if c in rows), "line")
         names = rows[self._rows.needed[-1]]
-        # Rare emotions are dealt with the most frequent one: too few for a stratum of their own.
-        counts = names.value_counts()
-        is_rare = names.map(counts) < self.num_test_folds + self.num_val_folds
-        stratum = names.mask(is_rare, counts.index[0])
-        pooled = rows.assign(key=rows["line"], split="", stratum=stratum)
+        pooled = rows.assign(key=rows["line"], row=rows["line"])
+        by = ["row" if group == "line" else group]
         folds = (self.num_test_folds, self.num_val_folds)
-        protocol = GroupDisjointSplit("table", [group], *folds, 0, self.seed, option="corpus")
         try:
-            split = protocol.assign(pooled, "stratum")["split"]
+            made = made_split("table", pooled, names, by, *folds, self.seed)
         except InputError as error:
             raise InputError(
                 f"{self.csv}: expected a column 'split', or rows that a split by {group} can be "
                 f"made of ({error}); add that column, or follow what the brackets say"
             ) from error
-        for name in SPLITS:
-            there = names[split.to_numpy() == name].unique()
-            absent = sorted(set(counts.index) - set(there))
-            if absent:
-                print(
-                    f"mmemo: {self.csv.name}: the split '{name}' has no {', '.join(absent)}",
-                    file=sys.stderr,
-                )
-        origin = f"made here, by {'row' if group == 'line' else group}, seed {self.seed}"
-        return rows.assign(split=split.to_numpy()), origin
+        for sentence in made.lacking:
+            print(f"mmemo: {self.csv.name}: {sentence}", file=sys.stderr)
+        return rows.assign(split=made.of_rows), made.origin
 
     def _utterances(self, rows: pd.DataFrame) -> tuple[Utterance, ...]:
         """Number dialogues and the utterances in them; without dialogues each row is its own."""

@@ -111,6 +111,14 @@ def test_an_emotion_of_its_usual_name_needs_no_code(tmp_path: Path) -> None:
     assert by_key["a/Fear_s1"] == "fear"
 
 
+def test_names_without_transcripts_say_so(tmp_path: Path) -> None:
+    speakers(tmp_path)
+    assert corpus(tmp_path).read().no_transcripts == ""
+    told = corpus(tmp_path, derived={}).read().no_transcripts
+    assert told.startswith("corpus files: expected transcripts, the names of its files tell none")
+    assert "text_encoder=none" in told
+
+
 def test_files_to_keep(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made(speakers(tmp_path), "a/bored_s1_7.wav")
     annotations = corpus(tmp_path, keep={"take": "2"}).read()

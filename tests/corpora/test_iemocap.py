@@ -129,7 +129,9 @@ def test_a_partial_release_is_told(tmp_path: Path) -> None:
     speakers = [f"Ses0{n}{g}" for n in range(1, 6) for g in "FM"]
     facts = CorpusFacts("l", "h", "c", speakers=speakers, total=ExpectedCounts(num_rows=10))
     told = IemocapCorpus(two, test_session=3, val_session=2, facts=facts).read().shortfall()
-    assert told == ("expected 10 rows of 10 speakers, found 6 of 6: Ses04F to Ses05M are missing")
+    assert told == (
+        "expected 10 rows of 10 speakers, found 6 of 6: speakers Ses04F to Ses05M are missing"
+    )
 
 
 @pytest.mark.parametrize(

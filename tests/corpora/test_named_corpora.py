@@ -84,6 +84,7 @@ def test_a_whole_copy_is_as_documented(name: str, tmp_path: Path) -> None:
     assert annotations.skips == ()
     has_transcripts = name not in ("savee", "jl_corpus")
     assert all(bool(u.transcript) == has_transcripts for u in annotations.utterances)
+    assert bool(annotations.no_transcripts) == (not has_transcripts)
 
 
 SOME = {

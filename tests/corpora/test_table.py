@@ -189,6 +189,7 @@ def test_the_digest_tells_of_every_field_but_the_folder(tmp_path: Path) -> None:
     whole = TableCorpus(path).read()
     first, second = whole.utterances
     others: dict[str, object] = {"media_path": "b.wav", "emotion": "fear", "utterance_id": 9}
+    others["traits"] = (("take", "2"),)
     for field in fields(first):
         changed = replace(first, **{field.name: others.get(field.name, "other")})
         assert replace(whole, utterances=(changed, second)).digest() != whole.digest()
