@@ -17,6 +17,7 @@ COMMANDS = {
     "audit": "count and check a corpus: annotations, overlaps between splits, clips",
     "evaluate": "evaluate a run again, or on another corpus: run=DIR, corpus=NAME",
     "predict": "answer on files, recordings and words of your own: run=DIR input=FILE",
+    "serve": "answer on a page in the browser: run=DIR",
     "explain": "explain a run's predictions, and check the explanations: run=DIR",
     "export": "write a run for other programs: run=DIR format=onnx|huggingface",
     "compare": "compare runs: seeds, intervals, tests, figures, LaTeX: FOLDER ...",

@@ -62,6 +62,7 @@ def check_early(command: str, cfg: DictConfig) -> None:
         "evaluate": _check_evaluation,
         "explain": _check_explaining,
         "predict": _check_predicting,
+        "serve": _check_serving,
         "export": _check_exporting,
     }
     if command in checks:
@@ -139,13 +140,17 @@ def _check_evaluation(cfg: DictConfig) -> None:
         check_missing(run, saved.resolved, cfg.missing)
 
 
-def _check_predicting(cfg: DictConfig) -> None:
+def _check_runs(cfg: DictConfig) -> None:
     given = cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run]
     for name in given:
         path = Path(str(name)).expanduser()
         # A folder of several runs is looked into where they are read.
         if not path.is_dir() or (path / RunFolder.INFO_NAME).is_file():
             chosen_checkpoint(RunFolder.open(path))
+
+
+def _check_predicting(cfg: DictConfig) -> None:
+    _check_runs(cfg)
     for option, (package, extra) in PREDICTING_EXTRAS.items():
         if cfg.get(option) and find_spec(package) is None:
             raise InputError(
@@ -156,6 +161,14 @@ def _check_predicting(cfg: DictConfig) -> None:
         raise InputError(
             f"input: expected a file, a folder or a CSV, {cfg.input} is not there; correct the path"
         )
+
+
+def _check_serving(cfg: DictConfig) -> None:
+    if find_spec("gradio") is None:
+        raise InputError(
+            "serve: expected the package gradio, it is not installed; pip install 'mmemo[serve]'"
+        )
+    _check_runs(cfg)
 
 
 def _check_exporting(cfg: DictConfig) -> None:

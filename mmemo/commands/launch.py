@@ -42,7 +42,7 @@ CACHE_VARIABLES = ("MMEMO_CACHE", "XDG_CACHE_HOME")
 SPLIT_OPTIONS = {"explain": "explained_split", "evaluate": "evaluated_split"}
 """By command what its setting split=… stands for."""
 
-NEED_TORCH = ("train", "evaluate", "explain", "predict", "export")
+NEED_TORCH = ("train", "evaluate", "explain", "predict", "serve", "export")
 """Commands that import torch; preparing needs none."""
 
 

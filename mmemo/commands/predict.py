@@ -11,7 +11,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmemo.audio.recordings import Cutter, SlidingWindows
 from mmemo.errors import InputError
-from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.prediction.answers import (
     Prediction,
     answers_frame,
@@ -21,19 +20,15 @@ from mmemo.prediction.answers import (
 )
 from mmemo.prediction.ensemble import Asking, Ensemble
 from mmemo.prediction.members import open_ensemble
+from mmemo.prediction.notes import reading_notes, training_notes
 from mmemo.prediction.requests import Requests, read_requests
 from mmemo.prediction.timeline import write_timelines
 from mmemo.progress import progress_bar
 from mmemo.reporting.tables import plain_console, print_table, printed
 from mmemo.runs.saved_config import trusted_names
 
-SAME_LENGTH_S = 0.01
-"""A sample more or less of another rate is no difference."""
-
 NUM_SHOWN = 50
 """Rows in the terminal; a file holds all."""
-
-NUM_NOTED = 5
 
 
 def run(cfg: DictConfig) -> None:
@@ -131,13 +126,9 @@ def _print(
     title = f"{first.folder.path.name} on {len(answers)} rows"
     if len(ensemble.predictors) > 1:
         title = f"{len(ensemble.predictors)} runs together, mean ± standard deviation over them"
-    notes = list(_notes(ensemble, answers, calibrated))
     has_context = any(row.before or row.after for row in requests.rows)
-    if ensemble.num_before + ensemble.num_after > 0 and not has_context:
-        notes.append(
-            "No context was given, which the model has read in training: name dialogue and order "
-            "in a CSV."
-        )
+    notes = list(reading_notes(ensemble, answers, calibrated, has_context))
+    notes += [note for predictor in ensemble.predictors for note in training_notes(predictor)]
     if len(answers) > NUM_SHOWN:
         notes.append(f"The first {NUM_SHOWN} of {len(answers)}; output=FILE holds all.")
     console = plain_console()
@@ -152,46 +143,3 @@ def _print(
         shown = ", ".join(path.name for path in requests.left_aside[:5])
         number = len(requests.left_aside)
         print(f"{number} files of the folder are not called as sound or video: {shown}")
-
-
-def _notes(ensemble: Ensemble, answers: Sequence[Prediction], calibrated: bool) -> Iterator[str]:
-    """What has to be known to read the answers."""
-    kinds = list(dict.fromkeys(a.missing for a in answers if a.probabilities is not None))
-    for kind in kinds:
-        if kind is not None:
-            number = sum(answer.missing == kind for answer in answers)
-            name = {"audio": "sound", "text": "words"}[kind]
-            yield f"{number} without {name}, which the model was trained to do without at times."
-    for predictor in ensemble.predictors:
-        name = predictor.folder.path.name
-        if not calibrated:
-            yield f"{name}: probabilities as the model gives them, not calibrated."
-        for kind in kinds if calibrated else ():
-            temperature = predictor.temperature(kind)
-            if temperature.fitted_on is None:
-                yield f"{name}: not calibrated: the run has no evaluation to fit a temperature on."
-                continue
-            yield (
-                f"{name}: calibrated by the temperature {temperature.value:.3f}, fitted on "
-                f"{temperature.fitted_on}."
-            )
-        try:
-            protocol = predictor.protocol
-        except InputError:
-            continue
-        yield f"{name}: trained on {protocol.corpus} ({split_stamp(protocol)})."
-        if warning := leak_warning(protocol):
-            yield warning
-    noted = {answer.name: answer.note for answer in answers if answer.note}
-    for name, note in list(noted.items())[:NUM_NOTED]:
-        yield f"{Path(name).name}: {note}."
-    if len(noted) > NUM_NOTED:
-        yield f"{len(noted) - NUM_NOTED} more with a note; output=FILE holds all."
-    limit_s = ensemble.max_duration_s
-    cut = [a for a in answers if limit_s is not None and a.end_s is not None and a.heard_s]
-    cut = [a for a in cut if (a.end_s or 0) - (a.start_s or 0) > (limit_s or 0) + SAME_LENGTH_S]
-    if cut:
-        yield (
-            f"{len(cut)} longer than {limit_s:g} s, where the model cuts what it hears; "
-            f"window_s={limit_s:g} answers on all of it."
-        )

@@ -104,10 +104,11 @@ def answers_frame(answers: Sequence[Prediction], calibrated: bool) -> pd.DataFra
         answers: At least one.
         calibrated: Whether the probabilities are.
     """
-    return pd.DataFrame([_row(answer, calibrated) for answer in answers])
+    return pd.DataFrame([answer_row(answer, calibrated) for answer in answers])
 
 
-def _row(answer: Prediction, calibrated: bool) -> dict[str, Any]:
+def answer_row(answer: Prediction, calibrated: bool) -> dict[str, Any]:
+    """The one row of that table, of values that JSON has; arguments as there."""
     row: dict[str, Any] = {
         "path": answer.name,
         "start_s": answer.start_s,

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 
@@ -20,10 +19,10 @@ from mmemo.evaluation.protocol import Protocol
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.inputs import spoken_input
-from mmemo.folders import config_dir
 from mmemo.prediction.answers import Prediction, SpokenWord, answers_frame
 from mmemo.prediction.ensemble import Asking, Ensemble, Transcriber
 from mmemo.prediction.requests import Request, read_requests
+from mmemo.runs.composition import composed_config
 from mmemo.runs.predictor import Spoken
 
 Waveform = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
@@ -187,8 +186,20 @@ class LoadedRun:
             samples = predictor.clip_worker().prepare_sound(sound, recording.name).samples
         times = [(word.start_s, word.end_s) for word in words]
         given = spoken_input(predictor, Spoken("utterance", samples, text), times)
-        chosen = explainer or _explainer(self.labels, overrides)
+        chosen = explainer or self.explainer(overrides)
         return chosen.explain(predictor.classifier, given, target)
+
+    def explainer(self, overrides: Sequence[str] = ()) -> Explainer:
+        """What explains with the settings of ``mmemo explain``, changed as typed behind it.
+
+        Raises:
+            InputError: If there is no such setting, or a value does not fit.
+        """
+        cfg = composed_config("explain", ["run=RUN", *overrides])
+        explainer: Explainer = instantiate(
+            cfg.explainer, _convert_="all", classes=list(self.labels)
+        )
+        return replace(explainer, classes=self.labels)
 
     def _requests(
         self, files: str | Path | Sequence[str | Path], texts: Sequence[str | None] | None
@@ -232,10 +243,3 @@ def _recording(audio: Waveform | str | Path | None, sample_rate: int | None) -> 
         )
     waveform = samples.astype(np.float32)
     return Recording(Sound(waveform, sample_rate, "mono", len(waveform) / sample_rate))
-
-
-def _explainer(classes: Sequence[str], overrides: Sequence[str]) -> Explainer:
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = compose("explain", ["run=RUN", *overrides])
-    explainer: Explainer = instantiate(cfg.explainer, _convert_="all", classes=list(classes))
-    return replace(explainer, classes=tuple(classes))

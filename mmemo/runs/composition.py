@@ -8,6 +8,7 @@ from pathlib import Path
 
 import lightning
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -94,12 +95,29 @@ def compose_experiment(
     chosen = [f"experiment={experiment}"] if experiment is not None else []
     folder = Path(run_dir or Path("outputs") / (experiment or "train") / "python").absolute()
     place = f"run_dir={quoted(str(folder))}"
-    try:
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            cfg = compose("train", [*chosen, *typed, place])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(
-            f"compose: expected settings of mmemo train, {error}; `mmemo train --help` shows them"
-        ) from error
+    cfg = composed_config("train", [*chosen, *typed, place])
     make_paths_absolute(cfg)
     return Composition(cfg)
+
+
+def composed_config(command: str, overrides: Sequence[str]) -> DictConfig:
+    """The config of a command, composed beside that of a command or program that is running.
+
+    Args:
+        command: Such as "train".
+        overrides: As they are typed behind it.
+
+    Raises:
+        InputError: If they do not compose.
+    """
+    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            return compose(command, list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(
+            f"compose: expected settings of mmemo {command}, {error}; `mmemo {command} --help` "
+            "shows them"
+        ) from error
+    finally:
+        GlobalHydra.instance().hydra = running
