@@ -49,6 +49,10 @@ EXAMPLES = {
         "mmemo predict run=[outputs/demo/A,outputs/demo/B] input=folder output=answers.parquet",
         "mmemo predict run=outputs/demo/RUN input=talk.mp3 window_s=8 hop_s=4 timeline=talk",
     ),
+    "serve": (
+        "mmemo serve run=outputs/demo/RUN",
+        "mmemo serve run=outputs/demo/RUN asr=whisper port=8000",
+    ),
     "export": (
         "mmemo export run=outputs/demo/RUN format=onnx",
         "mmemo export run=outputs/demo/RUN format=huggingface format.licence=cc-by-4.0",
@@ -64,14 +68,14 @@ EXAMPLES = {
         "mmemo compare outputs/before outputs/after label=[before,after]",
     ),
 }
-RUN_OPTIONS = {"train": "resume", "evaluate": "run", "explain": "run", "predict": "run"}
+TAKE_A_RUN = ("evaluate", "predict", "serve", "explain", "export")
+"""Commands that are pointed at a run folder."""
+
+RUN_OPTIONS = {"train": "resume", **dict.fromkeys(TAKE_A_RUN, "run")}
 """By command the setting that takes a run folder."""
 
 ADDED_GROUPS = {"train": ("sweep",)}
 """Groups of files that a command takes with a plus in front."""
-
-TAKE_A_RUN = ("evaluate", "predict", "explain", "export")
-"""Commands that are pointed at a run folder."""
 
 SHOWN_PLUGINS = ("hydra/launcher", "hydra/sweeper")
 BUILT = ("_target_", "_partial_", "_convert_")
@@ -154,7 +158,7 @@ def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[s
         meant = None
         if "=" not in argument:
             is_run = (Path(argument) / "run.json").is_file()
-            option = {"train": "resume", **dict.fromkeys(TAKE_A_RUN, "run")}.get(command)
+            option = RUN_OPTIONS.get(command)
             meant = f"{option}={argument}" if option and is_run else None
         elif key in available and value is not None and not re.search(r"[,\[(]", value):
             near = get_close_matches(value, available[key], 1)
@@ -285,9 +289,8 @@ def meanings(folder: Path, command: str, choices: Mapping[str, str]) -> dict[str
         choices: The chosen option of each group.
     """
     found: dict[str, Meaning] = {}
-    for path in (folder / f"{command}.yaml", folder / "base.yaml"):
-        if path.is_file():
-            _add(found, path, "")
+    for path in (*_with_defaults(folder / f"{command}.yaml"), folder / "base.yaml"):
+        _add(found, path, "")
     chosen = [(group, folder / group / f"{option}.yaml") for group, option in choices.items()]
     there = [(group, path) for group, path in chosen if path.is_file()]
     # Experiments and the like change what other groups explain.

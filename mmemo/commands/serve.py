@@ -33,7 +33,7 @@ def run(cfg: DictConfig) -> None:
                 loaded,
                 uploads,
                 limits,
-                loaded.explainer(names(cfg.explain)),
+                instantiate(cfg.explainer, _convert_="all", classes=loaded.labels),
                 cfg.calibrated,
                 transcriber,
             )

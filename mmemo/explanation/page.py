@@ -72,6 +72,8 @@ def render_explanation(
     colours: Mapping[str, str],
     figures: Mapping[str, Figure],
     of_checks: Mapping[str, Figure],
+    is_saved: bool = True,
+    are_words_timed: bool = False,
 ) -> str:
     """The page as text.
 
@@ -81,6 +83,8 @@ def render_explanation(
         colours: Of classes, by name.
         figures: As ``explanation_figures`` draws them.
         of_checks: As ``check_figures`` draws them.
+        is_saved: Whether the page lies beside the explanation's files.
+        are_words_timed: Whether words stand where they were heard, not where they are estimated.
     """
     words = explanation.words
     sound = explanation.sound if explanation.duration_s > 0 else None
@@ -104,6 +108,8 @@ def render_explanation(
         unattributed=explanation.transcript[:first],
         words={name: coloured_words(explanation, name) for name in methods},
         titles=TITLES,
+        is_saved=is_saved,
+        are_words_timed=are_words_timed,
         checks=checks,
         check_images=in_page(of_checks),
         meaning=CHECKS_MEANING,

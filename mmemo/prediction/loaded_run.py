@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,7 @@ class LoadedRun:
         explainer: Explainer | None = None,
         words: Sequence[SpokenWord] = (),
         overrides: Sequence[str] = (),
+        progress: Callable[[int], None] | None = None,
     ) -> Explanation:
         """Explain one answer of a single model, as ``mmemo explain`` does.
 
@@ -162,6 +163,7 @@ class LoadedRun:
                 otherwise.
             overrides: Settings as typed behind ``mmemo explain``, such as
                 "integrated_gradients.n_steps=20".
+            progress: Called with the number of passes just done.
 
         Raises:
             InputError: If several models were loaded, the sound cannot be read, or the model needs
@@ -186,20 +188,8 @@ class LoadedRun:
             samples = predictor.clip_worker().prepare_sound(sound, recording.name).samples
         times = [(word.start_s, word.end_s) for word in words]
         given = spoken_input(predictor, Spoken("utterance", samples, text), times)
-        chosen = explainer or self.explainer(overrides)
-        return chosen.explain(predictor.classifier, given, target)
-
-    def explainer(self, overrides: Sequence[str] = ()) -> Explainer:
-        """What explains with the settings of ``mmemo explain``, changed as typed behind it.
-
-        Raises:
-            InputError: If there is no such setting, or a value does not fit.
-        """
-        cfg = composed_config("explain", ["run=RUN", *overrides])
-        explainer: Explainer = instantiate(
-            cfg.explainer, _convert_="all", classes=list(self.labels)
-        )
-        return replace(explainer, classes=self.labels)
+        chosen = explainer or _explainer(self.labels, overrides)
+        return chosen.explain(predictor.classifier, given, target, progress)
 
     def _requests(
         self, files: str | Path | Sequence[str | Path], texts: Sequence[str | None] | None
@@ -243,3 +233,9 @@ def _recording(audio: Waveform | str | Path | None, sample_rate: int | None) -> 
         )
     waveform = samples.astype(np.float32)
     return Recording(Sound(waveform, sample_rate, "mono", len(waveform) / sample_rate))
+
+
+def _explainer(classes: Sequence[str], overrides: Sequence[str]) -> Explainer:
+    cfg = composed_config("explain", ["run=RUN", *overrides])
+    explainer: Explainer = instantiate(cfg.explainer, _convert_="all", classes=list(classes))
+    return replace(explainer, classes=tuple(classes))

@@ -36,7 +36,7 @@ class UploadLimits:
 
     Args:
         max_duration_s: Longest sound.
-        max_upload_mb: Largest file, in units of 10^6 bytes.
+        max_upload_mb: Largest file, in units of 2^20 bytes.
 
     Raises:
         InputError: If one is not above 0.
@@ -49,6 +49,11 @@ class UploadLimits:
         """Check the numbers."""
         check_real("max_duration_s", self.max_duration_s, 0, above=True)
         check_real("max_upload_mb", self.max_upload_mb, 0, above=True)
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Largest file."""
+        return round(self.max_upload_mb * 2**20)
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,16 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class _KeptSound:
-    sound: Sound
-    asked_s: float
+class Explained:
+    """The explanation of an answer.
+
+    Args:
+        explanation: Called as its file.
+        are_words_timed: Whether its words stand where the recogniser heard them.
+    """
+
+    explanation: Explanation
+    are_words_timed: bool
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,72 @@ class _KeptAnswer:
     upload: Upload | None
     answer: Prediction
     asked_s: float
+
+
+@dataclass(frozen=True)
+class _KeptSound:
+    sound: Sound
+    asked_s: float
+
+
+class _Memory:
+    """The last answer of each visitor, and sounds by where they were uploaded to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sounds: OrderedDict[Path, _KeptSound] = OrderedDict()
+        self._answers: OrderedDict[str, _KeptAnswer] = OrderedDict()
+
+    def keep_sound(self, path: Path, sound: Sound) -> None:
+        with self._lock:
+            self._sounds[path] = _KeptSound(sound, time.monotonic())
+            self._sounds.move_to_end(path)
+            size = sum(kept.sound.waveform.nbytes for kept in self._sounds.values())
+            while size > MAX_KEPT_BYTES and len(self._sounds) > 1:
+                _, oldest = self._sounds.popitem(last=False)
+                size -= oldest.sound.waveform.nbytes
+
+    def sound(self, upload: Upload) -> Sound:
+        with self._lock:
+            kept = self._sounds.get(upload.path)
+        if kept is None:
+            raise InputError(
+                f"{upload.name}: expected it to be here still, it was deleted after an answer and "
+                f"is kept for {KEPT_S / 60:g} minutes at most; upload it again"
+            )
+        self.keep_sound(upload.path, kept.sound)
+        return kept.sound
+
+    def keep_answer(self, visitor: str, upload: Upload | None, answer: Prediction) -> None:
+        with self._lock:
+            self._answers[visitor] = _KeptAnswer(upload, answer, time.monotonic())
+            self._answers.move_to_end(visitor)
+            if len(self._answers) > MAX_VISITORS:
+                self._answers.popitem(last=False)
+
+    def answer(self, visitor: str) -> _KeptAnswer:
+        with self._lock:
+            kept = self._answers.get(visitor)
+        if kept is None:
+            raise InputError(
+                f"explanation: expected an answer of the last {KEPT_S / 60:g} minutes, found none; "
+                "ask again"
+            )
+        return kept
+
+    def forget(self, visitor: str) -> None:
+        with self._lock:
+            kept = self._answers.pop(visitor, None)
+            if kept is not None and kept.upload is not None:
+                self._sounds.pop(kept.upload.path, None)
+
+    def forget_old(self, kept_s: float) -> None:
+        begun_s = time.monotonic() - kept_s
+        with self._lock:
+            for path in [p for p, kept in self._sounds.items() if kept.asked_s <= begun_s]:
+                del self._sounds[path]
+            for visitor in [v for v, kept in self._answers.items() if kept.asked_s <= begun_s]:
+                del self._answers[visitor]
 
 
 class AnsweringService:
@@ -107,14 +185,14 @@ class AnsweringService:
         self._uploads = uploads.resolve()
         self._explainer = explainer
         self._transcriber = transcriber
-        self._lock = threading.Lock()
-        self._sounds: OrderedDict[Path, _KeptSound] = OrderedDict()
-        self._answers: OrderedDict[str, _KeptAnswer] = OrderedDict()
+        self._model = threading.Lock()
+        self._memory = _Memory()
+        self._has_ended = threading.Event()
 
     @property
     def takes_sound(self) -> bool:
         """Whether a sound changes the answer."""
-        return self.run.ensemble.hears or self._transcriber is not None
+        return self.run.ensemble.hears or self.writes_down
 
     @property
     def takes_words(self) -> bool:
@@ -145,14 +223,10 @@ class AnsweringService:
             InputError: If the upload is none, is no sound, is too long, or the model needs what is
                 not given; the file is called by its own name.
         """
-        words = (text or "").strip() or None
-        if words is not None and len(words) > MAX_TRANSCRIPT_CHARS:
-            raise InputError(
-                f"words: expected at most {MAX_TRANSCRIPT_CHARS:,} characters, got {len(words):,}; "
-                "shorten them"
-            )
-        with self._lock, _called_by_name(upload):
+        with self._model, _called_by_name(upload):
             sound = self._sound(upload) if upload is not None else None
+            words = _checked_words(text)
+            self._check_given(sound is not None, words is not None)
             answer = self.run.predict(
                 None if sound is None else sound.waveform,
                 None if sound is None else sound.sample_rate,
@@ -160,15 +234,12 @@ class AnsweringService:
                 calibrated=self.calibrated,
                 asr=self._transcriber,
             )
-            answer = replace(answer, name="" if upload is None else upload.name)
-            if visitor is not None:
-                self._answers[visitor] = _KeptAnswer(upload, answer, time.monotonic())
-                self._answers.move_to_end(visitor)
-                while len(self._answers) > MAX_VISITORS:
-                    self._answers.popitem(last=False)
-            return answer
+        answer = replace(answer, name="" if upload is None else upload.name)
+        if visitor is not None:
+            self._memory.keep_answer(visitor, upload, answer)
+        return answer
 
-    def explain(self, visitor: str, target: str) -> Explanation:
+    def explain(self, visitor: str, target: str) -> Explained:
         """Explain the visitor's last answer.
 
         Args:
@@ -176,47 +247,61 @@ class AnsweringService:
             target: The class that is explained, or "predicted".
 
         Raises:
-            InputError: If there is no answer any more, or it is several models'.
+            InputError: If there is no answer any more, it is several models', or the server ends.
             ExplanationError: If it cannot be explained.
         """
-        with self._lock:
-            kept = self._answers.get(visitor)
-            if kept is None:
-                raise InputError(
-                    "explanation: expected an answer of the last "
-                    f"{KEPT_S / 60:g} minutes, found none; ask again"
-                )
-            with _called_by_name(kept.upload):
-                sound = None if kept.upload is None else self._kept_sound(kept.upload)
-                explanation = self.run.explain(
-                    None if sound is None else sound.waveform,
-                    None if sound is None else sound.sample_rate,
-                    kept.answer.transcript,
-                    target=target,
-                    explainer=self._explainer,
-                    words=kept.answer.words or (),
-                )
-            return replace(explanation, key=kept.answer.name or "words")
+        with self._model:
+            kept = self._memory.answer(visitor)
+            words = kept.answer.words or ()
+            sound = None if kept.upload is None else self._memory.sound(kept.upload)
+            explanation = self.run.explain(
+                None if sound is None else sound.waveform,
+                None if sound is None else sound.sample_rate,
+                kept.answer.transcript,
+                target=target,
+                explainer=self._explainer,
+                words=words,
+                progress=self._go_on,
+            )
+        given = [(word.start_s, word.end_s) for word in words]
+        used = [(word.start_s, word.end_s) for word in explanation.words]
+        named = replace(explanation, key=kept.answer.name or "words")
+        return Explained(named, bool(given) and given == used)
 
     def forget(self, visitor: str) -> None:
         """Drop a visitor's last answer, and its sound."""
-        with self._lock:
-            kept = self._answers.pop(visitor, None)
-            if kept is not None and kept.upload is not None:
-                self._sounds.pop(kept.upload.path, None)
+        self._memory.forget(visitor)
 
     def forget_old(self, kept_s: float = KEPT_S) -> None:
         """Drop what nobody has asked about for so long, and uploads that nobody asked about."""
-        with self._lock:
-            begun_s = time.monotonic() - kept_s
-            for path in [p for p, kept in self._sounds.items() if kept.asked_s < begun_s]:
-                del self._sounds[path]
-            for visitor in [v for v, kept in self._answers.items() if kept.asked_s < begun_s]:
-                del self._answers[visitor]
+        self._memory.forget_old(kept_s)
         for path in self._uploads.rglob("*"):
             with suppress(OSError):
-                if path.is_file() and path.stat().st_mtime < time.time() - kept_s:
+                if path.is_file() and path.stat().st_mtime <= time.time() - kept_s:
                     self._delete(path)
+
+    def end(self) -> None:
+        """Give up an explanation that is under way: the server ends."""
+        self._has_ended.set()
+
+    def _go_on(self, _: int) -> None:
+        if self._has_ended.is_set():
+            raise InputError("explanation: the server was stopped")
+
+    def _check_given(self, has_sound: bool, has_words: bool) -> None:
+        """Say in the page's words what a model needs and is not given."""
+        try:
+            for predictor in self.run.ensemble.predictors:
+                predictor.missing(has_sound, has_words or (has_sound and self.writes_down))
+        except InputError as error:
+            needed = {
+                "a sound": self.takes_sound and not has_sound,
+                "what is said": self.takes_words and not has_words,
+            }
+            lacking = " and ".join(name for name, is_lacking in needed.items() if is_lacking)
+            raise InputError(
+                f"expected {lacking}, which the model needs to answer; give it and ask again"
+            ) from error
 
     def _sound(self, upload: Upload) -> Sound:
         """The upload's sound; afterwards its file is gone."""
@@ -225,7 +310,7 @@ class AnsweringService:
         if not path.resolve().is_relative_to(self._uploads):
             raise InputError(f"sound: expected an upload, got {upload.name}; upload the file")
         if not path.is_file():
-            return self._kept_sound(upload)
+            return self._memory.sound(upload)
         limit_s = self.limits.max_duration_s
         try:
             self._check_size(path)
@@ -236,39 +321,19 @@ class AnsweringService:
             self._delete(path)
         if sound.duration_s > limit_s:
             raise InputError(
-                f"{upload.name}: expected at most {limit_s:g} s of sound, got "
-                f"{sound.duration_s:.1f} s; cut it, or let mmemo predict answer on it"
+                f"{path}: expected at most {limit_s:g} s of sound, got {sound.duration_s:.1f} s; "
+                "cut it, or let mmemo predict answer on it"
             )
-        self._keep(path, sound)
+        self._memory.keep_sound(path, sound)
         return sound
 
     def _check_size(self, path: Path) -> None:
-        limit_mb = self.limits.max_upload_mb
         size = path.stat().st_size
-        if size > limit_mb * 1e6:
+        if size > self.limits.max_upload_bytes:
             raise InputError(
-                f"{path}: expected at most {limit_mb:g} MB, got {size / 1e6:.1f} MB; cut it, or "
-                "let mmemo predict answer on it"
+                f"{path}: expected at most {self.limits.max_upload_mb:g} MB, got "
+                f"{size / 2**20:.1f} MB; cut it, or let mmemo predict answer on it"
             )
-
-    def _keep(self, path: Path, sound: Sound) -> None:
-        self._sounds[path] = _KeptSound(sound, time.monotonic())
-        self._sounds.move_to_end(path)
-        while (
-            len(self._sounds) > 1
-            and sum(kept.sound.waveform.nbytes for kept in self._sounds.values()) > MAX_KEPT_BYTES
-        ):
-            self._sounds.popitem(last=False)
-
-    def _kept_sound(self, upload: Upload) -> Sound:
-        kept = self._sounds.get(upload.path)
-        if kept is None:
-            raise InputError(
-                f"{upload.name}: expected it to be here still, it was deleted after an answer and "
-                "other sounds have taken its place; upload it again"
-            )
-        self._keep(upload.path, kept.sound)
-        return kept.sound
 
     def _delete(self, path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -276,6 +341,16 @@ class AnsweringService:
             # It is of this upload alone, or holds another one of the same content.
             with suppress(OSError):
                 path.parent.rmdir()
+
+
+def _checked_words(text: str | None) -> str | None:
+    words = (text or "").strip() or None
+    if words is not None and len(words) > MAX_TRANSCRIPT_CHARS:
+        raise InputError(
+            f"words: expected at most {MAX_TRANSCRIPT_CHARS:,} characters, got {len(words):,}; "
+            "shorten them"
+        )
+    return words
 
 
 @contextmanager

@@ -85,9 +85,15 @@ class ServedPage:
     def explain(self, target: str, request: gr.Request) -> str:
         """The explanation of the visitor's last answer as HTML."""
         try:
-            explanation = self.service.explain(request.session_hash or "", target)
+            explained = self.service.explain(request.session_hash or "", target)
             page = render_explanation(
-                explanation, None, self._colours, explanation_figures(explanation), {}
+                explained.explanation,
+                None,
+                self._colours,
+                explanation_figures(explained.explanation),
+                {},
+                is_saved=False,
+                are_words_timed=explained.are_words_timed,
             )
         except Exception as error:
             return _shown(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 import tempfile
@@ -122,7 +123,7 @@ def serve(page: gr.Blocks, service: AnsweringService, listening: socket.socket) 
         page,
         "/",
         footer_links=[],
-        max_file_size=round(service.limits.max_upload_mb * 1e6),
+        max_file_size=service.limits.max_upload_bytes,
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
@@ -135,7 +136,7 @@ def serve(page: gr.Blocks, service: AnsweringService, listening: socket.socket) 
         app, log_level="error", ws="none", timeout_graceful_shutdown=SHUTDOWN_S, server_header=False
     )
     with _swept(service):
-        _Server(config).run(sockets=[listening])
+        _Server(config, service).run(sockets=[listening])
 
 
 class SameOrigin:
@@ -160,10 +161,22 @@ class SameOrigin:
 
 
 class _Server(uvicorn.Server):
-    """Ends connections that Gradio holds open for each page when it is told to end."""
+    """Ends at once, and quietly, what is under way when it is told to end.
+
+    Args:
+        config: Of the server.
+        service: What works.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: AnsweringService) -> None:
+        super().__init__(config)
+        self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
+        self._service.end()
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        # Gradio holds one open for each page.
         for connection in list(self.server_state.connections):
             connection.transport.close()
 
