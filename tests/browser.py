@@ -24,30 +24,25 @@ OPTIONS = (
 )
 
 
-class Tab:
-    """A page that is open.
+class Pipe:
+    """The browser's end of the protocol.
 
     Args:
-        to: Write end of the browser's pipe.
-        of: Read end of the other one.
+        to: Write end of the pipe that it reads.
+        of: Read end of the one that it writes.
     """
 
     def __init__(self, to: int, of: int) -> None:
         self._to, self._of = to, of
         self._read = b""
         self._number = 0
-        self._session: dict[str, str] = {}
         self.requested: list[str] = []
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = {"sessionId": attached["sessionId"]}
-        for domain in ("Page", "Network", "Runtime", "DOM"):
-            self.ask(f"{domain}.enable")
 
-    def ask(self, method: str, **parameters: object) -> dict[str, Any]:
-        """Send a command and wait for its answer; events on the way are noted."""
+    def ask(self, method: str, session: str | None = None, **parameters: object) -> dict[str, Any]:
+        """Send a command and wait for its answer; requests on the way are noted."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters, **self._session}
+        message = {"id": self._number, "method": method, "params": parameters}
+        message |= {"sessionId": session} if session else {}
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
             found = self._next()
@@ -65,6 +60,32 @@ class Tab:
         message, _, self._read = self._read.partition(b"\0")
         found: dict[str, Any] = json.loads(message)
         return found
+
+
+class Tab:
+    """A page, or a frame of one that is kept apart.
+
+    Args:
+        pipe: To the browser.
+        target: Its name there.
+    """
+
+    def __init__(self, pipe: Pipe, target: str) -> None:
+        self.pipe = pipe
+        attached = pipe.ask("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Network", "Runtime", "DOM"):
+            self.ask(f"{domain}.enable")
+
+    def ask(self, method: str, **parameters: object) -> dict[str, Any]:
+        """Send a command of this page."""
+        return self.pipe.ask(method, self._session, **parameters)
+
+    def frame(self) -> Tab:
+        """The frame that is kept apart."""
+        found = self.pipe.ask("Target.getTargets")["targetInfos"]
+        (target,) = (one["targetId"] for one in found if one["type"] == "iframe")
+        return Tab(self.pipe, target)
 
     def value(self, expression: str) -> Any:  # noqa: ANN401
         """What an expression of JavaScript, or a promise, comes to."""
@@ -108,7 +129,8 @@ def opened_tab(profile: Path) -> Iterator[Tab]:
         for end in (theirs, theirs_too, *handed):
             os.close(end)
         try:
-            yield Tab(to, of)
+            pipe = Pipe(to, of)
+            yield Tab(pipe, pipe.ask("Target.createTarget", url="about:blank")["targetId"])
         finally:
             browser.terminate()
             os.close(to)

@@ -41,6 +41,8 @@ COMPOSED = sorted(w for w in TYPED if not any({*w} < {*other} for other in TYPED
 SHELL = {"cd", "export", "source"}
 IN_CI = {"ruff", "mypy", "pytest", "mkdocs"}
 """Programs that .ci/run runs."""
+TESTED_ELSEWHERE = {"curl"}
+"""In tests/prediction/test_serving.py."""
 
 
 def single(words: tuple[str, ...]) -> Iterator[list[str]]:
@@ -197,7 +199,9 @@ def test_every_other_program_is_checked_too() -> None:
         elif program == "bash":
             assert (ROOT / arguments[0]).is_file()
         else:
-            assert program in {"mmemo", "pip", "python", "python3", *SHELL}, str(command)
+            assert program in {"mmemo", "pip", "python", "python3", *SHELL} | TESTED_ELSEWHERE, str(
+                command
+            )
 
 
 def test_extras_that_are_installed_are_there() -> None:

@@ -73,7 +73,7 @@ def test_the_readme_is_short_and_has_what_ci_reads_of_it() -> None:
 
 def test_pictures_are_small() -> None:
     pictures = sorted((DOCS / "images").iterdir())
-    assert [path.name for path in pictures] == ["comparison.png", "explanation.png"]
+    assert [path.name for path in pictures] == ["comparison.png", "explanation.png", "serving.png"]
     for path in pictures:
         data = path.read_bytes()
         assert data.startswith(b"\x89PNG")
