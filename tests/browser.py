@@ -81,11 +81,15 @@ class Tab:
         """Send a command of this page."""
         return self.pipe.ask(method, self._session, **parameters)
 
-    def frame(self) -> Tab:
+    def frame(self, timeout_s: float = 30) -> Tab:
         """The frame that is kept apart."""
-        found = self.pipe.ask("Target.getTargets")["targetInfos"]
-        (target,) = (one["targetId"] for one in found if one["type"] == "iframe")
-        return Tab(self.pipe, target)
+        end = time.monotonic() + timeout_s
+        while True:
+            found = self.pipe.ask("Target.getTargets")["targetInfos"]
+            for target in (one["targetId"] for one in found if one["type"] == "iframe"):
+                return Tab(self.pipe, target)
+            assert time.monotonic() < end, "the page has no frame"
+            time.sleep(0.1)
 
     def value(self, expression: str) -> Any:  # noqa: ANN401
         """What an expression of JavaScript, or a promise, comes to."""

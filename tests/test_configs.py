@@ -101,6 +101,13 @@ def test_options_of_predicting_compose_and_fit(group: str) -> None:
         assert check_signatures(cfg) == 1
 
 
+def test_serving_composes_and_explains_as_explaining_does() -> None:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        serve, explain = (compose(name, ["run=RUN"]) for name in ("serve", "explain"))
+    assert check_signatures(serve) >= 5
+    assert serve.explainer == explain.explainer
+
+
 def test_the_papers_recipe() -> None:
     cfg = composed(["experiment=paper", "corpus.root=/data"])
     assert cfg.audio_encoder.checkpoint == "microsoft/wavlm-base-plus"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -275,10 +276,11 @@ class AnsweringService:
     def forget_old(self, kept_s: float = KEPT_S) -> None:
         """Drop what nobody has asked about for so long, and uploads that nobody asked about."""
         self._memory.forget_old(kept_s)
-        for path in self._uploads.rglob("*"):
-            with suppress(OSError):
-                if path.is_file() and path.stat().st_mtime <= time.time() - kept_s:
-                    self._delete(path)
+        for folder, _, names in os.walk(self._uploads):
+            for path in (Path(folder, name) for name in names):
+                with suppress(OSError):
+                    if path.stat().st_mtime <= time.time() - kept_s:
+                        self._delete(path)
 
     def end(self) -> None:
         """Give up an explanation that is under way: the server ends."""

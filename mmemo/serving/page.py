@@ -101,7 +101,10 @@ class ServedPage:
         return render_page("served_explanation.html.j2", page=page, calibrated=calibrated)
 
     def predict(self, sound: Sent = None, words: str | None = None) -> dict[str, Any]:
-        """Answer on an upload, words, or both: the row of ``mmemo predict output=answers.jsonl``.
+        """Answer on an upload, words, or both.
+
+        It is the row of ``mmemo predict output=answers.jsonl``, with ``file`` for its ``path``: a
+        client of Gradio's would fetch what is called so.
 
         Args:
             sound: The path that ``/gradio_api/upload`` has answered.
@@ -113,7 +116,8 @@ class ServedPage:
             answer = self.service.answer(_upload(sound), words)
         except Exception as error:
             raise gr.Error(_told(error), print_exception=False) from error
-        return answer_row(answer, self.service.calibrated)
+        row = answer_row(answer, self.service.calibrated)
+        return {"file": row.pop("path"), **row}
 
     def forget(self, request: gr.Request) -> None:
         """Drop what was kept for a visitor who has gone."""
@@ -149,6 +153,7 @@ def build_page(service: AnsweringService, max_waiting: int) -> gr.Blocks:
                     visible=service.takes_sound,
                     elem_id="microphone",
                     editable=False,
+                    buttons=[],
                 )
                 words = gr.Textbox(
                     label="What is said"

@@ -199,9 +199,8 @@ def test_every_other_program_is_checked_too() -> None:
         elif program == "bash":
             assert (ROOT / arguments[0]).is_file()
         else:
-            assert program in {"mmemo", "pip", "python", "python3", *SHELL} | TESTED_ELSEWHERE, str(
-                command
-            )
+            known = {"mmemo", "pip", "python", "python3", *SHELL, *TESTED_ELSEWHERE}
+            assert program in known, str(command)
 
 
 def test_extras_that_are_installed_are_there() -> None:

@@ -137,10 +137,10 @@ def test_the_web_api_answers_as_mmemo_predict(
     expected = predicted(cli, tmp_path, denoised.path, row["path"], row["transcript"])
     assert [found[f"prob_{name}"] for name in FIVE] == pytest.approx(expected, abs=1e-4)  # type: ignore[index]
     own = json.loads((tmp_path / "predicted.jsonl").read_text())
-    assert set(found) == set(own)
+    assert {*found, "path"} == {*own, "file"}
     same = set(own) - {"path", "time_s", "transcript"} - {f"prob_{name}" for name in FIVE}
     assert {key: found[key] for key in same} == {key: own[key] for key in same}  # type: ignore[index]
-    assert found["path"] == Path(row["path"]).name  # type: ignore[index]
+    assert found["file"] == Path(row["path"]).name  # type: ignore[index]
     assert server.files == []
     _, alone = server.ask(None, row["transcript"])
     assert alone[0]["missing"] == "audio"  # type: ignore[index]
@@ -159,6 +159,24 @@ def test_the_line_of_the_documentation_answers(
     (found,) = json.loads(data.removeprefix("data: "))
     assert found["transcript"] == "I am fine."
     assert sum(found[f"prob_{name}"] for name in FIVE) == pytest.approx(1)
+    assert server.files == []
+
+
+def test_the_cell_of_the_documentation_answers(
+    server: Server,
+    denoised: MovedRun,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pages = blocks(text_of(ROOT / "docs" / "serving.md"))
+    (cell,) = (block.text for block in pages if block.language == "python")
+    shutil.copy(denoised.test["path"][1], tmp_path / "clip.wav")
+    monkeypatch.chdir(tmp_path)
+    exec(cell.replace("http://127.0.0.1:7860", server.address), {})  # noqa: S102
+    *_, name, duration_s = capsys.readouterr().out.split()
+    assert name in FIVE
+    assert float(duration_s) == pytest.approx(denoised.test["duration_s"][1], abs=0.05)
     assert server.files == []
 
 
@@ -210,6 +228,14 @@ def ask(tab: Tab, shown: str) -> str:
     return str(tab.wait(f"{text}?.includes({json.dumps(shown)}) && {text}"))
 
 
+def press(tab: Tab, name: str) -> None:
+    """A button of the microphone's, when it is shown."""
+    buttons = "[...document.querySelectorAll('#microphone button')]"
+    found = f"{buttons}.find((one) => one.innerText === {json.dumps(name)} && one.offsetParent)"
+    tab.wait(f"{found} !== undefined")
+    tab.value(f"{found}.click()")
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_a_visitor_uploads_reads_the_answer_and_its_explanation(
     server: Server, denoised: MovedRun, broken: Path, cli: Cli, tmp_path: Path
@@ -218,7 +244,7 @@ def test_a_visitor_uploads_reads_the_answer_and_its_explanation(
     expected = predicted(cli, tmp_path, denoised.path, str(clip), words)
     with opened_tab(tmp_path / "profile") as tab:
         tab.ask("Page.navigate", url=server.address)
-        tab.wait("document.querySelector('#file input[type=file]') !== null")
+        tab.wait("document.querySelector('#ask') !== null")
         choose(tab, broken)
         write(tab, words)
         assert ask(tab, "broken.wav").startswith("truncated: broken.wav: the file ends")
@@ -244,6 +270,12 @@ def test_a_visitor_uploads_reads_the_answer_and_its_explanation(
 
         write(tab, "Something else.")
         assert ask(tab, clip.name), "its sound is still known"
+        press(tab, "Record")
+        time.sleep(1)
+        press(tab, "Stop")
+        tab.wait("document.querySelector('#file input[type=file]') !== null")
+        assert "Heard: 0.25 s" in ask(tab, "audio.wav"), "the file has made room for it"
+        assert server.files == []
         elsewhere = [
             url
             for url in tab.pipe.requested
