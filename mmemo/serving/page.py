@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import api
 
 from mmemo.corpora.text_table import MAX_TRANSCRIPT_CHARS
 from mmemo.errors import InputError
@@ -181,11 +182,12 @@ def build_page(service: AnsweringService, max_waiting: int) -> gr.Blocks:
             trigger(does.answer, [file, microphone, words], outputs, **asked)
         why.click(does.explain, target, explanation, **asked)
         page.unload(does.forget)
-        gr.api(does.predict, api_name="predict", **queued)
+        api(does.predict, api_name="predict", **queued)
     for block in page.blocks.values():
         # Gradio's own would fetch addresses, and copy files that are read once.
         setattr(block, "async_move_resource_to_block_cache", _as_it_lies)  # noqa: B010
-    return page.queue(max_size=max_waiting, api_open=False)
+    page.queue(max_size=max_waiting, api_open=False)
+    return page
 
 
 async def _as_it_lies(path: str) -> str:
