@@ -61,7 +61,12 @@ def test_version_and_unknown_command(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_every_command_has_its_config() -> None:
-    assert {path.stem for path in config_dir().glob("*.yaml")} == {*COMMANDS, "base", "cache"}
+    assert {path.stem for path in config_dir().glob("*.yaml")} == {
+        *COMMANDS,
+        "base",
+        "cache",
+        "explainer",
+    }
 
 
 def test_a_misspelt_override_is_hydras_error(

@@ -32,6 +32,7 @@ GIVEN = {
     "module": {"classifier", "num_classes", "loss", "optimizer", "scheduler"},
     "data": {"prepared", "labels", "audio_encoder", "text_encoder"},
     "optimizer": {"params"},
+    "explainer": {"classes"},
 }
 
 

@@ -290,7 +290,8 @@ def meanings(folder: Path, command: str, choices: Mapping[str, str]) -> dict[str
     """
     found: dict[str, Meaning] = {}
     for path in (*_with_defaults(folder / f"{command}.yaml"), folder / "base.yaml"):
-        _add(found, path, "")
+        if path.is_file():
+            _add(found, path, "")
     chosen = [(group, folder / group / f"{option}.yaml") for group, option in choices.items()]
     there = [(group, path) for group, path in chosen if path.is_file()]
     # Experiments and the like change what other groups explain.
