@@ -27,15 +27,16 @@ def run(cfg: DictConfig) -> None:
     with listening_socket(cfg.host, cfg.port) as listening:
         loaded = LoadedRun(open_ensemble(names(cfg.run), trusted_names(cfg.trust), cfg.accelerator))
         transcriber = instantiate(cfg.get("asr"), _convert_="all")
-        loaded.ensemble.check([], Asking(transcriber=transcriber))
+        loaded.ensemble.check([], Asking(transcriber=transcriber, audio_track=cfg.audio_track))
         with upload_folder() as uploads:
             service = AnsweringService(
                 loaded,
                 uploads,
                 limits,
                 instantiate(cfg.explainer, _convert_="all", classes=loaded.labels),
-                cfg.calibrated,
-                transcriber,
+                calibrated=cfg.calibrated,
+                transcriber=transcriber,
+                audio_track=cfg.audio_track,
             )
             page = build_page(service, cfg.max_waiting)
             if not is_local(listening):

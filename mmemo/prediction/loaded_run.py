@@ -61,7 +61,7 @@ class LoadedRun:
 
     def predict(
         self,
-        audio: Waveform | str | Path | None = None,
+        audio: Waveform | Sound | str | Path | None = None,
         sample_rate: int | None = None,
         text: str | None = None,
         *,
@@ -74,8 +74,8 @@ class LoadedRun:
 
         Args:
             audio: Samples (T,), or (T, C) or (C, T) with fewer channels than samples: floats with
-                full scale at 1, or integers; or a file that FFmpeg's libraries read. None for
-                words alone.
+                full scale at 1, or integers; or a file that FFmpeg's libraries read, or what was
+                decoded of one. None for words alone.
             sample_rate: Of samples, in Hz; the file's own for a file.
             text: What is said; None where it is not known.
             calibrated: Whether probabilities are, by the temperature that validation fitted.
@@ -141,7 +141,7 @@ class LoadedRun:
 
     def explain(
         self,
-        audio: Waveform | str | Path | None = None,
+        audio: Waveform | Sound | str | Path | None = None,
         sample_rate: int | None = None,
         text: str | None = None,
         *,
@@ -213,9 +213,13 @@ class LoadedRun:
         return list(self.ensemble.answer(requests, asking))
 
 
-def _recording(audio: Waveform | str | Path | None, sample_rate: int | None) -> Recording | None:
+def _recording(
+    audio: Waveform | Sound | str | Path | None, sample_rate: int | None
+) -> Recording | None:
     if audio is None:
         return None
+    if isinstance(audio, Sound):
+        return Recording(audio)
     if isinstance(audio, str | Path):
         return Recording(Path(audio).expanduser())
     if sample_rate is None:

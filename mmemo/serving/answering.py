@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmemo.audio.media import MediaError, Sound, decode
+from mmemo.audio.media import Sound, decode
+from mmemo.audio.media_error import MediaError
 from mmemo.corpora.text_table import MAX_TRANSCRIPT_CHARS
 from mmemo.errors import InputError
 from mmemo.explanation.explainer import Explainer
@@ -169,6 +170,7 @@ class AnsweringService:
         explainer: How answers are explained.
         calibrated: Whether probabilities are.
         transcriber: Writes down words that are not given; None for nobody.
+        audio_track: As of ``Asking``.
     """
 
     def __init__(
@@ -179,6 +181,7 @@ class AnsweringService:
         explainer: Explainer,
         calibrated: bool = True,
         transcriber: Transcriber | None = None,
+        audio_track: int | str | None = None,
     ) -> None:
         self.run = run
         self.limits = limits
@@ -186,6 +189,7 @@ class AnsweringService:
         self._uploads = uploads.resolve()
         self._explainer = explainer
         self._transcriber = transcriber
+        self._reading = run.ensemble.reading(audio_track)
         self._model = threading.Lock()
         self._memory = _Memory()
         self._has_ended = threading.Event()
@@ -229,9 +233,8 @@ class AnsweringService:
             words = _checked_words(text)
             self._check_given(sound is not None, words is not None)
             answer = self.run.predict(
-                None if sound is None else sound.waveform,
-                None if sound is None else sound.sample_rate,
-                words,
+                sound,
+                text=words,
                 calibrated=self.calibrated,
                 asr=self._transcriber,
             )
@@ -256,9 +259,8 @@ class AnsweringService:
             words = kept.answer.words or ()
             sound = None if kept.upload is None else self._memory.sound(kept.upload)
             explanation = self.run.explain(
-                None if sound is None else sound.waveform,
-                None if sound is None else sound.sample_rate,
-                kept.answer.transcript,
+                sound,
+                text=kept.answer.transcript,
                 target=target,
                 explainer=self._explainer,
                 words=words,
@@ -316,7 +318,7 @@ class AnsweringService:
         limit_s = self.limits.max_duration_s
         try:
             self._check_size(path)
-            sound = decode(path, limit_s=limit_s + 1)
+            sound = decode(path, limit_s=limit_s + 1, reading=self._reading)
         except MediaError as error:
             raise InputError(f"{error.reason}: {error.message}") from error
         finally:
