@@ -136,7 +136,8 @@ def build_page(service: AnsweringService, max_waiting: int) -> gr.Blocks:
     queued: dict[str, Any] = {"concurrency_id": MODEL_QUEUE, "concurrency_limit": 1}
     # As they are sent: an upload is neither copied nor read by Gradio.
     asked: dict[str, Any] = {**queued, "preprocess": False, "api_visibility": "private"}
-    with gr.Blocks(title=f"mmemo: {does.title}", analytics_enabled=False) as page:
+    page = gr.Blocks(title=f"mmemo: {does.title}", analytics_enabled=False)
+    with page:
         gr.HTML(does.head())
         with gr.Row():
             with gr.Column():
