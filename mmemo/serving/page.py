@@ -141,46 +141,19 @@ def build_page(service: AnsweringService, max_waiting: int) -> gr.Blocks:
         gr.HTML(does.head())
         with gr.Row():
             with gr.Column():
-                file = gr.File(
-                    label="A file of sound or video: "
-                    f"at most {service.limits.max_duration_s:g} s, "
-                    f"{service.limits.max_upload_mb:g} MB",
-                    visible=service.takes_sound,
-                    elem_id="file",
-                )
-                microphone = gr.Audio(
-                    sources=["microphone"],
-                    type="filepath",
-                    label="Or the microphone",
-                    visible=service.takes_sound,
-                    elem_id="microphone",
-                    editable=False,
-                    buttons=[],
-                )
-                words = gr.Textbox(
-                    label="What is said"
-                    + (" (empty: it is written down)" if service.writes_down else ""),
-                    lines=2,
-                    max_length=MAX_TRANSCRIPT_CHARS,
-                    visible=service.takes_words,
-                    elem_id="words",
-                )
+                file, microphone, words = _inputs(service)
                 ask = gr.Button("Answer", variant="primary", elem_id="ask")
             with gr.Column():
                 answer = gr.HTML()
                 with gr.Row(visible=False) as offer:
-                    target = gr.Dropdown(
-                        [PREDICTED, *service.run.labels], value=PREDICTED, label="Explain the class"
-                    )
+                    classes = [PREDICTED, *service.run.labels]
+                    target = gr.Dropdown(classes, value=PREDICTED, label="Explain the class")
                     why = gr.Button("Explain", elem_id="explain")
                 if not service.can_explain:
                     gr.Markdown("An explanation is of one run: serve it alone.")
         explanation = gr.HTML()
-        file.upload(fn=None, js=CLEAR, outputs=microphone)
-        microphone.stop_recording(fn=None, js=CLEAR, outputs=file)
-        outputs = [answer, offer, explanation]
         for trigger in (ask.click, words.submit):
-            trigger(does.answer, [file, microphone, words], outputs, **asked)
+            trigger(does.answer, [file, microphone, words], [answer, offer, explanation], **asked)
         why.click(does.explain, target, explanation, **asked)
         page.unload(does.forget)
         api(does.predict, api_name="predict", **queued)
@@ -189,6 +162,37 @@ def build_page(service: AnsweringService, max_waiting: int) -> gr.Blocks:
         setattr(block, "async_move_resource_to_block_cache", _as_it_lies)  # noqa: B010
     page.queue(max_size=max_waiting, api_open=False)
     return page
+
+
+def _inputs(service: AnsweringService) -> tuple[gr.File, gr.Audio, gr.Textbox]:
+    """A file or the microphone, whichever was used last, and words; what is read is shown."""
+    limits = service.limits
+    file = gr.File(
+        label="A file of sound or video: "
+        f"at most {limits.max_duration_s:g} s, {limits.max_upload_mb:g} MB",
+        visible=service.takes_sound,
+        elem_id="file",
+    )
+    microphone = gr.Audio(
+        sources=["microphone"],
+        type="filepath",
+        label="Or the microphone",
+        visible=service.takes_sound,
+        elem_id="microphone",
+        editable=False,
+        # One of them would send the sound to a hub.
+        buttons=[],
+    )
+    words = gr.Textbox(
+        label="What is said" + (" (empty: it is written down)" if service.writes_down else ""),
+        lines=2,
+        max_length=MAX_TRANSCRIPT_CHARS,
+        visible=service.takes_words,
+        elem_id="words",
+    )
+    file.upload(fn=None, js=CLEAR, outputs=microphone)
+    microphone.stop_recording(fn=None, js=CLEAR, outputs=file)
+    return file, microphone, words
 
 
 async def _as_it_lies(path: str) -> str:
