@@ -14,6 +14,7 @@ FIELD_NAMES = {
     "leaky": "LEAKY",
     "missing": "modality withheld",
     "num_utterances": "N",
+    "part": "rows of",
     "labels": "label set",
     "split": "split protocol",
 }
@@ -88,6 +89,7 @@ def heading(table: ComparisonTable, number: int) -> str:
     """The protocol of a table in one line."""
     protocol = table.protocol
     other = f", evaluated on {protocol.evaluated_on}" if protocol.evaluated_on else ""
+    other += f", rows of {protocol.part}" if protocol.part else ""
     return (
         f"Table {number}: {protocol.corpus}, {len(protocol.classes)} classes, "
         f"split {table.stamp}{without_modality(protocol.missing)}{other}"
