@@ -55,6 +55,11 @@ class JointAnnotations(Annotations):
     parts: Mapping[str, Annotations] = field(default_factory=dict)
     rule: Rule = "intersection"
 
+    def shortfall(self) -> str:
+        """What each copy lacks of its corpus, in one sentence."""
+        found = {name: part.shortfall() for name, part in self.parts.items()}
+        return "; ".join(f"{name}: {text}" for name, text in found.items() if text)
+
     def lacking(self, labels: LabelSet) -> dict[str, dict[str, int]]:
         """For each class of a label set that a corpus lacks, the rows of those that have some."""
         found = self._counts(labels.column)
@@ -104,6 +109,17 @@ class JointAnnotations(Annotations):
             name: Counter(str(label) for u in part.utterances if (label := getattr(u, column)))
             for name, part in self.parts.items()
         }
+
+
+def shared_labels(annotations: Annotations, labels: LabelSet) -> LabelSet:
+    """Of a label set the classes that are told apart: of several corpora by their rule.
+
+    Raises:
+        InputError: As ``JointAnnotations.shared_labels``.
+    """
+    if isinstance(annotations, JointAnnotations):
+        return annotations.shared_labels(labels)
+    return labels
 
 
 class JointCorpus:
@@ -177,6 +193,7 @@ class JointCorpus:
                         key=joint_name(name, u.key),
                         dialogue_id=u.dialogue_id + num_dialogues,
                         speaker=joint_name(name, u.speaker),
+                        session=None if u.session is None else joint_name(name, u.session),
                         season=None if u.season is None else u.season + SEASONS_APART * place,
                     )
                 )
@@ -192,6 +209,11 @@ class JointCorpus:
             num_repaired=num_repaired,
             variant="; ".join(f"{name}: {part.variant}" for name, part in parts.items()),
             split_origin=_joint_origin({name: part.split_origin for name, part in parts.items()}),
+            no_transcripts="; ".join(
+                _of_part(name, part.no_transcripts)
+                for name, part in parts.items()
+                if part.no_transcripts
+            ),
             parts=parts,
             rule=self.rule,
         )
@@ -206,9 +228,11 @@ def of_part(name: str, read: Callable[[], _Given]) -> _Given:
     try:
         return read()
     except InputError as error:
-        raise InputError(
-            f"{error} (this is of the corpus {name}: write corpus.{name}.KEY for corpus.KEY)"
-        ) from error
+        raise InputError(_of_part(name, str(error))) from error
+
+
+def _of_part(name: str, message: str) -> str:
+    return f"{message} (this is of the corpus {name}: write corpus.{name}.KEY for corpus.KEY)"
 
 
 def _joint_origin(origins: Mapping[str, str]) -> str:

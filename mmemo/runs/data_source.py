@@ -20,7 +20,7 @@ from mmemo.audio.preparation import WHOLE, Preparer, Progress, open_prepared
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.audio.transcripts_alone import prepare_transcripts
 from mmemo.corpora.annotations import Annotations
-from mmemo.corpora.joint import JointAnnotations, JointCorpus
+from mmemo.corpora.joint import JointAnnotations, JointCorpus, shared_labels
 from mmemo.corpora.utterance import LabelSet
 from mmemo.errors import InputError
 
@@ -112,11 +112,10 @@ def joint_labels(annotations: Annotations, labels: LabelSet) -> LabelSet:
     Raises:
         InputError: If several corpora share fewer than two of the classes.
     """
-    if not isinstance(annotations, JointAnnotations):
-        return labels
-    for sentence in annotations.sentences(labels):
-        print(f"mmemo: {sentence}", file=sys.stderr)
-    return annotations.shared_labels(labels)
+    if isinstance(annotations, JointAnnotations):
+        for sentence in annotations.sentences(labels):
+            print(f"mmemo: {sentence}", file=sys.stderr)
+    return shared_labels(annotations, labels)
 
 
 def settle_labels(cfg: DictConfig) -> None:

@@ -12,7 +12,7 @@ from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import content_digest
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.corpus_overlaps import is_among, own_speakers, plain_names
-from mmemo.corpora.joint import JointAnnotations
+from mmemo.corpora.joint import shared_labels
 from mmemo.corpora.leaks import same_clips
 from mmemo.corpora.splits import WholeCorpus
 from mmemo.corpora.utterance import LabelSet
@@ -146,9 +146,7 @@ def open_other_corpus(
         source.corpus.check()
     annotations = source.read()
     experiment.check_transcripts(annotations)
-    labels = experiment.labels
-    if isinstance(annotations, JointAnnotations):
-        labels = annotations.shared_labels(labels)
+    labels = shared_labels(annotations, experiment.labels)
     labels = common_labels(labels, annotations.frame(), annotations.corpus)
     prepared = source.prepare(annotations)
     digest = content_digest(annotations)

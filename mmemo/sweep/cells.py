@@ -320,6 +320,7 @@ def _of_job(config: DictConfig) -> Iterator[DictConfig]:
 def _count_folds(config: DictConfig) -> int:
     """How many test folds the split of a job has, of the rows that its corpus annotates."""
     # Imported here: they take pandas, which no listing of other cells needs.
+    from mmemo.corpora.joint import shared_labels
     from mmemo.corpora.splits import FoldedSplit
     from mmemo.runs.data_source import build_data_source
 
@@ -331,5 +332,6 @@ def _count_folds(config: DictConfig) -> int:
                 f"{ALL_TEST_FOLDS}: expected a split that tests one of its folds, got "
                 f"{cfg.split['_target_']}; choose split=leave_one_speaker_out, say"
             )
-        rows = build_data_source(cfg).corpus.read().frame()
+        annotations = build_data_source(cfg).corpus.read()
+        labels, rows = shared_labels(annotations, labels), annotations.frame()
         return split.count_folds(rows[rows[labels.column].isin(labels.classes)])
