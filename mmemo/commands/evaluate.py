@@ -139,7 +139,7 @@ def evaluate_on(
     other = tested.described(experiment.labels.classes, num_left_out, overlap)
     protocol = tested.protocol(experiment, other, epoch, rebuilt.module.loss.name, unit)
     calibration = calibration_summary([(restricted(val, tested.classes), table)])
-    by_corpus = corpus_metrics(table, majority)
+    by_corpus = corpus_metrics(table, majority, experiment.own_metrics_of(tested.classes))
     document = RunMetrics(protocol, metrics, run_intervals(table, unit), calibration, by_corpus)
     write_document(folder.metrics_file, document)
     with written_whole(folder.table_file) as place:
@@ -189,7 +189,7 @@ def evaluate(
         metrics,
         run_intervals(test, unit),
         calibration_summary([(val, test)]),
-        corpus_metrics(table, majority),
+        corpus_metrics(table, majority, experiment.own_metrics),
     )
     write_document(folder.metrics_file, document)
     with written_whole(folder.table_file) as place:
@@ -251,6 +251,7 @@ def _by_corpus(metrics: RunMetrics) -> str:
     """Test scores of each of several corpora."""
     rows = {
         corpus: {
+            "UAR": test.uar,
             "accuracy": test.accuracy,
             "macro F1": test.macro.f1,
             "weighted F1": test.weighted.f1,

@@ -78,18 +78,21 @@ def compute_metrics(
     )
 
 
-def corpus_metrics(table: pd.DataFrame, majority_class: str) -> dict[str, dict[str, SplitMetrics]]:
+def corpus_metrics(
+    table: pd.DataFrame, majority_class: str, own: Sequence[OwnMetric] = ()
+) -> dict[str, dict[str, SplitMetrics]]:
     """Metrics of each of several corpora, by split; nothing where there is one.
 
     Args:
         table: Prediction table of all evaluated splits.
         majority_class: As of ``compute_metrics``.
+        own: Metrics of the user's own.
     """
     if table[CORPUS].nunique() < 2:
         return {}
     return {
         str(corpus): {
-            str(split): compute_metrics(rows, majority_class)
+            str(split): compute_metrics(rows, majority_class, own)
             for split, rows in part.groupby("split", sort=False)
         }
         for corpus, part in table.groupby(CORPUS, sort=False)

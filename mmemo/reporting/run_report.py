@@ -185,12 +185,19 @@ def _by_corpus(metrics: RunMetrics) -> Table | None:
         parts = {name: found[split] for name, found in metrics.by_corpus.items() if split in found}
         for name, found in {"all": pooled, **parts}.items():
             num_classes = sum(scores.support > 0 for scores in found.per_class.values())
-            scores = (found.accuracy, found.macro.f1, found.weighted.f1, found.auroc_macro)
+            scores = (
+                found.uar,
+                found.accuracy,
+                found.macro.f1,
+                found.weighted.f1,
+                found.auroc_macro,
+            )
             told = [UNDEFINED if value is None else score(value) for value in scores]
             rows.append([f"{split}: {name}", *told, str(num_classes), str(found.num_utterances)])
             kinds.append("main" if found is pooled else "sub")
-    header = ["", "accuracy", "macro F1", "weighted F1", "AUROC (macro)", "classes there", "N"]
-    return table_of("by corpus", "", header, "lrrrrrr", rows, kinds=kinds)
+    header = ["", "UAR", "accuracy", "macro F1", "weighted F1", "AUROC (macro)"]
+    header += ["classes there", "N"]
+    return table_of("by corpus", "", header, "lrrrrrrr", rows, kinds=kinds)
 
 
 def _kind(name: str) -> str:

@@ -175,7 +175,7 @@ def test_a_clip_is_answered_and_an_utterance_explained_by_its_key(joint: Joint, 
     assert answer["pred"] == told["pred"]
     cli(
         *("explain", f"run={joint.run.path}", "keys=[theirs/sounds/4-1.wav]", "logger=none"),
-        "explainer.n_steps=4",
+        "integrated_gradients.n_steps=4",
     )
     (page,) = joint.run.path.glob("explanations/*/index.html")
     assert "theirs/sounds/4-1.wav" in page.read_text()

@@ -119,7 +119,7 @@ def test_help_tells_the_settings_of_each(cli: Cli) -> None:
     section = shown[shown.index("\n  corpus:\n") :]
     for setting in ("rule: intersection", "parts:", "own:", "csv: own.csv", "num_utterances: 600"):
         assert setting in section
-    assert "# Your own corpus: a CSV with a row for each clip." in section
+    assert "# Your own corpus: a table with a row for each clip" in section
     assert "corpus@" not in shown
 
 
