@@ -71,7 +71,9 @@ def check_signatures(cfg: DictConfig) -> int:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_and_fits(group: str, option: str) -> None:
-    root = {"demo": [], "table": ["corpus.csv=/data/own.csv"]}.get(option, ["corpus.root=/data"])
+    root = {"demo": [], "joint": [], "table": ["corpus.csv=/data/own.csv"]}.get(
+        option, ["corpus.root=/data"]
+    )
     plus = "+" if group in APPENDED else ""
     overrides = [f"{plus}{group}={option}", *root]
     assert check_signatures(composed(overrides)) >= 14

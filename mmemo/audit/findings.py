@@ -12,6 +12,7 @@ import pandas as pd
 from mmemo.audit import baselines, counts, durations, overlaps, scenes
 from mmemo.audit.clip_checks import SPAN_TOLERANCE_S, ClipChecks
 from mmemo.audit.durations import Durations, check_durations
+from mmemo.corpora.corpus_overlaps import CorpusOverlap, corpus_overlaps
 from mmemo.corpora.facts import CorpusFacts, Difference
 from mmemo.corpora.utterance import LabelSet
 from mmemo.version import __version__
@@ -107,6 +108,7 @@ class Audit:
         spans: The annotation's times, and speech rates by them.
         baselines: Scores that need no model: all rows, then the label set's.
         clips: What the clips tell; None without a prepared corpus.
+        corpus_overlaps: What several corpora have in common; empty for one.
     """
 
     VERSION: ClassVar[int] = 1
@@ -128,6 +130,7 @@ class Audit:
     spans: Durations
     baselines: tuple[baselines.BaselineScore, ...]
     clips: ClipChecks | None
+    corpus_overlaps: tuple[CorpusOverlap, ...] = ()
 
 
 def audit_table(rows: pd.DataFrame, label_column: str) -> pd.DataFrame:
@@ -225,6 +228,7 @@ def audit_corpus(
         spans=check_durations(table, table["end_s"] - table["start_s"], "annotated span"),
         baselines=tuple(scores),
         clips=clips,
+        corpus_overlaps=corpus_overlaps(table.assign(source_key=table["key"])),
     )
 
 

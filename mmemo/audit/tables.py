@@ -45,6 +45,7 @@ def format_audit(audit: Audit) -> str:
     print_table(console, shared_table(audit))
     collisions = audit.collisions
     lines = [
+        *(overlap.sentence for overlap in audit.corpus_overlaps),
         *_confirmed_scenes(audit.shared_scenes),
         f"keys that collide when splits are merged: {collisions.num_keys} "
         f"({collisions.num_rows} rows)",

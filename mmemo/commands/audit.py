@@ -15,6 +15,7 @@ from mmemo.audit.clip_checks import check_clips
 from mmemo.audit.findings import Audit, audit_corpus, audit_table, listed
 from mmemo.audit.near_copies import find_near_copies
 from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.joint import JointAnnotations
 from mmemo.corpora.utterance import LabelSet
 from mmemo.documents import write_document
 from mmemo.errors import InputError
@@ -27,7 +28,7 @@ SHOWN_KEYS = 10
 
 
 def run(cfg: DictConfig) -> None:
-    """Audit, print the table, write ``audit.json`` and the page.
+    """Audit, print the table, write ``audit.json`` and the page; of several corpora, of each too.
 
     Raises:
         InputError: If the samples of a prepared corpus are damaged; all results are written
@@ -39,33 +40,46 @@ def run(cfg: DictConfig) -> None:
         # Its import costs as much as a whole audit of annotations.
         from mmemo.audio.prepared import PreparedCorpus
 
-        audit = _audit_prepared(PreparedCorpus(Path(cfg.prepared)), labels)
+        audits = {"": _audit_prepared(PreparedCorpus(Path(cfg.prepared)), labels)}
     else:
-        audit = _audit_annotations(instantiate(cfg.corpus, _convert_="all").read(), labels, cfg)
-    if not any(split.num_in_label_set for split in audit.splits):
-        raise InputError(
-            f"labels={labels.name}: expected rows of {', '.join(labels.classes)} in the corpus "
-            f"{audit.protocol.corpus}, found none; choose other labels"
-        )
+        audits = _audits(instantiate(cfg.corpus, _convert_="all").read(), labels, cfg.corpus)
+    for audit in audits.values():
+        if not any(split.num_in_label_set for split in audit.splits):
+            raise InputError(
+                f"labels={labels.name}: expected rows of {', '.join(labels.classes)} in the corpus "
+                f"{audit.protocol.corpus}, found none; choose other labels"
+            )
     # What draws the page is imported behind what can go wrong.
     from mmemo.audit.page import AUDIT_FILE, PAGE_FILE, write_audit_page
     from mmemo.audit.tables import format_audit
 
-    shown = listed(audit)
-    name = f"{audit.protocol.corpus}-{labels.name}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    folder = output / "audit" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    write_document(folder / AUDIT_FILE, shown)
-    write_audit_page(folder)
-    print(format_audit(shown))
-    print(f"audit: {folder / AUDIT_FILE}\n page: {folder / PAGE_FILE}")
-    _refuse_damage(audit)
+    name = f"{audits[''].protocol.corpus}-{labels.name}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    for part, audit in audits.items():
+        shown = listed(audit)
+        folder = output / "audit" / name / part
+        folder.mkdir(parents=True, exist_ok=True)
+        write_document(folder / AUDIT_FILE, shown)
+        write_audit_page(folder)
+        print(format_audit(shown))
+        print(f"audit: {folder / AUDIT_FILE}\n page: {folder / PAGE_FILE}")
+    _refuse_damage(audits[""])
 
 
-def _audit_annotations(annotations: Annotations, labels: LabelSet, cfg: DictConfig) -> Audit:
+def _audits(annotations: Annotations, labels: LabelSet, cfg: DictConfig) -> dict[str, Audit]:
+    """Of several corpora each alone, then all together under the empty name."""
+    audits = {}
+    if isinstance(annotations, JointAnnotations):
+        for name, part in annotations.parts.items():
+            audits[name] = _audit_annotations(part, labels, cfg.parts[name])
+        for sentence in annotations.sentences(labels):
+            print(sentence)
+    return audits | {"": _audit_annotations(annotations, labels, cfg)}
+
+
+def _audit_annotations(annotations: Annotations, labels: LabelSet, corpus: DictConfig) -> Audit:
     table = audit_table(annotations.frame(), labels.column)
     num_unusable = _by_split(skip.split for skip in annotations.skips)
-    places = (cfg.corpus.get(name) for name in ("csv", "annotations", "root", "folder"))
+    places = (corpus.get(name) for name in ("csv", "annotations", "root", "folder"))
     source = str(next((place for place in places if place), annotations.corpus))
     num_repaired = annotations.num_repaired
     return audit_corpus(

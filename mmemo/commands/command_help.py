@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.errors import InputError
+from mmemo.runs.joint_option import GROUP, JOINT, PARTS, with_joint_corpora
 
 EXAMPLES = {
     "train": (
@@ -114,7 +116,7 @@ def command_help(command: str, summary: str, arguments: Sequence[str], folder: P
     Raises:
         InputError: If what was typed does not compose.
     """
-    overrides = _single_values(arguments)
+    overrides = _single_values(with_joint_corpora(arguments))
     try:
         cfg, available = _composed(command, overrides, folder)
     except HydraException as error:
@@ -147,11 +149,16 @@ def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[s
         arguments: What was typed behind it.
         folder: ``conf/``.
     """
+    try:
+        arguments = with_joint_corpora(arguments)
+    except InputError:
+        return []
     typed = [argument for argument in arguments if not argument.startswith("-")]
     parsed = [(a, *_key_and_value(a)) for a in typed]
-    _, available = _composed(command, [], folder)
+    cfg, available = _composed(command, [], folder)
     chosen = [f"{k}={v}" for _, k, v in parsed if v in available.get(k, ())]
-    cfg, available = _composed(command, chosen, folder)
+    with suppress(HydraException):
+        cfg, available = _composed(command, chosen, folder)
     keys = list(_keys(cfg))
     hints = []
     for argument, key, value in parsed:
@@ -224,7 +231,9 @@ def _composed(
     with initialize_config_dir(str(folder.absolute()), version_base="1.3"):
         cfg = compose(command, list(overrides), return_hydra_config=True)
         loader = GlobalHydra.instance().config_loader()
-        groups = sorted(g for g in cfg.hydra.runtime.choices if not g.startswith("hydra/"))
+        # Behind @ stands where a group is put once more: one of several corpora.
+        chosen = [str(g) for g in cfg.hydra.runtime.choices if "@" not in str(g)]
+        groups = sorted(g for g in chosen if not g.startswith("hydra/"))
         groups += ADDED_GROUPS.get(command, ())
         groups += SHOWN_PLUGINS if command == "train" else ()
         return cfg, {group: sorted(loader.get_group_options(group)) for group in groups}
@@ -292,7 +301,12 @@ def meanings(folder: Path, command: str, choices: Mapping[str, str]) -> dict[str
     for path in (*_with_defaults(folder / f"{command}.yaml"), folder / "base.yaml"):
         if path.is_file():
             _add(found, path, "")
-    chosen = [(group, folder / group / f"{option}.yaml") for group, option in choices.items()]
+    chosen = []
+    for key, option in choices.items():
+        group, _, package = key.partition("@")
+        chosen.append((package or group, folder / group / f"{option}.yaml"))
+    if any(place.startswith(f"{GROUP}.{PARTS}.") for place, _ in chosen):
+        chosen.append((GROUP, folder / GROUP / f"{JOINT}.yaml"))
     there = [(group, path) for group, path in chosen if path.is_file()]
     # Experiments and the like change what other groups explain.
     for group, path in sorted(there, key=lambda pair: _is_global(pair[1])):

@@ -14,7 +14,7 @@ from mmemo.documents import write_document
 from mmemo.errors import InputError
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.intervals import run_intervals
-from mmemo.evaluation.metrics import compute_metrics, metrics_table
+from mmemo.evaluation.metrics import compute_metrics, corpus_metrics, metrics_table
 from mmemo.evaluation.predictions import (
     Outputs,
     build_table,
@@ -139,7 +139,8 @@ def evaluate_on(
     other = tested.described(experiment.labels.classes, num_left_out, overlap)
     protocol = tested.protocol(experiment, other, epoch, rebuilt.module.loss.name, unit)
     calibration = calibration_summary([(restricted(val, tested.classes), table)])
-    document = RunMetrics(protocol, metrics, run_intervals(table, unit), calibration)
+    by_corpus = corpus_metrics(table, majority, experiment.own_metrics_of(tested.classes))
+    document = RunMetrics(protocol, metrics, run_intervals(table, unit), calibration, by_corpus)
     write_document(folder.metrics_file, document)
     with written_whole(folder.table_file) as place:
         metrics_table(metrics, evaluated_stamp(protocol)).to_csv(place, index=False)
@@ -184,7 +185,11 @@ def evaluate(
     }
     protocol = experiment.protocol(datamodule, epoch, module.loss.name, unit, folder.missing)
     document = RunMetrics(
-        protocol, metrics, run_intervals(test, unit), calibration_summary([(val, test)])
+        protocol,
+        metrics,
+        run_intervals(test, unit),
+        calibration_summary([(val, test)]),
+        corpus_metrics(table, majority, experiment.own_metrics),
     )
     write_document(folder.metrics_file, document)
     with written_whole(folder.table_file) as place:
@@ -210,7 +215,8 @@ def predict(
 
 def print_results(folder: RunFolder) -> None:
     """Print the test metrics and where everything lies."""
-    protocol = folder.read_metrics().protocol
+    metrics = folder.read_metrics()
+    protocol = metrics.protocol
     table = pd.read_csv(folder.table_file)
     test = table[table["split"] == "test"].drop(columns=["split", "split_protocol"])
     test["support"] = ["" if pd.isna(count) else f"{count:.0f}" for count in test["support"]]
@@ -223,6 +229,8 @@ def print_results(folder: RunFolder) -> None:
         f"{without_modality(protocol.missing)}; the corpus' split: {origin}), at "
         f"the checkpoint chosen on validation:\n{text}\n"
     )
+    if metrics.by_corpus:
+        print(f"By corpus:\n{_by_corpus(metrics)}\n")
     if other is not None:
         print("\n".join(other.sentences(protocol.corpus, num_test)) + "\n")
     if warning := leak_warning(protocol):
@@ -237,3 +245,20 @@ def print_results(folder: RunFolder) -> None:
         ("report", folder.report_file),
     ):
         print(f"{label:>17}: {path}")
+
+
+def _by_corpus(metrics: RunMetrics) -> str:
+    """Test scores of each of several corpora."""
+    rows = {
+        corpus: {
+            "UAR": test.uar,
+            "accuracy": test.accuracy,
+            "macro F1": test.macro.f1,
+            "weighted F1": test.weighted.f1,
+            "N": test.num_utterances,
+        }
+        for corpus, splits in metrics.by_corpus.items()
+        for test in [splits.get("test")]
+        if test is not None
+    }
+    return pd.DataFrame.from_dict(rows, "index").to_string(float_format=lambda v: f"{v:.3f}")

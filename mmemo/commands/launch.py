@@ -26,6 +26,7 @@ from mmemo.commands.quiet_warnings import quiet_warnings
 from mmemo.errors import InputError
 from mmemo.folders import config_dir, writable_folder
 from mmemo.runs.input_errors import fail, input_error
+from mmemo.runs.joint_option import of_swept_corpora, with_joint_corpora
 from mmemo.runs.label_overrides import with_own_labels
 from mmemo.runs.overrides import make_paths_absolute, quoted, readable_by_hydra, typed_text
 from mmemo.runs.own_metrics import monitored_direction
@@ -80,10 +81,12 @@ def launch(command: str, overrides: list[str]) -> None:
         flags, overrides = _flags_and_overrides([o for o in typed if o != DRY_RUN])
     except InputError as error:
         fail(error)
-    overrides = [readable_by_hydra(override, is_sweep) for override in overrides]
     folder, name = config_dir(), command
     try:
+        overrides = with_joint_corpora(overrides)
+        overrides = [readable_by_hydra(override, is_sweep) for override in overrides]
         overrides = with_own_labels(overrides)
+        overrides = of_swept_corpora(overrides) if is_sweep else overrides
         check_listable(command, typed)
         if command == "compare":
             overrides = _named_folders(overrides)

@@ -18,7 +18,7 @@ from mmemo.audio.prepared import SKIPPED_FILE, PreparedCorpus
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.selection import STATE_COLUMNS, state_counts, utterance_states
 from mmemo.errors import InputError
-from mmemo.runs.data_source import build_data_source
+from mmemo.runs.data_source import build_data_source, joint_labels
 
 NUM_NAMED = 3
 
@@ -29,7 +29,9 @@ def run(cfg: DictConfig) -> None:
     labels: LabelSet = instantiate(cfg.labels, _convert_="all")
     source = build_data_source(cfg)
     shard = build_shard(cfg.shard, cfg.shards)
-    progress = source.preparer.prepare_shard(source.read(), source.denoiser, shard)
+    annotations = source.read()
+    labels = joint_labels(annotations, labels)
+    progress = source.prepare_shard(annotations, shard)
     if not progress.complete:
         print(
             f"shard {shard.index} of {shard.count} is done; {progress.num_finished} of "

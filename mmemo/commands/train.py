@@ -30,7 +30,7 @@ from mmemo.errors import InputError
 from mmemo.folders import check_writable, write_whole, written_whole
 from mmemo.reporting.wandb_results import print_upload, wandb_session
 from mmemo.runs.data_card import check_same_data, check_same_split, write_data_card
-from mmemo.runs.data_source import DataSource, build_data_source
+from mmemo.runs.data_source import DataSource, build_data_source, settle_labels
 from mmemo.runs.experiment import DENOISER, Encoders, Experiment
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.rebuilt_run import load_checkpoint, saved_parts
@@ -150,6 +150,7 @@ class _Model:
 
 
 def _train(folder: RunFolder, cfg: DictConfig) -> float:
+    settle_labels(cfg)
     check_composed(cfg)
     _save_config(folder, cfg)
     experiment = Experiment(cfg)
@@ -171,6 +172,8 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
             datamodule = _build_data(experiment, prepared, model)
         check_same_split(folder, datamodule)
         write_data_card(folder, datamodule, experiment.max_duration_s)
+        for overlap in folder.read_data_card().overlaps:
+            print(overlap.sentence)
         split = datamodule.split
         folder.write_info(split_protocol=protocol_stamp(split.name, split.leaky))
         for name, encoder in model.encoders.named().items():

@@ -16,7 +16,7 @@ from mmemo.comparison.notes import table_notes
 from mmemo.comparison.published import PublishedResult, comparable
 from mmemo.comparison.ranked_protocol import RankedProtocol, by_protocol
 from mmemo.comparison.ranking_metric import ComparedMetrics, OwnMetrics
-from mmemo.comparison.runs import LeftOut, RunResults
+from mmemo.comparison.runs import LeftOut, RunResults, by_corpus
 from mmemo.comparison.scored_groups import ScoredGroup, TableUtterances
 from mmemo.corpora.leaks import protocol_stamp
 from mmemo.errors import InputError
@@ -87,6 +87,7 @@ class Comparison:
         if not results:
             reasons = "; ".join(f"{run.run}: {run.reason}" for run in left_out[:3])
             raise InputError(f"expected at least one finished run, found none ({reasons})")
+        results = by_corpus(results)
         groups, replaced = group_runs(results)
         by_key: dict[str, list[RunGroup]] = defaultdict(list)
         protocols: dict[str, RankedProtocol] = {}
@@ -108,7 +109,7 @@ class Comparison:
             num_resamples=self.num_resamples,
             seed=self.seed,
             tables=tuple(tables),
-            left_out=(*left_out, *replaced),
+            left_out=tuple(dict.fromkeys([*left_out, *replaced])),
             cross_corpus=cross_corpus_results(tables, results, self.metric),
             direction=ranking.direction,
         )
@@ -153,7 +154,7 @@ class Comparison:
             notes=table_notes(rows, inferred, utterances.units, self.confidence, results, gain),
             modality_gain=gain,
             published=()
-            if protocol.evaluated_on
+            if protocol.evaluated_on or protocol.part
             else comparable(published, protocol.corpus, protocol.classes, stamp, self.metric),
         )
 
@@ -175,10 +176,13 @@ class Comparison:
             )
 
 
-def _place(protocol: RankedProtocol, groups: Sequence[RunGroup]) -> tuple[bool, bool, int]:
-    """What tables are sorted by: LEAKY ones last, before them those of other corpora."""
+def _place(
+    protocol: RankedProtocol, groups: Sequence[RunGroup]
+) -> tuple[bool, bool, bool, str, int]:
+    """What tables are sorted by: LEAKY ones last, before them other corpora, and one of several."""
     num_runs = sum(len(group.replicates) for group in groups)
-    return protocol.leaky, protocol.evaluated_on is not None, -num_runs
+    is_other, part = protocol.evaluated_on is not None, protocol.part or ""
+    return protocol.leaky, is_other, protocol.part is not None, part, -num_runs
 
 
 def _modality_gain(rows: Sequence[ScoredGroup]) -> ModalityGain | None:

@@ -18,18 +18,18 @@ from mmemo.reporting.tables import Cell, Table, named, table_of
 def cross_corpus_results(
     tables: Sequence[ComparisonTable], results: Sequence[RunResults], metric: str
 ) -> tuple[CrossCorpusResult, ...]:
-    """The scores of groups that were evaluated on another corpus, there and on their own.
+    """The scores of groups on another corpus, or on each of several, and on their own.
 
     Args:
         tables: Of a comparison.
         results: The runs that they are of.
         metric: What is told.
     """
-    runs = {run.name: run for run in results}
+    runs = {run.name: run for run in results if run.part is None}
     own_names = {
         (str(runs[name].folder.path), runs[name].folder.missing): group.name
         for table in tables
-        if table.protocol.evaluated_on is None
+        if table.protocol.evaluated_on is None and table.protocol.part is None
         for group in table.groups
         for name in group.runs
     }
@@ -38,7 +38,11 @@ def cross_corpus_results(
         for table in tables
         for group in table.groups
     ]
-    crossed = {(o.trained_on, o.group) for table, o in found if table.protocol.evaluated_on}
+    crossed = {
+        (one.trained_on, one.group)
+        for table, one in found
+        if table.protocol.evaluated_on or table.protocol.part
+    }
     return tuple(one for _, one in found if (one.trained_on, one.group) in crossed)
 
 
@@ -51,10 +55,11 @@ def _result(
 ) -> CrossCorpusResult:
     other = run.protocol.evaluated_on
     name = own_names.get((str(run.folder.path), run.folder.missing), group.name)
+    evaluated_on = other.corpus if other else run.trained_on
     return CrossCorpusResult(
         trained_on=run.trained_on,
         group=name,
-        evaluated_on=other.corpus if other else run.trained_on,
+        evaluated_on=table.protocol.part or evaluated_on,
         rows=other.rows if other else f"test of {table.stamp}",
         num_utterances=table.protocol.num_utterances["test"],
         classes=table.protocol.classes,

@@ -112,8 +112,9 @@ def frame(document: ComparisonDocument) -> pd.DataFrame:
     """One row for each group of each table, its scores as numbers.
 
     Returns:
-        ``table, stamp, corpus, evaluated_on`` (another corpus, else missing), ``labels, leaky,
-        rank, group, modalities, num_seeds, seeds``, sizes,
+        ``table, stamp, corpus, evaluated_on`` (another corpus, else missing), ``part`` (the one of
+        several corpora that test is of, else missing), ``labels, leaky, rank, group, modalities,
+        num_seeds, seeds``, sizes,
         ``unit, num_units, effective_units`` (what the intervals draw), settings (``setting
         fusion.bottleneck_dim``), for each metric its mean, sd and values on val and test with the
         interval of the setting (``low`` and ``high``) and of these trained models (``models_low``
@@ -138,6 +139,7 @@ def _frame_row(
         "stamp": table.stamp,
         "corpus": protocol.corpus,
         "evaluated_on": protocol.evaluated_on,
+        "part": protocol.part,
         "labels": protocol.labels,
         "leaky": protocol.leaky,
         "num_val": protocol.num_utterances["val"],

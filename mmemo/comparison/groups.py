@@ -27,6 +27,9 @@ DATA = "prepared.digest"
 LABEL = "label"
 """Key of the user's own name for runs."""
 
+PART = "rows of"
+"""Key of the one of several corpora that the rows of test are of."""
+
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -96,7 +99,10 @@ class RunGroup:
     @property
     def notes(self) -> tuple[str, ...]:
         """Which folds of a cross-validation are missing."""
-        notes = []
+        notes: list[str] = []
+        if self.first.part is not None:
+            # A fold may test one corpus alone.
+            return ()
         for replicate in self.replicates:
             if replicate.is_uneven:
                 notes.append(f"seed {replicate.seed} lacks validation folds of some test folds")
@@ -163,6 +169,8 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Setting]:
         settings["missing"] = run.protocol.missing
     if run.protocol.evaluated_on:
         settings["evaluated_on"] = run.protocol.evaluated_on.stamp
+    if run.part is not None:
+        settings[PART] = run.part
     return settings
 
 

@@ -28,7 +28,7 @@ from mmemo.evaluation.intervals import (
 from mmemo.evaluation.own_metrics import Answers
 from mmemo.evaluation.setting_estimates import SettingEstimate, SettingModel
 from mmemo.evaluation.significance import holm
-from mmemo.evaluation.units import Units
+from mmemo.evaluation.units import Units, plural
 
 CHOSEN_BY_FOLD = "chosen fold by fold"
 
@@ -176,7 +176,7 @@ class Inference:
             effective_units=round(units.effective_num, 1),
             is_unit_of_split=self.is_unit_of_split,
             kinds={
-                "interval": f"the setting: seeds and {units.name}s drawn anew",
+                "interval": f"the setting: seeds and {plural(units.name)} drawn anew",
                 "interval_models": f"these trained models: {_how(units)}",
             },
             is_jackknife=units.has_jackknife,
@@ -193,7 +193,7 @@ class Inference:
 def _how(units: Units) -> str:
     if units.has_jackknife:
         return f"one {units.name} left out at a time ({units.jackknife_text})"
-    return f"{units.name}s drawn anew"
+    return f"{plural(units.name)} drawn anew"
 
 
 def _left_out(

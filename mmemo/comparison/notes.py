@@ -16,7 +16,7 @@ from mmemo.comparison.scored_groups import ScoredGroup
 from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.setting_estimates import MIN_SEEDS, SettingEstimate
 from mmemo.evaluation.significance import seeds_note
-from mmemo.evaluation.units import Units
+from mmemo.evaluation.units import Units, plural
 
 MANY_SEEDS = 10
 """What few seeds are compared with."""
@@ -58,7 +58,7 @@ def _unit_notes(units: Units, rows: Sequence[ScoredGroup]) -> list[str]:
     if lacking and not rows[0].group.first.protocol.unit:
         notes.append(
             f"The split keeps each {groups[-1]} together, which these predictions do not name; "
-            f"{units.name}s are drawn in its place. `mmemo evaluate run=DIR` names them."
+            f"{plural(units.name)} are drawn in its place. `mmemo evaluate run=DIR` names them."
         )
     return [*notes, units.few_note] if units.few_note else notes
 

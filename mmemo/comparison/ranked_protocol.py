@@ -33,6 +33,7 @@ class RankedProtocol:
         val_utterances: Digest of the keys and targets of validation.
         test_utterances: Digest of those of test.
         evaluated_on: Another corpus, which test is of; None for the same one.
+        part: One of several corpora, which the rows of test are of; None for all of them.
     """
 
     corpus: str
@@ -47,6 +48,7 @@ class RankedProtocol:
     val_utterances: str
     test_utterances: str
     evaluated_on: str | None = None
+    part: str | None = None
 
     @property
     def fields(self) -> dict[str, Setting]:
@@ -104,6 +106,7 @@ def _protocol(replicate: Replicate) -> RankedProtocol:
         val_utterances=val.digest,
         test_utterances=test.digest,
         evaluated_on=given.evaluated_on.stamp if given.evaluated_on else None,
+        part=replicate.runs[0].part,
     )
 
 

@@ -21,6 +21,7 @@ from pydantic import JsonValue
 from mmemo.documents import damaged, read_document, read_text, reason
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import (
+    CORPUS,
     PROBABILITY_PREFIX,
     class_names,
     open_predictions,
@@ -72,6 +73,7 @@ class RunResults:
             classes' order.
         test: Prediction table of the test split, or of what was evaluated of another corpus.
         folder_label: What the user calls the folder that it was found in.
+        part: Of several corpora the one that the rows of test are of; None for all.
     """
 
     folder: RunFolder
@@ -84,6 +86,7 @@ class RunResults:
     val: pd.DataFrame
     test: pd.DataFrame
     folder_label: str | None = None
+    part: str | None = None
 
     @property
     def label(self) -> str | None:
@@ -100,6 +103,25 @@ class RunResults:
     def name(self) -> str:
         """Where the results lie, for people."""
         return str(self.folder.results)
+
+
+def by_corpus(results: Iterable[RunResults]) -> list[RunResults]:
+    """The runs and, of each of several corpora, the test rows of each corpus once more.
+
+    Validation stays whole: the checkpoint was chosen on all of it.
+    """
+    found = []
+    for run in results:
+        found.append(run)
+        # In a fold all of test may be of one corpus, and validation of the others.
+        own = (run.val, run.test) if run.protocol.evaluated_on is None else (run.test,)
+        names = {name for table in own if CORPUS in table for name in table[CORPUS].unique()}
+        if CORPUS not in run.test or len(names) < 2:
+            continue
+        for name in run.test[CORPUS].unique():
+            test = run.test[run.test[CORPUS] == name].reset_index(drop=True)
+            found.append(replace(run, test=test, part=str(name)))
+    return found
 
 
 @dataclass(frozen=True)

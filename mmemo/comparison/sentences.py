@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmemo.comparison.document import ComparisonDocument, ComparisonTable
 from mmemo.comparison.tables import THE_SETTING, THESE_MODELS, interval_kinds, units_text
 from mmemo.evaluation.protocol import without_modality
+from mmemo.evaluation.units import plural
 from mmemo.reporting.numbers import counted, interval, mean_sd, metric_name, percent, plain, score
 
 SAME_SIZE = 0.95
@@ -14,6 +15,7 @@ FIELD_NAMES = {
     "leaky": "LEAKY",
     "missing": "modality withheld",
     "num_utterances": "N",
+    "part": "rows of",
     "labels": "label set",
     "split": "split protocol",
 }
@@ -48,13 +50,13 @@ def drawn(document: ComparisonDocument, table: ComparisonTable) -> str:
     )
     kinds = interval_kinds(document, table)
     of_setting = (
-        f"Of the setting: mixed model of seeds and {unit}s. " if THE_SETTING in kinds else ""
+        f"Of the setting: mixed model of seeds and {plural(unit)}. " if THE_SETTING in kinds else ""
     )
     method = "jackknife" if inference.is_jackknife else "bootstrap"
     methods = f"{method} and randomisation" if THESE_MODELS in kinds else "randomisation"
     return (
         f"Test units: {units_text(table)}{size}, {reason}. {of_setting}Of these trained models: "
-        f"{methods} over {unit}s ({inference.num_resamples:,} resamples, seed "
+        f"{methods} over {plural(unit)} ({inference.num_resamples:,} resamples, seed "
         f"{document.seed})."
     )
 
@@ -88,6 +90,7 @@ def heading(table: ComparisonTable, number: int) -> str:
     """The protocol of a table in one line."""
     protocol = table.protocol
     other = f", evaluated on {protocol.evaluated_on}" if protocol.evaluated_on else ""
+    other += f", rows of {protocol.part}" if protocol.part else ""
     return (
         f"Table {number}: {protocol.corpus}, {len(protocol.classes)} classes, "
         f"split {table.stamp}{without_modality(protocol.missing)}{other}"

@@ -84,7 +84,7 @@ def same_clips(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series[bool]:
     """Which rows are of a clip that others are of too: one file, or one sound.
 
     Args:
-        rows: Prepared rows: source_key, media_path, crc32, num_samples.
+        rows: Rows: source_key, media_path; of prepared ones crc32, num_samples.
         others: Such rows, perhaps of another corpus.
     """
     import pandas as pd
@@ -92,7 +92,7 @@ def same_clips(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series[bool]:
     # Together: what is silent is told by the lengths that are there twice.
     names = _identities(pd.concat([rows, others], ignore_index=True))
     is_same = pd.Series(False, index=rows.index)
-    for found in (names["file"], names["sound"]):
+    for found in (names[what] for what in ("file", "sound") if what in names):
         ours, theirs = found.iloc[: len(rows)], found.iloc[len(rows) :]
         is_same |= (ours.notna() & ours.isin(theirs.dropna())).to_numpy(dtype=bool)
     return is_same

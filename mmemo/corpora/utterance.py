@@ -79,6 +79,16 @@ class Skip:
     path: str
 
 
+def joint_name(corpus: str, name: str) -> str:
+    """``demo/train/dia0_utt0``; nothing stays nothing."""
+    return f"{corpus}/{name}" if name else name
+
+
+def own_name(corpus: str, name: str) -> str:
+    """What the corpus itself calls it."""
+    return name.removeprefix(f"{corpus}/")
+
+
 def _is_colour(colour: object) -> bool:
     if isinstance(colour, str) and re.fullmatch("#[0-9a-fA-F]{6}", colour):
         return True

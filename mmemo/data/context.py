@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mmemo.corpora.utterance import own_name
 from mmemo.data.text_cleaning import TextCleaning
 from mmemo.values import check_whole
 
@@ -39,13 +40,16 @@ def spoken_texts(
     """What was said, by key: transcripts, cleaned where wanted, after "Name: " where wanted.
 
     Args:
-        states: Rows of the prepared corpus: key, speaker, transcript.
+        states: Rows of the prepared corpus: key, corpus, speaker, transcript.
         text_cleaning: Applied to transcripts, not to names; None for none.
         speaker_names: Whether the speaker's name is put in front, if it is known.
     """
     texts = {}
-    columns = states[["key", "speaker", "transcript"]].fillna("")
-    for key, speaker, transcript in columns.itertuples(index=False, name=None):
+    columns = states[["key", "corpus", "speaker", "transcript"]].fillna("")
+    for key, corpus, speaker, transcript in columns.itertuples(index=False, name=None):
+        if own_name(corpus, key) != key:
+            # Of several corpora: which one it is, is not for the model to read.
+            speaker = own_name(corpus, speaker)
         text = text_cleaning(transcript) if text_cleaning else transcript
         texts[key] = f"{speaker}: {text}" if speaker_names and speaker else text
     return texts

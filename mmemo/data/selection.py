@@ -11,6 +11,7 @@ TOO_SHORT = "shorter than min_duration_s"
 
 STATE_COLUMNS = (
     "key",
+    "corpus",
     "split",
     "status",
     "reason",

@@ -14,7 +14,7 @@ from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, Tallies, 
 from mmemo.evaluation.own_metrics import Answers, OwnMetric
 from mmemo.evaluation.predictions import classes_of
 from mmemo.evaluation.run_metrics import RunIntervals
-from mmemo.evaluation.units import UNIT, Units
+from mmemo.evaluation.units import UNIT, Units, plural
 from mmemo.metric_table import lowest_of
 
 Interval = tuple[float, float]
@@ -283,7 +283,7 @@ def run_intervals(test: pd.DataFrame, unit: str) -> RunIntervals:
             for name, metric in METRICS.items()
         }
     else:
-        how = f"{units.name}s drawn anew"
+        how = f"{plural(units.name)} drawn anew"
         resampled = resampled_scores(counts, METRICS, RUN_RESAMPLES, RUN_SEED)
         found = {n: interval(r[:, 0], RUN_CONFIDENCE, units) for n, r in resampled.items()}
     return RunIntervals(

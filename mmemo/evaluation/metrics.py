@@ -21,7 +21,7 @@ from torchmetrics.functional.classification import (
 from mmemo.evaluation.calibration import table_calibration_error
 from mmemo.evaluation.confusion_scores import Tallies, confusion_counts, mcc, uar
 from mmemo.evaluation.own_metrics import OwnMetric, own_scores
-from mmemo.evaluation.predictions import PROBABILITY_PREFIX, classes_of
+from mmemo.evaluation.predictions import CORPUS, PROBABILITY_PREFIX, classes_of
 from mmemo.evaluation.run_metrics import Averages, ClassScores, MajorityBaseline, SplitMetrics
 
 
@@ -76,6 +76,27 @@ def compute_metrics(
         mcc=float(mcc(tallies)),
         own=own_scores(table, own),
     )
+
+
+def corpus_metrics(
+    table: pd.DataFrame, majority_class: str, own: Sequence[OwnMetric] = ()
+) -> dict[str, dict[str, SplitMetrics]]:
+    """Metrics of each of several corpora, by split; nothing where there is one.
+
+    Args:
+        table: Prediction table of all evaluated splits.
+        majority_class: As of ``compute_metrics``.
+        own: Metrics of the user's own.
+    """
+    if table[CORPUS].nunique() < 2:
+        return {}
+    return {
+        str(corpus): {
+            str(split): compute_metrics(rows, majority_class, own)
+            for split, rows in part.groupby("split", sort=False)
+        }
+        for corpus, part in table.groupby(CORPUS, sort=False)
+    }
 
 
 @dataclass(frozen=True)

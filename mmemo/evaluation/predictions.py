@@ -33,6 +33,8 @@ COLUMNS = (
     "target",
     "pred",
 )
+CORPUS = "corpus"
+"""Which of several corpora a row is of; not in tables of an earlier mmemo."""
 
 TEXTS = ("key", "split", "split_protocol", "transcript", "target", "pred")
 IDS = ("dialogue_id", "utterance_id")
@@ -70,8 +72,8 @@ def build_table(
         outputs: What the model has predicted.
         rows: The utterances that had to be predicted: key, split, corpus_split (where the corpus
             itself has it: a dialogue is named by that and its id), split_protocol, dialogue_id,
-            utterance_id, speaker, transcript, the label, num_samples, and ``unit``: what names
-            the rows that the split keeps together.
+            utterance_id, speaker, transcript, corpus, the label, num_samples, and ``unit``: what
+            names the rows that the split keeps together.
         classes: Names of the C classes, in the order of the probabilities.
         label_column: Column of the label.
         sample_rate: Rate of the samples that ``num_samples`` counts, in Hz.
@@ -96,7 +98,7 @@ def build_table(
             f"expected each of {len(rows)} utterances to be predicted once, got {len(found)} "
             f"predictions of {len(set(found))} utterances"
         )
-    columns = [*(c for c in COLUMNS if c != "pred"), UNIT]
+    columns = [*(c for c in COLUMNS if c != "pred"), CORPUS, UNIT]
     utterances = rows.rename(columns={label_column: "target"})[columns]
     num_samples = rows["num_samples"].astype("float64")
     utterances["duration_s"] = num_samples.where(num_samples > 0) / sample_rate
@@ -148,7 +150,7 @@ def class_names(columns: Iterable[object]) -> list[str]:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Read a prediction table; one of an earlier mmemo has no ``duration_s`` or ``unit``.
+    """Read a prediction table; one of an earlier mmemo lacks ``duration_s, unit, corpus``.
 
     Raises:
         InputError: If there is none or it is not one.

@@ -161,6 +161,8 @@ class RunMetrics:
         splits: By evaluated split.
         intervals: Of the test scores.
         calibration: On test.
+        by_corpus: By corpus, then by split that has rows of it, where there are several; classes
+            that a corpus lacks count as 0.
     """
 
     VERSION: ClassVar[int] = 2
@@ -170,3 +172,4 @@ class RunMetrics:
     splits: Mapping[str, SplitMetrics]
     intervals: RunIntervals | None = None
     calibration: Calibration | None = None
+    by_corpus: Mapping[str, Mapping[str, SplitMetrics]] = field(default_factory=dict)

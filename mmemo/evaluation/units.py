@@ -23,6 +23,8 @@ UNIT_COLUMNS = {
 }
 """What can be drawn; a dialogue is named by the corpus' own split too, in which its id restarts."""
 
+PLURALS = {"corpus": "corpora"}
+
 MIN_UNITS = 20
 """Fewer have no interval by bootstrap, which is wrong too often there.
 
@@ -32,6 +34,11 @@ Source: ``benchmarks/statistics.py``; Cameron, Gelbach and Miller 2008.
 MIN_EFFECTIVE_UNITS = 5
 """Nor has a number that is larger, where so few of the units have nearly all of the rows; fewer
 have none by the jackknife either (``benchmarks/statistics.py``)."""
+
+
+def plural(unit: str) -> str:
+    """``speakers``, ``corpora``."""
+    return PLURALS.get(unit, f"{unit}s")
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Units:
     @property
     def text(self) -> str:
         """``12 speakers``."""
-        return f"{self.num:,} {self.name}{'' if self.num == 1 else 's'}"
+        return f"{self.num:,} {self.name if self.num == 1 else plural(self.name)}"
 
     @property
     def effective_num(self) -> float:

@@ -20,7 +20,7 @@ from mmemo.evaluation.protocol import (
     split_stamp,
     without_modality,
 )
-from mmemo.evaluation.run_metrics import Calibration
+from mmemo.evaluation.run_metrics import Calibration, RunMetrics
 from mmemo.folders import write_whole
 from mmemo.reporting.figures import inline_svg, save_figure
 from mmemo.reporting.numbers import UNDEFINED, score, told
@@ -76,6 +76,7 @@ def write_report(run: RunFolder) -> None:
         classes=_classes(data, protocol.classes, rows_stamp),
         skipped=_skipped(data),
         scores=_scores(metrics_table(metrics.splits, stamp)),
+        by_corpus=_by_corpus(metrics),
         errors=_confident_errors(test),
         calibration=calibration,
         calibration_table=_calibration(calibration),
@@ -173,6 +174,30 @@ def _scores(table: pd.DataFrame) -> dict[str, Table]:
         header = ["", *names.values(), "support"]
         scores[str(split)] = table_of("scores", "", header, "lrrrrrr", rows, kinds=kinds)
     return scores
+
+
+def _by_corpus(metrics: RunMetrics) -> Table | None:
+    """The scores of each of several corpora under those of all; None for one."""
+    if not metrics.by_corpus:
+        return None
+    rows, kinds = [], []
+    for split, pooled in metrics.splits.items():
+        parts = {name: found[split] for name, found in metrics.by_corpus.items() if split in found}
+        for name, found in {"all": pooled, **parts}.items():
+            num_classes = sum(scores.support > 0 for scores in found.per_class.values())
+            scores = (
+                found.uar,
+                found.accuracy,
+                found.macro.f1,
+                found.weighted.f1,
+                found.auroc_macro,
+            )
+            told = [UNDEFINED if value is None else score(value) for value in scores]
+            rows.append([f"{split}: {name}", *told, str(num_classes), str(found.num_utterances)])
+            kinds.append("main" if found is pooled else "sub")
+    header = ["", "UAR", "accuracy", "macro F1", "weighted F1", "AUROC (macro)"]
+    header += ["classes there", "N"]
+    return table_of("by corpus", "", header, "lrrrrrrr", rows, kinds=kinds)
 
 
 def _kind(name: str) -> str:

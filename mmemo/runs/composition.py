@@ -17,8 +17,9 @@ from mmemo.audio.prepared import PreparedCorpus
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.folders import config_dir
-from mmemo.runs.data_source import build_data_source
+from mmemo.runs.data_source import build_data_source, settle_labels
 from mmemo.runs.experiment import Encoders, Experiment
+from mmemo.runs.joint_option import with_joint_corpora
 from mmemo.runs.label_overrides import with_own_labels
 from mmemo.runs.overrides import make_paths_absolute, quoted, readable_by_hydra
 from mmemo.runs.own_metrics import monitored_direction
@@ -72,6 +73,7 @@ class Composition:
         Raises:
             InputError: If settings do not fit together, or the corpus cannot be prepared.
         """
+        settle_labels(self.cfg)
         experiment = self.experiment
         lightning.seed_everything(experiment.seed, workers=True, verbose=False)
         encoders = experiment.build_encoders()
@@ -91,7 +93,9 @@ def compose_experiment(
     """Compose a training's config; arguments and errors as of ``mmemo.compose``."""
     # The one resolver of a training's config that looks at no running command.
     OmegaConf.register_new_resolver("direction", monitored_direction, replace=True)
-    typed = with_own_labels([readable_by_hydra(override) for override in overrides])
+    typed = with_own_labels(
+        [readable_by_hydra(override) for override in with_joint_corpora(overrides)]
+    )
     chosen = [f"experiment={experiment}"] if experiment is not None else []
     folder = Path(run_dir or Path("outputs") / (experiment or "train") / "python").absolute()
     place = f"run_dir={quoted(str(folder))}"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mmemo.audio.levels import denoising_faults
 from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.corpus_overlaps import corpus_overlaps
 from mmemo.data.selection import CLASS_EXCLUDED, state_counts
 from mmemo.documents import write_document
 from mmemo.errors import InputError
@@ -96,6 +97,7 @@ def write_data_card(
             SkippedRow(*row)
             for row in listed[["key", "reason", "detail"]].itertuples(index=False, name=None)
         ),
+        overlaps=corpus_overlaps(datamodule.rows),
     )
     file = folder.evaluated_data_file
     with folder.sealed(file):

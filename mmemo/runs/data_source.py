@@ -6,6 +6,7 @@ Apart from ``experiment.py``, so that ``mmemo prepare`` need not import Lightnin
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -13,10 +14,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo.audio.denoisers import Denoiser
-from mmemo.audio.preparation import Preparer
+from mmemo.audio.joint_preparation import prepare_joint
+from mmemo.audio.journal import Shard
+from mmemo.audio.preparation import WHOLE, Preparer, Progress, open_prepared
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.audio.transcripts_alone import prepare_transcripts
 from mmemo.corpora.annotations import Annotations
+from mmemo.corpora.joint import JointAnnotations, JointCorpus, shared_labels
+from mmemo.corpora.utterance import LabelSet
 from mmemo.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -86,7 +91,51 @@ class DataSource:
             return prepare_transcripts(
                 preparer.folder, annotations, preparer.sample_rate, preparer.max_duration_s
             )
-        return preparer.prepare(annotations, self.denoiser)
+        return open_prepared(self.prepare_shard(annotations, WHOLE).folder)
+
+    def prepare_shard(self, annotations: Annotations, shard: Shard) -> Progress:
+        """Prepare a shard's part of the sound of one corpus, or of each of several.
+
+        Raises:
+            InputError: As the preparer does.
+        """
+        if isinstance(annotations, JointAnnotations):
+            return prepare_joint(self.preparer, annotations, self.denoiser, shard)
+        return self.preparer.prepare_shard(annotations, self.denoiser, shard)
+
+
+def joint_labels(annotations: Annotations, labels: LabelSet) -> LabelSet:
+    """The classes that are told apart of what was read: of several corpora by their rule.
+
+    What becomes of the classes that not every corpus has is printed.
+
+    Raises:
+        InputError: If several corpora share fewer than two of the classes.
+    """
+    if isinstance(annotations, JointAnnotations):
+        for sentence in annotations.sentences(labels):
+            print(f"mmemo: {sentence}", file=sys.stderr)
+    return shared_labels(annotations, labels)
+
+
+def settle_labels(cfg: DictConfig) -> None:
+    """Leave of a training's label set what its corpora share, in the config that it is built from.
+
+    Args:
+        cfg: Of a training; of one corpus it stays as it is.
+
+    Raises:
+        InputError: If several corpora cannot be read or share fewer than two of the classes.
+    """
+    corpus: Corpus = instantiate(cfg.corpus, _convert_="all")
+    if not isinstance(corpus, JointCorpus):
+        return
+    chosen: LabelSet = instantiate(cfg.labels, _convert_="all")
+    labels = joint_labels(corpus.read(), chosen)
+    if labels is not chosen:
+        target = f"{LabelSet.__module__}.{LabelSet.__qualname__}"
+        kept = {"name": labels.name, "column": labels.column, "colours": labels.colours}
+        cfg.labels = {"_target_": target, **kept}
 
 
 def build_data_source(cfg: DictConfig) -> DataSource:

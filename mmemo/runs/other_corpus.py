@@ -11,6 +11,8 @@ from omegaconf import DictConfig
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import content_digest
 from mmemo.audio.prepared import PreparedCorpus
+from mmemo.corpora.corpus_overlaps import is_among, own_speakers, plain_names
+from mmemo.corpora.joint import shared_labels
 from mmemo.corpora.leaks import same_clips
 from mmemo.corpora.splits import WholeCorpus
 from mmemo.corpora.utterance import LabelSet
@@ -144,7 +146,8 @@ def open_other_corpus(
         source.corpus.check()
     annotations = source.read()
     experiment.check_transcripts(annotations)
-    labels = common_labels(experiment.labels, annotations.frame(), annotations.corpus)
+    labels = shared_labels(annotations, experiment.labels)
+    labels = common_labels(labels, annotations.frame(), annotations.corpus)
     prepared = source.prepare(annotations)
     digest = content_digest(annotations)
     return TestedCorpus(
@@ -211,9 +214,10 @@ def overlap_with_training(
         reason = f"speakers, clips and transcripts in common with the training ({error})"
         return Overlap({}, reason)
     rows = tested.rows
+    ours = {"speakers": own_speakers(rows), "transcripts": rows["transcript"]}
+    theirs = {"speakers": own_speakers(trained), "transcripts": trained["transcript"]}
     shared = {
-        "speakers": _shared(_plain(rows["speaker"]), _plain(trained["speaker"]), trained),
-        "transcripts": _shared(_plain(rows["transcript"]), _plain(trained["transcript"]), trained),
+        what: _shared(plain_names(ours[what]), plain_names(theirs[what]), trained) for what in ours
     }
     if not (corpus.has_sound and tested.datamodule.prepared.has_sound):
         return Overlap(shared, "clips in common with the training (there is no sound)")
@@ -223,21 +227,11 @@ def overlap_with_training(
     return Overlap(shared, None)
 
 
-def _plain(names: pd.Series[str]) -> pd.Series[str]:
-    """Names or sentences in one case and spacing; missing where there is none."""
-    plain = names.fillna("").astype(str).str.casefold().str.split().str.join(" ")
-    return plain.where(plain != "")
-
-
 def _shared(ours: pd.Series[str], theirs: pd.Series[str], trained: pd.DataFrame) -> Shared:
-    is_shared = _is_among(ours, theirs)
+    is_shared = is_among(ours, theirs)
     seen = theirs[trained["split"].isin(SEEN)]
     return Shared(
         num=int(ours[is_shared].nunique()),
         num_rows=int(is_shared.sum()),
-        num_rows_trained=int(_is_among(ours, seen).sum()),
+        num_rows_trained=int(is_among(ours, seen).sum()),
     )
-
-
-def _is_among(ours: pd.Series[str], theirs: pd.Series[str]) -> pd.Series[bool]:
-    return ours.notna() & ours.isin(theirs.dropna())

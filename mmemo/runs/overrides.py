@@ -9,6 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
+from mmemo.runs.settings import plain_key, with_parts
+
 PATH_KEYS = (
     "cache_dir",
     "output_dir",
@@ -59,7 +61,7 @@ def readable_by_hydra(override: str, is_sweep: bool = False) -> str:
         return override
     if value == "~" or value.startswith("~/"):
         return f"{key}={quoted(str(Path(value).expanduser()))}"
-    name = key.lstrip("+")
+    name = plain_key(key.lstrip("+"))
     is_path = name in (*PATH_KEYS, *CHECKPOINT_KEYS, *FOLDER_KEYS)
     is_written_list = value[0] == "[" and value[-1] == "]"
     is_name = name in NAME_KEYS and value[0] != "["
@@ -110,7 +112,7 @@ def _exists(path: str) -> bool:
 
 def make_paths_absolute(cfg: DictConfig) -> None:
     """A run must mean the same from whatever folder it is evaluated or resumed later."""
-    for key in PATH_KEYS:
+    for key in with_parts(PATH_KEYS, OmegaConf.select(cfg, "corpus.parts") or ()):
         value = OmegaConf.select(cfg, key)
         if isinstance(value, str):
             OmegaConf.update(cfg, key, str(Path(value).expanduser().absolute()))

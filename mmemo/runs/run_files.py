@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import FiniteFloat
 
 from mmemo.corpora.agreement import Agreement
+from mmemo.corpora.corpus_overlaps import CorpusOverlap
 from mmemo.documents import damaged, reason
 
 if TYPE_CHECKING:
@@ -223,6 +224,7 @@ class DataCard:
         num_cut: By split the rows that are longer.
         denoising: What the denoiser has done; None in the first runs' files.
         skipped: The rows that were left out.
+        overlaps: What several corpora have in common; empty for one.
     """
 
     VERSION: ClassVar[int] = 1
@@ -237,6 +239,7 @@ class DataCard:
     num_cut: Mapping[str, int]
     denoising: DenoisingInfo | None = None
     skipped: tuple[SkippedRow, ...]
+    overlaps: tuple[CorpusOverlap, ...] = ()
 
 
 def read_history(path: Path) -> pd.DataFrame:

@@ -248,7 +248,7 @@ def _check_references(path: Path, composed: dict[str, Any]) -> None:
             outside = _outside(value)
         except OmegaConfBaseException as error:
             raise damaged(path, WHAT, f"{_dotted(place)}: {reason(error)}", RESTORE) from error
-        if outside and value not in listed.get(place, ()):
+        if outside and value not in listed.get(_plain_place(place), ()):
             raise InputError(
                 f"{path}: expected references inside itself alone, got "
                 f"{_dotted(place)}: {value}, which looks outside ({', '.join(outside)}); write "
@@ -299,7 +299,7 @@ def _refused(
 
 
 def _problems(node: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, str, str | None]]:
-    listed = listed_targets().targets.get(place, {})
+    listed = listed_targets().targets.get(_plain_place(place), {})
     target = node.get("_target_")
     is_listed = isinstance(target, str) and target in listed
     if "_target_" in node and not is_listed:
@@ -309,6 +309,12 @@ def _problems(node: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, st
     for key in node:
         if _RESERVED.fullmatch(str(key)) and key not in ("_target_", "_partial_"):
             yield place, f"{key}", None
+
+
+def _plain_place(place: Place) -> Place:
+    """One of several corpora is built as one alone."""
+    is_part = place[:2] == ("corpus", "parts") and len(place) > 2
+    return ("corpus", *place[3:]) if is_part else place
 
 
 def _name_to_trust(target: object) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -54,6 +55,26 @@ MAX_KEYS = 4096
 """Keys are the same in most runs: of as many it is remembered whether they have an effect."""
 
 
+PART = re.compile(r"^corpus\.parts\.[^.]+\.")
+"""Begins the settings of one of several corpora."""
+
+
+def plain_key(key: str) -> str:
+    """A setting of one of several corpora as it is called of one alone: ``corpus.root``."""
+    return PART.sub("corpus.", key)
+
+
+def with_parts(keys: Sequence[str], parts: Iterable[str]) -> list[str]:
+    """Keys of settings, and those of a corpus once more for each of several.
+
+    Args:
+        keys: Of settings.
+        parts: Names of the corpora.
+    """
+    of_corpus = [key.removeprefix("corpus.") for key in keys if key.startswith("corpus.")]
+    return [*keys, *(f"corpus.parts.{part}.{key}" for part in parts for key in of_corpus)]
+
+
 def config_digest(settings: Mapping[str, Any]) -> str:
     """Eight hexadecimal digits of a resolved config, without what does not change the result.
 
@@ -61,7 +82,9 @@ def config_digest(settings: Mapping[str, Any]) -> str:
         settings: The config as plain dicts, lists and values; the order of keys does not count.
     """
     kept = json.loads(json.dumps(settings, default=str))
-    for key in NOT_IN_DIGEST:
+    corpus = kept.get("corpus")
+    parts = corpus.get("parts") if isinstance(corpus, dict) else None
+    for key in with_parts(NOT_IN_DIGEST, parts or ()):
         *parents, last = key.split(".")
         node = kept
         for parent in parents:
@@ -75,6 +98,7 @@ def config_digest(settings: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=MAX_KEYS)
 def has_effect(key: str) -> bool:
     """Whether a setting tells one group of runs from another."""
+    key = plain_key(key)
     return key.rpartition(".")[2] not in PLACES and not any(
         key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT
     )

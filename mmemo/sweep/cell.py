@@ -160,9 +160,11 @@ def _share_cores(cfg: DictConfig) -> None:
         # As joblib counts: -1 for all cores.
         num_cells = max(cores + 1 + num_cells, 1)
     share = max(cores // num_cells, 1)
-    for part in ("preparer", "corpus"):
-        if num_cells > 1 and part in cfg and cfg[part].get("num_workers", 0) is None:
-            cfg[part].num_workers = share
+    parts = [cfg[name] for name in ("preparer", "corpus") if name in cfg]
+    parts += (OmegaConf.select(cfg, "corpus.parts") or {}).values()
+    for part in parts:
+        if num_cells > 1 and part.get("num_workers", 0) is None:
+            part.num_workers = share
 
 
 def _start_processes_as_ever() -> None:

@@ -14,12 +14,14 @@ from typing import Any, cast
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import ConfigCompositionException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mmemo.documents import OtherVersionError
 from mmemo.errors import InputError
+from mmemo.runs.joint_option import of_cell
 from mmemo.runs.overrides import make_paths_absolute, quoted
 from mmemo.runs.run_folder import RunFolder
 from mmemo.runs.settings import config_digest
@@ -191,6 +193,7 @@ class CellComposer:
             HydraException: If the config does not compose.
             MissingMandatoryValue: If a value is missing that has to be given.
         """
+        overrides = of_cell(overrides)
         while True:
             try:
                 config = self.loader.load_sweep_config(self.config, overrides)
@@ -271,9 +274,17 @@ def _axes(config: DictConfig) -> list[str]:
     keys += [
         o.get_key_element()
         for o in typed
-        if o.is_sweep_override() or (o.get_key_element() in folds and o.value() == "all")
+        if _num_values(o) != 1 or (o.get_key_element() in folds and o.value() == "all")
     ]
     return list(dict.fromkeys(key.lstrip("+") for key in keys))
+
+
+def _num_values(override: Override) -> int | None:
+    """How many an axis has; None where that is not known, 1 for no axis."""
+    if not override.is_sweep_override():
+        return 1
+    value = override.value()
+    return len(value.list) if isinstance(value, ChoiceSweep) else None
 
 
 def _settings(config: DictConfig) -> dict[str, Any]:
@@ -309,6 +320,7 @@ def _of_job(config: DictConfig) -> Iterator[DictConfig]:
 def _count_folds(config: DictConfig) -> int:
     """How many test folds the split of a job has, of the rows that its corpus annotates."""
     # Imported here: they take pandas, which no listing of other cells needs.
+    from mmemo.corpora.joint import shared_labels
     from mmemo.corpora.splits import FoldedSplit
     from mmemo.runs.data_source import build_data_source
 
@@ -320,5 +332,6 @@ def _count_folds(config: DictConfig) -> int:
                 f"{ALL_TEST_FOLDS}: expected a split that tests one of its folds, got "
                 f"{cfg.split['_target_']}; choose split=leave_one_speaker_out, say"
             )
-        rows = build_data_source(cfg).corpus.read().frame()
+        annotations = build_data_source(cfg).corpus.read()
+        labels, rows = shared_labels(annotations, labels), annotations.frame()
         return split.count_folds(rows[rows[labels.column].isin(labels.classes)])

@@ -45,7 +45,7 @@ COLUMNS = (
 
 @pytest.fixture
 def states() -> pd.DataFrame:
-    return pd.DataFrame(CORPUS, columns=list(COLUMNS))
+    return pd.DataFrame(CORPUS, columns=list(COLUMNS)).assign(corpus="meld")
 
 
 def contexts(
@@ -79,6 +79,14 @@ def test_texts_are_cleaned_and_named(states: pd.DataFrame) -> None:
     named = spoken_texts(states, AlphanumericCleaning(), speaker_names=True)
     assert (named["t0.1"], named["t0.2"]) == ("Al: No", "Bo: Great")
     assert named["t0.3"] == "So", "no name is known"
+
+
+def test_a_model_does_not_read_which_of_several_corpora_a_speaker_is_of(
+    states: pd.DataFrame,
+) -> None:
+    joint = states.assign(key="meld/" + states["key"], speaker="meld/" + states["speaker"])
+    named = spoken_texts(joint, None, speaker_names=True)
+    assert named["meld/t0.2"] == "Bo: Great!"
 
 
 class BySpeaker(OfficialSplit):

@@ -11,6 +11,7 @@ ROWS = pd.DataFrame(
     {
         "key": ["test/dia0_utt0", "test/dia0_utt1", "test/dia4_utt0"],
         "split": "test",
+        "corpus": "meld",
         "corpus_split": ["test", "test", "train"],
         "split_protocol": "by hand",
         "dialogue_id": [0, 0, 4],
