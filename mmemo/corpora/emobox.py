@@ -41,8 +41,6 @@ EMOTIONS = {
 """What EmoBox's names of emotions are called here; others are the same in small letters."""
 
 NO_LABEL = ("no-agreement", "unknown")
-PART_OF_A_FILE = "part of a longer file"
-"""Reason to leave out an utterance that is no file of its own."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,8 @@ class EmoBoxCorpus:
 
     Where EmoBox has no validation file, some of its training rows validate: those of some
     speakers, where it tells speakers and there are several, else rows of every class. EmoBox draws
-    a fifth of the rows whoever speaks them. It has no transcripts.
+    a fifth of the rows whoever speaks them. It has no transcripts. PAVOQUE's utterances are
+    stretches of longer files.
 
     Args:
         root: EmoBox's repository, with the folder ``data``.
@@ -160,6 +159,10 @@ class EmoBoxCorpus:
             variant=f"fold {self.fold}",
             split_origin=OWN_SPLIT if has_val else self._origin(utterances),
             facts=self.facts,
+            no_transcripts=(
+                f"corpus {self.name}: expected transcripts, EmoBox has none; train on sound alone "
+                "with text_encoder=none"
+            ),
         )
 
     def _rows(self) -> Iterator[Utterance | Skip]:
@@ -229,6 +232,8 @@ class EmoBoxCorpus:
             transcript="",
             emotion=emotion,
             media_path=str(self.sounds / row.wav),
+            clip_start_s=row.start_time,
+            clip_end_s=row.end_time,
         )
 
     def _with_validation(self, utterances: list[Utterance]) -> list[Utterance]:
@@ -291,6 +296,4 @@ def _skip(row: _Row, emotion: str, split: str, where: str) -> Skip | None:
         return Skip(row.key, split, NO_AGREEMENT, emotion, where)
     if not row.wav:
         return Skip(row.key, split, MISSING_FIELD, "wav empty", where)
-    if row.start_time is not None or row.end_time is not None:
-        return Skip(row.key, split, PART_OF_A_FILE, f"{row.start_time} to {row.end_time} s", where)
     return None

@@ -8,14 +8,20 @@ sound of each utterance.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import pandas as pd
 
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import ClipFiles
 from mmemo.corpora.facts import CorpusFacts
+from mmemo.corpora.ratings import rate
 from mmemo.corpora.release_files import read_lines, text_files
 from mmemo.corpora.utterance import NO_AGREEMENT, SPLITS, UNREADABLE, Skip, Utterance
 from mmemo.errors import InputError
@@ -39,17 +45,34 @@ EMOTIONS = {
 }
 """What the label files' codes are called here."""
 
+RATINGS = {
+    "Anger": "ang",
+    "Disgust": "dis",
+    "Excited": "exc",
+    "Fear": "fea",
+    "Frustration": "fru",
+    "Happiness": "hap",
+    "Neutral": "neu",
+    "Neutral state": "neu",
+    "Other": "oth",
+    "Sadness": "sad",
+    "Surprise": "sur",
+}
+"""The codes of what single raters chose."""
+
 _NUMBER = r"\d+(?:\.\d+)?"
 _EVALUATION = re.compile(
     rf"\[\s*(?P<start>{_NUMBER})\s*-\s*(?P<end>{_NUMBER})\s*\]\s+"
     r"(?P<name>(?P<dialogue>Ses\d\d[FM]_\w+)_(?P<gender>[FM])\w+)\s+(?P<code>[a-z]{3})\b"
 )
+# "C-E2: Neutral state; Sadness; (comment)". C-F and C-M are the actors' own and make no label.
+_RATING = re.compile(r"C-E\d+:(?P<chosen>[^(]*)")
 _TRANSCRIPT = re.compile(rf"(?P<name>Ses\w+)\s+\[{_NUMBER}-{_NUMBER}\]:(?P<text>.*)")
 
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """One line of a label file: which utterance, when in its dialogue, and its label."""
+    """What a label file says of an utterance: when it is in its dialogue, its label and ratings."""
 
     name: str
     dialogue: str
@@ -58,6 +81,7 @@ class _Evaluation:
     end_s: float
     code: str
     where: str
+    rated: list[str] = field(default_factory=list)
 
 
 class IemocapCorpus:
@@ -148,6 +172,7 @@ class IemocapCorpus:
         self.check()
         utterances: list[Utterance] = []
         skips: list[Skip] = []
+        votes: list[dict[str, int]] = []
         words_alone: list[str] = []
         dialogue_id = 0
         for number, folder in self._sessions().items():
@@ -157,13 +182,14 @@ class IemocapCorpus:
                 skips += unreadable
                 for place, row in enumerate(rows):
                     text = texts.pop(row.name, "")
+                    votes.append(self._votes(row))
                     if row.code == NO_MAJORITY:
                         skips.append(
                             Skip(row.name, self._split(number), NO_AGREEMENT, "", row.where)
                         )
                     else:
                         ids = (number, dialogue_id, place)
-                        utterances.append(self._utterance(row, ids, text, folder))
+                        utterances.append(self._utterance(row, ids, text, folder, votes[-1]))
                 dialogue_id += 1
             words_alone += texts
         self._tell(utterances, words_alone)
@@ -174,6 +200,7 @@ class IemocapCorpus:
             skips=tuple(skips),
             split_origin=self.split_origin,
             facts=self.facts,
+            agreement=rate(votes, pd.RangeIndex(len(votes)), "skip").agreement,
         )
 
     def _sessions(self) -> dict[int, Path]:
@@ -188,8 +215,18 @@ class IemocapCorpus:
     def _split(self, session: int) -> str:
         return self.split_of_session.get(session, "train")
 
+    def _votes(self, row: _Evaluation) -> dict[str, int]:
+        """How many raters chose each emotion; one may choose several."""
+        codes = [RATINGS[name] for name in row.rated if name in RATINGS]
+        return dict(Counter(self.emotions[code] for code in codes))
+
     def _utterance(
-        self, row: _Evaluation, ids: tuple[int, int, int], text: str, folder: Path
+        self,
+        row: _Evaluation,
+        ids: tuple[int, int, int],
+        text: str,
+        folder: Path,
+        votes: Mapping[str, int],
     ) -> Utterance:
         session, dialogue_id, place = ids
         if row.code not in self.emotions:
@@ -211,6 +248,7 @@ class IemocapCorpus:
             end_s=row.end_s,
             session=folder.name,
             style="scripted" if "_script" in row.dialogue else "improvised",
+            ratings=json.dumps(votes) if votes else None,
         )
 
     def _tell(self, utterances: list[Utterance], words_alone: list[str]) -> None:
@@ -254,6 +292,8 @@ def _evaluations(path: Path, split: str) -> tuple[list[_Evaluation], list[Skip]]
                     where=where,
                 )
             )
+        elif (rating := _RATING.match(line)) is not None and rows:
+            rows[-1].rated.extend(filter(None, map(str.strip, rating["chosen"].split(";"))))
         elif line.startswith("["):
             key = f"{path.stem}/line{number}"
             unreadable.append(Skip(key, split, UNREADABLE, line[:60], where))

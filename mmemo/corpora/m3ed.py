@@ -8,16 +8,20 @@ and the layout of its release: ``annotation.json`` has the dialogues by series,
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from pydantic import TypeAdapter
 
 from mmemo.corpora.annotations import Annotations
 from mmemo.corpora.clips import ClipFiles
 from mmemo.corpora.facts import CorpusFacts
+from mmemo.corpora.ratings import rate
 from mmemo.corpora.release_files import read_json, read_lines
 from mmemo.corpora.utterance import MISSING_FIELD, SPLITS, Skip, Utterance
 from mmemo.errors import InputError
@@ -39,6 +43,15 @@ EMOTIONS = {
 @dataclass(frozen=True)
 class _Labels:
     final_main_emo: str | None = None
+    EmoAnnotator1: str | None = None
+    EmoAnnotator2: str | None = None
+    EmoAnnotator3: str | None = None
+
+    def votes(self) -> dict[str, int]:
+        """How many annotators chose each emotion; one may choose several."""
+        given = (self.EmoAnnotator1, self.EmoAnnotator2, self.EmoAnnotator3)
+        names = [name for cell in given for name in re.findall(r"[A-Z][a-z]+", cell or "")]
+        return dict(Counter(EMOTIONS[name] for name in names if name in EMOTIONS))
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,7 @@ class M3edCorpus:
             )
         rows = list(self._rows(release, splits))
         utterances = tuple(row for row in rows if isinstance(row, Utterance))
+        votes = [json.loads(row.ratings or "{}") for row in utterances]
         if not utterances:
             raise InputError(
                 f"{self.root / ANNOTATION}: expected labelled utterances, found none; unpack the "
@@ -139,6 +153,7 @@ class M3edCorpus:
             clips=ClipFiles(),
             skips=tuple(row for row in rows if isinstance(row, Skip)),
             facts=self.facts,
+            agreement=rate(votes, pd.RangeIndex(len(votes)), "skip").agreement,
         )
 
     def _series_list(self, split: str) -> Path:
@@ -200,6 +215,7 @@ class M3edCorpus:
             emotion=EMOTIONS[label],
             media_path=str(self.sounds / f"{line.Speaker}_{key}.wav"),
             session=series,
+            ratings=json.dumps(votes) if (votes := line.EmoAnnotation.votes()) else None,
         )
 
 

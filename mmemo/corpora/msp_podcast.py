@@ -164,6 +164,16 @@ class MspPodcastCorpus:
             skips=tuple(row for row in rows if isinstance(row, Skip)),
             variant=variant,
             facts=self.facts,
+            no_transcripts=self._no_transcripts(num_silent == len(utterances)),
+        )
+
+    def _no_transcripts(self, are_absent: bool) -> str:
+        if not are_absent:
+            return ""
+        found = "none there" if self.transcripts else "corpus.transcripts=false"
+        return (
+            f"corpus {self.name}: expected transcripts in {self.root / TRANSCRIPTS}, found "
+            f"{found}; unpack and read them, or train on sound alone with text_encoder=none"
         )
 
     def _label_file(self) -> Path:

@@ -64,7 +64,10 @@ def test_a_fold_with_its_own_validation(tmp_path: Path) -> None:
         ("cafe-03-1", "test", "sadness", "03"),
     ]
     assert annotations.utterances[0].media_path == str(tmp_path / "downloads/cafe/01-1.wav")
-    assert annotations.skips[0].reason == "raters disagree"
+    stretch = annotations.utterances[3]
+    assert (stretch.clip_start_s, stretch.clip_end_s) == (1.5, 3.0)
+    assert "train on sound alone with text_encoder=none" in annotations.no_transcripts
+    assert [skip.reason for skip in annotations.skips] == ["raters disagree"]
     assert annotations.skips[0].path.endswith("cafe_train_fold_1.jsonl, line 2")
     assert (annotations.split_origin, annotations.variant) == ("its own", "fold 1")
     assert annotations.facts is not None

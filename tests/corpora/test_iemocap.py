@@ -1,3 +1,4 @@
+import json
 import logging
 from pathlib import Path
 
@@ -76,6 +77,26 @@ def test_excitement_may_be_joy(tmp_path: Path) -> None:
     assert annotations.shortfall() == "", "five of each, and so it is expected"
     apart = IemocapCorpus(tmp_path, facts=facts).read()
     assert "4" in apart.shortfall()
+
+
+def test_ratings_are_those_of_the_raters_and_not_of_the_actors(tmp_path: Path) -> None:
+    """C-E2 says neutral, C-E3 anger and frustration, the actress herself (C-F1) neutral."""
+    root = write_release(tmp_path)
+    name = "Ses01F_impro02"
+    rated = labelled(f"{name}_F000", "exc", 1, 2)
+    rated = rated.replace("Neutral;", "Excited;", 1).replace("Anger; Frustration", "Happiness")
+    write_dialogue(root, 1, name, rated, "")
+    annotations = IemocapCorpus(root).read()
+    ratings = {u.key: json.loads(u.ratings or "") for u in annotations.utterances}
+    assert ratings["Ses01F_impro01_F000"] == {"neutral": 1, "anger": 1, "frustration": 1}
+    assert ratings[f"{name}_F000"] == {"excitement": 1, "joy": 1}
+    merged = IemocapCorpus(root, merge_excited=True).read()
+    assert json.loads(merged.utterances[2].ratings or "") == {"joy": 2}
+    assert annotations.agreement is not None
+    assert merged.agreement is not None
+    # Ten utterances of three choices each tie, and one of two does, until both are joy.
+    assert (annotations.agreement.num_items, annotations.agreement.num_ties) == (10, 11)
+    assert merged.agreement.num_ties == 10
 
 
 def test_a_script_in_the_older_encoding(tmp_path: Path) -> None:

@@ -79,6 +79,19 @@ def test_dialogues_in_their_order_with_series_and_speakers(tmp_path: Path) -> No
     assert annotations.split_origin == "its own"
 
 
+def test_ratings_of_three_annotators(tmp_path: Path) -> None:
+    content = release()
+    labels = content["anjia"]["anjia_2"]["Dialog"]["anjia_2_1"]["EmoAnnotation"]
+    labels |= {"EmoAnnotator1": "Disgust,Anger", "EmoAnnotator2": "", "EmoAnnotator3": "Disgust"}
+    annotations = M3edCorpus(write(tmp_path, content)).read()
+    ratings = {u.key: json.loads(u.ratings or "") for u in annotations.utterances}
+    assert ratings["anjia_1_1"] == {"joy": 3}
+    assert ratings["anjia_2_1"] == {"disgust": 2, "anger": 1}
+    assert annotations.agreement is not None
+    assert (annotations.agreement.num_items, annotations.agreement.num_raters) == (7, 3)
+    assert annotations.agreement.num_ties == 0
+
+
 def test_no_label_is_a_skip_and_no_name_no_speaker(tmp_path: Path) -> None:
     content = release()
     lines = {"xiaohuanxi_2_1": line("A", ""), "xiaohuanxi_2_2": line("A", "Fear")}

@@ -73,7 +73,9 @@ def test_transcripts_where_there_are_some(tmp_path: Path, caplog: pytest.LogCapt
     (root / "Transcripts").mkdir()
     (root / "Transcripts" / "MSP-PODCAST_0001_0008.txt").write_text("Well, \n it is.\n")
     with caplog.at_level(logging.WARNING):
-        texts = [u.transcript for u in MspPodcastCorpus(root).read().utterances]
+        annotations = MspPodcastCorpus(root).read()
+    texts = [u.transcript for u in annotations.utterances]
+    assert annotations.no_transcripts == ""
     assert texts == ["Well, it is.", "", "", "", ""]
     assert [record.message for record in caplog.records] == [
         "corpus msp_podcast: 4 of 5 labelled turns have no transcript, as MSP-PODCAST_0001_0019.wav"
@@ -82,6 +84,7 @@ def test_transcripts_where_there_are_some(tmp_path: Path, caplog: pytest.LogCapt
     without = MspPodcastCorpus(root, transcripts=False).read()
     assert {u.transcript for u in without.utterances} == {""}
     assert not caplog.records
+    assert "found corpus.transcripts=false; unpack and read them" in without.no_transcripts
 
 
 def test_older_releases(tmp_path: Path) -> None:
