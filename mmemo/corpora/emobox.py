@@ -31,6 +31,7 @@ FILE_SPLITS = {"train": "train", "valid": "val", "test": "test"}
 LABEL_MAPS = ("label_map.json", "label_dict.json")
 SPEAKERS = "data.seg.wrd.stm"
 AGAIN = "fetch EmoBox again"
+ROW = "an utterance's key, wav and emo"
 
 EMOTIONS = {
     "angry": "anger",
@@ -58,6 +59,9 @@ _LABELS = TypeAdapter(dict[str, str])
 
 class EmoBoxCorpus:
     """Reader of one corpus and fold of EmoBox.
+
+    The column ``fold`` tells in which of EmoBox' folds a row is tested, so that one prepared corpus
+    serves a split by all of them.
 
     Where EmoBox has no validation file, some of its training rows validate: those of some
     speakers, where it tells speakers and there are several, else rows of every class. EmoBox draws
@@ -122,15 +126,15 @@ class EmoBoxCorpus:
                 f"data/{self.dataset}, found {', '.join(there) or 'no corpus there'}; give them "
                 "with corpus.root=DIR corpus.dataset=NAME"
             )
-        folds = sorted(self.folder.glob("fold_*"), key=lambda path: (len(path.name), path.name))
-        if self.folder / f"fold_{self.fold}" not in folds:
+        folds = self._folds()
+        if self.fold not in folds:
             raise InputError(
                 f"{self.folder}: expected fold_{self.fold}, found "
-                f"{', '.join(path.name for path in folds) or 'no fold'}; choose one with "
+                f"{', '.join(f'fold_{n}' for n in folds) or 'no fold'}; choose one with "
                 "corpus.fold=N"
             )
         for split in ("train", "test"):
-            if self._manifest(split) is None:
+            if self._manifest(split, self.fold) is None:
                 raise InputError(
                     f"{self.folder / f'fold_{self.fold}'}: expected "
                     f"{self.dataset}_{split}_fold_{self.fold}.jsonl, found no such file; {AGAIN}"
@@ -148,7 +152,7 @@ class EmoBoxCorpus:
         self.check()
         rows = list(self._rows())
         utterances = [row for row in rows if isinstance(row, Utterance)]
-        has_val = self._manifest("valid") is not None
+        has_val = self._manifest("valid", self.fold) is not None
         if not has_val:
             utterances = self._with_validation(utterances)
         return Annotations(
@@ -171,32 +175,57 @@ class EmoBoxCorpus:
         Raises:
             InputError: If one is not of its format, or an utterance stands twice.
         """
-        labels, speakers = self._labels(), self._speakers()
+        labels, speakers, tested_in = self._labels(), self._speakers(), self._tested_in()
         seen: set[str] = set()
         for file_split, split in FILE_SPLITS.items():
-            path = self._manifest(file_split)
+            path = self._manifest(file_split, self.fold)
             for number, line in enumerate(read_lines(path, AGAIN) if path else [], start=1):
                 if not line.strip():
                     continue
                 where = f"{path}, line {number}"
-                row = parse_json(line, where, _ROW, "an utterance's key, wav and emo", AGAIN)
+                row = parse_json(line, where, _ROW, ROW, AGAIN)
                 if row.key in seen:
                     raise InputError(
                         f"{where}: expected each utterance in one line of a fold, got {row.key} "
                         f"twice; {AGAIN}"
                     )
                 emotion = _emotion(row, labels, where)
-                speaker = speakers.get(row.key, "")
-                yield _skip(row, emotion, split, where) or self._utterance(
-                    row, split, len(seen), speaker, emotion
+                yield _skip(row, emotion, split, where) or Utterance(
+                    corpus=self.name,
+                    key=row.key,
+                    split=split,
+                    dialogue_id=len(seen),
+                    utterance_id=0,
+                    speaker=speakers.get(row.key, ""),
+                    transcript="",
+                    emotion=emotion,
+                    media_path=str(self.sounds / row.wav),
+                    traits=(("fold", tested_in[row.key]),) if row.key in tested_in else (),
+                    clip_start_s=row.start_time,
+                    clip_end_s=row.end_time,
                 )
                 seen.add(row.key)
 
-    def _manifest(self, split: str) -> Path | None:
-        folder = self.folder / f"fold_{self.fold}"
+    def _folds(self) -> list[int]:
+        names = (path.name.removeprefix("fold_") for path in self.folder.glob("fold_*"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def _manifest(self, split: str, fold: int) -> Path | None:
+        folder = self.folder / f"fold_{fold}"
         # A few of EmoBox's files lack the second line below.
-        names = [f"{self.dataset}_{split}_fold{mark}{self.fold}.jsonl" for mark in ("_", "")]
+        names = [f"{self.dataset}_{split}_fold{mark}{fold}.jsonl" for mark in ("_", "")]
         return next((folder / name for name in names if (folder / name).is_file()), None)
+
+    def _tested_in(self) -> dict[str, str]:
+        """The number of the fold that tests an utterance, by its key."""
+        found: dict[str, str] = {}
+        for fold in self._folds():
+            path = self._manifest("test", fold)
+            for number, line in enumerate(read_lines(path, AGAIN) if path else [], start=1):
+                if line.strip():
+                    row = parse_json(line, f"{path}, line {number}", _ROW, ROW, AGAIN)
+                    found.setdefault(row.key, str(fold))
+        return found
 
     def _labels(self) -> dict[str, str]:
         for name in LABEL_MAPS:
@@ -219,31 +248,14 @@ class EmoBoxCorpus:
         named = {key: re.fullmatch(r".*(Ses\d\d)[FM]_\w+_([FM])\w+", key) for key in told}
         return {key: f"{found[1]}{found[2]}" for key, found in named.items() if found}
 
-    def _utterance(
-        self, row: _Row, split: str, index: int, speaker: str, emotion: str
-    ) -> Utterance:
-        return Utterance(
-            corpus=self.name,
-            key=row.key,
-            split=split,
-            dialogue_id=index,
-            utterance_id=0,
-            speaker=speaker,
-            transcript="",
-            emotion=emotion,
-            media_path=str(self.sounds / row.wav),
-            clip_start_s=row.start_time,
-            clip_end_s=row.end_time,
-        )
-
     def _with_validation(self, utterances: list[Utterance]) -> list[Utterance]:
         """The utterances, of which some of train validate."""
         places = [i for i, u in enumerate(utterances) if u.split == "train"]
         rows = pd.DataFrame([(utterances[i].emotion, utterances[i].speaker) for i in places])
         if len(places) < self.num_val_folds:
             raise InputError(
-                f"{self._manifest('train')}: expected at least {self.num_val_folds} labelled rows, "
-                f"one in so many validates, got {len(places)}; {AGAIN}"
+                f"{self._manifest('train', self.fold)}: expected at least {self.num_val_folds} "
+                f"labelled rows, one in so many validates, got {len(places)}; {AGAIN}"
             )
         chosen = _held_out(rows[0], rows[1], self.num_val_folds, self.seed)
         moved = {place for place, is_chosen in zip(places, chosen, strict=True) if is_chosen}

@@ -87,6 +87,18 @@ def test_whole_speakers_validate_where_there_is_no_file(tmp_path: Path) -> None:
     assert again["split"].tolist() == frame["split"].tolist()
 
 
+def test_the_fold_that_tests_a_row_is_a_column(tmp_path: Path) -> None:
+    first = {"train": of_speakers(*"bcdefg"), "test": of_speakers("a")}
+    second = {"train": of_speakers(*"acdefg"), "test": of_speakers("b")}
+    write(tmp_path, second, fold=10)
+    root = write(tmp_path, first, told(first))
+    frame = EmoBoxCorpus(root, "cafe").read().frame()
+    folds = frame.groupby("speaker")["fold"].first().dropna().to_dict()
+    assert folds == {"a": "1", "b": "10"}
+    with pytest.raises(InputError, match="expected fold_2, found fold_1, fold_10; choose one"):
+        EmoBoxCorpus(root, "cafe", fold=2).check()
+
+
 def test_rows_of_every_class_validate_where_speakers_are_not_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
