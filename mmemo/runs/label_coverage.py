@@ -20,7 +20,9 @@ MAX_UNKNOWN_SHARE = 0.5
 @cache
 def emotion_tables() -> dict[str, dict[str, str]]:
     """What corpora call emotions, by the table's name: conf/corpus/emotions."""
-    paths = sorted((config_dir() / "corpus" / "emotions").glob("*.yaml"))
+    paths = (config_dir() / "corpus" / "emotions").glob("*.yaml")
+    # Plain words first, where another table knows no more.
+    paths = sorted(paths, key=lambda path: (path.stem != "common", path.stem))
     tables = {path.stem: yaml.safe_load(path.read_text("utf-8")) or {} for path in paths}
     return {name: dict(table) for name, table in tables.items()}
 
@@ -110,7 +112,10 @@ def suggested_table(found: pd.Series[str], labels: LabelSet) -> str:
         for table, words in tables.items()
     }
     # Of equals the one that also knows most of what the set leaves out.
-    known = {table: float(names.isin(words).mean()) for table, words in tables.items()}
+    known = {
+        table: float(names.isin({*words, *words.values()}).mean())
+        for table, words in tables.items()
+    }
     best = max(shares, key=lambda table: (shares[table], known[table]), default="")
     if not best or shares[best] <= float(is_in.mean()):
         return ""
