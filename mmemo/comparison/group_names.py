@@ -11,6 +11,7 @@ from mmemo.comparison.runs import Setting
 
 ENCODERS = ("audio_encoder", "text_encoder")
 MODALITY = "modality"
+AUGMENTATION = "augmentation"
 CORPUS_PLACES = ("corpus.csv", "corpus.root", "corpus.annotations", "corpus.folder")
 DIGEST_DIGITS = 8
 
@@ -131,7 +132,18 @@ def _parts(groups: Sequence[RunGroup]) -> dict[str, list[str]]:
         short = [PurePath(name).name for _, name in full]
         is_clear = len(set(short)) == len(set(full))
         parts[section] = short if is_clear else [":".join(filter(None, part)) for part in full]
+    parts[AUGMENTATION] = [_perturbations(group.settings) for group in groups]
     return parts
+
+
+def _perturbations(settings: Mapping[str, Setting]) -> str:
+    """What is done to training sound, in its order; ``none`` for nothing."""
+    names = [
+        key.split(".")[1]
+        for key in settings
+        if key.startswith(f"{AUGMENTATION}.") and key.endswith("._target_")
+    ]
+    return "+".join(names) or "none"
 
 
 def _chosen_option(group: RunGroup, section: str) -> str | None:

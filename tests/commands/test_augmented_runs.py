@@ -50,9 +50,10 @@ def test_what_augmentation_needs_is_told_before_anything_is_decoded(
         (["augmentation=noise"], "augmentation.noise.folder"),
         (["augmentation=noise", "augmentation.noise.folder=empty"], "expected sound files"),
         (["augmentation=gain", "augmentation.gain.probability=2"], "expected at most 1, got 2"),
-        (["augmentation=gain", "text_encoder=none", "audio_encoder=none"], "expected"),
         (["augmentation=gain", "audio_encoder=none"], "for a model that hears nothing, got gain"),
     ):
-        said = cli("train", *small, *overrides, expect=1).stderr
+        is_deaf = "audio_encoder=none" in overrides
+        kept = [o for o in small if not (is_deaf and o.startswith("audio_encoder"))]
+        said = cli("train", *kept, *overrides, expect=1).stderr
         assert message in said
         assert "Traceback" not in said

@@ -52,6 +52,24 @@ def test_another_part_is_named_and_not_listed_by_its_settings(tmp_path: Path) ->
     }
 
 
+def test_augmentation_is_told_by_its_perturbations(tmp_path: Path) -> None:
+    gain = {"augmentation.gain._target_": "x.Gain", "augmentation.gain.max_gain_db": 6.0}
+    speed = {"augmentation.speed._target_": "x.Speed", "augmentation.speed.max_speed": 1.1}
+    referring = {"data.augmentation": "${augmentation}"}
+    write_run(tmp_path / "a", TEST)
+    write_run(tmp_path / "b", TEST, seed=2, settings={"augmentation": None} | referring)
+    write_run(tmp_path / "c", TEST, settings=gain | referring)
+    write_run(tmp_path / "d", TEST, settings=speed | gain | referring)
+    louder = gain | {"augmentation.gain.max_gain_db": 9.0}
+    write_run(tmp_path / "e", TEST, settings=louder | referring)
+    assert names(tmp_path) == {
+        "augmentation=none": [1, 2],
+        "augmentation=gain, max_gain_db=6.0": [1],
+        "augmentation=speed+gain": [1],
+        "augmentation=gain, max_gain_db=9.0": [1],
+    }
+
+
 def test_encoders_that_are_only_left_out_are_told_by_the_modalities(tmp_path: Path) -> None:
     for dim in (32, 64):
         size = {"fusion.bottleneck_dim": dim}

@@ -229,14 +229,18 @@ def test_a_resumed_run_hears_what_an_undisturbed_one_does(
 
 def test_perturbations_are_chosen_and_ordered_by_name(tmp_path: Path) -> None:
     for chosen, names in (
-        ("none", []),
         ("gain", ["gain"]),
         ("[speed,babble,codec]", ["speed", "babble", "codec"]),
         ("[reverberation,tempo,pitch]", ["reverberation", "tempo", "pitch"]),
     ):
         cfg = compose_experiment("demo", [f"augmentation={chosen}"], tmp_path).cfg
         assert list(OmegaConf.to_container(cfg.data.augmentation, resolve=True)) == names  # type: ignore[arg-type]
-    assert list(compose_experiment("demo", [], tmp_path).cfg.augmentation) == []
+    for chosen in ([], ["augmentation=none"]):
+        assert compose_experiment("demo", chosen, tmp_path).cfg.data.augmentation is None
+    own = "+augmentation.mine._target_=mmemo.audio.perturbations.Gain"
+    assert list(compose_experiment("demo", [own], tmp_path).cfg.data.augmentation) == ["mine"]
+    both = compose_experiment("demo", ["augmentation=pitch", own], tmp_path).cfg.data.augmentation
+    assert list(both) == ["pitch", "mine"]
 
 
 def test_what_augmentation_lacks_is_told_before_anything_is_prepared(tmp_path: Path) -> None:
