@@ -24,6 +24,7 @@ class Made:
     has_clips: bool = True
     problem: str = ""
     origin: str = "its own"
+    no_transcripts: str = ""
 
     def read(self) -> Annotations:
         if self.problem:
@@ -40,13 +41,16 @@ class Made:
                 emotion=emotion,
                 media_path=f"/clips/{place}.wav",
                 season=1 if place else None,
+                session="1",
                 episode=2,
             )
             for place, emotion in enumerate(self.emotions)
         )
         skips = (Skip("row9", "val", "missing field", "emotion empty", "own.csv, row 9"),)
         return Annotations(
-            "table", rows, ClipFiles(), skips, {"train": 2}, split_origin=self.origin
+            *("table", rows, ClipFiles(), skips, {"train": 2}),
+            split_origin=self.origin,
+            no_transcripts=self.no_transcripts,
         )
 
 
@@ -64,6 +68,7 @@ def test_rows_of_corpora_with_the_same_names_stay_apart() -> None:
     assert rows["corpus"].tolist() == ["own"] * 3 + ["theirs"] * 2
     # No name stays none: a split by speakers has to miss it.
     assert rows["speaker"].tolist() == ["", "own/Ada", "own/Ada", "", "theirs/Ada"]
+    assert rows["session"].tolist() == ["own/1"] * 3 + ["theirs/1"] * 2
     assert rows["dialogue_id"].tolist() == [0, 0, 1, 2, 2]
     assert rows["season"].fillna(0).tolist() == [0, 1, 1, 0, 101]
     assert rows["split"].tolist() == ["test", "train", "train", "test", "train"]
@@ -125,6 +130,13 @@ def test_an_error_of_one_corpus_says_which_and_how_its_settings_are_called() -> 
     message = r"corpus.csv: expected a file \(this is of the corpus theirs: write corpus.theirs.KEY"
     with pytest.raises(InputError, match=message):
         JointCorpus(parts).read()
+
+
+def test_a_corpus_without_transcripts_is_named_to_models_that_read() -> None:
+    parts = {"own": Made(("joy",)), "theirs": Made(("joy",), no_transcripts="expected words")}
+    told = JointCorpus(parts).read().no_transcripts
+    assert told.startswith("expected words (this is of the corpus theirs: ")
+    assert JointCorpus({"a": parts["own"], "b": parts["own"]}).read().no_transcripts == ""
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_each_utterance_has_its_row_in_corpus_order() -> None:
     assert list(table.columns) == [
         *("key", "split", "corpus_split", "split_protocol", "dialogue_id", "utterance_id"),
         *("speaker", "transcript"),
-        *("target", "unit", "duration_s", "pred", "prob_joy", "prob_anger"),
+        *("target", "corpus", "unit", "duration_s", "pred", "prob_joy", "prob_anger"),
     ]
     assert table["key"].tolist() == ROWS["key"].tolist()
     assert table["target"].tolist() == ["joy", "anger", "joy"]
