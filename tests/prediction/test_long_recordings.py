@@ -176,6 +176,16 @@ def test_windows_have_the_words_that_are_said_in_them(
     np.testing.assert_allclose(
         alone[columns].to_numpy(float), found[columns].to_numpy(float)[:4], atol=1e-5
     )
+    # What is written is read again, whatever it is written as; the words of a column of transcripts
+    # that is called so are no times.
+    asked = [f"input={tmp_path / 'w.parquet'}", "columns.start=start_s", "columns.end=end_s"]
+    cli("predict", *run, *asked, "output=q.jsonl", expect=1)
+    again = pd.read_json(tmp_path / "q.jsonl", lines=True)
+    assert again["transcript"].tolist()[:4] == ["I am", "here now", "here", "Not cut."]
+    assert again["words"].tolist()[1] == [dict(word) for word in found["words"].iloc[1]]
+    pd.DataFrame([{"path": clip, "words": "Plain."}]).to_csv(tmp_path / "t.csv", index=False)
+    cli("predict", *run, "input=t.csv", "columns.transcript=words", "output=t.parquet")
+    assert pd.read_parquet(tmp_path / "t.parquet")["transcript"].tolist() == ["Plain."]
 
 
 @pytest.mark.slow
