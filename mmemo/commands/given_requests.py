@@ -23,7 +23,7 @@ def given_requests(cfg: DictConfig, num_before: int, num_after: int) -> Requests
     return read_requests(
         None if cfg.input is None else Path(cfg.input).expanduser(),
         None if cfg.text is None else str(cfg.text),
-        {str(name): str(called) for name, called in (cfg["columns"] or {}).items()},
+        {str(name): str(called) for name, called in (cfg["columns"] or {}).items() if called},
         num_before,
         num_after,
     )
