@@ -142,7 +142,7 @@ def _table_rows(
     if list(called.values()).count(called[WORDS]) > 1:
         # What a table calls its words may be its transcripts.
         called[WORDS] = ""
-    required = [called[c] for c in COLUMNS if c == "path" or called[c] != c]
+    required = [called[c] for c in COLUMNS if c == "path" or called[c] not in (c, "")]
     table = read_text_table(
         str(path), path, required, "say what they are called with columns.path=NAME and the like"
     )
