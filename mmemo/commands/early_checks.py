@@ -38,6 +38,9 @@ EXTRAS = {
 }
 """By target the package that it needs and the extra that installs it."""
 
+OF_THE_CORPUS = ("keys", "one_per_class", "errors", "num_random", "all", "probes", "prepared")
+"""Options of ``mmemo explain`` that choose among the utterances of the run's corpus."""
+
 PREDICTING_EXTRAS = {"segments": ("silero_vad", "vad")}
 """By option of ``mmemo predict`` the package that it needs and the extra that installs it."""
 
@@ -157,6 +160,10 @@ def _check_predicting(cfg: DictConfig) -> None:
                 f"{option}: expected the package {package}, it is not installed; "
                 f"pip install 'mmemo[{extra}]'"
             )
+    _check_input(cfg)
+
+
+def _check_input(cfg: DictConfig) -> None:
     if cfg.input is not None and not Path(cfg.input).expanduser().exists():
         raise InputError(
             f"input: expected a file, a folder or a CSV, {cfg.input} is not there; correct the path"
@@ -181,7 +188,38 @@ def _check_exporting(cfg: DictConfig) -> None:
         )
 
 
+def is_given_input(cfg: DictConfig) -> bool:
+    """Whether ``mmemo explain`` is asked about something of the user's, and not of the corpus."""
+    return cfg.get("input") is not None or cfg.get("text") is not None
+
+
+def _check_explaining_input(cfg: DictConfig) -> None:
+    chosen_checkpoint(RunFolder.open(cfg.run))
+    _check_input(cfg)
+    other_runs(cfg)
+    _check_explaining_logger(cfg)
+    from mmemo.explanation.selection import TRUE, get_output
+
+    get_output(cfg.explainer.output)
+    chosen = [name for name in OF_THE_CORPUS if cfg[name]]
+    if chosen:
+        raise InputError(
+            f"{chosen[0]}: expected utterances of the run's corpus, or input and text, got both; "
+            "leave one out"
+        )
+    if target_of(cfg) == TRUE:
+        raise InputError(
+            "target: expected predicted or a class beside input, got 'true', which nobody has "
+            "annotated; name the class"
+        )
+
+
 def _check_explaining(cfg: DictConfig) -> None:
+    if is_given_input(cfg):
+        _check_explaining_input(cfg)
+        return
+    if cfg.get("asr"):
+        raise InputError("asr: expected input beside it, got none; name a file, a folder or a CSV")
     run, prepared = _opened_run(cfg)
     other_runs(cfg)
     _check_explaining_logger(cfg)

@@ -6,44 +6,31 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
 
-import pandas as pd
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
-from mmemo.commands.early_checks import AUTO, not_wandb, other_runs, selection_of, target_of
+from mmemo.commands.early_checks import AUTO, is_given_input, not_wandb, other_runs
+from mmemo.commands.explained import CorpusUtterances, Explained, GivenInputs
 from mmemo.comparison.groups import seed_siblings
-from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
-from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import Protocol, leak_warning
-from mmemo.evaluation.units import KeyUnits
 from mmemo.explanation.checks_summary import checks_table
 from mmemo.explanation.claims import PaperClaims
 from mmemo.explanation.encoder_probes import TABLE_FILE, EncoderProbes, probe_run
-from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.faithfulness import Faithfulness
 from mmemo.explanation.index import INDEX_FILE, write_explanation_index
-from mmemo.explanation.inputs import UtteranceInput, utterance_input
 from mmemo.explanation.page import has_page, write_explanation_page
-from mmemo.explanation.runner import ExplanationRunner
-from mmemo.explanation.selection import Selection, most_confident
-from mmemo.explanation.set_folder import FAILURES_FILE, SetFolder, SetSettings
+from mmemo.explanation.set_folder import FAILURES_FILE, SetFolder
 from mmemo.explanation.summary import SUMMARY_FILE, SetSummary, write_set_summary
 from mmemo.explanation.wandb_upload import log_explanations
 from mmemo.folders import check_writable
-from mmemo.models.classifier import EmotionClassifier
 from mmemo.progress import progress_bar
 from mmemo.reporting.tables import plain_console, print_table, printed
 from mmemo.reporting.wandb_results import log_more
-from mmemo.runs.data_card import check_same_split
-from mmemo.runs.rebuilt_run import RebuiltRun, rebuild_run, saved_parts
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
-from mmemo.runs.saved_config import trusted_names
 from mmemo.training.wandb_logger import TolerantWandbLogger
-from mmemo.version import __version__
 
 FOLDER = "explanations"
 
@@ -51,81 +38,42 @@ FOLDER = "explanations"
 def run(cfg: DictConfig) -> None:
     """Explain, check, probe; write and print what was found.
 
-    What is there from an interrupted command with the same settings stays.
+    What is there from an interrupted command with the same settings stays. Status 1 where
+    something that the user has given could not be read.
     """
     _check_logger(cfg)
     faithfulness: Faithfulness = instantiate(cfg.faithfulness_checks, _convert_="all")
     probes: EncoderProbes = instantiate(cfg.layer_probes, _convert_="all")
-    own = RunFolder.open(cfg.run)
-    check_writable(own.path)
-    table = read_predictions(own.predictions_file)
-    protocol = own.read_metrics().protocol
-    rebuilt, datamodule = _rebuild(cfg, cfg.run)
-    siblings = _other_seeds(cfg, rebuilt.folder) if cfg.faithfulness else []
-    selection = selection_of(cfg)
-    targets = dict.fromkeys(selection.choose(table), target_of(cfg))
-    runner = _runner(cfg, rebuilt, datamodule)
-    folder = _set_folder(cfg, rebuilt, selection, runner.explainer)
-    if cfg.probes:
-        probe_run(probes, cfg.explained_split, rebuilt, datamodule, folder.path)
+    check_writable(RunFolder.open(cfg.run).path)
+    given = GivenInputs(cfg, cfg.run) if is_given_input(cfg) else CorpusUtterances(cfg, cfg.run)
+    # What cannot be read is told before anything is computed.
+    protocol = given.protocol
+    siblings = _other_seeds(cfg, given.folder) if cfg.faithfulness else []
+    targets, runner = given.targets, given.runner
+    folder = SetFolder.of(given.folder.path / FOLDER, cfg.name, given.settings())
+    if cfg.probes and isinstance(given, CorpusUtterances):
+        probe_run(probes, cfg.explained_split, given.rebuilt, given.datamodule, folder.path)
     runner.explain(folder, targets, "explaining")
     if cfg.faithfulness:
         runner.print_check_cost(folder, targets, faithfulness, len(siblings))
-        seeds = _explain_by_other_seeds(cfg, siblings, folder, list(targets))
+        seeds = _explain_by_other_seeds(given, siblings, folder, list(targets))
         runner.check(folder, list(targets), faithfulness, seeds)
-    failures = folder.update_failures(runner.failures, runner.done)
+    failures = folder.update_failures({**given.failures, **runner.failures}, runner.done)
     _end_without_any(folder, list(targets), failures)
-    summary = _write_pages(cfg, rebuilt, folder, list(targets), table, protocol)
-    _print_results(folder.path, summary, failures, len(targets))
+    summary = _write_pages(given, protocol, folder, list(targets))
+    _print_results(folder.path, summary, failures, len(targets) + len(given.failures))
     if cfg.logger:
-        cfg.run_dir = str(rebuilt.folder.path)
+        cfg.run_dir = str(given.folder.path)
         logger: TolerantWandbLogger = instantiate(cfg.logger, _convert_="all")
         log = partial(log_explanations, root=folder.path)
-        log_more(logger, rebuilt.folder, "explain", log)
+        log_more(logger, given.folder, "explain", log)
+    if given.failures:
+        sys.exit(1)
 
 
 def _check_logger(cfg: DictConfig) -> None:
     if cfg.logger and not issubclass(get_class(cfg.logger["_target_"]), TolerantWandbLogger):
         raise not_wandb(cfg.logger["_target_"])
-
-
-def _rebuild(cfg: DictConfig, run: str) -> tuple[RebuiltRun, EmotionDataModule]:
-    rebuilt = rebuild_run(run, cfg.prepared, trusted_names(cfg.trust))
-    with saved_parts(rebuilt.folder):
-        datamodule = rebuilt.experiment.build_plain_datamodule(rebuilt.prepared, rebuilt.encoders)
-    check_same_split(rebuilt.folder, datamodule)
-    rebuilt.module.to(rebuilt.device)
-    return rebuilt, datamodule
-
-
-def _runner(
-    cfg: DictConfig, rebuilt: RebuiltRun, datamodule: EmotionDataModule
-) -> ExplanationRunner:
-    classes = rebuilt.labels.classes
-    explainer: Explainer = instantiate(cfg.explainer, _convert_="all", classes=classes)
-    classifier = cast(EmotionClassifier, rebuilt.module.classifier)
-    return ExplanationRunner(explainer, classifier, partial(_load, datamodule, rebuilt))
-
-
-def _load(datamodule: EmotionDataModule, rebuilt: RebuiltRun, key: str) -> UtteranceInput:
-    return utterance_input(datamodule, key, rebuilt.encoders.text)
-
-
-def _set_folder(
-    cfg: DictConfig, rebuilt: RebuiltRun, selection: Selection, explainer: Explainer
-) -> SetFolder:
-    """The place for these settings and this checkpoint."""
-    settings = SetSettings(
-        selection=selection.name,
-        keys=tuple(selection.keys),
-        split=selection.split,
-        target=target_of(cfg),
-        seed=cfg.seed,
-        checkpoint=file_digest(chosen_checkpoint(rebuilt.folder)),
-        mmemo_version=__version__,
-        explainer=explainer.settings(),
-    )
-    return SetFolder.of(rebuilt.folder.path / FOLDER, cfg.name, settings)
 
 
 def _other_seeds(cfg: DictConfig, own: RunFolder) -> list[Path]:
@@ -136,7 +84,7 @@ def _other_seeds(cfg: DictConfig, own: RunFolder) -> list[Path]:
 
 
 def _explain_by_other_seeds(
-    cfg: DictConfig, runs: Sequence[Path], folder: SetFolder, keys: Sequence[str]
+    given: Explained, runs: Sequence[Path], folder: SetFolder, keys: Sequence[str]
 ) -> list[SetFolder]:
     """Explain the same utterances and classes by runs of other seeds, one after the other."""
     targets = {k: Explanation.load(folder.place(k)).target for k in keys if folder.is_finished(k)}
@@ -145,7 +93,7 @@ def _explain_by_other_seeds(
         try:
             place = folder.seed_folder(path, file_digest(chosen_checkpoint(RunFolder.open(path))))
             if place.missing(list(targets)):
-                _explain_by_one(cfg, path, place, targets)
+                _explain_by_one(given, path, place, targets)
             places.append(place)
         except (InputError, OSError) as error:
             print(f"  left out, {path.name}: {error}", file=sys.stderr)
@@ -153,13 +101,13 @@ def _explain_by_other_seeds(
 
 
 def _explain_by_one(
-    cfg: DictConfig, path: Path, place: SetFolder, targets: Mapping[str, str]
+    given: Explained, path: Path, place: SetFolder, targets: Mapping[str, str]
 ) -> None:
-    rebuilt, datamodule = _rebuild(cfg, str(path))
-    other = _runner(cfg, rebuilt, datamodule)
-    other.explainer = other.explainer.without_shapley()
-    other.explain(place, targets, f"seed {rebuilt.experiment.seed}")
-    for key, reason in other.failures.items():
+    other = given.by_other(path)
+    runner = other.runner
+    runner.explainer = runner.explainer.without_shapley()
+    runner.explain(place, targets, f"seed {other.seed}")
+    for key, reason in runner.failures.items():
         print(f"  left out, by {path.name}: {key}: {reason}", file=sys.stderr)
 
 
@@ -174,29 +122,22 @@ def _end_without_any(folder: SetFolder, keys: Sequence[str], failures: Mapping[s
 
 
 def _write_pages(
-    cfg: DictConfig,
-    rebuilt: RebuiltRun,
-    folder: SetFolder,
-    keys: Sequence[str],
-    table: pd.DataFrame,
-    protocol: Protocol,
+    given: Explained, protocol: Protocol | None, folder: SetFolder, keys: Sequence[str]
 ) -> SetSummary:
     """A page for each explanation, numbers over all, and the page of the set."""
-    colours = rebuilt.labels.colours
+    cfg = given.cfg
     there = [key for key in keys if folder.is_finished(key)]
-    surest = most_confident(table[table["key"].isin(there)])
-    shown = list(dict.fromkeys([*surest, *there]))[: cfg.num_pages]
+    shown = list(dict.fromkeys([*given.first_shown(there), *there]))[: cfg.num_pages]
     with progress_bar(len(shown), "writing pages", unit="page") as bar:
         for key in shown:
             if not has_page(folder.place(key)):
-                write_explanation_page(folder.place(key), colours)
+                write_explanation_page(folder.place(key), given.colours)
             bar.update()
     paper: PaperClaims = instantiate(cfg.claims, _convert_="all")
-    units = KeyUnits.of(table, protocol)
-    summary = write_set_summary(folder.path, cfg.min_word_count, units, paper.claims)
-    title = f"{rebuilt.folder.path.name}: {folder.path.name}"
-    warning = leak_warning(protocol) or ""
-    write_explanation_index(folder.path, title, colours, warning, paper.source)
+    summary = write_set_summary(folder.path, cfg.min_word_count, given.units, paper.claims)
+    title = f"{given.folder.path.name}: {folder.path.name}"
+    warning = leak_warning(protocol) if protocol is not None else None
+    write_explanation_index(folder.path, title, given.colours, warning or "", paper.source)
     return summary
 
 

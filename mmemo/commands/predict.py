@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from mmemo.audio.recordings import Cutter, SlidingWindows
+from mmemo.commands.given_requests import given_requests
 from mmemo.errors import InputError
 from mmemo.prediction.answers import (
     Prediction,
@@ -21,7 +22,7 @@ from mmemo.prediction.answers import (
 from mmemo.prediction.ensemble import Asking, Ensemble
 from mmemo.prediction.members import open_ensemble
 from mmemo.prediction.notes import reading_notes, training_notes
-from mmemo.prediction.requests import Requests, read_requests
+from mmemo.prediction.requests import Requests
 from mmemo.prediction.timeline import write_timelines
 from mmemo.progress import progress_bar
 from mmemo.reporting.tables import plain_console, print_table, printed
@@ -42,7 +43,7 @@ def run(cfg: DictConfig) -> None:
             "or segments=speech"
         )
     ensemble = open_ensemble(names(cfg.run), trusted_names(cfg.trust), cfg.accelerator)
-    requests = _requests(cfg, ensemble)
+    requests = given_requests(cfg, ensemble.num_before, ensemble.num_after)
     asking = Asking(
         cutter=_cutter(cfg, ensemble),
         transcriber=instantiate(cfg.get("asr"), _convert_="all"),
@@ -75,16 +76,6 @@ def names(given: object) -> list[str]:
     if given is None:
         return []
     return [str(name) for name in given] if isinstance(given, ListConfig) else [str(given)]
-
-
-def _requests(cfg: DictConfig, ensemble: Ensemble) -> Requests:
-    return read_requests(
-        None if cfg.input is None else Path(cfg.input).expanduser(),
-        None if cfg.text is None else str(cfg.text),
-        {str(k): str(v) for k, v in (OmegaConf.to_container(cfg["columns"]) or {}).items()},  # type: ignore[union-attr]
-        ensemble.num_before,
-        ensemble.num_after,
-    )
 
 
 def _cutter(cfg: DictConfig, ensemble: Ensemble) -> Cutter | None:

@@ -16,8 +16,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mmemo.commands.early_checks import check_values
 from mmemo.errors import InputError
-from mmemo.runs.experiment import is_own_loss
 from mmemo.runs.input_errors import settings_of
+from mmemo.runs.loss import is_own_loss
 from mmemo.runs.own_metrics import DIRECTION, GROUP
 from mmemo.training.module import EmotionModule
 from mmemo.training.schedules import build_schedule

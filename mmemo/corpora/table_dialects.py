@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
@@ -239,6 +240,9 @@ def _cell(value: object) -> str:
         return value
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, np.ndarray):
+        # A list in a cell of Parquet.
+        value = value.tolist()
     if isinstance(value, list | dict):
         return json.dumps(value)
     if value is None or value != value or value is pd.NaT or value is pd.NA:

@@ -43,7 +43,7 @@ UNITS = {
     "convergence": "of output; delta is that of the worst draw of the baseline; relative_delta is "
     "a share of 1",
     "shapley": "of output",
-    "words": "start and stop are characters of transcript",
+    "words": "start and stop are characters of transcript; start_s and end_s are s",
 }
 
 
@@ -196,7 +196,7 @@ class ExplanationDocument(ExplanationRecord):
         units: What the numbers of both files are in.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     frame_ms: float
     duration_s: float
@@ -224,6 +224,11 @@ class Explanation(ExplanationRecord):
     def duration_s(self) -> float:
         """Where the sound ends; 0 without sound."""
         return 0.0 if self.sound is None else len(self.sound) / self.sample_rate
+
+    @property
+    def has_word_times(self) -> bool:
+        """Whether it is known when the words are said."""
+        return any(word.start_s is not None for word in self.words)
 
     @property
     def frame_samples(self) -> int:

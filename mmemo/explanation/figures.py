@@ -174,7 +174,8 @@ def joint_figure(explanation: Explanation, methods: Sequence[str] | Mapping[str,
         if "words" in by_row and attribution.words is not None:
             _draw_words(by_row["words"], explanation, normalised(attribution.words))
         column[0].set_title(METHODS[name], fontsize="small")
-        column[-1].set_xlabel("time in s; words at estimated times" if has_sound else "word")
+        kind = "told" if explanation.has_word_times else "estimated"
+        column[-1].set_xlabel(f"time in s; words at {kind} times" if has_sound else "word")
     for row, axes in zip(rows, grid[:, 0], strict=True):
         axes.set_ylabel(f"{row}\nfor ‘{explanation.target}’ (normalised)", fontsize="small")
     if len(methods) > 1:

@@ -129,9 +129,12 @@ def spoken_input(
     token_words = torch.zeros(0, dtype=torch.long)
     if text is not None and predictor.encoders.text is not None:
         words, token_words = read_words(predictor.encoders.text, read, text)
-    if times and len(times) == len(words):
-        pairs = zip(words, times, strict=True)
-        words = tuple(replace(word, start_s=start, end_s=end) for word, (start, end) in pairs)
+    # The speaker's name in front is said by nobody.
+    num_said = len(word_spans(predictor.read("", spoken.transcript or "")))
+    if times and len(times) == num_said <= len(words):
+        names, said = words[: len(words) - num_said], words[len(words) - num_said :]
+        pairs = zip(said, times, strict=True)
+        words = (*names, *(replace(word, start_s=s, end_s=e) for word, (s, e) in pairs))
     return UtteranceInput(
         key=spoken.key,
         true=None,

@@ -73,7 +73,6 @@ def render_explanation(
     figures: Mapping[str, Figure],
     of_checks: Mapping[str, Figure],
     is_saved: bool = True,
-    are_words_timed: bool = False,
 ) -> str:
     """The page as text.
 
@@ -84,7 +83,6 @@ def render_explanation(
         figures: As ``explanation_figures`` draws them.
         of_checks: As ``check_figures`` draws them.
         is_saved: Whether the page lies beside the explanation's files.
-        are_words_timed: Whether words stand where they were heard, not where they are estimated.
     """
     words = explanation.words
     sound = explanation.sound if explanation.duration_s > 0 else None
@@ -109,7 +107,6 @@ def render_explanation(
         words={name: coloured_words(explanation, name) for name in methods},
         titles=TITLES,
         is_saved=is_saved,
-        are_words_timed=are_words_timed,
         checks=checks,
         check_images=in_page(of_checks),
         meaning=CHECKS_MEANING,

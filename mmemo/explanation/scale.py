@@ -120,13 +120,19 @@ def coloured_words(explanation: Explanation, method: str) -> list[ColouredWord]:
 
 
 def word_spans_s(explanation: Explanation) -> Sequence[tuple[float, float]]:
-    """Start and end of each word in s, estimated where they are not known; none without sound."""
+    """Start and end of each word in s, as told, or estimated of all; none without sound.
+
+    What is read and not said, a speaker's name in front, is at the next word's beginning.
+    """
     sound = explanation.sound
     if sound is None or len(sound) == 0:
         return []
-    known = [(word.start_s, word.end_s) for word in explanation.words]
-    told = [(start, end) for start, end in known if start is not None and end is not None]
-    if len(told) == len(known):
-        return told
-    texts = [word.text for word in explanation.words]
-    return estimated_word_times(texts, sound, explanation.sample_rate)
+    if not explanation.has_word_times:
+        texts = [word.text for word in explanation.words]
+        return estimated_word_times(texts, sound, explanation.sample_rate)
+    spans: list[tuple[float, float]] = []
+    next_s = explanation.duration_s
+    for word in reversed(explanation.words):
+        next_s = next_s if word.start_s is None else word.start_s
+        spans.append((next_s, next_s if word.end_s is None else word.end_s))
+    return spans[::-1]

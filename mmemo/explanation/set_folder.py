@@ -38,9 +38,10 @@ class SetSettings:
         checkpoint: Digest of the model's weights.
         mmemo_version: That explains.
         explainer: Methods and baselines.
+        inputs: Of what a user has given, a digest for each key; none of a corpus' utterances.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     selection: str
     keys: tuple[str, ...]
@@ -50,6 +51,7 @@ class SetSettings:
     checkpoint: str
     mmemo_version: str
     explainer: ExplainerSettings
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

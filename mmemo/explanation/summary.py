@@ -135,7 +135,8 @@ class SetSummary:
         unit: What utterances that belong together have in common, such as "dialogue".
         num_units: Units of the set.
         min_units: Fewer have no interval.
-        num_correct: Utterances that were predicted as annotated.
+        num_annotated: Utterances whose class somebody has annotated.
+        num_correct: Those of them that were predicted as annotated.
         modalities: By class, measure and modality.
         tenths: By class, method and tenth.
         zones: By class, method and zone.
@@ -146,7 +147,7 @@ class SetSummary:
         checks: Each check over the set.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     output: str
     num: int
@@ -154,6 +155,7 @@ class SetSummary:
     unit: str
     num_units: int
     min_units: int
+    num_annotated: int
     num_correct: int
     modalities: tuple[ModalityMean, ...]
     tenths: tuple[TenthShare, ...]
@@ -237,6 +239,7 @@ def summarise(
         unit=units.name,
         num_units=len({member.unit for member in members}),
         min_units=MIN_UNITS,
+        num_annotated=sum(m.explanation.true is not None for m in members),
         num_correct=sum(m.explanation.predicted == m.explanation.true for m in members),
         modalities=tuple(row for n, g in groups.items() for row in modality_means(n, g)),
         tenths=tuple(row for n, g in groups.items() for row in tenth_shares(n, g)),

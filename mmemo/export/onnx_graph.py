@@ -82,18 +82,11 @@ class OnnxGraph:
         path = folder / MODEL_FILE
         first = graph_inputs(clips[: max(2, len(clips) // 2)], model.encoders, graph.input_names)
         with exporting(model):
-            torch.onnx.export(
-                graph,
-                tuple(first.values()),
-                str(path),
-                input_names=list(graph.input_names),
-                output_names=[LOGITS],
-                dynamic_axes=_dynamic_axes(graph.input_names, model),
-                opset_version=self.opset,
-                dynamo=False,
-            )
-        check = self._check(path, own, graph.input_names, model, clips, kind)
-        document = self._document(graph, model, first, check)
+            write_graph(graph, first, self.opset, path, _is_fixed(model))
+        # Without what a fusion of frames does not look at.
+        names = [one.name for one in open_graph(path).get_inputs()]
+        check = self._check(path, own, names, model, clips, kind)
+        document = self._document(graph, model, {name: first[name] for name in names}, check)
         write_document(folder / DOCUMENT_FILE, document)
         if document.text is not None:
             shutil.copytree(model.folder.assets("text_encoder"), folder / document.text.tokenizer)
@@ -149,7 +142,7 @@ class OnnxGraph:
     ) -> GraphDocument:
         metrics = model.folder.read_metrics()
         calibration, classes = metrics.calibration, metrics.protocol.classes
-        axes = _dynamic_axes(graph.input_names, model)
+        axes = _dynamic_axes(graph.input_names, _is_fixed(model))
         return GraphDocument(
             mmemo_version=__version__,
             run=model.folder.path.name,
@@ -170,6 +163,42 @@ class OnnxGraph:
             text=_text_steps(model),
             check=check,
         )
+
+
+def write_graph(
+    graph: ExportableModel,
+    inputs: dict[str, Tensor],
+    opset: int,
+    path: Path,
+    is_fixed: bool = False,
+) -> None:
+    """Trace a model into a graph.
+
+    Args:
+        graph: The model.
+        inputs: What it is traced with, by name; of at least two clips.
+        opset: Of the graph.
+        path: Where to.
+        is_fixed: Whether all sound is of the length of these.
+    """
+    was_fast = torch.backends.mha.get_fastpath_enabled()
+    # Its fused layers have no form in a graph.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                graph,
+                tuple(inputs.values()),
+                str(path),
+                input_names=list(graph.input_names),
+                output_names=[LOGITS],
+                dynamic_axes=_dynamic_axes(graph.input_names, is_fixed),
+                opset_version=opset,
+                dynamo=False,
+            )
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_fast)
 
 
 def open_graph(path: Path) -> Any:  # noqa: ANN401
@@ -195,21 +224,14 @@ def exporting(model: RebuiltModel) -> Iterator[None]:
     Raises:
         InputError: For anything that is raised inside, with the encoders' names.
     """
-    was_fast = torch.backends.mha.get_fastpath_enabled()
-    # Its fused layers have no form in a graph.
-    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except InputError:
         raise
     # What an exporter raises is not told anywhere.
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0][:200]
         raise _not_exportable(model, f"{type(error).__name__}: {first}") from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(was_fast)
 
 
 def _unlike(model: RebuiltModel, difference: float, tolerance: float, size: int) -> InputError:
@@ -227,11 +249,15 @@ def _not_exportable(model: RebuiltModel, reason: str) -> InputError:
     return not_exportable(" or ".join(there), " or ".join(there.values()), reason)
 
 
-def _dynamic_axes(names: Sequence[str], model: RebuiltModel) -> dict[str, dict[int, str]]:
-    axes = {name: {0: "batch"} for name in (*names, LOGITS)}
+def _is_fixed(model: RebuiltModel) -> bool:
     audio = model.encoders.audio
+    return audio is not None and audio.fixed_samples is not None
+
+
+def _dynamic_axes(names: Sequence[str], is_fixed: bool) -> dict[str, dict[int, str]]:
+    axes = {name: {0: "batch"} for name in (*names, LOGITS)}
     for name in names:
-        if name in SIZES and not (name == SAMPLES and audio is not None and audio.fixed_samples):
+        if name in SIZES and not (name == SAMPLES and is_fixed):
             axes[name][1] = SIZES[name]
     return axes
 

@@ -86,7 +86,8 @@ class Fusion(nn.Module, ABC):
                 "trained with fusion.modality_dropout above 0 answers with one of them"
             )
         pooled = next(iter(features.values())).pooled
-        return torch.tensor(given, device=pooled.device).expand(len(pooled), -1)
+        # As a size of the tensor, and not as a number: a graph takes any batch.
+        return torch.tensor(given, device=pooled.device).expand(pooled.shape[0], -1)
 
     def _missing_vectors(self, dims: Mapping[str, int]) -> MissingVectors:
         """Learned vectors of those sizes, where a modality can be missing."""
@@ -159,7 +160,7 @@ class MissingVectors(nn.ParameterDict):
         """
         if vectors is not None and name not in self:
             return vectors
-        missing: Tensor = self[name].expand(len(present), -1)
+        missing: Tensor = self[name].expand(present.shape[0], -1)
         return missing if vectors is None else torch.where(present[:, None], vectors, missing)
 
 

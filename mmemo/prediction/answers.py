@@ -193,25 +193,39 @@ def _json(row: Mapping[Any, Any]) -> str:
     return json.dumps(shown, ensure_ascii=False, allow_nan=False)
 
 
-def answers_table(answers: Sequence[Prediction], title: str, note: str) -> Table:
-    """The answers for a terminal: what, from when to when, which class, with what probability."""
+def answers_table(
+    answers: Sequence[Prediction], title: str, note: str, with_file: bool = True
+) -> Table:
+    """The answers for a reader: what, from when to when, which class, with what probability.
+
+    Args:
+        answers: At least one.
+        title: Of the table.
+        note: Below it.
+        with_file: Whether each row names the recording that it is of.
+    """
     classes = answers[0].classes
     has_stretches = any(answer.start_s for answer in answers)
-    header = ["file", *(["from (s)", "to (s)"] if has_stretches else ["heard (s)"]), "class"]
-    rows = [[*_place(answer, has_stretches), *_answer(answer)] for answer in answers]
-    times = "rr" if has_stretches else "r"
-    align = f"l{times}l{'r' * (len(classes) + 1)}"
+    header = [*(["from (s)", "to (s)"] if has_stretches else ["heard (s)"]), "class"]
+    rows = [[*_times(answer, has_stretches), *_answer(answer)] for answer in answers]
+    align = f"{'rr' if has_stretches else 'r'}l{'r' * (len(classes) + 1)}"
+    if with_file:
+        header, align = ["file", *header], f"l{align}"
+        rows = [[_name(a), *row] for a, row in zip(answers, rows, strict=True)]
     return table_of("answers", title, [*header, *classes, "time (s)"], align, rows, note)
 
 
-def _place(answer: Prediction, has_stretches: bool) -> list[Cell | str]:
+def _name(answer: Prediction) -> str:
+    return Path(answer.name).name or f"“{answer.transcript or ''}”"
+
+
+def _times(answer: Prediction, has_stretches: bool) -> list[Cell | str]:
     def seconds(value: float | None) -> str:
         return "" if value is None else f"{value:.2f}"
 
-    name = Path(answer.name).name or f"“{answer.transcript or ''}”"
     if has_stretches:
-        return [name, seconds(answer.start_s), seconds(answer.end_s)]
-    return [name, seconds(answer.heard_s)]
+        return [seconds(answer.start_s), seconds(answer.end_s)]
+    return [seconds(answer.heard_s)]
 
 
 def _answer(answer: Prediction) -> list[Cell | str]:

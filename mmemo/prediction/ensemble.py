@@ -32,6 +32,7 @@ BATCHES_IN_A_POOL = 16
 """So many batches of stretches are prepared, then sorted by length, then answered."""
 
 NEEDS = "missing modality"
+UNTIMED = "words without times"
 
 
 class Transcriber(Protocol):
@@ -70,8 +71,14 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class _Pending:
-    """A row that waits for its answer, or has it."""
+class Asked:
+    """A row that waits for its answer, or says why it has none.
+
+    Args:
+        row: Without probabilities.
+        spoken: What the models are asked; None where ``row`` has a reason.
+        speech: (T,) float32 at 16 kHz, whose words are still to be written down; else None.
+    """
 
     row: Prediction
     spoken: Spoken | None = None
@@ -144,13 +151,8 @@ class Ensemble:
                 "hears alone; leave asr out"
             )
         has_transcriber = asking.transcriber is not None
-        given = [request.transcript for request in requests if request.transcript is not None]
-        if asking.cutter is not None and given and self.reads:
-            raise InputError(
-                f"text: expected none beside window_s or segments, got '{given[0][:60]}': which of "
-                "these words are said in which stretch is not known; leave them out and let "
-                "asr=whisper write down each stretch"
-            )
+        if asking.cutter is not None and not has_transcriber and self.reads:
+            _check_times(requests)
         for request in requests:
             has_sound = request.recording is not None
             has_words = request.transcript is not None or (has_transcriber and has_sound)
@@ -182,16 +184,35 @@ class Ensemble:
         Raises:
             InputError: If a process was ended from outside.
         """
+        for pool in self._pools(requests, asking, progress):
+            yield from self._answered(pool, asking)
+
+    def ask(
+        self,
+        requests: Sequence[Request],
+        asking: Asking,
+        progress: Callable[[int], object] | None = None,
+    ) -> Iterator[Asked]:
+        """What the models would be asked of each request; arguments and errors as of ``answer``."""
+        for pool in self._pools(requests, asking, progress):
+            yield from self._complete(pool, asking)
+
+    def _pools(
+        self,
+        requests: Sequence[Request],
+        asking: Asking,
+        progress: Callable[[int], object] | None,
+    ) -> Iterator[list[Asked]]:
         size = BATCHES_IN_A_POOL * min(p.preprocessing.batch_size for p in self.predictors)
-        pool: list[_Pending] = []
+        pool: list[Asked] = []
         for request, prepared in self._prepared(requests, asking):
-            pool += self._pending(request, prepared)
+            pool += self._rows(request, prepared, asking)
             if progress is not None:
                 progress(1)
             if len(pool) >= size:
-                yield from self._answered(pool, asking)
+                yield pool
                 pool = []
-        yield from self._answered(pool, asking)
+        yield pool
 
     def _prepared(
         self, requests: Sequence[Request], asking: Asking
@@ -212,13 +233,15 @@ class Ensemble:
         for request in requests:
             yield request, next(results) if id(request) in waiting else None
 
-    def _pending(self, request: Request, prepared: PreparedRecording | None) -> list[_Pending]:
+    def _rows(
+        self, request: Request, prepared: PreparedRecording | None, asking: Asking
+    ) -> list[Asked]:
         """The rows of a request, each with what the models are asked, if anything is."""
         row = Prediction(request.name, self.labels.classes, None, transcript=request.transcript)
         if request.reason:
-            return [_Pending(replace(row, reason=request.reason, detail=request.detail))]
+            return [Asked(replace(row, reason=request.reason, detail=request.detail))]
         if prepared is None:
-            return [_Pending(row, _spoken(request, None))]
+            return [Asked(row, _spoken(request, None))]
         row = replace(
             row,
             duration_s=prepared.duration_s,
@@ -227,29 +250,49 @@ class Ensemble:
             note=prepared.note,
         )
         if prepared.reason:
-            return [_Pending(replace(row, reason=prepared.reason, detail=prepared.detail))]
+            return [Asked(replace(row, reason=prepared.reason, detail=prepared.detail))]
         row = replace(row, time_s=prepared.prepare_s / len(prepared.stretches))
-        return [self._stretch(row, request, stretch) for stretch in prepared.stretches]
+        is_cut = len(prepared.stretches) > 1
+        if is_cut and self.reads and request.transcript is not None and request.words is None:
+            if asking.transcriber is None:
+                return [Asked(replace(row, reason=UNTIMED, detail=_untimed(request)))]
+            request = replace(request, transcript=None)
+        return [
+            self._stretch(row, _within(request, stretch) if is_cut else request, stretch)
+            for stretch in prepared.stretches
+        ]
 
-    def _stretch(self, row: Prediction, request: Request, stretch: Stretch) -> _Pending:
-        row = replace(row, start_s=stretch.start_s, end_s=stretch.end_s)
+    def _stretch(self, row: Prediction, request: Request, stretch: Stretch) -> Asked:
+        """A row of a stretch; ``request`` has the words of that stretch alone."""
+        row = replace(
+            row,
+            start_s=stretch.start_s,
+            end_s=stretch.end_s,
+            transcript=request.transcript,
+            words=request.words,
+        )
         if stretch.samples is None:
-            return _Pending(replace(row, reason=stretch.reason, detail=stretch.detail))
+            return Asked(replace(row, reason=stretch.reason, detail=stretch.detail))
         before = self._preparing.preprocessing
         duration_s = len(stretch.samples) / before.sample_rate
         if self.hears and duration_s < before.min_duration_s:
             detail = f"{duration_s:.3f} s, the least is {before.min_duration_s} s"
-            return _Pending(replace(row, reason=TOO_SHORT, detail=detail))
+            return Asked(replace(row, reason=TOO_SHORT, detail=detail))
         heard_s = min(len(stretch.samples), before.max_samples) / before.sample_rate
         row = replace(row, heard_s=heard_s if self.hears else None)
-        speech = stretch.speech if request.transcript is None else None
-        return _Pending(row, _spoken(request, stretch if self.hears else None), speech)
+        is_unknown = request.transcript is None and request.words is None
+        speech = stretch.speech if is_unknown else None
+        return Asked(row, _spoken(request, stretch if self.hears else None), speech)
 
-    def _answered(self, pool: Sequence[_Pending], asking: Asking) -> Iterator[Prediction]:
-        begun = time.perf_counter()
+    def _complete(self, pool: Sequence[Asked], asking: Asking) -> list[Asked]:
+        """Rows whose words are written down, or that say what a model lacks."""
         if asking.transcriber is not None:
             pool = _transcribed(pool, asking.transcriber)
-        pool = [self._with_all_it_needs(pending) for pending in pool]
+        return [self._with_all_it_needs(pending) for pending in pool]
+
+    def _answered(self, pool: Sequence[Asked], asking: Asking) -> Iterator[Prediction]:
+        begun = time.perf_counter()
+        pool = self._complete(pool, asking)
         asked = [pending.spoken for pending in pool if pending.spoken is not None]
         answers = (
             [predictor.answer(asked, asking.embeddings) for predictor in self.predictors]
@@ -265,7 +308,7 @@ class Ensemble:
                 row = replace(row, time_s=row.time_s + share_s)
             yield row
 
-    def _with_all_it_needs(self, pending: _Pending) -> _Pending:
+    def _with_all_it_needs(self, pending: Asked) -> Asked:
         """The row itself, or one that says what a model lacks."""
         if pending.spoken is None:
             return pending
@@ -274,7 +317,7 @@ class Ensemble:
             for predictor in self.predictors:
                 predictor.missing(spoken.sound is not None, spoken.transcript is not None)
         except InputError as error:
-            return _Pending(replace(pending.row, reason=NEEDS, detail=str(error)))
+            return Asked(replace(pending.row, reason=NEEDS, detail=str(error)))
         return pending
 
     def _joined(self, row: Prediction, answers: Sequence[Answer], asking: Asking) -> Prediction:
@@ -311,7 +354,46 @@ def _spoken(request: Request, stretch: Stretch | None) -> Spoken:
     )
 
 
-def _transcribed(pool: Sequence[_Pending], transcriber: Transcriber) -> list[_Pending]:
+def _check_times(requests: Sequence[Request]) -> None:
+    """Refuse words of whole recordings whose stretches are asked about.
+
+    Raises:
+        InputError: If there are words, and none of them with times.
+    """
+    given = [request for request in requests if request.transcript is not None]
+    has_times = any(
+        request.words is not None
+        or (request.recording is not None and request.recording.end_s is not None)
+        for request in given
+    )
+    if given and not has_times:
+        raise InputError(f"text: {_untimed(given[0])}")
+
+
+def _untimed(request: Request) -> str:
+    return (
+        "expected words with times beside window_s or segments, got "
+        f"'{(request.transcript or '')[:60]}': which of these words are said in which stretch is "
+        "not known; let asr=whisper write down each stretch, name a CSV with a row for each "
+        "utterance (start, end), or one with times in its column words"
+    )
+
+
+def _within(request: Request, stretch: Stretch) -> Request:
+    """The request with the words whose middle lies in a stretch, in the stretch's own time."""
+    if request.words is None or request.recording is None:
+        return request
+    begin_s = stretch.start_s - request.recording.start_s
+    end_s = begin_s + stretch.end_s - stretch.start_s
+    words = tuple(
+        SpokenWord(word.text, max(word.start_s - begin_s, 0.0), min(word.end_s, end_s) - begin_s)
+        for word in request.words
+        if begin_s <= (word.start_s + word.end_s) / 2 < end_s
+    )
+    return replace(request, words=words, transcript=" ".join(w.text for w in words) or None)
+
+
+def _transcribed(pool: Sequence[Asked], transcriber: Transcriber) -> list[Asked]:
     """The rows, with the words of those whose words are not given."""
     found = list(pool)
     places = [place for place, one in enumerate(pool) if one.speech is not None]
@@ -322,7 +404,7 @@ def _transcribed(pool: Sequence[_Pending], transcriber: Transcriber) -> list[_Pe
         pending = pool[place]
         text = " ".join(word.text for word in words) or None
         spoken = pending.spoken and replace(pending.spoken, transcript=text)
-        found[place] = _Pending(replace(pending.row, transcript=text, words=words), spoken)
+        found[place] = Asked(replace(pending.row, transcript=text, words=words), spoken)
     return found
 
 

@@ -24,6 +24,7 @@ from mmemo.prediction.ensemble import Asking, Ensemble, Transcriber
 from mmemo.prediction.requests import Request, read_requests
 from mmemo.runs.composition import composed_config
 from mmemo.runs.predictor import Spoken
+from mmemo.values import check_whole
 
 Waveform = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 
@@ -74,8 +75,9 @@ class LoadedRun:
 
         Args:
             audio: Samples (T,), or (T, C) or (C, T) with fewer channels than samples: floats with
-                full scale at 1, or integers; or a file that FFmpeg's libraries read, or what was
-                decoded of one. None for words alone.
+                full scale at 1, signed integers of B bits with full scale at 2 ** (B - 1), or
+                unsigned ones of 8 bits around 128; or a file that FFmpeg's libraries read,
+                or what was decoded of one. None for words alone.
             sample_rate: Of samples, in Hz; the file's own for a file.
             text: What is said; None where it is not known.
             calibrated: Whether probabilities are, by the temperature that validation fitted.
@@ -224,9 +226,10 @@ def _recording(
         return Recording(Path(audio).expanduser())
     if sample_rate is None:
         raise InputError("sample_rate: expected the rate of the samples in Hz, got none; give it")
-    samples: NDArray[Any] = np.asarray(audio)
-    if np.issubdtype(samples.dtype, np.integer):
-        samples = samples / float(np.iinfo(samples.dtype).max)
+    if isinstance(sample_rate, np.integer):
+        sample_rate = int(sample_rate)
+    check_whole("sample_rate", sample_rate, 1)
+    samples = _full_scale_at_one(np.asarray(audio))
     if samples.ndim == 2:
         # As FFmpeg mixes two channels: their mean.
         samples = samples.mean(axis=int(np.argmin(samples.shape)))
@@ -236,7 +239,32 @@ def _recording(
             "give one recording"
         )
     waveform = samples.astype(np.float32)
+    if not np.isfinite(waveform).all():
+        raise InputError(
+            "audio: expected finite samples, got some that are infinite or not a number; leave "
+            "them out"
+        )
     return Recording(Sound(waveform, sample_rate, "mono", len(waveform) / sample_rate))
+
+
+def _full_scale_at_one(samples: NDArray[Any]) -> NDArray[np.floating[Any]]:
+    """Samples as floats, in the scale in which files are decoded.
+
+    Raises:
+        InputError: If they are of a type that no sound has.
+    """
+    kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
+    if kind == "f":
+        floats: NDArray[np.floating[Any]] = samples
+        return floats
+    # As WAV has them: of 8 bits unsigned, of more bits signed.
+    if kind == "i" or (kind, bits) == ("u", 8):
+        zero = 128 if kind == "u" else 0
+        return (samples.astype(np.float64) - zero) / 2.0 ** (bits - 1)
+    raise InputError(
+        "audio: expected samples that are floats, signed integers or unsigned integers of 8 bits, "
+        f"got {samples.dtype}; convert them"
+    )
 
 
 def _explainer(classes: Sequence[str], overrides: Sequence[str]) -> Explainer:

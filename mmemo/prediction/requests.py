@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from mmemo.audio.recordings import Recording
 from mmemo.corpora.clip_places import MEDIA_SUFFIXES
@@ -21,11 +22,14 @@ from mmemo.corpora.text_table import (
 from mmemo.corpora.utterance import MISSING_FIELD
 from mmemo.data.context import dialogue_contexts
 from mmemo.errors import InputError
+from mmemo.prediction.answers import SpokenWord
 
-COLUMNS = ("path", "transcript", "start", "end", "speaker", "dialogue", "order")
+COLUMNS = ("path", "transcript", "start", "end", "words", "speaker", "dialogue", "order")
 TABLES = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet|xlsx)(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 WRONG_TIME = "no time"
+WORDS = "words"
+WRONG_WORDS = "no words with times"
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Request:
         name: What it is called in tables: a path, or nothing for words alone.
         recording: Its sound; None for words alone.
         transcript: Its words; None where they are not known.
+        words: The same with their times from the beginning of what is asked of the recording;
+            None where these are not known.
         speaker: Whose they are, if it is known.
         before: Earlier utterances of the dialogue with their speakers, oldest first.
         after: Later ones.
@@ -46,6 +52,7 @@ class Request:
     name: str
     recording: Recording | None
     transcript: str | None
+    words: tuple[SpokenWord, ...] | None = None
     speaker: str = ""
     before: tuple[tuple[str, str], ...] = ()
     after: tuple[tuple[str, str], ...] = ()
@@ -132,7 +139,10 @@ def _table_rows(
             "columns.transcript=NAME_IN_THE_FILE"
         )
     called = {name: columns.get(name) or name for name in COLUMNS}
-    required = [called[c] for c in COLUMNS if c == "path" or called[c] != c]
+    if list(called.values()).count(called[WORDS]) > 1:
+        # What a table calls its words may be its transcripts.
+        called[WORDS] = ""
+    required = [called[c] for c in COLUMNS if c == "path" or called[c] not in (c, "")]
     table = read_text_table(
         str(path), path, required, "say what they are called with columns.path=NAME and the like"
     )
@@ -147,17 +157,25 @@ def _table_rows(
 
 
 def _row(
-    root: Path, path: str, transcript: str, start: str, end: str, speaker: str, *_: str
+    root: Path, path: str, transcript: str, start: str, end: str, timed: str, speaker: str, *_: str
 ) -> Request:
-    words = transcript or None
-    bare = Request(path, None, words, speaker)
+    try:
+        words = _timed_words(timed) if timed else None
+    except ValueError as error:
+        detail = (
+            f"{path}: expected [{{text, start_s, end_s}}, ...] as `mmemo predict` writes it, got "
+            f"'{timed[:60]}' ({error})"
+        )
+        return Request(path, None, None, reason=WRONG_WORDS, detail=detail)
+    said = transcript or " ".join(word.text for word in words or ()) or None
+    bare = Request(path, None, said, words, speaker)
     if not path:
         empty = "path and transcript empty"
-        return bare if words else replace(bare, reason=MISSING_FIELD, detail=empty)
+        return bare if said else replace(bare, reason=MISSING_FIELD, detail=empty)
     if ADDRESS.match(path):
         return replace(bare, reason="an address", detail=f"{path}: nothing is fetched; name a file")
-    if words is not None and len(words) > MAX_TRANSCRIPT_CHARS:
-        return replace(bare, reason=TOO_LONG, detail=f"{len(words)} characters")
+    if said is not None and len(said) > MAX_TRANSCRIPT_CHARS:
+        return replace(bare, reason=TOO_LONG, detail=f"{len(said)} characters")
     times = [_seconds(start, 0.0), _seconds(end, None)]
     wrong = [cell for cell, value in zip((start, end), times, strict=True) if value is _WRONG]
     if wrong:
@@ -165,6 +183,18 @@ def _row(
         return replace(bare, reason=WRONG_TIME, detail=detail)
     recording = Recording((root / path).absolute(), float(times[0] or 0.0), times[1])
     return replace(bare, recording=recording)
+
+
+def _timed_words(cell: str) -> tuple[SpokenWord, ...]:
+    """The words of a cell of JSON, in order of time.
+
+    Raises:
+        ValueError: If it holds something else.
+    """
+    words = TypeAdapter(list[SpokenWord]).validate_json(cell)
+    if not all(0 <= word.start_s <= word.end_s < math.inf for word in words):
+        raise ValueError("a word has no such times")
+    return tuple(sorted(words, key=lambda word: word.start_s))
 
 
 _WRONG = math.nan

@@ -76,7 +76,7 @@ def timeline_figure(answers: Sequence[Prediction], colours: Mapping[str, str]) -
     """Probability of each class over time: a line through the middles of the stretches.
 
     A band around it is a standard deviation over the models, where there are several. Below
-    stands the most probable class of each stretch.
+    stands the most probable class of each stretch; what two of them share is halved.
     """
     figure = Figure(figsize=(WIDTH_IN, 3.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[6, 1])
@@ -96,13 +96,23 @@ def timeline_figure(answers: Sequence[Prediction], colours: Mapping[str, str]) -
     above.set_ylabel("probability")
     above.grid(axis="y")
     above.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    for answer in answers:
-        begin, end = answer.start_s or 0.0, answer.end_s or 0.0
+    for answer, (begin, end) in zip(answers, _own_parts(answers), strict=True):
         below.barh(0, end - begin, left=begin, height=0.8, color=colours.get(answer.label or ""))
     below.set_yticks([])
     below.set_xlim(0, _duration_s(answers))
     below.set_xlabel("time in s; below, the most probable class of each stretch")
     return figure
+
+
+def _own_parts(answers: Sequence[Prediction]) -> list[tuple[float, float]]:
+    """From when to when each stretch is drawn, in s: what two of them share is halved."""
+    parts = [(answer.start_s or 0.0, answer.end_s or 0.0) for answer in answers]
+    for place in range(1, len(parts)):
+        (begin, end), (next_begin, next_end) = parts[place - 1 : place + 1]
+        if next_begin < end:
+            middle = (next_begin + end) / 2
+            parts[place - 1 : place + 1] = [(begin, middle), (middle, next_end)]
+    return parts
 
 
 def render_timeline(
@@ -134,7 +144,7 @@ def render_timeline(
         duration_s=duration_s,
         sound=_playable(Path(answers[0].name), duration_s, reading),
         figure=TimeFigure(svg, float(start), float(end)),
-        table=answers_table(answers, "", ""),
+        table=answers_table(answers, "", "", with_file=False),
     )
 
 

@@ -98,6 +98,9 @@ def save_figure(figure: Figure, *paths: Path) -> None:
                 figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata=dates)
 
 
+NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def inline_svg(figure: Figure, name: str, title: str, description: str = "") -> Markup:
     """A figure as an ``<svg>`` that stands in a page and needs nothing else.
 
@@ -117,7 +120,10 @@ def inline_svg(figure: Figure, name: str, title: str, description: str = "") -> 
     with style():
         _lay_out(figure)
         figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
-    root = ElementTree.fromstring(file.getvalue())
+    # Matplotlib writes what a transcript holds, characters that XML cannot have among it.
+    root = ElementTree.fromstring(
+        NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", file.getvalue().decode())
+    )
     # The first definitions hold a style for all of the page, which is the root's here.
     for tag in ("metadata", "defs"):
         if (part := root.find(f"{SVG}{tag}")) is not None:

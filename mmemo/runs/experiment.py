@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +11,17 @@ from typing import Any, cast
 import lightning
 import pandas as pd
 import torch
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.denoisers import Denoiser
 from mmemo.audio.preparation import Preparer
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.annotations import Annotations
-from mmemo.corpora.leaks import LEAKY, check_disjoint
-from mmemo.corpora.splits import FoldedSplit, SplitProtocol
-from mmemo.corpora.utterance import SPLITS, LabelSet
-from mmemo.data.augmentation import check_perturbations
-from mmemo.data.datamodule import EmotionDataModule, check_loading
+from mmemo.corpora.leaks import LEAKY
+from mmemo.corpora.splits import SplitProtocol
+from mmemo.corpora.utterance import LabelSet
+from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.errors import InputError
 from mmemo.evaluation.own_metrics import OwnMetric
@@ -32,22 +30,22 @@ from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.runs.data_source import DataSource, build_data_source
-from mmemo.runs.input_errors import settings_of
-from mmemo.runs.label_coverage import check_labels, check_trained_classes
 from mmemo.runs.logged_metrics import logged_metrics
+from mmemo.runs.loss import build_loss
 from mmemo.runs.missing_modality import check_missing
 from mmemo.runs.own_metrics import build_own_metrics
 from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_folder import RunFolder
+from mmemo.runs.run_protocol import run_protocol
+from mmemo.runs.settings_check import check_settings
+from mmemo.runs.trainer import build_trainer
 from mmemo.training.interruption import Interruption
-from mmemo.training.losses import CrossEntropy, build_torch_loss
 from mmemo.training.module import EmotionModule
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
-SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
-
-
 DENOISER = "denoiser"
+
+ONE_PROCESS: Mapping[str, Any] = dict(logger=False, devices=1, num_nodes=1, strategy="auto")
+"""Of a trainer that evaluates or answers."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ class Experiment:
         callbacks = [instantiate(c, _convert_="all") for c in chosen if c is not None]
         # The state that it saves is the one behind what all others do after a step.
         callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Interruption))
-        return self._trainer(callbacks)
+        return build_trainer(self._cfg.trainer, callbacks)
 
     def build_one_process_trainer(self) -> lightning.Trainer:
         """Lightning's trainer for one process, without logger and callbacks.
@@ -213,7 +211,7 @@ class Experiment:
         Raises:
             InputError: As ``build_trainer`` does.
         """
-        return self._trainer(None, logger=False, devices=1, num_nodes=1, strategy="auto")
+        return build_trainer(self._cfg.trainer, None, **ONE_PROCESS)
 
     def build_answering_trainer(self, accelerator: str) -> lightning.Trainer:
         """Lightning's trainer for one process on a device that may be another than in training.
@@ -230,42 +228,8 @@ class Experiment:
         on_cpu = accelerator == "cpu" or not torch.cuda.is_available()
         if on_cpu and precision.startswith("16"):
             precision = "32-true"
-        return self._trainer(
-            None,
-            logger=False,
-            devices=1,
-            num_nodes=1,
-            strategy="auto",
-            accelerator=accelerator,
-            precision=precision,
-        )
-
-    def _trainer(
-        self,
-        callbacks: list[lightning.Callback] | None,
-        **changes: Any,  # noqa: ANN401
-    ) -> lightning.Trainer:
-        part = self._cfg.trainer
-        asked = str(changes.get("precision", part.precision) or "32-true")
-        precision = SHORT_PRECISIONS.get(asked, asked)
-        if precision == "16-true":
-            raise InputError(
-                "precision: expected one in which AdamW can train, got 16-true: what it divides "
-                "by, the squared gradients, is rounded to 0 in float16; set precision=bf16-true, "
-                "which is as small, or bf16-mixed"
-            )
-        if precision not in PRECISIONS:
-            raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got '{asked}'")
-        build = instantiate(part, _convert_="all", _partial_=True, callbacks=None, **changes)
-        with settings_of("trainer"):
-            # Objects are given to the trainer itself: a config cannot hold them.
-            trainer: lightning.Trainer = build(callbacks=callbacks)
-        if trainer.precision != precision:
-            raise InputError(
-                f"precision={asked}: expected a GPU, got a CPU, on which Lightning trains in "
-                f"{trainer.precision} instead; set precision={trainer.precision}"
-            )
-        return trainer
+        part, changes = self._cfg.trainer, {"accelerator": accelerator, "precision": precision}
+        return build_trainer(part, None, **ONE_PROCESS, **changes)
 
     def build_plain_datamodule(
         self, prepared: PreparedCorpus, encoders: Encoders
@@ -350,44 +314,10 @@ class Experiment:
         return datamodule
 
     def check(self, annotations: Annotations, encoders: Encoders, preparer: Preparer) -> None:
-        """Find settings that do not fit together, before anything is decoded.
-
-        Raises:
-            InputError: If a class does not occur, the annotations cannot be split as the protocol
-                says, a class to be weighed is not trained, the rates differ, clips are longer than
-                the audio encoder takes, or a batch is empty.
-        """
-        data = self._cfg.data
-        check_loading(
-            data.batch_size,
-            data.eval_batch_size,
-            data.max_duration_s,
-            data.num_workers,
-            data.get("bucket_batches", 0),
-            data.get("min_duration_s", 0.0),
-            data.seed,
-        )
+        """Find settings that do not fit together; errors as of ``check_settings``."""
         self.check_transcripts(annotations)
-        self._check_split(annotations)
-        audio = encoders.audio
-        self._check_augmentation(audio)
-        if audio is not None and audio.sample_rate != preparer.sample_rate:
-            raise InputError(
-                f"preparer.sample_rate: expected the audio encoder's {audio.sample_rate} Hz, got "
-                f"{preparer.sample_rate} Hz; set preparer.sample_rate={audio.sample_rate}"
-            )
-        most = round(data.max_duration_s * preparer.sample_rate)
-        if audio is not None and audio.fixed_samples is not None and audio.fixed_samples < most:
-            raise InputError(
-                f"data.max_duration_s: expected at most the audio encoder's fixed_duration_s "
-                f"({audio.fixed_samples / audio.sample_rate} s), got {data.max_duration_s} s"
-            )
-        if data.max_duration_s > preparer.max_duration_s:
-            raise InputError(
-                f"data.max_duration_s: expected at most preparer.max_duration_s "
-                f"({preparer.max_duration_s:g} s), where sound is cut before, got "
-                f"{data.max_duration_s:g} s; raise that one too"
-            )
+        split = self.build_split()
+        check_settings(self._cfg, self.labels, split, annotations, encoders.audio, preparer)
 
     def check_transcripts(self, annotations: Annotations) -> None:
         """Find that a corpus has no transcripts for a model that reads them.
@@ -397,59 +327,6 @@ class Experiment:
         """
         if self.reads_text and annotations.no_transcripts:
             raise InputError(annotations.no_transcripts)
-
-    def _check_augmentation(self, audio: AudioEncoder | None) -> None:
-        perturbations = instantiate(self._cfg.data.get("augmentation"), _convert_="all") or {}
-        if perturbations and audio is None:
-            raise InputError(
-                f"augmentation: expected none for a model that hears nothing, got "
-                f"{', '.join(perturbations)}; leave augmentation out"
-            )
-        check_perturbations(perturbations)
-
-    def _check_split(self, annotations: Annotations) -> None:
-        """Split the annotations, and weigh the classes, as if every clip had sound."""
-        labels = self.labels
-        rows = annotations.frame()
-        if self.reads_text:
-            rows = rows[rows["transcript"] != ""]
-        emotions = self._cfg.corpus.get("emotions") or {}
-        allow_unknown = self._cfg.get("allow_unknown_labels", False)
-        has_tables = "emotions" in self._cfg.corpus
-        check_labels(rows, annotations.corpus, labels, has_tables, allow_unknown)
-        found = set(rows[labels.column].dropna())
-        absent = [name for name in labels.classes if name not in found]
-        if absent:
-            renamed = [f"{name} {emotions[name]}" for name in absent if name in emotions]
-            called = f"corpus.emotions calls {', '.join(renamed)}: " if renamed else ""
-            raise InputError(
-                f"labels={labels.name}: expected utterances of every class in the corpus "
-                f"{annotations.corpus}, found none of {', '.join(absent)} ({labels.column} there: "
-                f"{', '.join(sorted(found)) or 'empty'}); {called}choose other labels"
-            )
-        split = self.build_split()
-        rows = split.assign(rows[rows[labels.column].isin(labels.classes)], labels.column)
-        check_disjoint(rows, split)
-        for name in SPLITS:
-            if not (rows["split"] == name).any():
-                raise InputError(
-                    f"split={split.name}: expected utterances of {', '.join(labels.classes)} in "
-                    f"the split '{name}' of the corpus {annotations.corpus}, found none; choose "
-                    "another split or other labels"
-                )
-            _tell_absent(rows, labels, name)
-        _tell_rare(rows, labels, split)
-        trained = rows.loc[rows["split"] == "train", labels.column].tolist()
-        check_trained_classes(trained, labels, split.name, annotations.corpus)
-        loss = build_loss(self._cfg.loss)
-        has_votes = rows["ratings"].notna().any()
-        if getattr(loss, "needs_votes", False) and not has_votes:
-            raise InputError(
-                f"loss={loss.name}: expected several ratings of each clip in the corpus "
-                f"{annotations.corpus}, found none; name the raters' columns with corpus.ratings, "
-                "or choose loss=cross_entropy"
-            )
-        loss.use_class_counts([trained.count(name) for name in labels.classes])
 
     def check_run_name(self, path: Path) -> None:
         """A run of a leaky split protocol says so in its folder's name.
@@ -511,108 +388,5 @@ class Experiment:
     def protocol(
         self, datamodule: EmotionDataModule, epoch: int, loss: str, unit: str, missing: str | None
     ) -> Protocol:
-        """What has to be known to compare the run's numbers with others.
-
-        Args:
-            datamodule: What the numbers are of.
-            epoch: Of the evaluated checkpoint, from 0.
-            loss: Name of the training loss.
-            unit: What the split keeps together.
-            missing: The modality that is left out, if any.
-        """
-        cfg, prepared = self._cfg, datamodule.prepared
-        meta = prepared.meta
-        monitored = cfg.callbacks.checkpoint
-        return Protocol(
-            name=self.name,
-            seed=self.seed,
-            corpus=meta.corpus,
-            corpus_split=meta.split_origin,
-            split=datamodule.split.name,
-            leaky=datamodule.split.leaky,
-            leak_shares=datamodule.leak_shares,
-            split_settings=_settings(cfg.split) | _number_of_folds(datamodule.split),
-            labels=datamodule.labels.name,
-            classes=tuple(datamodule.labels.classes),
-            num_utterances={split: len(data) for split, data in datamodule.datasets.items()},
-            has_sound=prepared.has_sound,
-            denoiser=meta.denoiser and f"{meta.denoiser} {meta.denoiser_version}",
-            audio_encoder=_part_name(cfg.audio_encoder),
-            text_encoder=_part_name(cfg.text_encoder),
-            context_utterances=datamodule.context_utterances,
-            future_utterances=datamodule.future_utterances,
-            speaker_names=datamodule.speaker_names,
-            sampling=_part_name(cfg.sampling),
-            loss=loss,
-            loss_settings=_settings(cfg.loss),
-            selection=f"checkpoint with the {monitored.mode} {monitored.monitor}",
-            checkpoint_epoch=epoch,
-            unit=unit,
-            missing=missing,
-        )
-
-
-def _settings(part: DictConfig) -> dict[str, Any]:
-    settings = cast(dict[str, Any], OmegaConf.to_container(part, resolve=True))
-    return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
-
-
-def _number_of_folds(split: SplitProtocol) -> dict[str, Any]:
-    """As the split has found it: of groups that are left out one by one no setting tells it."""
-    return {"num_test_folds": split.num_test_folds} if isinstance(split, FoldedSplit) else {}
-
-
-def _part_name(part: DictConfig | None) -> str:
-    if part is None:
-        return "none"
-    return str(part.get("checkpoint") or part["_target_"].rpartition(".")[2])
-
-
-def _tell_absent(rows: pd.DataFrame, labels: LabelSet, split: str) -> None:
-    """Say of which classes a split has no utterance: it can be run, and means less."""
-    found = set(rows.loc[rows["split"] == split, labels.column])
-    absent = [name for name in labels.classes if name not in found]
-    if absent:
-        what = "none can be learnt" if split == "train" else "their scores are of nothing"
-        print(
-            f"mmemo: the split '{split}' has no utterance of {', '.join(absent)}: {what}",
-            file=sys.stderr,
-        )
-
-
-def _tell_rare(rows: pd.DataFrame, labels: LabelSet, split: SplitProtocol) -> None:
-    """Say of which classes not every fold can have an utterance."""
-    if not isinstance(split, FoldedSplit) or split.num_test_folds is None:
-        return
-    counts = rows[labels.column].value_counts()
-    rare = [f"{name} ({counts[name]})" for name in labels.classes if _is_rare(counts, name, split)]
-    if rare:
-        print(
-            f"mmemo: rarer than the {split.num_test_folds} folds of split={split.name}, so that "
-            f"some test without them: {', '.join(rare)}; over all folds each utterance is tested "
-            "once all the same",
-            file=sys.stderr,
-        )
-
-
-def _is_rare(counts: pd.Series[int], name: str, split: FoldedSplit) -> bool:
-    return bool(counts.get(name, 0) < (split.num_test_folds or 0))
-
-
-def is_own_loss(target: object) -> bool:
-    """Whether a loss tells how much each utterance counts, and not its mean alone."""
-    return all(hasattr(target, name) for name in ("use_class_counts", "weights"))
-
-
-def build_loss(cfg: DictConfig) -> CrossEntropy:
-    """The training loss: one of mmemo's kind, or any of torch's over logits and class indices.
-
-    Raises:
-        InputError: If it cannot be built, or is of another kind.
-    """
-    target = get_object(cfg["_target_"])
-    if is_own_loss(target):
-        loss: CrossEntropy = instantiate(cfg, _convert_="all")
-        return loss
-    settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-    return build_torch_loss(target, {k: v for k, v in settings.items() if k != "_target_"})
+        """What has to be known to compare the run's numbers; arguments as of ``run_protocol``."""
+        return run_protocol(self._cfg, datamodule, epoch, loss, unit, missing)

@@ -95,6 +95,7 @@ class Predictor:
 
     def __init__(self, model: RebuiltModel) -> None:
         self.folder = model.folder
+        self.seed = model.experiment.seed
         self.labels: LabelSet = model.experiment.labels
         self.preprocessing = model.preprocessing
         self.encoders = model.encoders

@@ -77,11 +77,9 @@ class Explained:
 
     Args:
         explanation: Called as its file.
-        are_words_timed: Whether its words stand where the recogniser heard them.
     """
 
     explanation: Explanation
-    are_words_timed: bool
 
 
 @dataclass(frozen=True)
@@ -266,10 +264,8 @@ class AnsweringService:
                 words=words,
                 progress=self._go_on,
             )
-        given = [(word.start_s, word.end_s) for word in words]
-        used = [(word.start_s, word.end_s) for word in explanation.words]
         named = replace(explanation, key=kept.answer.name or "words")
-        return Explained(named, bool(given) and given == used)
+        return Explained(named)
 
     def forget(self, visitor: str) -> None:
         """Drop a visitor's last answer, and its sound."""

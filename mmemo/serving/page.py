@@ -94,7 +94,6 @@ class ServedPage:
                 explanation_figures(explained.explanation),
                 {},
                 is_saved=False,
-                are_words_timed=explained.are_words_timed,
             )
         except Exception as error:
             return _shown(error)

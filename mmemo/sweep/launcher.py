@@ -11,15 +11,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from types import FrameType
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
@@ -27,7 +25,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.plugin import Plugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmemo.errors import InputError
@@ -38,6 +36,7 @@ from mmemo.sweep.cell import best_score, forget_stop, note_stop
 from mmemo.sweep.cells import DONE, Cell, CellComposer, CellState, cell_state
 from mmemo.sweep.listing import ListedCell, listing, remove_traces
 from mmemo.sweep.screen import SweepScreen, SweepView
+from mmemo.sweep.search_seeds import changeable, is_search, named_seeds, read_nulls, taken_seeds
 from mmemo.training.stop_signals import Stopped, stop_signals
 
 WAIT_S = 0.2
@@ -63,14 +62,8 @@ def _name(plugin: type[Plugin]) -> str:
 
 
 def _put(config: DictConfig, part: str, plugin: object) -> None:
-    with _changeable(config):
+    with changeable(config):
         config.hydra[part] = plugin
-
-
-@contextmanager
-def _changeable(config: DictConfig) -> Iterator[None]:
-    with flag_override(config.hydra, ["readonly", "struct"], False):
-        yield
 
 
 class LaunchedCells:
@@ -159,7 +152,7 @@ class Sweep:
         self.listed: list[ListedCell] = []
         self.launched = LaunchedCells(command or shlex.join(["mmemo", "train", *typed]))
         self.screen: SweepScreen | None = None
-        self.is_search = _is_search(config)
+        self.is_search = is_search(config)
         self.seeds: list[str] = []
         self.left_out: dict[str, str] = {}
 
@@ -178,14 +171,14 @@ class Sweep:
             launcher: The plugin that wraps the chosen launcher.
             unchecked: Stands for Hydra's own sweeper.
         """
-        _read_nulls(self.config)
+        read_nulls(self.config)
         if self.is_search:
             try:
-                self.seeds = _taken_seeds(self.config)
+                self.seeds = taken_seeds(self.config)
             except InputError as error:
                 fail(error)
         else:
-            with _changeable(self.config):
+            with changeable(self.config):
                 self.config.hydra.sweeper["_target_"] = _name(unchecked)
         wrap(self.config, "launcher", launcher)
         own = SweepContext(context.config_loader, context.callbacks, self)
@@ -235,8 +228,8 @@ class Sweep:
         """What a search varies: its seeds are taken out, and kept."""
         if not self.is_search:
             return arguments
-        typed = [argument for argument in arguments if _seeds(argument)]
-        self.seeds = _seeds(typed[-1]) if typed else self.seeds
+        typed = [argument for argument in arguments if named_seeds(argument)]
+        self.seeds = named_seeds(typed[-1]) if typed else self.seeds
         return [argument for argument in arguments if argument not in typed]
 
     def _results(self, folder: Path, view: SweepView) -> list[str]:
@@ -372,50 +365,6 @@ class CellLaunch:
         known = [score for score in scores if score is not None]
         done.return_value = fmean(known) if len(known) == len(scores) else None
         return done
-
-
-def _is_search(config: DictConfig) -> bool:
-    """Whether a sweeper goes where scores are good, and does not run all that there is."""
-    return str(config.hydra.sweeper.get("_target_")).rpartition(".")[2] != BasicSweeper.__name__
-
-
-def _read_nulls(config: DictConfig) -> None:
-    params = config.hydra.sweeper.get("params") or {}
-    with _changeable(config):
-        for key, values in params.items():
-            if isinstance(values, str):
-                params[key] = with_nulls(f"{key}={values}").partition("=")[2]
-
-
-def _taken_seeds(config: DictConfig) -> list[str]:
-    """The seeds among a search's axes, which are taken out."""
-    params = config.hydra.sweeper.get("params")
-    if not params or "seed" not in params:
-        return []
-    seeds = _seeds(f"seed={params['seed']}")
-    if seeds:
-        with _changeable(config):
-            del params["seed"]
-    return seeds
-
-
-def _seeds(override: str) -> list[str]:
-    """The values of an override that names several seeds.
-
-    Raises:
-        InputError: If they are a range that is drawn from.
-    """
-    if not override.lstrip("+").startswith("seed="):
-        return []
-    parsed = OverridesParser.create().parse_override(override)
-    if not parsed.is_sweep_override():
-        return []
-    if parsed.is_interval_sweep():
-        raise InputError(
-            f"{override}: expected the seeds that each trial is trained with, seed=1,2,3, got a "
-            "range to search"
-        )
-    return [str(value) for value in parsed.sweep_iterator()]
 
 
 def _ranking_metric() -> str:

@@ -15,8 +15,9 @@ from omegaconf import OmegaConf
 from mmemo.commands.settings_trial import check_composed, check_devices, check_model
 from mmemo.errors import InputError
 from mmemo.evaluation.confusion_scores import METRICS
-from mmemo.runs.experiment import Experiment, build_loss
+from mmemo.runs.experiment import Experiment
 from mmemo.runs.input_errors import input_error
+from mmemo.runs.loss import build_loss
 from mmemo.training.module import EmotionModule
 from mmemo.training.monitored_scores import MonitoredScores
 from tests.commands.conftest import Cli, only_run

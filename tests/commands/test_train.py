@@ -11,8 +11,8 @@ from sklearn.metrics import f1_score
 
 from mmemo.corpora.splits import GroupDisjointSplit, OfficialSplit
 from mmemo.corpora.utterance import LabelSet
-from mmemo.runs.experiment import _tell_absent, _tell_rare
 from mmemo.runs.run_folder import RunFolder
+from mmemo.runs.settings_check import _tell_absent, _tell_rare
 from tests.commands.conftest import HOSTILE, LEAST_LOGGER, Cli, Start, TrainedRun, only_run
 
 

@@ -17,9 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.commands import evaluate, explain, launch, predict, train
+from mmemo.commands.explained import CorpusUtterances, GivenInputs
 from mmemo.comparison.groups import seed_siblings
 from mmemo.comparison.runs import find_runs, read_runs
 from mmemo.errors import InputError
+from mmemo.explanation.runner import ExplanationRunner
 from mmemo.folders import config_dir
 from mmemo.models.checkpoints import Checkpoint
 from mmemo.prediction.ensemble import Ensemble
@@ -60,7 +62,7 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> dict[str, Reader]:
         raise ReachedError
 
     monkeypatch.setattr(evaluate, "evaluate", reached)
-    monkeypatch.setattr(explain, "_runner", reached)
+    monkeypatch.setattr(ExplanationRunner, "explain", reached)
     monkeypatch.setattr(train, "_fit", reached)
     monkeypatch.setattr(Ensemble, "answer", reached)
     cfgs = {name: composed(name, "run=RUN") for name in ("evaluate", "explain", "predict")}
@@ -331,8 +333,9 @@ def test_a_foreign_neighbour_is_not_built(trained: Runs) -> None:
         write(other.metrics_file, metrics)
         assert seed_siblings(run) == [other.path]
         cfg = composed("explain", f"run={run.path}")
-        with pytest.raises(InputError, match="data.num_workers: _target_: builtins.exec"):
-            explain._explain_by_one(cfg, other.path, None, {})  # type: ignore[arg-type]
+        for given in (CorpusUtterances, GivenInputs):
+            with pytest.raises(InputError, match="data.num_workers: _target_: builtins.exec"):
+                given(cfg, other.path)
     finally:
         shutil.rmtree(other.path)
     assert not marker.exists()

@@ -70,7 +70,7 @@ def test_what_is_saved_is_read_again(explanation: Explanation, tmp_path: Path) -
 def test_the_record_says_units_and_the_true_end(tmp_path: Path) -> None:
     FULL.save(tmp_path)
     record = json.loads((tmp_path / "explanation.json").read_text(encoding="utf-8"))
-    assert next(iter(record.items())) == ("version", 1)
+    assert next(iter(record.items())) == ("version", 2)
     assert record["units"] == UNITS
     assert (record["duration_s"], record["frame_ms"], record["sample_rate"]) == (0.05, 20.0, 1000)
     assert record["convergence"]["relative_delta"] == pytest.approx(0.02)
@@ -85,8 +85,8 @@ def test_no_explanation_no_record(tmp_path: Path) -> None:
     FULL.save(tmp_path)
     file = tmp_path / "explanation.json"
     text = file.read_text(encoding="utf-8")
-    file.write_text(text.replace('"version": 1,', ""), encoding="utf-8")
-    with pytest.raises(InputError, match="no version, this mmemo reads 1; remove the folder and"):
+    file.write_text(text.replace('"version": 2,', ""), encoding="utf-8")
+    with pytest.raises(InputError, match="no version, this mmemo reads 2; remove the folder and"):
         Explanation.load(tmp_path)
     file.write_text(text.replace('"seed": 7', '"seed": "7"'), encoding="utf-8")
     with pytest.raises(InputError, match=r"explanation\.json: .*seed: Input should be a valid int"):

@@ -2,16 +2,10 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
-import shutil
-import subprocess
 import wave
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -42,9 +36,9 @@ from mmemo.explanation.scale import (
 )
 from mmemo.explanation.set_figures import curves_figure, probes_figure, randomisation_figure
 from mmemo.explanation.summary import write_set_summary
+from tests.clicked_page import clicked, needs_chromium
 from tests.explanation.made_explanations import PAPER, RATE, made
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 OCCLUSION = Attribution(np.array([0.0, 1.0, 1.0, 0.0]), np.array([1.0, 0.0, -2.0]))
 
 
@@ -241,72 +235,10 @@ def test_probes_before_and_after() -> None:
     assert drawn == {"before fine-tuning": [0.2, 0.3], "after fine-tuning": [0.4, 0.6]}
 
 
-CLICK = """
-<script>
-const audio = document.getElementById("player");
-const states = {};
-const note = (name) => { states[name] = [audio.paused, audio.currentTime]; };
-addEventListener("load", () => {
-  audio.addEventListener("pause", () => {
-    note("word played");
-    const panel = document.querySelector(".time");
-    const box = panel.getBoundingClientRect();
-    const middle = (Number(panel.dataset.start) + Number(panel.dataset.end)) / 2;
-    const half = box.left + box.width * middle;
-    panel.dispatchEvent(new MouseEvent("click", { clientX: half, bubbles: true }));
-    note("place");
-    fetch("/states", { method: "POST", body: JSON.stringify(states) });
-  }, { once: true });
-  document.querySelectorAll("button.word")[1].click();
-  note("word");
-});
-</script>
-"""
-
-
-def browsed(page: str, profile: Path) -> dict[str, tuple[bool, float]]:
-    """What a page posts when a browser shows it in real time: sound does not play in virtual."""
-    posted: Queue[bytes] = Queue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(page.encode())
-
-        def do_POST(self) -> None:  # noqa: N802
-            posted.put(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        command = [
-            str(CHROMIUM),
-            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            *("--autoplay-policy=no-user-gesture-required", "--remote-debugging-port=0"),
-            *(f"--user-data-dir={profile}", f"http://127.0.0.1:{server.server_port}/"),
-        ]
-        quiet = subprocess.DEVNULL
-        with subprocess.Popen(command, stdout=quiet, stderr=quiet) as browser:
-            try:
-                states: dict[str, tuple[bool, float]] = json.loads(posted.get(timeout=30))
-            finally:
-                browser.terminate()
-                server.shutdown()
-    return states
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@needs_chromium
 def test_clicks_play_the_sound_at_their_place(tmp_path: Path) -> None:
     explanation = made(frames=[1.0] * 50)
-    page = rendered(explanation).replace("</body>", CLICK + "</body>")
-    states = browsed(page, tmp_path / "profile")
+    states = clicked(rendered(explanation), tmp_path / "profile")
     # Of 14 letters in a second, "No," and the space behind it are 4, "not" and its space 4.
     second = coloured_words(explanation, "integrated_gradients")[1].span_s
     assert second is not None

@@ -17,9 +17,11 @@ from mmemo.export.graph import (
     ConvolutionalPower,
     ExportableModel,
 )
+from mmemo.export.onnx_graph import open_graph, run_graph, write_graph
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
+from mmemo.models.fusions import CrossAttentionFusion, GatedFusion, LateFusion
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from mmemo.models.text_encoders import PretrainedTextEncoder
@@ -106,6 +108,36 @@ def test_whisper(tiny_whisper: Path) -> None:
 
 def test_a_language_model(tiny_roberta: Path) -> None:
     assert_same_answers(None, PretrainedTextEncoder(str(tiny_roberta), max_tokens=16))
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("modality_dropout", [0.0, 0.5])
+@pytest.mark.parametrize("kind", [BottleneckFusion, CrossAttentionFusion, GatedFusion, LateFusion])
+def test_every_fusion_takes_any_batch_and_length_as_a_graph(
+    kind: Any,  # noqa: ANN401
+    modality_dropout: float,
+    standardise: bool,
+    tmp_path: Path,
+) -> None:
+    """Traced with two clips, then run with one, three and five of other lengths."""
+    pytest.importorskip("onnx")
+    audio, text = LogMelEncoder(width=8), scratch_text()
+    torch.manual_seed(2)
+    fusion = partial(
+        kind, bottleneck_dim=8, standardise=standardise, modality_dropout=modality_dropout
+    )
+    encoders = Encoders(audio, text)
+    classifier = EmotionClassifier(audio, text, fusion, 5, hidden_dim=8).eval()
+    graph = ExportableModel(classifier, reads_context=True)
+    every = clips(encoders)
+    write_graph(graph, graph_inputs(every[:2], encoders, graph.input_names), 17, tmp_path / "m")
+    session = open_graph(tmp_path / "m")
+    for batch in (every[-1:], every[1:4], every):
+        with torch.inference_mode():
+            expected = classifier(collate(batch, encoders))
+        names = [one.name for one in session.get_inputs()]
+        found = run_graph(session, graph_inputs(batch, encoders, names))
+        torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_the_runs_own_model_stays_as_it_is() -> None:

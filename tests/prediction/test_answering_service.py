@@ -101,7 +101,7 @@ def test_the_explanation_is_of_the_visitors_own_last_answer(
     assert explained.explanation.target == "joy"
     assert explained.explanation.key == "mine.mp4"
     assert [word.text for word in explained.explanation.words] == ["Hi", "there"]
-    assert not explained.are_words_timed
+    assert not explained.explanation.has_word_times
     with pytest.raises(InputError, match="expected an answer of the last 10 minutes, found none"):
         service.explain("c", "predicted")
     service.end()
@@ -118,7 +118,7 @@ def test_words_that_were_written_down_stand_where_they_were_heard(
     read = service.explain("a", "predicted").explanation.words
     times = [(word.start_s, word.end_s) for word in answer.words]
     are_same = len(read) == len(times) > 0
-    assert service.explain("a", "predicted").are_words_timed == are_same
+    assert service.explain("a", "predicted").explanation.has_word_times == are_same
 
 
 def test_old_sounds_and_uploads_are_dropped(

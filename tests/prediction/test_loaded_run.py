@@ -4,17 +4,18 @@ import subprocess
 import sys
 from functools import partialmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import mmemo
-from mmemo.audio.media import decode
+from mmemo.audio.media import Sound, decode
 from mmemo.corpora.spoken_demo import SpokenDemoCorpus
 from mmemo.errors import InputError
 from mmemo.prediction.answers import SpokenWord
-from mmemo.prediction.loaded_run import LoadedRun
+from mmemo.prediction.loaded_run import LoadedRun, _recording
 from mmemo.reporting.self_contained import wav_bytes
 from tests.conftest import FIVE
 from tests.documentation.markdown import ROOT, blocks, text_of
@@ -66,11 +67,39 @@ def test_samples_and_files_are_answered_as_in_evaluation(
     assert list(answer.by_class) == list(FIVE)
 
 
-def test_integers_have_their_own_full_scale(run: LoadedRun) -> None:
-    tone = 0.1 * np.sin(np.arange(4_000) / 5)
-    whole = run.predict((tone * 32767).round().astype(np.int16), 16_000, "Hi.")
-    plain = run.predict(tone, 16_000, "Hi.")
-    np.testing.assert_allclose(whole.probabilities, plain.probabilities, atol=1e-3)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("subtype", "dtype"),
+    [("PCM_U8", np.uint8), ("PCM_S8", np.int8), ("PCM_16", np.int16), ("PCM_32", np.int32)],
+)
+def test_integers_have_the_full_scale_of_a_file_of_them(
+    subtype: str, dtype: type[np.integer[Any]], tmp_path: Path
+) -> None:
+    """Against what soundfile reads of the same samples, the least and the greatest among them."""
+    soundfile = pytest.importorskip("soundfile")
+    info = np.iinfo(dtype)
+    middle = 128 if info.min == 0 else 0
+    samples = np.array([info.min, info.max, middle, middle + info.max // 4], dtype)
+    path = tmp_path / ("a.aiff" if subtype == "PCM_S8" else "a.wav")
+    with soundfile.SoundFile(path, "w", 16_000, 1, subtype) as file:
+        # As bytes: soundfile has no samples of 8 bits.
+        file.write(samples.astype(np.float64) / 2.0 ** (8 * samples.itemsize - 1) - (middle > 0))
+    expected, rate = soundfile.read(path, dtype="float64")
+    assert expected[0] == -1.0
+    recording = _recording(samples, rate)
+    assert recording is not None and isinstance(recording.source, Sound)
+    np.testing.assert_allclose(recording.source.waveform, expected, atol=1e-7)
+    np.testing.assert_allclose(decode(path).waveform, expected, atol=1e-7)
+
+
+def test_samples_of_no_sound_are_told() -> None:
+    for dtype in (np.uint16, np.uint64, np.bool_, np.complex64, np.object_):
+        with pytest.raises(InputError, match="audio: expected samples that are floats, signed"):
+            _recording(np.zeros(10, dtype), 16_000)
+    with pytest.raises(InputError, match="audio: expected finite samples"):
+        _recording(np.array([0.0, np.nan]), 16_000)
+    for rate in (0, -1, 16_000.5):
+        with pytest.raises(InputError, match="sample_rate: expected"):
+            _recording(np.zeros(10), rate)  # type: ignore[arg-type]
 
 
 def test_files_with_texts_and_a_broken_one(

@@ -17,6 +17,7 @@ from mmemo.prediction.answers import Prediction, SpokenWord
 from mmemo.prediction.timeline import render_timeline, timeline_figure, write_timelines
 from mmemo.prediction.transcription import _words
 from mmemo.reporting.self_contained import wav_bytes
+from tests.clicked_page import clicked, needs_chromium
 from tests.commands.conftest import Cli
 from tests.conftest import FIVE
 from tests.prediction.conftest import MovedRun
@@ -138,6 +139,71 @@ def test_words_are_written_down_and_read(
 
 
 @pytest.mark.slow
+def test_windows_have_the_words_that_are_said_in_them(
+    seeds: tuple[MovedRun, MovedRun], cli: Cli, tmp_path: Path
+) -> None:
+    """By a model that needs words; each window is answered as a row of its own would be."""
+    run = [f"run={seeds[0].path}", "accelerator=cpu", "calibrated=false"]
+    clip = seeds[0].test["path"][1]
+    times = [("I", 0.02, 0.06), ("am", 0.06, 0.12), ("here", 0.17, 0.2), ("now", 0.22, 0.28)]
+    words = json.dumps([dict(zip(("text", "start_s", "end_s"), w, strict=True)) for w in times])
+    later = json.dumps([{"text": "here", "start_s": 0.07, "end_s": 0.1}])
+    pd.DataFrame(
+        [
+            {"path": clip, "start": "0", "end": "0.3", "words": words},
+            {"path": clip, "start": "0.1", "end": "0.25", "words": later},
+            {"path": clip, "start": "0", "end": "0.14", "transcript": "Not cut."},
+            {"path": clip, "transcript": "Cut, with no times."},
+        ]
+    ).to_csv(tmp_path / "asked.csv", index=False)
+    windows = ["window_s=0.15", "hop_s=0.15"]
+    cli("predict", *run, "input=asked.csv", *windows, "output=w.parquet", expect=1)
+    found = pd.read_parquet(tmp_path / "w.parquet")
+    assert found["transcript"].tolist()[:4] == ["I am", "here now", "here", "Not cut."]
+    assert [list(w) if w is not None else None for w in found["words"]][1] == [
+        {"text": "here", "start_s": pytest.approx(0.02), "end_s": pytest.approx(0.05)},
+        {"text": "now", "start_s": pytest.approx(0.07), "end_s": pytest.approx(0.13)},
+    ]
+    assert found["reason"].fillna("").tolist() == [""] * 4 + ["words without times"]
+    assert "asr=whisper" in found["detail"].iloc[4]
+    parts = found.iloc[:4][["path", "transcript"]].assign(
+        start=found["start_s"], end=found["end_s"]
+    )
+    parts.to_csv(tmp_path / "parts.csv", index=False)
+    cli("predict", *run, "input=parts.csv", "output=p.parquet")
+    alone = pd.read_parquet(tmp_path / "p.parquet")
+    columns = [f"prob_{name}" for name in FIVE]
+    np.testing.assert_allclose(
+        alone[columns].to_numpy(float), found[columns].to_numpy(float)[:4], atol=1e-5
+    )
+    # What is written is read again, whatever it is written as; the words of a column of transcripts
+    # that is called so are no times.
+    asked = [f"input={tmp_path / 'w.parquet'}", "columns.start=start_s", "columns.end=end_s"]
+    cli("predict", *run, *asked, "output=q.jsonl")
+    again = [json.loads(line) for line in (tmp_path / "q.jsonl").read_text().splitlines()]
+    assert [row["transcript"] for row in again[:2]] == ["I am", "here now"]
+    assert again[1]["words"] == [dict(word) for word in found["words"].iloc[1]]
+    pd.DataFrame([{"path": clip, "words": "Plain."}]).to_csv(tmp_path / "t.csv", index=False)
+    cli("predict", *run, "input=t.csv", "columns.transcript=words", "output=t.parquet")
+    assert pd.read_parquet(tmp_path / "t.parquet")["transcript"].tolist() == ["Plain."]
+
+
+@pytest.mark.slow
+def test_words_of_stretches_are_written_down_where_those_of_the_whole_are_given(
+    seeds: tuple[MovedRun, MovedRun], tiny_recogniser: Path, cli: Cli, tmp_path: Path
+) -> None:
+    asked = [f"run={seeds[0].path}", "accelerator=cpu", f"input={seeds[0].test['path'][1]}"]
+    asr = ["asr=whisper", f"asr.checkpoint={tiny_recogniser}", "output=s.parquet"]
+    cli("predict", *asked, *asr, "text=All of it.", "window_s=0.2", "hop_s=0.1")
+    found = pd.read_parquet(tmp_path / "s.parquet")
+    assert len(found) > 1
+    assert found["transcript"].notna().all()
+    assert not found["transcript"].eq("All of it.").any()
+    cli("predict", *asked, *asr, "text=All of it.", "window_s=5")
+    assert pd.read_parquet(tmp_path / "s.parquet")["transcript"].tolist() == ["All of it."]
+
+
+@pytest.mark.slow
 def test_a_recogniser_that_is_none_is_named(denoised: MovedRun, cli: Cli, tmp_path: Path) -> None:
     words = [f"run={denoised.path}", f"input={denoised.test['path'][1]}", "accelerator=cpu"]
     done = cli("predict", *words, "asr=whisper", f"asr.checkpoint={tmp_path}", expect=1)
@@ -185,6 +251,26 @@ def test_a_timelines_page_plays_and_escapes(tmp_path: Path) -> None:
         (f"{place}.0", f"{place + 1}.0") for place in range(4)
     ]
     assert "http" not in re.sub(r'xmlns[:\w]*="[^"]*"', "", page)
+
+
+@needs_chromium
+def test_a_click_on_a_timeline_moves_its_player(tmp_path: Path) -> None:
+    (tmp_path / "talk.wav").write_bytes(wav_bytes(np.zeros(4_000, np.float32), 1_000))
+    page = render_timeline(made(str(tmp_path / "talk.wav"), 4), COLOURS, "RUN")
+    states = clicked(page, tmp_path / "profile")
+    assert states["word"] == [False, pytest.approx(1.0, abs=0.001)], "the second stretch begins"
+    assert states["word played"] == [True, pytest.approx(2.0, abs=0.15)], "and ends"
+    assert states["place"] == [False, pytest.approx(2.0, abs=0.02)], "the middle of the picture"
+
+
+def test_overlaps_of_windows_are_halved_between_them() -> None:
+    answers = [
+        replace(answer, start_s=2.0 * place, end_s=2.0 * place + 4, duration_s=8.0)
+        for place, answer in enumerate(made("talk.wav", 3))
+    ]
+    bars = timeline_figure(answers, COLOURS).axes[1].patches
+    found = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars]
+    assert found == [(0, 3), (3, 5), (5, 8)]
 
 
 def test_each_recording_has_its_timeline(tmp_path: Path) -> None:

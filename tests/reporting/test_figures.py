@@ -91,6 +91,13 @@ def test_texts_in_a_page_are_texts() -> None:
     assert root.get("viewBox") == "0 0 288 216"
 
 
+def test_characters_that_pages_cannot_hold_are_replaced() -> None:
+    root = ElementTree.fromstring(
+        inline_svg(drawing("a\x10b\ufffe\t\U0001f600"), "figure", "Title")
+    )
+    assert any("a\ufffdb\ufffd" in (text.text or "") for text in root.iter("text"))
+
+
 def test_a_figure_needs_nothing_but_itself_and_styles_nothing_else() -> None:
     svg = inline_svg(drawing(), "figure", "Title")
     root = ElementTree.fromstring(svg)

@@ -1,0 +1,29 @@
+"""What a command is asked about, as its options ``input``, ``text`` and ``columns`` name it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from mmemo.prediction.requests import Requests, read_requests
+
+
+def given_requests(cfg: DictConfig, num_before: int, num_after: int) -> Requests:
+    """Read them.
+
+    Args:
+        cfg: The command's config.
+        num_before: Earlier utterances of a dialogue that the model reads.
+        num_after: Later ones.
+
+    Raises:
+        InputError: As ``read_requests``.
+    """
+    return read_requests(
+        None if cfg.input is None else Path(cfg.input).expanduser(),
+        None if cfg.text is None else str(cfg.text),
+        {str(name): str(called) for name, called in (cfg["columns"] or {}).items() if called},
+        num_before,
+        num_after,
+    )

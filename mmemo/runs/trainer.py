@@ -1,0 +1,53 @@
+"""Lightning's trainer of a run, in a precision that it can train in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mmemo.errors import InputError
+from mmemo.runs.input_errors import settings_of
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
+SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+
+
+def build_trainer(
+    part: DictConfig,
+    callbacks: list[lightning.Callback] | None,
+    **changes: Any,  # noqa: ANN401
+) -> lightning.Trainer:
+    """Build the trainer of a run's config.
+
+    Args:
+        part: The config's.
+        callbacks: All of them; None for none.
+        changes: Settings in place of the config's.
+
+    Raises:
+        InputError: If it cannot be built, or its precision is unknown, cannot be trained in, or is
+            not that device's.
+    """
+    asked = str(changes.get("precision", part.precision) or "32-true")
+    precision = SHORT_PRECISIONS.get(asked, asked)
+    if precision == "16-true":
+        raise InputError(
+            "precision: expected one in which AdamW can train, got 16-true: what it divides "
+            "by, the squared gradients, is rounded to 0 in float16; set precision=bf16-true, "
+            "which is as small, or bf16-mixed"
+        )
+    if precision not in PRECISIONS:
+        raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got '{asked}'")
+    build = instantiate(part, _convert_="all", _partial_=True, callbacks=None, **changes)
+    with settings_of("trainer"):
+        # Objects are given to the trainer itself: a config cannot hold them.
+        trainer: lightning.Trainer = build(callbacks=callbacks)
+    if trainer.precision != precision:
+        raise InputError(
+            f"precision={asked}: expected a GPU, got a CPU, on which Lightning trains in "
+            f"{trainer.precision} instead; set precision={trainer.precision}"
+        )
+    return trainer
