@@ -20,9 +20,9 @@ MAX_UNKNOWN_SHARE = 0.5
 @cache
 def emotion_tables() -> dict[str, dict[str, str]]:
     """What corpora call emotions, by the table's name: conf/corpus/emotions."""
-    found = (config_dir() / "corpus" / "emotions").glob("*.yaml")
+    folder = config_dir() / "corpus" / "emotions"
     # Plain words first, where another table knows no more.
-    paths = sorted(found, key=lambda path: (path.stem != "common", path.stem))
+    paths = sorted(folder.glob("*.yaml"), key=lambda path: (path.stem != "common", path.stem))
     tables = {path.stem: yaml.safe_load(path.read_text("utf-8")) or {} for path in paths}
     return {name: dict(table) for name, table in tables.items()}
 
