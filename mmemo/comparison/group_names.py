@@ -31,7 +31,9 @@ def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Setting]]:
                 chosen[section] = name
     for key in sorted({key for group in groups for key in group.settings}):
         section = key.partition(".")[0]
-        if key == DATA or all(derived_from(group.first.settings.get(key)) for group in groups):
+        # A run from before an option was there lacks what now refers to it.
+        given = [group.first.settings[key] for group in groups if key in group.first.settings]
+        if key == DATA or (given and all(map(derived_from, given))):
             continue
         names = parts.get(section, [""] * len(groups))
         for name in sorted(set(names)):

@@ -65,7 +65,7 @@ def test_augmentation_is_told_by_its_perturbations(tmp_path: Path) -> None:
     assert names(tmp_path) == {
         "augmentation=none": [1, 2],
         "augmentation=gain, max_gain_db=6.0": [1],
-        "augmentation=speed+gain": [1],
+        "augmentation=gain+speed": [1],
         "augmentation=gain, max_gain_db=9.0": [1],
     }
 
