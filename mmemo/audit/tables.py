@@ -109,9 +109,15 @@ def _first_lines(lines: list[str]) -> list[str]:
 
 
 def labels_of(audit: Audit) -> list[str]:
-    """All classes that occur: those of the label set in its order, then the others."""
-    found = sorted({label for split in audit.splits for label in split.labels})
+    """All classes that occur or should: those of the label set in its order, then the others."""
+    found = sorted({label for split in audit.splits for label in split.labels} | _expected(audit))
     return list(dict.fromkeys([*audit.protocol.classes, *found]))
+
+
+def _expected(audit: Audit) -> set[str]:
+    facts, column = audit.facts, audit.protocol.label_column
+    parts = (facts.total, *facts.splits.values()) if facts else ()
+    return {label for part in parts for label in part.labels.get(column, ())}
 
 
 def counts_table(audit: Audit) -> Table:

@@ -152,7 +152,9 @@ class CorpusFacts:
         if unknown:
             noun = "speaker" if len(unknown) == 1 else "speakers"
             parts.append(f"{noun} {_named(unknown)} not known")
-        if not any(missing):
+        if any(missing):
+            parts += [f"no {d.what}" for d in differing if d.split == WHOLE and not d.counted]
+        else:
             is_size = {(WHOLE, "rows"), (WHOLE, "speakers")}
             parts += [_named([_told(d) for d in differing if (d.split, d.what) not in is_size])]
         told = ", ".join(filter(None, parts))

@@ -56,6 +56,13 @@ def test_each_count_that_is_another_one_is_told() -> None:
             "expected 9 rows of 7 speakers, found 5 of 3: speakers Di to Gil are missing",
         ),
         (
+            {
+                "total": {"num_rows": 9, "labels": {"emotion": {"joy": 7, "calm": 2}}},
+                "speakers": ["Ada", "Bo", "Cy", "Di"],
+            },
+            "expected 9 rows of 4 speakers, found 5 of 3: speaker Di is missing, no calm",
+        ),
+        (
             {"total": {"num_rows": 9}, "speakers": ["Aba", "Ada", "Bo"]},
             "expected 9 rows of 3 speakers, found 5 of 3: speaker Aba is missing, "
             "speaker Cy not known",
