@@ -15,6 +15,7 @@ def table(*rows: tuple[str, int, int, str, str], **columns: list[Any]) -> pd.Dat
         rows, columns=["split", "dialogue_id", "utterance_id", "emotion", "transcript"]
     )
     frame["key"] = [f"{s}/dia{d}_utt{u}" for s, d, u, _, _ in rows]
+    frame["corpus"] = "mine"
     frame["speaker"] = "Ada"
     for name in ("season", "episode", "start_s", "end_s"):
         frame[name] = None
