@@ -66,14 +66,14 @@ def terms(audit: Audit) -> list[str]:
     facts = audit.facts
     if facts is None:
         return []
-    told = {
+    described = {
         "not whole": audit.shortfall,
         "licence": facts.licence,
         "where to get it": facts.homepage,
         "to cite": facts.citation,
         "usual split": facts.usual_split,
     }
-    return [f"{name}: {text}" for name, text in told.items() if text]
+    return [f"{name}: {text}" for name, text in described.items() if text]
 
 
 def _confirmed_scenes(scenes: Iterable[SharedScenes]) -> list[str]:

@@ -188,7 +188,7 @@ def _check_exporting(cfg: DictConfig) -> None:
         )
 
 
-def is_given_input(cfg: DictConfig) -> bool:
+def has_user_input(cfg: DictConfig) -> bool:
     """Whether ``mmemo explain`` is asked about something of the user's, and not of the corpus."""
     return cfg.get("input") is not None or cfg.get("text") is not None
 
@@ -215,7 +215,7 @@ def _check_explaining_input(cfg: DictConfig) -> None:
 
 
 def _check_explaining(cfg: DictConfig) -> None:
-    if is_given_input(cfg):
+    if has_user_input(cfg):
         _check_explaining_input(cfg)
         return
     if cfg.get("asr"):

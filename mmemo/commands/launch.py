@@ -99,7 +99,7 @@ def launch(command: str, overrides: list[str]) -> None:
             folder, name, overrides = _resumed(folder, name, overrides, is_sweep_of_cells(typed))
             overrides = [_any_of_lightnings(override) for override in overrides]
             if is_sweep_of_cells(typed):
-                overrides += _told_to_sweep(typed)
+                overrides += _sweep_settings(typed)
     except InputError as error:
         fail(error)
     sys.argv = [sys.argv[0], *flags, *overrides]
@@ -140,11 +140,11 @@ def launch(command: str, overrides: list[str]) -> None:
         run()
     except SystemExit as end:
         if end.code == 1 and not composed:
-            _tell_what_was_meant(command, typed)
+            _suggest_command(command, typed)
         raise
 
 
-def _tell_what_was_meant(command: str, typed: list[str]) -> None:
+def _suggest_command(command: str, typed: list[str]) -> None:
     """Behind Hydra's word on a config that does not compose."""
     from mmemo.commands.command_help import did_you_mean
 
@@ -188,7 +188,7 @@ def _flags_and_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
     return flags, overrides
 
 
-def _told_to_sweep(typed: list[str]) -> list[str]:
+def _sweep_settings(typed: list[str]) -> list[str]:
     """What a sweep has to know beside its config: the command, and whether its cells are run."""
     # Without '${', which would be resolved once more each time that Hydra builds something of it.
     command = quote(shlex.join(["mmemo", "train", *typed]), safe=" /=,:+[]@'")

@@ -107,7 +107,7 @@ class TableCorpus:
         check_seed("corpus.seed", seed)
         self.seed = seed
         self.name = name
-        self.has_told = False
+        self.has_reported = False
 
     def check(self) -> None:
         """Read the rows' cells, and no more.
@@ -143,12 +143,12 @@ class TableCorpus:
         usable = problems["reason"] == ""
         if not usable.any():
             reasons = problems["reason"].value_counts().items()
-            told = ", ".join(f"{reason}: {count}" for reason, count in reasons) or "no rows"
+            shown = ", ".join(f"{reason}: {count}" for reason, count in reasons) or "no rows"
             raise InputError(
                 f"{self.csv}: expected at least one row with {' and '.join(self._rows.needed)}, "
-                f"found none ({told}); check that the file is complete"
+                f"found none ({shown}); check that the file is complete"
             )
-        self._tell()
+        self._report_reading()
         kept, origin = self._with_splits(rows[usable])
         left_out = kept[kept["split"] == LEFT_OUT]
         problems.loc[left_out.index, ["reason", "detail"]] = [SPLIT_LEFT_OUT, "mapped to null"]
@@ -245,12 +245,12 @@ class TableCorpus:
             note(end <= start.fillna(0.0), END_BEFORE_START, spans)
         return found
 
-    def _tell(self) -> None:
+    def _report_reading(self) -> None:
         """Say once what was taken for what."""
-        if not self.has_told:
-            for line in self._rows.taken:
+        if not self.has_reported:
+            for line in self._rows.notes:
                 print(f"mmemo: {self.csv.name}: {line}", file=sys.stderr)
-        self.has_told = True
+        self.has_reported = True
 
     def _with_splits(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         if "split" not in rows:

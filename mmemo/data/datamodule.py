@@ -23,7 +23,7 @@ from mmemo.data.frontends import AudioFrontend, TextFrontend
 from mmemo.data.sampling import EvaluationSampler, LengthBucketSampler, Sampling
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.data.text_cleaning import TextCleaning
-from mmemo.data.utterances import HeardSounds, UtteranceDataset
+from mmemo.data.utterances import SplitSounds, UtteranceDataset
 from mmemo.errors import InputError
 from mmemo.values import check_real, check_seed, check_whole
 
@@ -193,7 +193,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         if not perturbations or dataset is None or dataset.preprocess is None:
             return None
         augmentation = Augmentation(perturbations, self.seed)
-        augmentation.use_sounds(HeardSounds(copy(dataset)))
+        augmentation.use_sounds(SplitSounds(copy(dataset)))
         dataset.augmentation = augmentation
         return augmentation
 

@@ -113,8 +113,8 @@ def estimated_word_times(
         sample_rate: Of the sound, in Hz.
     """
     size = frame_samples(sample_rate)
-    heard = np.flatnonzero(_is_loud(loudness_envelope(sound.astype(np.float64), size)))
-    start, stop = (heard[0], heard[-1] + 1) if len(heard) else (0, -(-len(sound) // size))
+    loud = np.flatnonzero(_is_loud(loudness_envelope(sound.astype(np.float64), size)))
+    start, stop = (loud[0], loud[-1] + 1) if len(loud) else (0, -(-len(sound) // size))
     letters = np.array([len(word) + 1 for word in words], dtype=np.float64)
     letters[-1:] -= 1
     edges = np.concatenate([[0.0], np.cumsum(letters) / max(1.0, letters.sum())])

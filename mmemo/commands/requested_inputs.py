@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from mmemo.prediction.requests import Requests, read_requests
 
 
-def given_requests(cfg: DictConfig, num_before: int, num_after: int) -> Requests:
+def requested_inputs(cfg: DictConfig, num_before: int, num_after: int) -> Requests:
     """Read them.
 
     Args:
