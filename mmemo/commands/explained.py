@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo.commands.early_checks import selection_of, target_of
-from mmemo.commands.requested_inputs import requested_inputs
+from mmemo.commands.requested_inputs import print_left_aside, requested_inputs
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions
@@ -318,9 +318,7 @@ def _prepared(cfg: DictConfig, predictor: Predictor) -> Inputs:
     transcriber = instantiate(cfg.get("asr"), _convert_="all")
     options = PredictionOptions(transcriber=transcriber, audio_track=cfg.audio_track)
     ensemble.check(requests.rows, options)
-    if requests.left_aside:
-        shown = ", ".join(path.name for path in requests.left_aside[:5])
-        print(f"{len(requests.left_aside)} files are not called as sound or video: {shown}")
+    print_left_aside(requests)
     root = Path(str(cfg.input or "")).expanduser()
     spoken: dict[str, Spoken] = {}
     words: dict[str, tuple[SpokenWord, ...]] = {}

@@ -83,17 +83,8 @@ def launch(command: str, overrides: list[str]) -> None:
         fail(error)
     folder, name = config_dir(), command
     try:
-        overrides = with_joint_corpora(overrides)
-        overrides = [readable_by_hydra(override, is_sweep) for override in overrides]
-        overrides = with_own_labels(overrides)
-        overrides = of_swept_corpora(overrides) if is_sweep else overrides
+        overrides = _meant(command, overrides, is_sweep)
         check_listable(command, typed)
-        if command == "compare":
-            overrides = _named_folders(overrides)
-        if command in SPLIT_OPTIONS:
-            # Hydra looks for split among the ways to split a corpus, which are training's.
-            meant = f"{SPLIT_OPTIONS[command]}="
-            overrides = [re.sub("^split=", meant, o) for o in overrides]
         if command == "train":
             _join_slurms_first(is_sweep, overrides)
             folder, name, overrides = _resumed(folder, name, overrides, is_sweep_of_cells(typed))
@@ -142,6 +133,21 @@ def launch(command: str, overrides: list[str]) -> None:
         if end.code == 1 and not composed:
             _suggest_command(command, typed)
         raise
+
+
+def _meant(command: str, overrides: list[str], is_sweep: bool) -> list[str]:
+    """Overrides as Hydra reads them, from overrides as users type them."""
+    overrides = with_joint_corpora(overrides)
+    overrides = [readable_by_hydra(override, is_sweep) for override in overrides]
+    overrides = with_own_labels(overrides)
+    overrides = of_swept_corpora(overrides) if is_sweep else overrides
+    if command == "compare":
+        overrides = _named_folders(overrides)
+    if command in SPLIT_OPTIONS:
+        # Hydra looks for split among the ways to split a corpus, which are training's.
+        meant = f"{SPLIT_OPTIONS[command]}="
+        overrides = [re.sub("^split=", meant, o) for o in overrides]
+    return overrides
 
 
 def _suggest_command(command: str, typed: list[str]) -> None:

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 
 from mmemo.audio.recordings import Cutter, SlidingWindows
-from mmemo.commands.requested_inputs import requested_inputs
+from mmemo.commands.requested_inputs import print_left_aside, requested_inputs
 from mmemo.errors import InputError
 from mmemo.prediction.answers import (
     Prediction,
@@ -132,7 +132,4 @@ def _print(
         print(f"{len(unanswered)} of {len(answers)} have no answer:")
         for answer in unanswered[:NUM_SHOWN]:
             print(f"  {answer.name}: {answer.reason}: {answer.detail}")
-    if requests.left_aside:
-        shown = ", ".join(path.name for path in requests.left_aside[:5])
-        number = len(requests.left_aside)
-        print(f"{number} files of the folder are not called as sound or video: {shown}")
+    print_left_aside(requests)

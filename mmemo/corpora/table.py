@@ -284,10 +284,6 @@ class TableCorpus:
         """Number dialogues and the utterances in them; without dialogues each row is its own."""
         dialogue = rows["dialogue"] if "dialogue" in rows else rows["line"]
         dialogue_ids = pd.factorize(dialogue)[0]
-        keys = (rows["path"] if "path" in rows else "row" + rows["line"].astype(str)).tolist()
-        if "path" in rows:
-            for place in np.flatnonzero(rows["path"].duplicated()):
-                keys[place] += f" (row {rows['line'].iloc[place]})"
         places = self._places[0]
         # By columns: a mapping for each of hundreds of thousands of rows takes seconds.
         texts = {c: rows[c].tolist() if c in rows else [""] * len(rows) for c in TEXTS}
@@ -298,7 +294,7 @@ class TableCorpus:
             for name in ("start", "end")
         }
         columns = zip(
-            *(keys, rows["split"].tolist(), dialogue_ids.tolist()),
+            *(_keys(rows), rows["split"].tolist(), dialogue_ids.tolist()),
             *(self._orders(rows, dialogue_ids), texts["speaker"], texts["transcript"]),
             *(texts["emotion"], [places[index] for index in rows.index]),
             *(texts["sentiment"], times["start"], times["end"], texts["ratings"]),
@@ -361,3 +357,13 @@ class TableCorpus:
 
 def _as_text(rows: pd.DataFrame) -> list[dict[str, str]]:
     return [{str(k): str(v) for k, v in row.items()} for row in rows.to_dict("records")]
+
+
+def _keys(rows: pd.DataFrame) -> list[str]:
+    """What the rows are called: by their paths, where several have one with their numbers."""
+    if "path" not in rows:
+        return ("row" + rows["line"].astype(str)).tolist()
+    keys: list[str] = rows["path"].tolist()
+    for place in np.flatnonzero(rows["path"].duplicated()):
+        keys[place] += f" (row {rows['line'].iloc[place]})"
+    return keys

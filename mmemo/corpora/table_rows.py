@@ -13,6 +13,7 @@ import pandas as pd
 from mmemo.corpora.agreement import Agreement
 from mmemo.corpora.ratings import TIE, rate, votes_of_columns, votes_of_rows
 from mmemo.corpora.table_columns import matched_columns, missing_column
+from mmemo.corpora.table_dialects import TextTable
 from mmemo.corpora.text_table import read_table
 from mmemo.errors import InputError
 
@@ -81,14 +82,7 @@ def read_rows(
     names = matched_columns(str(csv), table.cells, columns, raters)
     if not raters and "emotion" not in names and "sentiment" not in names:
         raise InputError(missing_column(str(csv), table.cells, "emotion", "each clip's emotion"))
-    rows = pd.DataFrame({c: table.cells[found].str.strip() for c, found in names.items()})
-    if "transcript" in rows:
-        # A sentence is one, however many lines of a cell it stands in.
-        rows["transcript"] = rows["transcript"].str.replace(r"\s*[\r\n]\s*", " ", regex=True)
-    rows.index = pd.RangeIndex(len(rows))
-    unfilled = [c for c in rows if (rows[c] == "").all()]
-    rows = rows.drop(columns=[c for c in unfilled if c not in ("path", "emotion")])
-    rows["line"] = range(table.first_row, len(rows) + table.first_row)
+    rows = _named_rows(table, names)
     if raters:
         rows["emotion"] = ""
     _check_lines(csv, rows)
@@ -115,6 +109,19 @@ def read_rows(
     rows["ratings"] = rated.votes
     notes.append(rated.agreement.sentence())
     return TableRows(rows, names, table.cells, tuple(notes), rated.agreement)
+
+
+def _named_rows(table: TextTable, names: Mapping[str, str]) -> pd.DataFrame:
+    """The columns that are used, under mmemo's names, with the number of each row's line."""
+    rows = pd.DataFrame({c: table.cells[found].str.strip() for c, found in names.items()})
+    if "transcript" in rows:
+        # A sentence is one, however many lines of a cell it stands in.
+        rows["transcript"] = rows["transcript"].str.replace(r"\s*[\r\n]\s*", " ", regex=True)
+    rows.index = pd.RangeIndex(len(rows))
+    unfilled = [c for c in rows if (rows[c] == "").all()]
+    rows = rows.drop(columns=[c for c in unfilled if c not in ("path", "emotion")])
+    rows["line"] = range(table.first_row, len(rows) + table.first_row)
+    return rows
 
 
 def _clip_numbers(rows: pd.DataFrame) -> pd.Series[int]:

@@ -26,6 +26,7 @@ from mmemo.data.selection import TOO_SHORT
 from mmemo.errors import InputError
 from mmemo.prediction.answers import Prediction, SpokenWord
 from mmemo.prediction.requests import Request
+from mmemo.prediction.timed_words import check_times, untimed_words, words_within
 from mmemo.runs.predictor import Answer, Predictor, Spoken
 
 BATCHES_IN_A_POOL = 16
@@ -152,7 +153,7 @@ class Ensemble:
             )
         has_transcriber = options.transcriber is not None
         if options.cutter is not None and not has_transcriber and self.uses_text:
-            _check_times(requests)
+            check_times(requests)
         for request in requests:
             has_sound = request.recording is not None
             has_words = request.transcript is not None or (has_transcriber and has_sound)
@@ -257,10 +258,10 @@ class Ensemble:
         is_cut = len(prepared.stretches) > 1
         if is_cut and self.uses_text and request.transcript is not None and request.words is None:
             if options.transcriber is None:
-                return [PendingAnswer(replace(row, reason=UNTIMED, detail=_untimed(request)))]
+                return [PendingAnswer(replace(row, reason=UNTIMED, detail=untimed_words(request)))]
             request = replace(request, transcript=None)
         return [
-            self._stretch(row, _within(request, stretch) if is_cut else request, stretch)
+            self._stretch(row, words_within(request, stretch) if is_cut else request, stretch)
             for stretch in prepared.stretches
         ]
 
@@ -360,45 +361,6 @@ def _spoken(request: Request, stretch: Stretch | None) -> Spoken:
         request.before,
         request.after,
     )
-
-
-def _check_times(requests: Sequence[Request]) -> None:
-    """Refuse words of whole recordings whose stretches are asked about.
-
-    Raises:
-        InputError: If there are words, and none of them with times.
-    """
-    with_words = [request for request in requests if request.transcript is not None]
-    has_times = any(
-        request.words is not None
-        or (request.recording is not None and request.recording.end_s is not None)
-        for request in with_words
-    )
-    if with_words and not has_times:
-        raise InputError(f"text: {_untimed(with_words[0])}")
-
-
-def _untimed(request: Request) -> str:
-    return (
-        "expected words with times beside window_s or segments, got "
-        f"'{(request.transcript or '')[:60]}': which of these words are said in which stretch is "
-        "not known; let asr=whisper write down each stretch, name a CSV with a row for each "
-        "utterance (start, end), or one with times in its column words"
-    )
-
-
-def _within(request: Request, stretch: Stretch) -> Request:
-    """The request with the words whose middle lies in a stretch, in the stretch's own time."""
-    if request.words is None or request.recording is None:
-        return request
-    begin_s = stretch.start_s - request.recording.start_s
-    end_s = begin_s + stretch.end_s - stretch.start_s
-    words = tuple(
-        SpokenWord(word.text, max(word.start_s - begin_s, 0.0), min(word.end_s, end_s) - begin_s)
-        for word in request.words
-        if begin_s <= (word.start_s + word.end_s) / 2 < end_s
-    )
-    return replace(request, words=words, transcript=" ".join(w.text for w in words) or None)
 
 
 def _transcribed(pool: Sequence[PendingAnswer], transcriber: Transcriber) -> list[PendingAnswer]:
