@@ -77,6 +77,8 @@ def voiced_frames(sound: NDArray[np.floating[Any]], sample_rate: int) -> NDArray
 
     Source: the autocorrelation method (Rabiner 1977), on two periods of the lowest pitch around
     the middle of each 20 ms frame, at a lower rate. A voiced frame is one with harmonics.
+    Torchaudio's pitch detector names a pitch for every frame and decides no voicing; librosa's
+    pyin does, but comes with an extra alone.
 
     Args:
         sound: (T,), not empty.
