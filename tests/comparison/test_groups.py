@@ -59,7 +59,7 @@ def test_augmentation_is_told_by_its_perturbations(tmp_path: Path) -> None:
     write_run(tmp_path / "a", TEST)
     write_run(tmp_path / "b", TEST, seed=2, settings={"augmentation": None} | referring)
     write_run(tmp_path / "c", TEST, settings=gain | referring)
-    write_run(tmp_path / "d", TEST, settings=speed | gain | referring)
+    write_run(tmp_path / "d", TEST, settings=gain | speed | referring)
     louder = gain | {"augmentation.gain.max_gain_db": 9.0}
     write_run(tmp_path / "e", TEST, settings=louder | referring)
     assert names(tmp_path) == {
