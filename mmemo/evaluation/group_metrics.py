@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from pydantic import FiniteFloat
 
+MISJUDGED = "misjudged"
+"""Name of the share of other classes' utterances that was taken for the harmful class."""
+
 Bounds = tuple[FiniteFloat, FiniteFloat]
 
 

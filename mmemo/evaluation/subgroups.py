@@ -20,15 +20,18 @@ from mmemo.evaluation.confusion_scores import (
     class_numbers,
     misjudged_as,
 )
-from mmemo.evaluation.group_metrics import GroupColumn, GroupGap, GroupMetrics, GroupScores
+from mmemo.evaluation.group_metrics import (
+    MISJUDGED,
+    GroupColumn,
+    GroupGap,
+    GroupMetrics,
+    GroupScores,
+)
 from mmemo.evaluation.intervals import RUN_CONFIDENCE, UnitTallies, score_intervals
 from mmemo.evaluation.predictions import CORPUS, classes_of, trait_columns
 from mmemo.evaluation.significance import SAME, holm
 from mmemo.evaluation.units import UNIT, UNIT_COLUMNS, Units, plural
 from mmemo.values import check_whole
-
-MISJUDGED = "misjudged"
-"""Name of the share of other classes' utterances that was taken for the harmful class."""
 
 SCORES = ("accuracy", "uar", "macro_f1")
 
