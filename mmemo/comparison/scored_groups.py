@@ -10,24 +10,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mmemo.comparison.document import Curve, GroupResult, ScoreWithIntervals
+from mmemo.comparison.document import Curve, GroupResult, ScoreWithIntervals, SubgroupScores
 from mmemo.comparison.groups import FOLD, RunGroup
 from mmemo.comparison.ranking_metric import ComparedMetric, ComparedMetrics
 from mmemo.comparison.runs import RunResults, Setting
 from mmemo.errors import InputError
+from mmemo.evaluation.abstention import table_area
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.confusion_scores import (
+    METRICS,
     Floats,
     Tallies,
     class_numbers,
     confusion_counts,
     f1_by_class,
+    misjudged_as,
     recall_by_class,
 )
 from mmemo.evaluation.intervals import Interval, UnitTallies
 from mmemo.evaluation.own_metrics import Answers
 from mmemo.evaluation.seed_summary import SeedSummary
-from mmemo.evaluation.units import table_units
+from mmemo.evaluation.subgroups import Subgroups
+from mmemo.evaluation.units import Units, table_units
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class TableUtterances:
         classes: The table's classes.
         unit: What is drawn; None for what the split keeps together.
         metrics: The table's.
+        subgroups: That its groups are scored by.
     """
 
     def __init__(
@@ -124,6 +129,7 @@ class TableUtterances:
         classes: Sequence[str],
         unit: str | None,
         metrics: ComparedMetrics,
+        subgroups: Subgroups,
     ) -> None:
         self.classes = classes
         self.metrics = metrics
@@ -134,6 +140,9 @@ class TableUtterances:
         known = pd.concat([run.val, run.test], ignore_index=True)
         self.units = table_units(test, known, run.protocol, unit)
         self.target = class_numbers(test["target"], classes)
+        self.groupings = subgroups.groupings(test)
+        self.subgroup_metric = METRICS[subgroups.metric]
+        self.harmful = subgroups.harmful_place(classes)
         folds = [np.full(len(part.test), str(part.settings.get(FOLD))) for part in first.runs]
         self.test_folds = np.concatenate(folds)
 
@@ -148,6 +157,29 @@ class TableUtterances:
             table["key"].to_numpy(), kind="stable"
         )
         return table.iloc[places].reset_index(drop=True)
+
+    def subgroups(self, preds: Sequence[NDArray[np.int64]]) -> dict[str, dict[str, SubgroupScores]]:
+        """By column and value the scores of predictions (N,) of some seeds."""
+        return {
+            column: {
+                value: self._subgroup(preds, np.flatnonzero(grouping.of_rows == place))
+                for place, value in enumerate(grouping.names)
+            }
+            for column, grouping in self.groupings.items()
+        }
+
+    def _subgroup(
+        self, preds: Sequence[NDArray[np.int64]], rows: NDArray[np.int64]
+    ) -> SubgroupScores:
+        everything = Units("all", np.zeros(len(rows), np.int64))
+        counts = UnitTallies.of(
+            self.target[rows], [pred[rows] for pred in preds], len(self.classes), everything
+        )
+        misjudged = None
+        if self.harmful is not None and (self.target[rows] != self.harmful).any():
+            misjudged = SeedSummary.of(counts.scores(misjudged_as(self.harmful)))
+        score = SeedSummary.of(counts.scores(self.subgroup_metric))
+        return SubgroupScores(len(rows), score, misjudged)
 
     def answers(
         self,
@@ -199,6 +231,7 @@ class ScoredGroup:
         needs_each = self.metrics.ranking.of_answers is not None
         each = [Answers.of(table) for table in self.test_tables] if needs_each else []
         self.answers = utterances.answers(name, seeds, self.preds, each)
+        self.subgroups = utterances.subgroups(self.preds)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -211,6 +244,8 @@ class ScoredGroup:
         recall = recall_by_class(self.answers.counts.totals)
         confusion = sum(confusion_counts(table, self.classes) for table in self.test_tables)
         runs = [replicate.runs for replicate in self.group.replicates]
+        calibration = calibration_summary(list(zip(self.val_tables, self.test_tables, strict=True)))
+        scaled_by = zip(self.test_tables, calibration.temperature.values, strict=True)
         return GroupResult(
             name=self.name,
             settings=self.settings,
@@ -230,9 +265,9 @@ class ScoredGroup:
             fit_s=_summary_or_none([_total(fold_runs, _fit_s) for fold_runs in runs]),
             samples_per_s=_summary_or_none([_rate(fold_runs) for fold_runs in runs]),
             curves=tuple(_curve(run) for fold_runs in runs for run in fold_runs),
-            calibration=calibration_summary(
-                list(zip(self.val_tables, self.test_tables, strict=True))
-            ),
+            calibration=calibration,
+            aurc=SeedSummary.of(table_area(table, value) for table, value in scaled_by),
+            subgroups=self.subgroups,
         )
 
 

@@ -95,6 +95,13 @@ class Ranked:
         return float(self.confidence[fits[-1]]) if len(fits) else None
 
 
+def table_area(table: pd.DataFrame, temperature: float) -> float:
+    """Area under the risk-coverage curve of a prediction table, by scaled probabilities."""
+    answers = Answers.of(table)
+    confidence = scaled(answers.probabilities, temperature).max(axis=1)
+    return Ranked.of(confidence, answers.preds != answers.target).area
+
+
 def oracle_area(wrong: Bools) -> float:
     """Area of a model with as many errors that is surer of each right answer than of these."""
     return float((np.cumsum(np.sort(wrong)) / np.arange(1, len(wrong) + 1)).mean())

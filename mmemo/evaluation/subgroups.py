@@ -154,7 +154,7 @@ class Subgroups:
         found: dict[str, GroupColumn] = {}
         left_out: dict[str, str] = {}
         for name, values in self.values_of(test).items():
-            kept, small = self.grouping(values).only_of(self.min_utterances, self.max_groups)
+            kept, small = self._grouping(values)
             if len(kept.names) < 2:
                 left_out[name] = self._few(small, kept)
                 continue
@@ -201,9 +201,23 @@ class Subgroups:
             return {name: test[there[name]] for name in self.columns}
         return {n: test[c] for n, c in there.items() if n != CORPUS or test[c].nunique() > 1}
 
-    def grouping(self, values: pd.Series[Any]) -> Grouping:
-        """The groups that a column makes."""
-        return Grouping.of(values, self.num_bands)
+    def groupings(self, test: pd.DataFrame) -> dict[str, Grouping]:
+        """By column the groups that are large enough, where there are two or more.
+
+        Columns that are asked for and not there are left out: earlier runs do not tell of them.
+        """
+        asked = replace(self, columns=None).values_of(test)
+        found = {
+            name: self._grouping(values)[0]
+            for name, values in asked.items()
+            if self.columns is None or name in self.columns
+        }
+        return {name: grouping for name, grouping in found.items() if len(grouping.names) > 1}
+
+    def _grouping(self, values: pd.Series[Any]) -> tuple[Grouping, dict[str, int]]:
+        """The groups that a column makes, and the sizes of those that are too small."""
+        grouping = Grouping.of(values, self.num_bands)
+        return grouping.only_of(self.min_utterances, self.max_groups)
 
     def _few(self, small: Mapping[str, int], kept: Grouping) -> str:
         if not small and len(kept.names) == 1:
