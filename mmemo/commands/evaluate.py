@@ -340,6 +340,7 @@ def print_results(folder: RunFolder) -> None:
         ("confusion matrix", folder.confusion_file),
         ("curves", folder.curves_file),
         ("reliability", folder.reliability_file),
+        ("risk, coverage", folder.abstention_file),
         ("report", folder.report_file),
     ):
         print(f"{label:>17}: {path}")

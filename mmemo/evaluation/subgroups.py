@@ -146,14 +146,13 @@ class Subgroups:
         Args:
             test: Prediction table of test, with the column ``unit``.
             unit: What that names.
-
-        Raises:
-            InputError: If a column is asked for that is not there.
         """
         harmful = self.harmful_place(classes_of(test))
         found: dict[str, GroupColumn] = {}
-        left_out: dict[str, str] = {}
-        for name, values in self.values_of(test).items():
+        by_column = self._values_of(test)
+        unknown = [name for name in self.columns or () if name not in by_column]
+        left_out = dict.fromkeys(unknown, "the corpus does not tell it")
+        for name, values in by_column.items():
             kept, small = self._grouping(values)
             if len(kept.names) < 2:
                 left_out[name] = self._few(small, kept)
@@ -184,34 +183,20 @@ class Subgroups:
         names = list(classes)
         return names.index(str(self.harmful_class)) if self.harmful_class in names else None
 
-    def values_of(self, test: pd.DataFrame) -> dict[str, pd.Series[Any]]:
-        """By column what it says of each row.
-
-        Raises:
-            InputError: If a column is asked for that is not there.
-        """
+    def _values_of(self, test: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+        """By column what it says of each row; of several corpora alone which one it is."""
         there = {SPEAKER: SPEAKER, CORPUS: CORPUS, **trait_columns(test), DURATION: DURATION}
         there = {name: column for name, column in there.items() if column in test}
-        if self.columns is not None:
-            if unknown := [name for name in self.columns if name not in there]:
-                raise InputError(
-                    f"subgroups.columns: expected some of {', '.join(there)}, which the corpus "
-                    f"tells of its utterances, got {', '.join(unknown)}"
-                )
-            return {name: test[there[name]] for name in self.columns}
-        return {n: test[c] for n, c in there.items() if n != CORPUS or test[c].nunique() > 1}
+        if self.columns is None:
+            return {n: test[c] for n, c in there.items() if n != CORPUS or test[c].nunique() > 1}
+        return {name: test[there[name]] for name in self.columns if name in there}
 
     def groupings(self, test: pd.DataFrame) -> dict[str, Grouping]:
         """By column the groups that are large enough, where there are two or more.
 
         Columns that are asked for and not there are left out: earlier runs do not tell of them.
         """
-        asked = replace(self, columns=None).values_of(test)
-        found = {
-            name: self._grouping(values)[0]
-            for name, values in asked.items()
-            if self.columns is None or name in self.columns
-        }
+        found = {name: self._grouping(v)[0] for name, v in self._values_of(test).items()}
         return {name: grouping for name, grouping in found.items() if len(grouping.names) > 1}
 
     def _grouping(self, values: pd.Series[Any]) -> tuple[Grouping, dict[str, int]]:

@@ -356,6 +356,8 @@ class Experiment:
     def check(self, annotations: Annotations, encoders: Encoders, preparer: Preparer) -> None:
         """Find settings that do not fit together; errors as of ``check_settings``."""
         self.check_transcripts(annotations)
+        # Built before anything is trained, so that what they refuse ends no run that was.
+        self.subgroups, self.abstention  # noqa: B018
         split = self.build_split()
         check_settings(self._cfg, self.labels, split, annotations, encoders.audio, preparer)
 

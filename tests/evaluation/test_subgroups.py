@@ -144,9 +144,10 @@ def test_bands_of_numbers() -> None:
     assert Grouping.of(pd.Series(["b", "a", "", None]), 4).of_rows.tolist() == [1, 0, -1, -1]
 
 
-def test_a_column_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InputError, match=r"subgroups\.columns: .* speaker, corpus, sex, .* height"):
-        Subgroups(columns=["height"]).scores(by_sex(), "speaker")
+def test_a_column_that_is_not_there_is_told_and_ends_no_training() -> None:
+    found = Subgroups(columns=["height", "sex"], min_utterances=4).scores(by_sex(), "speaker")
+    assert found.left_out == {"height": "the corpus does not tell it"}
+    assert list(found.columns) == ["sex"]
     with pytest.raises(InputError, match=r"subgroups\.metric: expected one of accuracy"):
         Subgroups(metric="loss")
 
