@@ -240,7 +240,7 @@ def subgroups_table(document: ComparisonDocument, table: ComparisonTable) -> Tab
     ]
     metric, harmful = metric_name(document.subgroup_metric), document.harmful_class
     header = ["by", "group", "values", f"lowest\n{metric}", "", f"highest\n{metric}", "", "gap"]
-    header += [f"most taken\nfor {harmful}", ""]
+    header += [f"most taken\nfor {harmful or UNDEFINED}", ""]
     note = (
         "Means over the seeds of the test utterances with one value of a column, of as many as "
         "subgroups.min_utterances asks for. The gap is the largest of several, and so never 0 by "

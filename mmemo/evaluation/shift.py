@@ -31,6 +31,8 @@ MAX_TRAIN = 2000
 
 AGAIN = "write it again with `mmemo evaluate run=DIR`"
 
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError)
+
 ARRAYS = ("means", "whitening", "val_distances", "num_train")
 
 
@@ -112,7 +114,7 @@ class TrainingEmbeddings:
                 means, whitening, val, num = (
                     np.asarray(found[name], dtype=np.float64) for name in ARRAYS
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (*UNREADABLE, zipfile.BadZipFile) as error:
             raise damaged(path, what, f"it cannot be read: {reason(error)}", AGAIN) from error
         size = whitening.shape[0] if whitening.ndim == 2 else -1
         is_whole = whitening.shape == (size, size) and means.ndim == 2 and means.shape[1] == size

@@ -34,20 +34,20 @@ def area_sentence(found: AbstentionMetrics) -> str:
 def threshold_sentences(found: AbstentionMetrics) -> list[str]:
     """The threshold that validation chooses, and what it gives."""
     one = found.selective.threshold
-    told = []
+    sentences = []
     if one.threshold is not None:
         sentence = (
             f"For at most {percent(one.wished_error)} wrong answers validation chooses the "
             f"probability {score(one.threshold)} ({_point(one.val)} there). On test it gives "
             f"{_point(one.test)}."
         )
-        told.append(sentence)
+        sentences.append(sentence)
     if (bounds := one.threshold_interval) is not None:
         text = f"With other validation units the threshold would be in {interval(bounds)}"
         if (risks := one.test_risk_interval) is not None:
             text += f", and the share of wrong answers on test in {interval(risks)}"
-        told.append(f"{text}.")
-    return [*told, *one.notes]
+        sentences.append(f"{text}.")
+    return [*sentences, *one.notes]
 
 
 def _point(point: RiskPoint | None) -> str:

@@ -23,7 +23,7 @@ def test_estimates_of_the_signal_to_noise_ratio(snr_db: float) -> None:
     assert frame_snr_db(given, 8000) == pytest.approx(snr_db, abs=1.5)
     # What a perfect denoiser takes away.
     before, after = np.array([level_db(given)]), np.array([level_db(clean)])
-    assert removed_snr_db(before, after)[0] == pytest.approx(snr_db, abs=0.5)
+    assert removed_snr_db(before, after)[0] == pytest.approx(snr_db, abs=1.5)
 
 
 def test_where_nothing_can_be_estimated() -> None:
