@@ -73,6 +73,7 @@ def run(cfg: DictConfig) -> None:
     rebuilt = rebuild_run(cfg.run, cfg.prepared, trusted_names(cfg.trust))
     folder = rebuilt.folder
     experiment = rebuilt.experiment.with_changes(cfg, *ASKED)
+    experiment.check_asked()
     if cfg.missing is not None:
         experiment.check_missing(folder, cfg.missing)
         folder = RunFolder(folder.path, cfg.missing)
@@ -91,6 +92,7 @@ def run(cfg: DictConfig) -> None:
 def _run_on_other_corpus(cfg: DictConfig) -> None:
     rebuilt = rebuild_model(cfg.run, trusted_names(cfg.trust))
     experiment = rebuilt.experiment.with_changes(cfg, *ASKED)
+    experiment.check_asked()
     rebuilt = replace(rebuilt, experiment=experiment)
     if cfg.missing is not None:
         experiment.check_missing(rebuilt.folder, cfg.missing)

@@ -134,6 +134,12 @@ class Subgroups:
             raise InputError(
                 f"subgroups.metric: expected one of {', '.join(SCORES)}, got '{self.metric}'"
             )
+        named = self.columns is None or isinstance(self.columns, list | tuple)
+        if not named or not all(isinstance(name, str) for name in self.columns or ()):
+            raise InputError(
+                f"subgroups.columns: expected names of columns, got {self.columns}; write "
+                "subgroups.columns=[speaker,sex]"
+            )
         check_whole("subgroups.min_utterances", self.min_utterances, 1)
         check_whole("subgroups.max_groups", self.max_groups, 2)
         check_whole("subgroups.num_bands", self.num_bands, 2)

@@ -216,6 +216,14 @@ class Experiment:
         part = self._cfg.get(name)
         return instantiate(part, _convert_="all") if part else usual
 
+    def check_asked(self) -> None:
+        """Find before anything is computed what cannot be asked of answers.
+
+        Raises:
+            InputError: If groups or abstention have a setting that is none.
+        """
+        self.subgroups, self.abstention  # noqa: B018 (kept for what comes)
+
     def with_changes(self, given: DictConfig, *names: str) -> Experiment:
         """The same with settings of some parts as they are given; None is as it was.
 
@@ -356,8 +364,7 @@ class Experiment:
     def check(self, annotations: Annotations, encoders: Encoders, preparer: Preparer) -> None:
         """Find settings that do not fit together; errors as of ``check_settings``."""
         self.check_transcripts(annotations)
-        # Built before anything is trained, so that what they refuse ends no run that was.
-        self.subgroups, self.abstention  # noqa: B018
+        self.check_asked()
         split = self.build_split()
         check_settings(self._cfg, self.labels, split, annotations, encoders.audio, preparer)
 

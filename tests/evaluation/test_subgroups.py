@@ -152,6 +152,13 @@ def test_a_column_that_is_not_there_is_told_and_ends_no_training() -> None:
         Subgroups(metric="loss")
 
 
+def test_settings_are_checked() -> None:
+    with pytest.raises(InputError, match=r"subgroups\.columns: expected names of columns, got sex"):
+        Subgroups(columns="sex")
+    with pytest.raises(InputError, match=r"subgroups\.min_utterances: expected"):
+        Subgroups(min_utterances=0)
+
+
 def test_a_class_that_a_run_lacks_harms_nobody() -> None:
     found = Subgroups(columns=["sex"], harmful_class="fear", min_utterances=4)
     scores = found.scores(by_sex(), "speaker")
