@@ -30,7 +30,7 @@ from mmemo.evaluation.group_metrics import (
 from mmemo.evaluation.intervals import RUN_CONFIDENCE, UnitTallies, score_intervals
 from mmemo.evaluation.predictions import CORPUS, classes_of, trait_columns
 from mmemo.evaluation.significance import SAME, holm
-from mmemo.evaluation.units import UNIT, UNIT_COLUMNS, Units, plural
+from mmemo.evaluation.units import MIN_EFFECTIVE_UNITS, UNIT, UNIT_COLUMNS, Units, plural
 from mmemo.values import check_whole
 
 SCORES = ("accuracy", "uar", "macro_f1")
@@ -320,7 +320,7 @@ class _Column:
         value = float(seen[high] - seen[low])
         if low == high or value <= SAME:
             return None
-        smallest = self._smallest_p(num_permutations)
+        smallest = self.smallest_p(num_permutations)
         p = None
         if smallest is not None:
             exceeding = 0
@@ -358,7 +358,7 @@ class _Column:
             back[:, order] = groups[drawn]
             yield back
 
-    def _smallest_p(self, num_permutations: int) -> float | None:
+    def smallest_p(self, num_permutations: int) -> float | None:
         """One over the number of ways to permute; None where there is one way alone."""
         logarithm = 0.0
         for block in np.unique(self._blocks):
@@ -398,7 +398,12 @@ def _notes(
         )
     elif (column.units_of_groups < 2).any():
         notes.append(f"Some group is of one {column.unit_name} alone.")
-    smallest = column._smallest_p(10**9)
+    if (column.units_of_groups < MIN_EFFECTIVE_UNITS).any():
+        notes.append(
+            f"Groups of fewer than {MIN_EFFECTIVE_UNITS} {plural(column.unit_name)} have no "
+            "interval."
+        )
+    smallest = column.smallest_p(10**9)
     if smallest is None:
         notes.append(f"No test: {plural(column.unit_name)} cannot change their groups.")
     elif smallest > 0.05:

@@ -38,11 +38,12 @@ def gaps_table(groups: GroupMetrics) -> Table:
     for name, column in groups.columns.items():
         gap = column.gap
         row = [column_name(name), str(len(column.groups))]
-        row += [_place(gap and gap.lowest, column, groups.metric)]
-        row += [_place(gap and gap.highest, column, groups.metric), *_gap(gap), column.unit]
+        ends = (None, None) if gap is None else (gap.lowest, gap.highest)
+        row += [_place(end, column, groups.metric) for end in ends]
+        row += [*_gap(gap), column.unit]
         if groups.harmful_class is not None:
             harm = column.misjudged_gap
-            row += [_place(harm and harm.highest, column, MISJUDGED), *_gap(harm)]
+            row += [_place(None if harm is None else harm.highest, column, MISJUDGED), *_gap(harm)]
         rows.append(row)
     align = "lrllrrl" + ("lrr" if groups.harmful_class is not None else "")
     return table_of("gaps", "", header, align, rows)
