@@ -84,6 +84,10 @@ class Ranked:
             num / len(self.wrong), float(self.risks[num - 1]), float(self.confidence[num - 1])
         )
 
+    def at_coverage(self, share: float) -> RiskPoint:
+        """The curve where about this share is answered."""
+        return self.point(max(1, round(share * len(self.wrong))))
+
     def at_least(self, threshold: float) -> RiskPoint | None:
         """What a threshold gives; None where nothing reaches it."""
         num = int((self.confidence >= threshold).sum())
@@ -160,17 +164,29 @@ class Abstention:
         num = len(wrong)
         points = np.unique(np.ceil(np.linspace(0, num, CURVE_POINTS + 1)[1:]).astype(int))
 
-        def area(rows: NDArray[np.int64]) -> float:
-            return Ranked.of(confidence[rows], wrong[rows]).area
+        threshold = self._threshold(val, ranked, val_units)
+        asked = threshold.threshold
 
+        def risks(rows: NDArray[np.int64]) -> Floats:
+            drawn = Ranked.of(confidence[rows], wrong[rows])
+            given = None if asked is None else drawn.at_least(asked)
+            at_coverage = [drawn.at_coverage(share).risk for share in COVERAGES]
+            return np.array([drawn.area, np.nan if given is None else given.risk, *at_coverage])
+
+        of_area, of_threshold, *of_coverages = unit_intervals(risks, units)
+        if threshold.test is not None:
+            threshold = replace(threshold, test=replace(threshold.test, risk_interval=of_threshold))
         return SelectiveMetrics(
             aurc=ranked.area,
-            aurc_interval=unit_interval(area, units),
+            aurc_interval=of_area,
             aurc_oracle=oracle_area(wrong),
             aurc_random=float(wrong.mean()),
             curve=tuple(ranked.point(int(point)) for point in points),
-            at_coverage=tuple(ranked.point(max(1, round(share * num))) for share in COVERAGES),
-            threshold=self._threshold(val, ranked, val_units),
+            at_coverage=tuple(
+                replace(ranked.at_coverage(share), risk_interval=bounds)
+                for share, bounds in zip(COVERAGES, of_coverages, strict=True)
+            ),
+            threshold=threshold,
         )
 
     def _threshold(self, val: Answers, test: Ranked, val_units: Units | None) -> ChosenThreshold:
@@ -210,23 +226,35 @@ class Abstention:
         )
 
 
-def unit_interval(score: Callable[[NDArray[np.int64]], float], units: Units) -> Interval | None:
-    """The interval of any score of rows: by bootstrap over units, of few by jackknife.
+def unit_intervals(
+    scores: Callable[[NDArray[np.int64]], Floats], units: Units
+) -> list[Interval | None]:
+    """The intervals of any scores of rows: by bootstrap over units, of few by jackknife.
 
     Args:
-        score: Of rows by their places, each as often as it is named.
+        scores: (K,), of rows by their places, each as often as it is named; not a number where
+            one is undefined.
         units: Of the rows.
+
+    Returns:
+        K of them; None where units are few, nothing varies, or some draw has no score.
     """
+    whole = scores(np.arange(len(units.number)))
     if units.has_jackknife:
         kept = [np.flatnonzero(units.number != unit) for unit in range(units.num)]
-        left_out = np.array([score(rows) for rows in kept])
-        whole = score(np.arange(len(units.number)))
-        return jackknife_interval(whole, left_out, RUN_CONFIDENCE, units)
+        left_out = np.array([scores(rows) for rows in kept])
+        pairs = zip(whole, left_out.T, strict=True)
+        return [jackknife_interval(float(v), part, RUN_CONFIDENCE, units) for v, part in pairs]
     if units.are_few:
-        return None
-    drawn = np.array([score(rows) for rows in drawn_rows(units)])
-    found = interval(drawn, RUN_CONFIDENCE, units)
-    return found if found is not None and found[0] < found[1] else None
+        return [None] * len(whole)
+    drawn = np.array([scores(rows) for rows in drawn_rows(units)])
+    found = [interval(part, RUN_CONFIDENCE, units) for part in drawn.T]
+    return [one if one is not None and one[0] < one[1] else None for one in found]
+
+
+def share_interval(holds: Bools, units: Units) -> Interval | None:
+    """The interval of a share of rows (N,), as ``unit_intervals`` gives it."""
+    return unit_intervals(lambda rows: holds[rows].mean(keepdims=True), units)[0]
 
 
 def drawn_rows(units: Units) -> list[NDArray[np.int64]]:
@@ -314,7 +342,7 @@ def _conformal(
         num_val=len(own),
         score_quantile=limit,
         coverage=float(held.mean()),
-        coverage_interval=unit_interval(lambda rows: float(held[rows].mean()), units),
+        coverage_interval=share_interval(held, units),
         expected=expected_coverage(len(own), len(held), miscoverage),
         by_class={
             label: ClassCoverage(float(right[place] / count[place]), int(count[place]))

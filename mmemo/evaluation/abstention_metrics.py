@@ -18,11 +18,14 @@ class RiskPoint:
         coverage: Share of the utterances that is answered.
         risk: Share of these answers that is wrong.
         threshold: The least confidence that is answered.
+        risk_interval: Over test units, at this coverage or threshold; None of few, where nothing
+            varies, and where it is not asked for.
     """
 
     coverage: FiniteFloat
     risk: FiniteFloat
     threshold: FiniteFloat
+    risk_interval: Bounds | None = None
 
 
 @dataclass(frozen=True)

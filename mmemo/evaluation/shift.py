@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmemo.documents import damaged, reason
-from mmemo.evaluation.abstention import unit_interval
+from mmemo.evaluation.abstention import share_interval
 from mmemo.evaluation.confusion_scores import Floats
 from mmemo.evaluation.run_metrics import ShiftMetrics
 from mmemo.evaluation.units import UNIT, Units
@@ -145,7 +145,7 @@ def shift_metrics(
         val_median=float(np.median(known.val_distances)),
         test_median=float(np.median(distances)),
         test_share_far=float(far.mean()),
-        test_interval=unit_interval(lambda rows: float(far[rows].mean()), units),
+        test_interval=share_interval(far, units),
         accuracy_near=float(right[~far].mean()) if (~far).any() else None,
         accuracy_far=float(right[far].mean()) if far.any() else None,
     )

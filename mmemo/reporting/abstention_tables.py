@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmemo.evaluation.abstention_metrics import AbstentionMetrics, RiskPoint
+from mmemo.evaluation.group_metrics import Bounds
 from mmemo.evaluation.run_metrics import ShiftMetrics
 from mmemo.reporting.numbers import UNDEFINED, interval, percent, score
 from mmemo.reporting.tables import Table, table_of
@@ -13,11 +14,21 @@ METHOD_NAMES = {"lac": "LAC", "aps": "APS"}
 def coverage_table(found: AbstentionMetrics) -> Table:
     """Accuracy where the model answers on the surest utterances alone."""
     rows = [
-        [percent(round(point.coverage, 3)), score(1 - point.risk), score(point.threshold)]
+        [
+            percent(round(point.coverage, 3)),
+            score(1 - point.risk),
+            interval(_turned(point.risk_interval)),
+            score(point.threshold),
+        ]
         for point in found.selective.at_coverage
     ]
-    header = ["answered", "accuracy of these", "from probability"]
-    return table_of("coverage", "", header, "rrr", rows)
+    header = ["answered", "accuracy of these", "95 % interval", "from probability"]
+    return table_of("coverage", "", header, "rrrr", rows)
+
+
+def _turned(bounds: Bounds | None) -> Bounds | None:
+    """Bounds of an error as those of the accuracy."""
+    return None if bounds is None else (1 - bounds[1], 1 - bounds[0])
 
 
 def area_sentence(found: AbstentionMetrics) -> str:
@@ -53,7 +64,9 @@ def threshold_sentences(found: AbstentionMetrics) -> list[str]:
 def _point(point: RiskPoint | None) -> str:
     if point is None:
         return "no answer"
-    return f"{percent(round(point.coverage, 3))} answered, {percent(round(point.risk, 3))} wrong"
+    bounds = f", interval {interval(point.risk_interval)}" if point.risk_interval else ""
+    shares = f"{percent(round(point.coverage, 3))} answered, {percent(round(point.risk, 3))} wrong"
+    return f"{shares}{bounds}"
 
 
 def conformal_table(found: AbstentionMetrics) -> Table:
