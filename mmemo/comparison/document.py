@@ -72,6 +72,22 @@ class SubgroupScores:
 
 
 @dataclass(frozen=True)
+class SubgroupColumn:
+    """Scores of test by the values of one column.
+
+    Args:
+        groups: By value, in order.
+        gap: Between the highest and the lowest of the means over the seeds.
+        gap_interval: Of these trained models, for these two values, over the table's units; None
+            of few.
+    """
+
+    groups: Mapping[str, SubgroupScores]
+    gap: float
+    gap_interval: Interval | None
+
+
+@dataclass(frozen=True)
 class GroupResult:
     """One group: runs that differ in seed, and fold, alone.
 
@@ -93,7 +109,7 @@ class GroupResult:
         per_class_recall: Recall on test by class.
         aurc: Area under the risk-coverage curve on test, with the temperature; None in files of an
             earlier mmemo.
-        subgroups: By column and value the test rows of speakers, recordings and utterances.
+        subgroups: By column scores of groups of speakers, recordings and utterances.
     """
 
     name: str
@@ -112,7 +128,7 @@ class GroupResult:
     calibration: Calibration
     per_class_recall: Mapping[str, SeedSummary] = field(default_factory=dict)
     aurc: SeedSummary | None = None
-    subgroups: Mapping[str, Mapping[str, SubgroupScores]] = field(default_factory=dict)
+    subgroups: Mapping[str, SubgroupColumn] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,28 +10,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mmemo.comparison.document import Curve, GroupResult, ScoreWithIntervals, SubgroupScores
+from mmemo.comparison.document import Curve, GroupResult, ScoreWithIntervals
 from mmemo.comparison.groups import FOLD, RunGroup
 from mmemo.comparison.ranking_metric import ComparedMetric, ComparedMetrics
 from mmemo.comparison.runs import RunResults, Setting
+from mmemo.comparison.subgroup_scores import SubgroupScorer
 from mmemo.errors import InputError
 from mmemo.evaluation.abstention import table_area
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.confusion_scores import (
-    METRICS,
     Floats,
     Tallies,
     class_numbers,
     confusion_counts,
     f1_by_class,
-    misjudged_as,
     recall_by_class,
 )
 from mmemo.evaluation.intervals import Interval, UnitTallies
 from mmemo.evaluation.own_metrics import Answers
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.evaluation.subgroups import Subgroups
-from mmemo.evaluation.units import Units, table_units
+from mmemo.evaluation.units import table_units
 
 
 @dataclass(frozen=True)
@@ -140,9 +139,9 @@ class TableUtterances:
         known = pd.concat([run.val, run.test], ignore_index=True)
         self.units = table_units(test, known, run.protocol, unit)
         self.target = class_numbers(test["target"], classes)
-        self.groupings = subgroups.groupings(test)
-        self.subgroup_metric = METRICS[subgroups.metric]
-        self.harmful = subgroups.harmful_place(classes)
+        self.subgroups = SubgroupScorer.of(
+            subgroups, subgroups.groupings(test), self.target, classes, self.units
+        )
         folds = [np.full(len(part.test), str(part.settings.get(FOLD))) for part in first.runs]
         self.test_folds = np.concatenate(folds)
 
@@ -157,29 +156,6 @@ class TableUtterances:
             table["key"].to_numpy(), kind="stable"
         )
         return table.iloc[places].reset_index(drop=True)
-
-    def subgroups(self, preds: Sequence[NDArray[np.int64]]) -> dict[str, dict[str, SubgroupScores]]:
-        """By column and value the scores of predictions (N,) of some seeds."""
-        return {
-            column: {
-                value: self._subgroup(preds, np.flatnonzero(grouping.of_rows == place))
-                for place, value in enumerate(grouping.names)
-            }
-            for column, grouping in self.groupings.items()
-        }
-
-    def _subgroup(
-        self, preds: Sequence[NDArray[np.int64]], rows: NDArray[np.int64]
-    ) -> SubgroupScores:
-        everything = Units("all", np.zeros(len(rows), np.int64))
-        counts = UnitTallies.of(
-            self.target[rows], [pred[rows] for pred in preds], len(self.classes), everything
-        )
-        misjudged = None
-        if self.harmful is not None and (self.target[rows] != self.harmful).any():
-            misjudged = SeedSummary.of(counts.scores(misjudged_as(self.harmful)))
-        score = SeedSummary.of(counts.scores(self.subgroup_metric))
-        return SubgroupScores(len(rows), score, misjudged)
 
     def answers(
         self,
@@ -231,7 +207,7 @@ class ScoredGroup:
         needs_each = self.metrics.ranking.of_answers is not None
         each = [Answers.of(table) for table in self.test_tables] if needs_each else []
         self.answers = utterances.answers(name, seeds, self.preds, each)
-        self.subgroups = utterances.subgroups(self.preds)
+        self.subgroups = utterances.subgroups.scores(self.preds)
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from mmemo.comparison.document import (
     ComparisonDocument,
     ComparisonTable,
     Difference,
     GroupResult,
     ScoreWithIntervals,
-    SubgroupScores,
+    SubgroupColumn,
 )
 from mmemo.comparison.published import PublishedBeside
 from mmemo.comparison.runs import Setting
@@ -240,25 +238,24 @@ def subgroups_table(document: ComparisonDocument, table: ComparisonTable) -> Tab
     ]
     metric, harmful = metric_name(document.subgroup_metric), document.harmful_class
     header = ["by", "group", "values", f"lowest\n{metric}", "", f"highest\n{metric}", "", "gap"]
+    header += ["95 % interval,\nthese models"]
     header += [f"most taken\nfor {harmful or UNDEFINED}", ""]
     note = (
         "Means over the seeds of the test utterances with one value of a column, of as many as "
         "subgroups.min_utterances asks for. The gap is the largest of several, and so never 0 by "
-        "chance alone; each run's report has intervals and tests of it."
+        "chance alone; its interval is of these two values, and each run's report tests it."
     )
-    return table_of("subgroups", "For whom, test", header, "llrlrlrrlr", rows, note)
+    return table_of("subgroups", "For whom, test", header, "llrlrlrrrlr", rows, note)
 
 
-def _subgroup_row(
-    column: str, group: GroupResult, found: Mapping[str, SubgroupScores]
-) -> list[Cell]:
+def _subgroup_row(name: str, group: GroupResult, column: SubgroupColumn) -> list[Cell]:
+    found = column.groups
     by_score = sorted(found, key=lambda value: found[value].score.mean)
     low, high = by_score[0], by_score[-1]
-    cells = [named(column_name(column)), named(group.name), Cell(str(len(found)), len(found))]
+    cells = [named(column_name(name)), named(group.name), Cell(str(len(found)), len(found))]
     for value in (low, high):
         cells += [named(value), _mean_cell(found[value].score)]
-    gap = found[high].score.mean - found[low].score.mean
-    cells.append(Cell(score(gap), gap))
+    cells += [Cell(score(column.gap), column.gap), _interval_cell(column.gap_interval)]
     harm = {value: one.misjudged for value, one in found.items() if one.misjudged is not None}
     if not harm:
         return [*cells, Cell(UNDEFINED), Cell(UNDEFINED)]
