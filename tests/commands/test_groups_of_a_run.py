@@ -31,7 +31,7 @@ def test_a_run_tells_for_whom_and_when_not(trained: TrainedRun, cli: Cli) -> Non
     assert before.groups.columns == {}
     assert "speaker" in before.groups.left_out
 
-    changes = ("subgroups.min_utterances=2", "subgroups.columns=[duration_s,speaker]")
+    changes = ("subgroups.min_utterances=2", "subgroups.columns=[level_db,speaker]")
     wished = "abstention.wished_error=0.5"
     cli("evaluate", f"run={run.path}", *changes, wished)
     after = run.read_metrics()
@@ -39,8 +39,12 @@ def test_a_run_tells_for_whom_and_when_not(trained: TrainedRun, cli: Cli) -> Non
     assert after.groups is not None
     assert after.abstention is not None
     assert after.abstention.selective.threshold.wished_error == 0.5
-    bands = after.groups.columns["duration_s"].groups
-    assert sum(group.num_utterances for group in bands.values()) == len(test)
+    # All tones are Ada's, and as loud as each other to a hundredth of a dB or so.
+    assert {*after.groups.columns, *after.groups.left_out} == {"level_db", "speaker"}
+    assert after.groups.left_out["speaker"] == "all are Ada"
+    for column in after.groups.columns.values():
+        sizes = [group.num_utterances for group in column.groups.values()]
+        assert sum([*sizes, *column.too_small.values()]) == len(test)
     page = run.report_file.read_text(encoding="utf-8")
     assert "For whom, test" in page
     assert "Knowing when not to answer, test" in page

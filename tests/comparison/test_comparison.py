@@ -540,9 +540,10 @@ def test_what_is_written_is_read_back(two_groups: Path, tmp_path: Path) -> None:
     write_document(path, document)
     assert read_comparison(path) == document
     text = path.read_text()
-    path.write_text(text.replace('"version": 2', '"version": 1'))
-    assert read_comparison(path) == document
-    path.write_text(text.replace('"version": 2', '"version": 9'))
+    for earlier in (1, 2):
+        path.write_text(text.replace('"version": 3', f'"version": {earlier}'))
+        assert read_comparison(path) == document
+    path.write_text(text.replace('"version": 3', '"version": 9'))
     with pytest.raises(InputError, match=r"version is 9.*write it again with `mmemo compare`"):
         read_comparison(path)
 
