@@ -261,7 +261,8 @@ def _predicted(module: EmotionModule, trainer: lightning.Trainer, loader: Any) -
     with fused_embeddings(module) as vectors:
         mine: Any = trainer.predict(module, dataloaders=loader) or []
     keys = [names for names, _ in mine]
-    embeddings = list(zip(keys, vectors, strict=True)) if vectors else []
+    # A classifier of the user's own may ask its fusion more than once a batch.
+    embeddings = list(zip(keys, vectors, strict=True)) if len(vectors) == len(keys) else []
     return Predicted(gathered(mine), gathered(embeddings))
 
 
