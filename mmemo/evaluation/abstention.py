@@ -9,7 +9,7 @@ introduction to conformal prediction", for split conformal sets by LAC (Sadinle,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -215,6 +215,8 @@ class Abstention:
             notes.append(
                 f"How far the threshold would vary with other validation is not known of {which}."
             )
+        elif chosen is not None and drawn is None:
+            notes.append("With other validation units there may be no such threshold at all.")
         return ChosenThreshold(
             wished_error=self.wished_error,
             threshold=chosen,
@@ -257,13 +259,13 @@ def share_interval(holds: Bools, units: Units) -> Interval | None:
     return unit_intervals(lambda rows: holds[rows].mean(keepdims=True), units)[0]
 
 
-def drawn_rows(units: Units) -> list[NDArray[np.int64]]:
+def drawn_rows(units: Units) -> Iterator[NDArray[np.int64]]:
     """Rows of resamples of units."""
     random = np.random.default_rng(SEED)
     order = np.argsort(units.number, kind="stable")
     places = np.split(order, np.cumsum(units.sizes)[:-1])
-    chosen = random.integers(units.num, size=(NUM_RESAMPLES, units.num))
-    return [np.concatenate([places[unit] for unit in row]) for row in chosen]
+    for _ in range(NUM_RESAMPLES):
+        yield np.concatenate([places[unit] for unit in random.integers(units.num, size=units.num)])
 
 
 def _other_thresholds(
