@@ -150,6 +150,8 @@ ROOMS = {
     "claims": "explanation",
     "logger": "training",
     "format": "export",
+    "subgroups": "evaluation",
+    "abstention": "evaluation",
 }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import lightning
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
@@ -13,6 +16,7 @@ from mmemo.data.datamodule import EmotionDataModule
 from mmemo.documents import write_document
 from mmemo.errors import InputError
 from mmemo.evaluation.calibration import calibration_summary
+from mmemo.evaluation.embeddings import by_key, fused_embeddings
 from mmemo.evaluation.intervals import run_intervals
 from mmemo.evaluation.metrics import compute_metrics, corpus_metrics, metrics_table
 from mmemo.evaluation.predictions import (
@@ -24,7 +28,9 @@ from mmemo.evaluation.predictions import (
     write_predictions,
 )
 from mmemo.evaluation.protocol import evaluated_stamp, leak_warning, split_stamp, without_modality
-from mmemo.evaluation.run_metrics import RunMetrics
+from mmemo.evaluation.run_metrics import RunMetrics, ShiftMetrics
+from mmemo.evaluation.shift import MAX_TRAIN, TrainingEmbeddings, shift_metrics
+from mmemo.evaluation.traits import with_traits
 from mmemo.evaluation.units import kept_together, with_units
 from mmemo.folders import check_writable, written_whole
 from mmemo.reporting.run_report import write_report
@@ -49,6 +55,9 @@ from mmemo.runs.saved_config import trusted_names
 from mmemo.training.module import EmotionModule
 from mmemo.training.processes import leave_together
 
+ASKED = ("subgroups", "abstention")
+"""Parts of a run's config that evaluating it again may change: they ask, and train nothing."""
+
 
 def run(cfg: DictConfig) -> None:
     """Build the run's model again and evaluate it, on its own data or on another corpus."""
@@ -62,7 +71,9 @@ def run(cfg: DictConfig) -> None:
             "evaluated on validation and test as it was split in training"
         )
     rebuilt = rebuild_run(cfg.run, cfg.prepared, trusted_names(cfg.trust))
-    folder, experiment = rebuilt.folder, rebuilt.experiment
+    folder = rebuilt.folder
+    experiment = rebuilt.experiment.with_changes(cfg, *ASKED)
+    experiment.check_asked()
     if cfg.missing is not None:
         experiment.check_missing(folder, cfg.missing)
         folder = RunFolder(folder.path, cfg.missing)
@@ -80,7 +91,9 @@ def run(cfg: DictConfig) -> None:
 
 def _run_on_other_corpus(cfg: DictConfig) -> None:
     rebuilt = rebuild_model(cfg.run, trusted_names(cfg.trust))
-    experiment = rebuilt.experiment
+    experiment = rebuilt.experiment.with_changes(cfg, *ASKED)
+    experiment.check_asked()
+    rebuilt = replace(rebuilt, experiment=experiment)
     if cfg.missing is not None:
         experiment.check_missing(rebuilt.folder, cfg.missing)
     own = RunFolder(rebuilt.folder.path, cfg.missing)
@@ -118,14 +131,12 @@ def evaluate_on(
     """
     folder, datamodule, experiment = tested.folder, tested.datamodule, rebuilt.experiment
     epoch = load_checkpoint(chosen_checkpoint(folder), rebuilt.module)
-    outputs = gathered(
-        cast(Any, rebuilt.trainer.predict(rebuilt.module, datamodule.test_dataloader())) or []
-    )
+    predicted = _predicted(rebuilt.module, rebuilt.trainer, datamodule.test_dataloader())
     by_own_split = tested.rows.assign(split=tested.rows["corpus_split"])
     unit, columns = kept_together(by_own_split, ())
     all_answers = build_table(
-        outputs,
-        with_units(tested.rows, columns),
+        predicted.outputs,
+        with_units(_traits(datamodule, "test"), columns),
         experiment.labels.classes,
         experiment.labels.column,
         datamodule.prepared.sample_rate,
@@ -138,9 +149,17 @@ def evaluate_on(
     metrics = {"test": compute_metrics(table, majority, experiment.own_metrics_of(tested.classes))}
     other = tested.described(experiment.labels.classes, num_left_out, overlap)
     protocol = tested.protocol(experiment, other, epoch, rebuilt.module.loss.name, unit)
-    calibration = calibration_summary([(restricted(val, tested.classes), table)])
-    by_corpus = corpus_metrics(table, majority, experiment.own_metrics_of(tested.classes))
-    document = RunMetrics(protocol, metrics, run_intervals(table, unit), calibration, by_corpus)
+    own_val = restricted(val, tested.classes)
+    document = RunMetrics(
+        protocol,
+        metrics,
+        run_intervals(table, unit),
+        calibration_summary([(own_val, table)]),
+        corpus_metrics(table, majority, experiment.own_metrics_of(tested.classes)),
+        experiment.subgroups.scores(table, unit),
+        experiment.abstention.metrics(own_val, table, unit),
+        _shift_of(RunFolder(folder.path), predicted, table, unit) if not folder.missing else None,
+    )
     write_document(folder.metrics_file, document)
     with written_whole(folder.table_file) as place:
         metrics_table(metrics, evaluated_stamp(protocol)).to_csv(place, index=False)
@@ -163,12 +182,12 @@ def evaluate(
     folder.check_digest(checkpoint, "the checkpoint of this run")
     epoch = load_checkpoint(checkpoint, module)
     labels = datamodule.labels
-    outputs = predict(module, datamodule, trainer)
+    predicted = predict(module, datamodule, trainer, folder.missing is None)
     unit, columns = kept_together(datamodule.rows, datamodule.split.group_columns)
     tables = [
         build_table(
-            outputs[split],
-            with_units(datamodule.datasets[split].rows, columns),
+            predicted[split].outputs,
+            with_units(_traits(datamodule, split), columns),
             labels.classes,
             labels.column,
             datamodule.prepared.sample_rate,
@@ -190,6 +209,9 @@ def evaluate(
         run_intervals(test, unit),
         calibration_summary([(val, test)]),
         corpus_metrics(table, majority, experiment.own_metrics),
+        experiment.subgroups.scores(test, unit),
+        experiment.abstention.metrics(val, test, unit),
+        _shift(folder, predicted, datamodule, tables, unit),
     )
     write_document(folder.metrics_file, document)
     with written_whole(folder.table_file) as place:
@@ -197,20 +219,99 @@ def evaluate(
     write_report(folder)
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """What a model says of a split.
+
+    Args:
+        outputs: By batch keys and probabilities.
+        embeddings: By batch keys and fused embeddings (B, D); empty where the model has none.
+    """
+
+    outputs: Outputs
+    embeddings: Outputs
+
+
 def predict(
-    module: EmotionModule, datamodule: EmotionDataModule, trainer: lightning.Trainer
-) -> dict[str, Outputs]:
+    module: EmotionModule,
+    datamodule: EmotionDataModule,
+    trainer: lightning.Trainer,
+    with_train: bool = True,
+) -> dict[str, Predicted]:
     """Predict validation and test, by split; with several processes all take part.
 
     The others predict with the first one's weights: the trainer hands them out.
+
+    Args:
+        module: The model.
+        datamodule: Its data.
+        trainer: That predicts.
+        with_train: Whether a part of training is predicted too, for its embeddings.
     """
-    outputs: dict[str, Outputs] = {}
-    for split in EVALUATED_SPLITS:
-        loader = datamodule.val_dataloader() if split == "val" else datamodule.test_dataloader()
-        mine: Any = trainer.predict(module, dataloaders=loader)
-        outputs[split] = gathered(mine or [])
+    loaders = {"val": datamodule.val_dataloader, "test": datamodule.test_dataloader}
+    predicted = {split: _predicted(module, trainer, load()) for split, load in loaders.items()}
+    if with_train and predicted["val"].embeddings:
+        sample = datamodule.train_sample_dataloader(MAX_TRAIN)
+        predicted["train"] = _predicted(module, trainer, sample)
     leave_together(trainer)
-    return outputs
+    return predicted
+
+
+def _predicted(module: EmotionModule, trainer: lightning.Trainer, loader: Any) -> Predicted:  # noqa: ANN401
+    with fused_embeddings(module) as vectors:
+        mine: Any = trainer.predict(module, dataloaders=loader) or []
+    keys = [names for names, _ in mine]
+    # A classifier of the user's own may ask its fusion more than once a batch.
+    embeddings = list(zip(keys, vectors, strict=True)) if len(vectors) == len(keys) else []
+    return Predicted(gathered(mine), gathered(embeddings))
+
+
+def _traits(datamodule: EmotionDataModule, split: str) -> pd.DataFrame:
+    """The rows of a split with what is known of each."""
+    dataset, prepared = datamodule.datasets[split], datamodule.prepared
+    sound = (lambda row: dataset.sound(row).numpy()) if prepared.has_sound else None
+    return with_traits(dataset.rows, sound, prepared.sample_rate)
+
+
+def _shift(
+    folder: RunFolder,
+    predicted: Mapping[str, Predicted],
+    datamodule: EmotionDataModule,
+    tables: Sequence[pd.DataFrame],
+    unit: str,
+) -> ShiftMetrics | None:
+    """How far test lies from training; the run keeps what is needed to tell it of other inputs.
+
+    None without a modality, or where the model has no one embedding.
+    """
+    if "train" not in predicted:
+        return None
+    dataset = datamodule.datasets["train"]
+    class_of = dict(zip(dataset.keys, dataset.targets, strict=True))
+    keys = [key for names, _ in predicted["train"].embeddings for key in names]
+    known = TrainingEmbeddings.of(
+        by_key(predicted["train"].embeddings, keys), np.array([class_of[key] for key in keys])
+    )
+    if known is None:
+        return None
+    val, test = tables
+    own = known.distances(by_key(predicted["val"].embeddings, val["key"].tolist()))
+    known = replace(known, val_distances=np.sort(own))
+    with folder.sealed(folder.embeddings_file):
+        known.write(folder.embeddings_file)
+    distances = known.distances(by_key(predicted["test"].embeddings, test["key"].tolist()))
+    return shift_metrics(known, test, distances, unit)
+
+
+def _shift_of(
+    folder: RunFolder, predicted: Predicted, table: pd.DataFrame, unit: str
+) -> ShiftMetrics | None:
+    """How far another corpus lies from the run's training, where the run has kept what tells."""
+    known = folder.read_training_embeddings()
+    if known is None or not predicted.embeddings:
+        return None
+    distances = known.distances(by_key(predicted.embeddings, table["key"].tolist()))
+    return shift_metrics(known, table, distances, unit)
 
 
 def print_results(folder: RunFolder) -> None:
@@ -242,6 +343,7 @@ def print_results(folder: RunFolder) -> None:
         ("confusion matrix", folder.confusion_file),
         ("curves", folder.curves_file),
         ("reliability", folder.reliability_file),
+        ("risk, coverage", folder.abstention_file),
         ("report", folder.report_file),
     ):
         print(f"{label:>17}: {path}")

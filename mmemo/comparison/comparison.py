@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mmemo.comparison.cross_corpus import cross_corpus_results
 from mmemo.comparison.document import ComparisonDocument, ComparisonTable, ModalityGain
@@ -22,6 +22,7 @@ from mmemo.corpora.leaks import protocol_stamp
 from mmemo.errors import InputError
 from mmemo.evaluation.confusion_scores import check_metric
 from mmemo.evaluation.protocol import leak_warning
+from mmemo.evaluation.subgroups import Subgroups
 from mmemo.evaluation.units import check_unit
 
 ALL_PAIRS_UP_TO = 6
@@ -46,6 +47,7 @@ class Comparison:
             many groups, for the best on validation.
         differences: False to leave the tests out.
         own: Gives the user's metrics, for the classes of a table; None where there are none.
+        subgroups: Of test, that each group is scored by.
     """
 
     metric: str = "weighted_f1"
@@ -57,6 +59,7 @@ class Comparison:
     baseline: str | None = None
     differences: bool = True
     own: OwnMetrics | None = None
+    subgroups: Subgroups = field(default_factory=Subgroups)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed."""
@@ -112,6 +115,8 @@ class Comparison:
             left_out=tuple(dict.fromkeys([*left_out, *replaced])),
             cross_corpus=cross_corpus_results(tables, results, self.metric),
             direction=ranking.direction,
+            subgroup_metric=self.subgroups.metric,
+            harmful_class=self.subgroups.harmful_class,
         )
 
     def _table(
@@ -122,7 +127,9 @@ class Comparison:
         published: Sequence[PublishedResult],
     ) -> ComparisonTable:
         metrics = ComparedMetrics.of(self.metric, protocol.classes, self.own)
-        utterances = TableUtterances(groups[0], protocol.classes, self.unit, metrics)
+        utterances = TableUtterances(
+            groups[0], protocol.classes, self.unit, metrics, self.subgroups
+        )
         shown, names = differing_settings(groups), group_names(groups)
         rows = [
             ScoredGroup(name, settings, group, utterances)

@@ -56,6 +56,38 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class SubgroupScores:
+    """Scores of the test rows with one value of a column.
+
+    Args:
+        num_utterances: How many they are.
+        score: Of the metric that subgroups are compared by.
+        misjudged: Share of the rows of other classes that is taken for the harmful class; None
+            without such rows or class.
+    """
+
+    num_utterances: int
+    score: SeedSummary
+    misjudged: SeedSummary | None
+
+
+@dataclass(frozen=True)
+class SubgroupColumn:
+    """Scores of test by the values of one column.
+
+    Args:
+        groups: By value, in order.
+        gap: Between the highest and the lowest of the means over the seeds.
+        gap_interval: Of these trained models, for these two values, over the table's units; None
+            of few.
+    """
+
+    groups: Mapping[str, SubgroupScores]
+    gap: float
+    gap_interval: Interval | None
+
+
+@dataclass(frozen=True)
 class GroupResult:
     """One group: runs that differ in seed, and fold, alone.
 
@@ -75,6 +107,9 @@ class GroupResult:
         curves: History of each run.
         calibration: On test.
         per_class_recall: Recall on test by class.
+        aurc: Area under the risk-coverage curve on test, with the temperature; None in files of an
+            earlier mmemo.
+        subgroups: By column scores of groups of speakers, recordings and utterances.
     """
 
     name: str
@@ -92,6 +127,8 @@ class GroupResult:
     curves: tuple[Curve, ...]
     calibration: Calibration
     per_class_recall: Mapping[str, SeedSummary] = field(default_factory=dict)
+    aurc: SeedSummary | None = None
+    subgroups: Mapping[str, SubgroupColumn] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -352,10 +389,12 @@ class ComparisonDocument:
         cross_corpus: Groups by the corpora that they were evaluated on; empty where each was on its
             own alone.
         direction: Whether the lowest or the highest of the metric ranks first.
+        subgroup_metric: Of the scores of subgroups.
+        harmful_class: That they are taken for; None for none.
     """
 
-    VERSION: ClassVar[int] = 2
-    READ_VERSIONS: ClassVar[tuple[int, ...]] = (1,)
+    VERSION: ClassVar[int] = 3
+    READ_VERSIONS: ClassVar[tuple[int, ...]] = (1, 2)
 
     metric: str
     selected_on: str
@@ -367,6 +406,8 @@ class ComparisonDocument:
     left_out: tuple[LeftOut, ...]
     cross_corpus: tuple[CrossCorpusResult, ...] = ()
     direction: Direction = "max"
+    subgroup_metric: str = "uar"
+    harmful_class: str | None = None
 
 
 def read_comparison(path: Path) -> ComparisonDocument:

@@ -169,6 +169,7 @@ def _frame_row(
     row |= _summary("temperature", calibration.temperature)
     row |= _summary("ece", calibration.ece) | _summary("ece_scaled", calibration.ece_scaled)
     row |= _summary("brier", calibration.brier) | _summary("brier_scaled", calibration.brier_scaled)
+    row |= _summary("aurc", group.aurc)
     return row | {"runs": json.dumps(group.runs)}
 
 

@@ -14,7 +14,9 @@ from mmemo.comparison.document import Curve, GroupResult, ScoreWithIntervals
 from mmemo.comparison.groups import FOLD, RunGroup
 from mmemo.comparison.ranking_metric import ComparedMetric, ComparedMetrics
 from mmemo.comparison.runs import RunResults, Setting
+from mmemo.comparison.subgroup_scores import SubgroupScorer
 from mmemo.errors import InputError
+from mmemo.evaluation.abstention import table_area
 from mmemo.evaluation.calibration import calibration_summary
 from mmemo.evaluation.confusion_scores import (
     Floats,
@@ -27,6 +29,7 @@ from mmemo.evaluation.confusion_scores import (
 from mmemo.evaluation.intervals import Interval, UnitTallies
 from mmemo.evaluation.own_metrics import Answers
 from mmemo.evaluation.seed_summary import SeedSummary
+from mmemo.evaluation.subgroups import Subgroups
 from mmemo.evaluation.units import table_units
 
 
@@ -116,6 +119,7 @@ class TableUtterances:
         classes: The table's classes.
         unit: What is drawn; None for what the split keeps together.
         metrics: The table's.
+        subgroups: That its groups are scored by.
     """
 
     def __init__(
@@ -124,6 +128,7 @@ class TableUtterances:
         classes: Sequence[str],
         unit: str | None,
         metrics: ComparedMetrics,
+        subgroups: Subgroups,
     ) -> None:
         self.classes = classes
         self.metrics = metrics
@@ -134,6 +139,9 @@ class TableUtterances:
         known = pd.concat([run.val, run.test], ignore_index=True)
         self.units = table_units(test, known, run.protocol, unit)
         self.target = class_numbers(test["target"], classes)
+        self.subgroups = SubgroupScorer.of(
+            subgroups, subgroups.groupings(test), self.target, classes, self.units
+        )
         folds = [np.full(len(part.test), str(part.settings.get(FOLD))) for part in first.runs]
         self.test_folds = np.concatenate(folds)
 
@@ -199,6 +207,7 @@ class ScoredGroup:
         needs_each = self.metrics.ranking.of_answers is not None
         each = [Answers.of(table) for table in self.test_tables] if needs_each else []
         self.answers = utterances.answers(name, seeds, self.preds, each)
+        self.subgroups = utterances.subgroups.scores(self.preds)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -211,6 +220,8 @@ class ScoredGroup:
         recall = recall_by_class(self.answers.counts.totals)
         confusion = sum(confusion_counts(table, self.classes) for table in self.test_tables)
         runs = [replicate.runs for replicate in self.group.replicates]
+        calibration = calibration_summary(list(zip(self.val_tables, self.test_tables, strict=True)))
+        scaled_by = zip(self.test_tables, calibration.temperature.values, strict=True)
         return GroupResult(
             name=self.name,
             settings=self.settings,
@@ -230,9 +241,9 @@ class ScoredGroup:
             fit_s=_summary_or_none([_total(fold_runs, _fit_s) for fold_runs in runs]),
             samples_per_s=_summary_or_none([_rate(fold_runs) for fold_runs in runs]),
             curves=tuple(_curve(run) for fold_runs in runs for run in fold_runs),
-            calibration=calibration_summary(
-                list(zip(self.val_tables, self.test_tables, strict=True))
-            ),
+            calibration=calibration,
+            aurc=SeedSummary.of(table_area(table, value) for table, value in scaled_by),
+            subgroups=self.subgroups,
         )
 
 

@@ -8,12 +8,14 @@ from mmemo.comparison.document import (
     Difference,
     GroupResult,
     ScoreWithIntervals,
+    SubgroupColumn,
 )
 from mmemo.comparison.published import PublishedBeside
 from mmemo.comparison.runs import Setting
 from mmemo.evaluation.intervals import Interval
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.metric_table import find_metric
+from mmemo.reporting.group_tables import column_name
 from mmemo.reporting.numbers import (
     UNDEFINED,
     counted,
@@ -61,6 +63,7 @@ def comparison_tables(document: ComparisonDocument, table: ComparisonTable) -> l
         class_table(document, table),
         cost_table(table),
         calibration_table(document, table),
+        subgroups_table(document, table),
         differences_table(document, table),
         *gain_tables(table),
         *published_tables(table),
@@ -204,22 +207,60 @@ def cost_table(table: ComparisonTable) -> Table:
 
 def calibration_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
     """Calibration errors before and after the temperature that validation gives."""
-    found = [(group.name, group.calibration) for group in table.groups]
+    found = [(group.name, group.calibration, group.aurc) for group in table.groups]
     rows = [
         [
             named(name),
             *map(_mean_cell, (one.temperature, one.ece, one.ece_scaled)),
             *map(_mean_cell, (one.brier, one.brier_scaled)),
+            Cell(UNDEFINED) if aurc is None else _mean_cell(aurc),
         ]
-        for name, one in found
+        for name, one, aurc in found
     ]
-    header = ["group", "temperature", "ECE", "ECE,\nscaled", "Brier", "Brier,\nscaled"]
+    header = ["group", "temperature", "ECE", "ECE,\nscaled", "Brier", "Brier,\nscaled", "AURC"]
     note = (
         "Scaled: logarithms of the probabilities divided by the temperature fitted on "
         f"{document.selected_on}. ECE: expected calibration error of the top class, in equal "
-        "bins. Of ECE and Brier score, lower is better."
+        "bins. AURC: area under the risk-coverage curve, scaled: the mean share of wrong answers "
+        "among the surest ones, over all shares of them. Of all three, lower is better."
     )
-    return table_of("calibration", "Calibration, test", header, "lrrrrr", rows, note)
+    return table_of("calibration", "Calibration, test", header, "lrrrrrr", rows, note)
+
+
+def subgroups_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
+    """Of each group and column the values that it is worst and best on."""
+    columns = list(dict.fromkeys(name for group in table.groups for name in group.subgroups))
+    rows = [
+        _subgroup_row(column, group, group.subgroups[column])
+        for column in columns
+        for group in table.groups
+        if column in group.subgroups
+    ]
+    metric, harmful = metric_name(document.subgroup_metric), document.harmful_class
+    header = ["by", "group", "values", f"lowest\n{metric}", "", f"highest\n{metric}", "", "gap"]
+    header += ["95 % interval,\nthese models"]
+    header += [f"most taken\nfor {harmful or UNDEFINED}", ""]
+    note = (
+        "Means over the seeds of the test utterances with one value of a column, of as many as "
+        "subgroups.min_utterances asks for. The gap is the largest of several, and so never 0 by "
+        "chance alone; its interval is of these two values, and each run's report tests it."
+    )
+    return table_of("subgroups", "For whom, test", header, "llrlrlrrrlr", rows, note)
+
+
+def _subgroup_row(name: str, group: GroupResult, column: SubgroupColumn) -> list[Cell]:
+    found = column.groups
+    by_score = sorted(found, key=lambda value: found[value].score.mean)
+    low, high = by_score[0], by_score[-1]
+    cells = [named(column_name(name)), named(group.name), Cell(str(len(found)), len(found))]
+    for value in (low, high):
+        cells += [named(value), _mean_cell(found[value].score)]
+    cells += [Cell(score(column.gap), column.gap), _interval_cell(column.gap_interval)]
+    harm = {value: one.misjudged for value, one in found.items() if one.misjudged is not None}
+    if not harm:
+        return [*cells, Cell(UNDEFINED), Cell(UNDEFINED)]
+    worst = max(harm, key=lambda value: harm[value].mean)
+    return [*cells, named(worst), _mean_cell(harm[worst])]
 
 
 def ranks_of(table: ComparisonTable) -> dict[str, int]:

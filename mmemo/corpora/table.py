@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from mmemo.corpora.table_columns import (
     missing_column,
     read_splits,
 )
-from mmemo.corpora.table_rows import TableRows, read_rows, times_s
+from mmemo.corpora.table_rows import TRAIT, TableRows, read_rows, times_s
 from mmemo.corpora.text_table import MAX_TRANSCRIPT_CHARS, TOO_LONG, whole_number
 from mmemo.corpora.utterance import MISSING_FIELD, Skip, Utterance
 from mmemo.errors import InputError
@@ -67,6 +68,7 @@ class TableCorpus:
         seed: Decides that split, which is grouped by speaker, else by dialogue, else by the file
             that utterances are cut from, else not.
         name: What the corpus is called in reports and in the prepared corpus' name.
+        traits: Further columns, such as sex and age, that scores are told by.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class TableCorpus:
         num_val_folds: int = 9,
         seed: int = 0,
         name: str = "table",
+        traits: Sequence[str] = (),
     ) -> None:
         self.csv = Path(csv).absolute()
         self.root = Path(root).absolute() if root is not None else self.csv.parent
@@ -107,6 +110,13 @@ class TableCorpus:
         check_seed("corpus.seed", seed)
         self.seed = seed
         self.name = name
+        self.traits = tuple(map(str, traits))
+        own = {field.name for field in fields(Utterance)}
+        if taken := sorted(own & {*self.traits}):
+            raise InputError(
+                f"corpus.traits: expected columns with names of their own, got {', '.join(taken)}, "
+                "as mmemo calls something else; call them otherwise in the file"
+            )
         self.has_reported = False
 
     def check(self) -> None:
@@ -182,6 +192,7 @@ class TableCorpus:
             self.separator,
             self.ratings,
             self.ties,
+            self.traits,
         )
 
     @cached_property
@@ -298,6 +309,7 @@ class TableCorpus:
             *(self._orders(rows, dialogue_ids), texts["speaker"], texts["transcript"]),
             *(texts["emotion"], [places[index] for index in rows.index]),
             *(texts["sentiment"], times["start"], times["end"], texts["ratings"]),
+            self._traits(rows),
             strict=True,
         )
         return tuple(
@@ -315,6 +327,7 @@ class TableCorpus:
                 clip_start_s=start_s,
                 clip_end_s=end_s,
                 ratings=ratings or None,
+                traits=traits,
             )
             for (
                 key,
@@ -329,8 +342,18 @@ class TableCorpus:
                 start_s,
                 end_s,
                 ratings,
+                traits,
             ) in columns
         )
+
+    def _traits(self, rows: pd.DataFrame) -> list[tuple[tuple[str, str], ...]]:
+        """Of each row the cells of further columns that are filled."""
+        cells = zip(*(rows[TRAIT + name].tolist() for name in self.traits), strict=True)
+        found = [
+            tuple((name, cell) for name, cell in zip(self.traits, row, strict=True) if cell)
+            for row in cells
+        ]
+        return found or [()] * len(rows)
 
     def _orders(self, rows: pd.DataFrame, dialogue_ids: NDArray[np.int64]) -> list[int]:
         """Each utterance's place in its dialogue: as the file has it, else by the order of rows."""

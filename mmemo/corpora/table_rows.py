@@ -12,7 +12,7 @@ import pandas as pd
 
 from mmemo.corpora.agreement import Agreement
 from mmemo.corpora.ratings import TIE, rate, votes_of_columns, votes_of_rows
-from mmemo.corpora.table_columns import matched_columns, missing_column
+from mmemo.corpora.table_columns import listed, matched_columns, missing_column
 from mmemo.corpora.table_dialects import TextTable
 from mmemo.corpora.text_table import read_table
 from mmemo.errors import InputError
@@ -21,6 +21,9 @@ ADDRESS = re.compile(
     r"[a-z][a-z0-9+.-]*://|(?:async|cache|concatf?|crypto|data|fd|file|pipe|subfile|unix):", re.I
 )
 """A URL, or what FFmpeg takes for one."""
+
+TRAIT = "trait "
+"""Begins the name of a further column in ``TableRows.cells``."""
 
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")
 """1:02:03.5, or 2:03,5."""
@@ -65,6 +68,7 @@ def read_rows(
     separator: str | None,
     ratings: Sequence[str] | Mapping[str, str] = (),
     ties: str = "skip",
+    traits: Sequence[str] = (),
 ) -> TableRows:
     """Read a table's rows; the arguments are ``TableCorpus``'.
 
@@ -82,7 +86,8 @@ def read_rows(
     names = matched_columns(str(csv), table.cells, columns, raters)
     if not raters and "emotion" not in names and "sentiment" not in names:
         raise InputError(missing_column(str(csv), table.cells, "emotion", "each clip's emotion"))
-    rows = _named_rows(table, names)
+    _check_traits(csv, table, traits)
+    rows = _named_rows(table, names, traits)
     if raters:
         rows["emotion"] = ""
     _check_lines(csv, rows)
@@ -111,14 +116,25 @@ def read_rows(
     return TableRows(rows, names, table.cells, tuple(notes), rated.agreement)
 
 
-def _named_rows(table: TextTable, names: Mapping[str, str]) -> pd.DataFrame:
+def _check_traits(csv: Path, table: TextTable, traits: Sequence[str]) -> None:
+    """Refuse further columns that are not there."""
+    if missing := [name for name in traits if name not in table.cells]:
+        raise InputError(
+            f"{csv}: missing the column {missing[0]}, which corpus.traits names; there are "
+            f"{listed(list(map(str, table.cells.columns)))}"
+        )
+
+
+def _named_rows(table: TextTable, names: Mapping[str, str], traits: Sequence[str]) -> pd.DataFrame:
     """The columns that are used, under mmemo's names, with the number of each row's line."""
     rows = pd.DataFrame({c: table.cells[found].str.strip() for c, found in names.items()})
     if "transcript" in rows:
         # A sentence is one, however many lines of a cell it stands in.
         rows["transcript"] = rows["transcript"].str.replace(r"\s*[\r\n]\s*", " ", regex=True)
+    for name in traits:
+        rows[TRAIT + name] = table.cells[name].str.strip()
     rows.index = pd.RangeIndex(len(rows))
-    unfilled = [c for c in rows if (rows[c] == "").all()]
+    unfilled = [c for c in rows if (rows[c] == "").all() and not str(c).startswith(TRAIT)]
     rows = rows.drop(columns=[c for c in unfilled if c not in ("path", "emotion")])
     rows["line"] = range(table.first_row, len(rows) + table.first_row)
     return rows

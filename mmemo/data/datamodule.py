@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 
 import lightning
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, Subset
 
 from mmemo.audio.perturbations import Perturbation
 from mmemo.audio.prepared import PreparedCorpus
@@ -17,7 +18,7 @@ from mmemo.corpora.leaks import check_disjoint, leak_shares, protocol_stamp
 from mmemo.corpora.splits import SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.augmentation import Augmentation, Draw
-from mmemo.data.batch import Batch, Collator
+from mmemo.data.batch import Batch, Collator, Example
 from mmemo.data.context import check_context, dialogue_contexts, spoken_texts
 from mmemo.data.frontends import AudioFrontend, TextFrontend
 from mmemo.data.sampling import EvaluationSampler, LengthBucketSampler, Sampling
@@ -273,6 +274,21 @@ class EmotionDataModule(lightning.LightningDataModule):
         """This process' part of the test utterances, by length."""
         return self._evaluation_loader("test")
 
+    def train_sample_dataloader(self, most: int) -> DataLoader[Batch]:
+        """This process' part of training utterances as they are evaluated: once, not augmented.
+
+        Args:
+            most: Of more utterances so many, drawn at random; the same in each process.
+        """
+        dataset = self.datasets["train"]
+        drawn = np.random.default_rng(0).permutation(len(dataset))[:most]
+        chosen = np.sort(drawn).tolist()
+        lengths = dataset.lengths()
+        sampler = EvaluationSampler(
+            [lengths[place] for place in chosen], self.eval_batch_size, *self._processes()
+        )
+        return self._loader(Subset(dataset, chosen), sampler)
+
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
@@ -293,7 +309,7 @@ class EmotionDataModule(lightning.LightningDataModule):
 
     def _loader(
         self,
-        dataset: UtteranceDataset,
+        dataset: UtteranceDataset | Subset[Example],
         batch_sampler: Sampler[list[int]] | Sampler[list[int] | list[Draw]],
     ) -> DataLoader[Batch]:
         pin_memory = self.pin_memory

@@ -116,6 +116,23 @@ def mcc(tallies: Tallies) -> Floats:
     return _share(together, np.sqrt(spread[0] * spread[1]))
 
 
+def misjudged_as(place: int) -> Metric:
+    """Share of the utterances of other classes that is taken for one class: its false alarms.
+
+    Args:
+        place: Of the class in label order.
+
+    Returns:
+        A metric, 0 where there are no utterances of other classes.
+    """
+
+    def share(tallies: Tallies) -> Floats:
+        wrong = tallies.predicted[..., place] - tallies.right[..., place]
+        return _share(wrong, tallies.annotated.sum(axis=-1) - tallies.annotated[..., place])
+
+    return share
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,

@@ -270,22 +270,10 @@ def run_intervals(test: pd.DataFrame, unit: str) -> RunIntervals:
     classes, units = classes_of(test), Units.of(unit, test, [UNIT])
     target, pred = (class_numbers(test[column], classes) for column in ("target", "pred"))
     counts = UnitTallies.of(target, [pred], len(classes), units)
+    how = f"{plural(units.name)} drawn anew"
     if units.has_jackknife:
         how = f"one {units.name} left out at a time ({units.jackknife_text})"
-        found = {
-            name: jackknife_interval(
-                float(counts.scores(metric)[0]),
-                left_out_scores(counts, metric)[:, 0],
-                RUN_CONFIDENCE,
-                units,
-                (lowest_of(name), 1.0),
-            )
-            for name, metric in METRICS.items()
-        }
-    else:
-        how = f"{plural(units.name)} drawn anew"
-        resampled = resampled_scores(counts, METRICS, RUN_RESAMPLES, RUN_SEED)
-        found = {n: interval(r[:, 0], RUN_CONFIDENCE, units) for n, r in resampled.items()}
+    found = score_intervals(counts, units, METRICS)
     return RunIntervals(
         kind=f"this trained model: {how}, neither seeds nor training data",
         unit=units.name,
@@ -295,6 +283,31 @@ def run_intervals(test: pd.DataFrame, unit: str) -> RunIntervals:
         test=found,
         note=None if units.has_jackknife else units.few_note,
     )
+
+
+def score_intervals(
+    counts: UnitTallies, units: Units, metrics: Mapping[str, Metric]
+) -> dict[str, Interval | None]:
+    """The interval of each score of one trained model, by bootstrap, of few units by jackknife.
+
+    Args:
+        counts: Of one run.
+        units: That its rows belong to.
+        metrics: By name; names that the table of metrics has not are of shares.
+    """
+    if not units.has_jackknife:
+        resampled = resampled_scores(counts, metrics, RUN_RESAMPLES, RUN_SEED)
+        return {n: interval(r[:, 0], RUN_CONFIDENCE, units) for n, r in resampled.items()}
+    return {
+        name: jackknife_interval(
+            float(counts.scores(metric)[0]),
+            left_out_scores(counts, metric)[:, 0],
+            RUN_CONFIDENCE,
+            units,
+            (lowest_of(name), 1.0),
+        )
+        for name, metric in metrics.items()
+    }
 
 
 def _expanded_tail(tail: float, num: float) -> float:

@@ -36,6 +36,9 @@ COLUMNS = (
 CORPUS = "corpus"
 """Which of several corpora a row is of; not in tables of an earlier mmemo."""
 
+TRAIT_PREFIX = "trait_"
+"""Begins the name of a column of what is known of an utterance: ``trait_sex``; see ``traits``."""
+
 TEXTS = ("key", "split", "split_protocol", "transcript", "target", "pred")
 IDS = ("dialogue_id", "utterance_id")
 
@@ -73,7 +76,7 @@ def build_table(
         rows: The utterances that had to be predicted: key, split, corpus_split (where the corpus
             itself has it: a dialogue is named by that and its id), split_protocol, dialogue_id,
             utterance_id, speaker, transcript, corpus, the label, num_samples, and ``unit``: what
-            names the rows that the split keeps together.
+            names the rows that the split keeps together. Columns of traits are kept.
         classes: Names of the C classes, in the order of the probabilities.
         label_column: Column of the label.
         sample_rate: Rate of the samples that ``num_samples`` counts, in Hz.
@@ -99,6 +102,7 @@ def build_table(
             f"predictions of {len(set(found))} utterances"
         )
     columns = [*(c for c in COLUMNS if c != "pred"), CORPUS, UNIT]
+    columns += [str(c) for c in rows if str(c).startswith(TRAIT_PREFIX)]
     utterances = rows.rename(columns={label_column: "target"})[columns]
     num_samples = rows["num_samples"].astype("float64")
     utterances["duration_s"] = num_samples.where(num_samples > 0) / sample_rate
@@ -141,6 +145,12 @@ def write_predictions(table: pd.DataFrame, path: Path) -> None:
 def classes_of(table: pd.DataFrame) -> list[str]:
     """Class names in label order, from the probability columns."""
     return class_names(table.columns)
+
+
+def trait_columns(table: pd.DataFrame) -> dict[str, str]:
+    """By trait the column of a prediction table that has it."""
+    names = [str(name) for name in table.columns]
+    return {n.removeprefix(TRAIT_PREFIX): n for n in names if n.startswith(TRAIT_PREFIX)}
 
 
 def class_names(columns: Iterable[object]) -> list[str]:

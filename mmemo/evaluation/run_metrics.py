@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, FiniteFloat
 
+from mmemo.evaluation.abstention_metrics import AbstentionMetrics
+from mmemo.evaluation.group_metrics import Bounds, GroupMetrics
 from mmemo.evaluation.protocol import Protocol
 from mmemo.evaluation.seed_summary import SeedSummary
 
@@ -155,6 +157,35 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class ShiftMetrics:
+    """How far test lies from training, as the model sees it.
+
+    Args:
+        num_train: Training utterances that distances are from.
+        num_features: Size of the fused embedding.
+        far_share: Inputs farther than this share of validation count as far.
+        threshold: The distance of that.
+        val_median: Median distance of validation.
+        test_median: Median distance of test.
+        test_share_far: Share of test that is far.
+        test_interval: Of that share, over units; None of few, or where nothing varies.
+        accuracy_near: Of the test utterances that are not far; None without any.
+        accuracy_far: Of those that are; None without any.
+    """
+
+    num_train: int
+    num_features: int
+    far_share: FiniteFloat
+    threshold: FiniteFloat
+    val_median: FiniteFloat
+    test_median: FiniteFloat
+    test_share_far: FiniteFloat
+    test_interval: Bounds | None
+    accuracy_near: FiniteFloat | None
+    accuracy_far: FiniteFloat | None
+
+
+@dataclass(frozen=True)
 class RunMetrics:
     """Contents of ``metrics.json``.
 
@@ -165,13 +196,20 @@ class RunMetrics:
         calibration: On test.
         by_corpus: By corpus, then by split that has rows of it, where there are several; classes
             that a corpus lacks count as 0.
+        groups: Of test, by traits of speakers, recordings and utterances; None where an earlier
+            mmemo has not told them, and so ``abstention``.
+        abstention: On test, with what validation says.
+        shift: Of test from training; None too where the model has no one embedding.
     """
 
-    VERSION: ClassVar[int] = 2
-    READ_VERSIONS: ClassVar[tuple[int, ...]] = (1,)
+    VERSION: ClassVar[int] = 3
+    READ_VERSIONS: ClassVar[tuple[int, ...]] = (1, 2)
 
     protocol: Protocol
     splits: Mapping[str, SplitMetrics]
     intervals: RunIntervals | None = None
     calibration: Calibration | None = None
     by_corpus: Mapping[str, Mapping[str, SplitMetrics]] = field(default_factory=dict)
+    groups: GroupMetrics | None = None
+    abstention: AbstentionMetrics | None = None
+    shift: ShiftMetrics | None = None

@@ -58,6 +58,9 @@ class HuggingFaceFolder:
         epoch = load_checkpoint(chosen_checkpoint(source), model.module)
         _write_info(source, target)
         _copy_assets(source, target)
+        if source.embeddings_file.is_file():
+            with target.sealed(target.embeddings_file):
+                shutil.copy2(source.embeddings_file, target.embeddings_file)
         weights = {
             name: tensor.detach().cpu().contiguous().clone()
             for name, tensor in model.module.state_dict().items()

@@ -15,6 +15,15 @@ from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.run_metrics import RunMetrics
+from mmemo.reporting.abstention_tables import (
+    area_sentence,
+    class_coverage_table,
+    conformal_table,
+    coverage_table,
+    shift_sentence,
+    threshold_sentences,
+)
+from mmemo.reporting.group_tables import gaps_table, group_table, reading_sentences
 from mmemo.reporting.numbers import (
     UNDEFINED,
     counted,
@@ -28,9 +37,6 @@ from mmemo.reporting.tables import escape_markdown, markdown, table_of
 from mmemo.runs.run_files import DataCard
 from mmemo.runs.run_folder import RunFolder
 from mmemo.version import __version__
-
-MIN_GROUP_ROWS = 10
-"""Fewer rows of a speaker tell little."""
 
 MAX_SHOWN = 5
 
@@ -116,6 +122,8 @@ def model_card(facts: CardFacts) -> str:
         "## Where it fails",
         *_failures(facts),
     ]
+    parts += ["## For whom", *_groups(facts.metrics)]
+    parts += ["## Knowing when not to answer", *_abstention(facts.metrics)]
     if facts.others:
         parts += ["## On other corpora", *map(_elsewhere, facts.others)]
     parts += ["## Limits", LIMITS]
@@ -259,24 +267,30 @@ def _failures(facts: CardFacts) -> list[str]:
             for (target, pred), count in pairs.most_common(MAX_SHOWN)
         )
         parts.append(escape_markdown(f"Most frequent confusions: {described_pairs}."))
-    return [*parts, *_speakers(facts.test)]
+    return parts
 
 
-def _speakers(test: pd.DataFrame) -> list[str]:
-    """The speakers it is worst on, of those with some rows."""
-    speakers = test["speaker"].fillna("").astype(str)
-    is_right = (test["target"] == test["pred"]).groupby(speakers)
-    groups = pd.DataFrame({"accuracy": is_right.mean(), "num": is_right.size()})
-    groups = groups[(groups["num"] >= MIN_GROUP_ROWS) & (groups.index != "")]
-    if len(groups) < 2:
-        return [f"No two speakers have {MIN_GROUP_ROWS} test utterances: none are compared."]
-    worst = groups.sort_values("accuracy", kind="stable").head(MAX_SHOWN)
-    rows = [
-        [str(name), score(float(row["accuracy"])), str(int(row["num"]))]
-        for name, row in worst.iterrows()
-    ]
-    header = ["speaker, worst first", "accuracy", "N"]
-    return [markdown(table_of("speakers", "", header, "lrr", rows))]
+def _groups(metrics: RunMetrics) -> list[str]:
+    """For whom it is good: the gaps, and the groups it is worst on."""
+    groups = metrics.groups
+    if groups is None:
+        return ["Not measured: evaluated by an earlier mmemo."]
+    parts = [markdown(gaps_table(groups))] if groups.columns else []
+    parts += [markdown(group_table(name, groups, MAX_SHOWN)) for name in groups.columns]
+    if parts:
+        parts.append(f"Of each column the {MAX_SHOWN} groups with the lowest scores at most.")
+    return [*parts, *map(escape_markdown, reading_sentences(groups))]
+
+
+def _abstention(metrics: RunMetrics) -> list[str]:
+    """When not to ask for an answer, and of what input."""
+    found = metrics.abstention
+    if found is None:
+        return ["Not measured: evaluated by an earlier mmemo."]
+    parts = [area_sentence(found), markdown(coverage_table(found))]
+    parts += [" ".join(threshold_sentences(found)), markdown(conformal_table(found))]
+    parts += [markdown(class_coverage_table(found)), *map(escape_markdown, found.notes)]
+    return parts + ([shift_sentence(metrics.shift)] if metrics.shift else [])
 
 
 def _elsewhere(metrics: RunMetrics) -> str:

@@ -62,6 +62,8 @@ class Prediction:
         note: What else should be known of its sound, in words.
         embeddings: By "fused" and by modality a vector (D,) float32; of several models by
             "fused-1" and so on.
+        farther_than: Share of validation that lies nearer to what the models were trained on, the
+            mean over the models; None where a run does not tell.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Prediction:
     num_bad_packets: int | None = None
     note: str = ""
     embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    farther_than: float | None = None
 
     @property
     def label(self) -> str | None:
@@ -125,6 +128,7 @@ def answer_row(answer: Prediction, calibrated: bool) -> dict[str, Any]:
         for name, value in zip(answer.classes, answer.spread.tolist(), strict=True):
             row[f"{SPREAD_PREFIX}{name}"] = value
     row |= {"calibrated": calibrated, "missing": answer.missing}
+    row["farther_than"] = answer.farther_than
     row |= {"reason": answer.reason or None, "detail": answer.detail or None}
     row |= {"num_bad_packets": answer.num_bad_packets, "note": answer.note or None}
     row["time_s"] = round(answer.time_s, 4)

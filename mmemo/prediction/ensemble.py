@@ -342,6 +342,7 @@ class Ensemble:
             for number, answer in enumerate(answers, 1)
             for name, vector in answer.embeddings.items()
         }
+        farther = [a.farther_than for a in answers if a.farther_than is not None]
         lacking = [answer.missing for answer in answers if answer.missing is not None]
         return replace(
             row,
@@ -349,6 +350,7 @@ class Ensemble:
             spread=None if is_one else probabilities.std(axis=0, ddof=1),
             missing=lacking[0] if lacking else None,
             embeddings=vectors,
+            farther_than=float(np.mean(farther)) if len(farther) == len(answers) else None,
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import leak_warning, split_stamp
+from mmemo.evaluation.shift import FAR_SHARE
 from mmemo.prediction.answers import Prediction
 from mmemo.prediction.ensemble import Ensemble
 from mmemo.runs.predictor import Predictor
@@ -37,6 +38,7 @@ def reading_notes(
             yield f"{number} without {name}, which the model was trained to do without at times."
     for predictor in ensemble.predictors:
         yield from _calibration(predictor, kinds, calibrated)
+    yield from _unlike_training(answers)
     noted = {answer.name: answer.note for answer in answers if answer.note}
     for name, note in list(noted.items())[:NUM_NOTED]:
         yield f"{Path(name).name}: {note}."
@@ -67,6 +69,18 @@ def training_notes(predictor: Predictor) -> Iterator[str]:
     yield f"{name}: trained on {protocol.corpus} ({split_stamp(protocol)})."
     if warning := leak_warning(protocol):
         yield warning
+
+
+def _unlike_training(answers: Sequence[Prediction]) -> Iterator[str]:
+    """A warning where most of what is asked is unlike what was trained on."""
+    told = [a.farther_than for a in answers if a.farther_than is not None]
+    far = sum(share >= FAR_SHARE for share in told)
+    if 2 * far > len(told):
+        yield (
+            f"{far} of {len(told)} lie farther from what the model was trained on than "
+            f"{100 * FAR_SHARE:g} % of its validation: its scores and probabilities are not of "
+            "such input."
+        )
 
 
 def _calibration(

@@ -10,9 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mmemo.evaluation.abstention_metrics import SelectiveMetrics
 from mmemo.evaluation.confusion_scores import confusion_counts
+from mmemo.evaluation.group_metrics import MISJUDGED, GroupMetrics, GroupScores
 from mmemo.evaluation.run_metrics import Calibration
 from mmemo.reporting.figures import MUTED, SPLIT_COLOURS, draw_mark, style
+from mmemo.reporting.group_tables import column_name
+from mmemo.reporting.numbers import metric_name
+
+MAX_GROUPS = 12
+"""Of a column in a figure; a table has all."""
 
 DARK_PERCENT = 55
 """From here on a field of the confusion matrix is so dark that its numbers are white."""
@@ -111,6 +118,77 @@ def reliability_figure(calibration: Calibration, title: str, mark: str = "") -> 
     axes.grid()
     axes.legend(loc="upper left")
     draw_mark(axes, mark)
+    figure.suptitle(title, wrap=True)
+    return figure
+
+
+@style()
+def risk_coverage_figure(found: SelectiveMetrics, title: str, mark: str = "") -> Figure:
+    """Share of wrong answers by the share that is answered, the surest first.
+
+    Args:
+        found: Of one run.
+        title: Above the figure.
+        mark: Warning across the axes; empty for none.
+    """
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    coverage, risk = ([getattr(p, name) for p in found.curve] for name in ("coverage", "risk"))
+    axes.plot(coverage, risk, color=SPLIT_COLOURS["test"], label=f"AURC {found.aurc:.3f}")
+    axes.axhline(
+        found.aurc_random, color=MUTED, linestyle=":", label=f"by chance {found.aurc_random:.3f}"
+    )
+    chosen = found.threshold
+    if chosen.test is not None:
+        words = f"from {chosen.test.threshold:.2f} on, chosen for {chosen.wished_error:g}"
+        axes.plot(
+            chosen.test.coverage, chosen.test.risk, "o", color=SPLIT_COLOURS["val"], label=words
+        )
+    axes.set(xlabel="share answered", ylabel="share of these wrong", xlim=(0, 1.02))
+    axes.set_ylim(bottom=0)
+    axes.grid()
+    axes.legend()
+    draw_mark(axes, mark)
+    figure.suptitle(title, wrap=True)
+    return figure
+
+
+@style()
+def groups_figure(groups: GroupMetrics, title: str, mark: str = "") -> Figure:
+    """Scores of groups with their intervals, a row for each group, the columns below each other.
+
+    Args:
+        groups: Of one run; of many groups of a column those with the most utterances.
+        title: Above the figure.
+        mark: Warning across the axes; empty for none.
+    """
+    rows: list[tuple[str, GroupScores | None]] = []
+    for name, column in groups.columns.items():
+        by_size = sorted(column.groups, key=lambda one: -column.groups[one].num_utterances)
+        shown = set(by_size[:MAX_GROUPS])
+        rows.append((column_name(name), None))
+        rows += [(f"{n} ({s.num_utterances})", s) for n, s in column.groups.items() if n in shown]
+    figure = Figure(figsize=(8, 1.4 + 0.22 * len(rows)), layout="constrained")
+    kinds = [groups.metric, *([MISJUDGED] if groups.harmful_class is not None else [])]
+    axes_of = dict(
+        zip(kinds, np.atleast_1d(figure.subplots(1, len(kinds), sharey=True)), strict=True)
+    )
+    for kind, axes in axes_of.items():
+        for place, (_, found) in enumerate(rows):
+            if found is None or kind not in found.scores:
+                continue
+            if bounds := found.intervals.get(kind):
+                axes.plot(bounds, (place, place), color=MUTED)
+            axes.plot(found.scores[kind], place, "o", color=SPLIT_COLOURS["test"], markersize=4)
+        harm = f"taken for {groups.harmful_class}"
+        axes.set(xlabel=harm if kind == MISJUDGED else metric_name(kind), xlim=(-0.02, 1.02))
+        axes.grid(axis="x")
+        draw_mark(axes, mark)
+    first = axes_of[groups.metric]
+    first.set_yticks(range(len(rows)), [name for name, _ in rows])
+    first.invert_yaxis()
+    for tick, (_, found) in zip(first.get_yticklabels(), rows, strict=True):
+        tick.set(fontweight="normal" if found else "bold")
     figure.suptitle(title, wrap=True)
     return figure
 

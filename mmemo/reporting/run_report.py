@@ -10,7 +10,9 @@ from markupsafe import Markup
 
 from mmemo.corpora.leaks import LEAKY
 from mmemo.documents import content_of, damaged
+from mmemo.evaluation.abstention_metrics import AbstentionMetrics
 from mmemo.evaluation.calibration import is_at_bound
+from mmemo.evaluation.group_metrics import GroupMetrics
 from mmemo.evaluation.metrics import metrics_table
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import (
@@ -22,9 +24,24 @@ from mmemo.evaluation.protocol import (
 )
 from mmemo.evaluation.run_metrics import Calibration, RunMetrics
 from mmemo.folders import write_whole
+from mmemo.reporting.abstention_tables import (
+    area_sentence,
+    class_coverage_table,
+    conformal_table,
+    coverage_table,
+    shift_sentence,
+    threshold_sentences,
+)
 from mmemo.reporting.figures import inline_svg, save_figure
+from mmemo.reporting.group_tables import gaps_table, group_table, reading_sentences
 from mmemo.reporting.numbers import UNDEFINED, in_words, score
-from mmemo.reporting.run_figures import confusion_figure, curves_figure, reliability_figure
+from mmemo.reporting.run_figures import (
+    confusion_figure,
+    curves_figure,
+    groups_figure,
+    reliability_figure,
+    risk_coverage_figure,
+)
 from mmemo.reporting.self_contained import render_page
 from mmemo.reporting.tables import Table, table_of
 from mmemo.runs.run_files import DataCard, read_history
@@ -33,9 +50,13 @@ from mmemo.runs.run_folder import RESTORE, RunFolder
 MAX_SHOWN = 200
 CHOSEN_PARTS = ("audio_encoder", "text_encoder", "sampling")
 MOST_CONFIDENT_ERRORS = 15
+MAX_GROUPS = 30
+"""Of a column in a table; of more those with the lowest scores."""
 FIGURE_TITLES = {
     "confusion": "Confusion matrix of the test split: counts and row percentages",
     "reliability": "Accuracy by mean confidence of each bin, before and after the temperature",
+    "risk-coverage": "Share of wrong answers by the share of the test split that is answered",
+    "groups": "Scores of groups of the test split, with intervals",
     "curves": "Loss and accuracy by epoch for training and validation; the chosen epoch is marked",
 }
 
@@ -81,7 +102,12 @@ def write_report(run: RunFolder) -> None:
         calibration=calibration,
         calibration_table=_calibration(calibration),
         has_temperature=not is_at_bound(calibration.temperature.mean),
-        figures=_figures(run, protocol, calibration, data.colours, test, title),
+        gaps=gaps_table(metrics.groups) if metrics.groups else None,
+        group_tables=_groups(metrics.groups),
+        group_sentences=reading_sentences(metrics.groups) if metrics.groups else [],
+        abstention=_abstention(metrics.abstention),
+        shift_sentence=shift_sentence(metrics.shift) if metrics.shift else "",
+        figures=_figures(run, metrics, data.colours, test, title),
         config=run.read_config_text(),
     )
     write_whole(run.report_file, page)
@@ -101,13 +127,14 @@ def _by_option(protocol: Protocol, choices: Mapping[str, str | None]) -> dict[st
 
 def _figures(
     run: RunFolder,
-    protocol: Protocol,
-    calibration: Calibration,
+    metrics: RunMetrics,
     colours: Mapping[str, str],
     test: pd.DataFrame,
     title: str,
 ) -> dict[str, Markup]:
     """Save the figures as files; the same for the page."""
+    protocol, calibration = metrics.protocol, metrics.calibration
+    assert calibration is not None
     mark = LEAKY if protocol.leaky else ""
     test_title = f"{title}: test, N = {len(test)}"
     history = read_history(run.history_file)
@@ -121,9 +148,40 @@ def _figures(
         "reliability": run.reliability_file,
         "curves": run.curves_file,
     }
+    if metrics.abstention is not None:
+        selective = metrics.abstention.selective
+        drawn["risk-coverage"] = risk_coverage_figure(selective, test_title, mark)
+        files["risk-coverage"] = run.abstention_file
     for name, figure in drawn.items():
         save_figure(figure, files[name])
+    if metrics.groups is not None and metrics.groups.columns:
+        drawn["groups"] = groups_figure(metrics.groups, test_title, mark)
     return {name: inline_svg(figure, name, FIGURE_TITLES[name]) for name, figure in drawn.items()}
+
+
+def _groups(groups: GroupMetrics | None) -> list[Table]:
+    """A table for each column, the longest ones cut."""
+    if groups is None:
+        return []
+    most = {
+        name: MAX_GROUPS if len(column.groups) > MAX_GROUPS else None
+        for name, column in groups.columns.items()
+    }
+    return [group_table(name, groups, rows) for name, rows in most.items()]
+
+
+def _abstention(found: AbstentionMetrics | None) -> dict[str, object] | None:
+    """What the page tells of abstaining; None where an earlier mmemo has not looked."""
+    if found is None:
+        return None
+    return {
+        "area": area_sentence(found),
+        "coverage": coverage_table(found),
+        "threshold": threshold_sentences(found),
+        "sets": conformal_table(found),
+        "by_class": class_coverage_table(found),
+        "notes": found.notes,
+    }
 
 
 def _counts(data: DataCard) -> Table:

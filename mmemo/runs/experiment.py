@@ -24,8 +24,10 @@ from mmemo.corpora.utterance import LabelSet
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.errors import InputError
+from mmemo.evaluation.abstention import Abstention
 from mmemo.evaluation.own_metrics import OwnMetric
 from mmemo.evaluation.protocol import Protocol
+from mmemo.evaluation.subgroups import Subgroups
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
@@ -43,6 +45,12 @@ from mmemo.training.interruption import Interruption
 from mmemo.training.module import EmotionModule
 
 DENOISER = "denoiser"
+
+USUAL_TARGETS = {
+    "subgroups": "mmemo.evaluation.subgroups.Subgroups",
+    "abstention": "mmemo.evaluation.abstention.Abstention",
+}
+"""Parts that runs of an earlier mmemo lack."""
 
 ONE_PROCESS: Mapping[str, Any] = dict(logger=False, devices=1, num_nodes=1, strategy="auto")
 """Of a trainer that evaluates or answers."""
@@ -192,6 +200,46 @@ class Experiment:
         """
         return build_own_metrics(self._cfg, classes)
 
+    @cached_property
+    def subgroups(self) -> Subgroups:
+        """Groups that test is scored by; a run of an earlier mmemo has the usual ones."""
+        found: Subgroups = self._part_or("subgroups", Subgroups())
+        return found
+
+    @cached_property
+    def abstention(self) -> Abstention:
+        """What a run is asked about abstaining; as ``subgroups``."""
+        found: Abstention = self._part_or("abstention", Abstention())
+        return found
+
+    def _part_or(self, name: str, usual: Any) -> Any:  # noqa: ANN401
+        part = self._cfg.get(name)
+        return instantiate(part, _convert_="all") if part else usual
+
+    def check_asked(self) -> None:
+        """Find before anything is computed what cannot be asked of answers.
+
+        Raises:
+            InputError: If groups or abstention have a setting that is none.
+        """
+        self.subgroups, self.abstention  # noqa: B018 (kept for what comes)
+
+    def with_changes(self, given: DictConfig, *names: str) -> Experiment:
+        """The same with settings of some parts as they are given; None is as it was.
+
+        Args:
+            given: A command's config.
+            names: Of the parts.
+        """
+        cfg = self._cfg.copy()
+        OmegaConf.set_struct(cfg, False)
+        for name in names:
+            changed = {k: v for k, v in given[name].items() if v is not None}
+            if changed:
+                base = cfg.get(name) or {"_target_": USUAL_TARGETS[name]}
+                cfg[name] = OmegaConf.merge(base, changed)
+        return Experiment(cfg)
+
     def build_trainer(self) -> lightning.Trainer:
         """Lightning's trainer, with the callbacks that are not null.
 
@@ -316,6 +364,7 @@ class Experiment:
     def check(self, annotations: Annotations, encoders: Encoders, preparer: Preparer) -> None:
         """Find settings that do not fit together; errors as of ``check_settings``."""
         self.check_transcripts(annotations)
+        self.check_asked()
         split = self.build_split()
         check_settings(self._cfg, self.labels, split, annotations, encoders.audio, preparer)
 

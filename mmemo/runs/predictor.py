@@ -20,6 +20,7 @@ from mmemo.data.batch import Batch, Collator, Example
 from mmemo.data.sampling import EvaluationSampler
 from mmemo.errors import InputError
 from mmemo.evaluation.calibration import scaled, table_temperature
+from mmemo.evaluation.embeddings import embedding_of
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import Protocol, without_modality
 from mmemo.models.classifier import EmotionClassifier
@@ -61,11 +62,14 @@ class Answer:
         probabilities: (C,) float64, in label order, as the model gives them.
         missing: The modality that it did without, "audio" or "text"; None where it had all.
         embeddings: By "fused", and by modality, a vector (D,) float32; empty unless asked for.
+        farther_than: Share of validation that lies nearer to the training split, as the model sees
+            it; None where the run does not tell, or a modality is missing.
     """
 
     probabilities: NDArray[np.float64]
     missing: str | None
     embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    farther_than: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ class Predictor:
             pad_token_id=text.pad_token_id if text else 0,
         )
         self._temperatures: dict[str | None, Temperature] = {}
+        self._training = model.folder.read_training_embeddings()
 
     @classmethod
     def open(
@@ -279,13 +284,19 @@ class Predictor:
             features = self.classifier.encode(batch)
             logits = self.classifier.classify(features)
             probabilities = torch.softmax(logits.float(), dim=1).cpu().double().numpy()
+            fused = embedding_of(self.classifier.fuse(features))
             vectors: dict[str, Tensor] = {}
             if embeddings:
-                fused = self.classifier.fuse(features)
-                vectors[FUSED] = fused if isinstance(fused, Tensor) else fused.vectors.flatten(1)
-                vectors |= {name: encoded.pooled for name, encoded in features.items()}
+                vectors = {FUSED: fused, **{name: part.pooled for name, part in features.items()}}
+        farther: list[float | None] = [None] * len(spoken)
+        # Without a modality every input is unlike those of the training.
+        if self._training is not None and missing is None:
+            distances = self._training.distances(fused.float().cpu().double().numpy())
+            farther = list(map(float, self._training.farther_than(distances)))
         kept = {name: vector.float().cpu().numpy() for name, vector in vectors.items()}
         return [
-            Answer(row, missing, {name: vector[index] for name, vector in kept.items()})
+            Answer(
+                row, missing, {name: vector[index] for name, vector in kept.items()}, farther[index]
+            )
             for index, row in enumerate(probabilities)
         ]

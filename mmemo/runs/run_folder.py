@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -24,6 +24,9 @@ from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.runs.run_files import DataCard, ProcessInfo, RunInfo
 from mmemo.runs.run_paths import RunPaths
 from mmemo.version import __version__
+
+if TYPE_CHECKING:
+    from mmemo.evaluation.shift import TrainingEmbeddings
 
 ENDED = ("finished", "pruned")
 RESTORE = "restore it from a copy, or train again"
@@ -155,6 +158,20 @@ class RunFolder(RunPaths):
         remedy = f"write it again with {self.command('evaluate', 'run')}"
         what = "metrics and their protocol"
         return read_document(self.metrics_file, RunMetrics, what, remedy, FIRST_VERSION)
+
+    def read_training_embeddings(self) -> TrainingEmbeddings | None:
+        """What tells how far an input lies from training; None where the run has not kept it.
+
+        Raises:
+            InputError: If it is damaged.
+        """
+        if not self.embeddings_file.is_file():
+            return None
+        self.check_digest(self.embeddings_file)
+        # Who reads a run's documents alone needs no statistics.
+        from mmemo.evaluation.shift import TrainingEmbeddings
+
+        return TrainingEmbeddings.read(self.embeddings_file)
 
     def read_config_text(self) -> str:
         """Contents of ``config.yaml``, to be shown.

@@ -80,6 +80,16 @@ class RunPaths:
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
+    def embeddings_file(self) -> Path:
+        """What of the training split's embeddings tells how far an input lies from them."""
+        return self.path / "training_embeddings.npz"
+
+    @property
+    def abstention_file(self) -> Path:
+        """Errors by the share that is answered, of the test split."""
+        return self.results / "risk_coverage.png"
+
+    @property
     def predictions_file(self) -> Path:
         """The prediction table."""
         return self.results / "predictions.parquet"

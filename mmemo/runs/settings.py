@@ -30,6 +30,9 @@ NOT_IN_DIGEST = (
     "trainer.enable_progress_bar",
     "trainer.enable_model_summary",
     "metrics",
+    # What is asked of its answers.
+    "subgroups",
+    "abstention",
     "callbacks.interruption",
     "callbacks.epoch_lines",
     "callbacks.step_curves",

@@ -111,8 +111,8 @@ def test_a_folder_for_the_hub_opens_as_a_run(cli: Cli, trained: TrainedRun, tmp_
     # Nothing tells of this machine, nor of whom it belongs to.
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix != ".safetensors":
-            assert str(tmp_path) not in path.read_text(), path
-            assert str(trained.tones.parent) not in path.read_text(), path
+            assert str(tmp_path).encode() not in path.read_bytes(), path
+            assert str(trained.tones.parent).encode() not in path.read_bytes(), path
     assert opened.folder.read_info().process is None
     sound = np.sin(np.arange(16_000) / 20).astype(np.float32)
     here, there = (

@@ -196,3 +196,26 @@ def test_the_digest_tells_of_every_field_but_the_folder(tmp_path: Path) -> None:
     moved = replace(first, media_path=first.media_path.replace(str(tmp_path), "/elsewhere"))
     assert replace(whole, utterances=(moved, second)).digest() == whole.digest()
     assert replace(whole, utterances=(second, first)).digest() != whole.digest()
+
+
+def test_further_columns_are_traits_where_they_are_named(tmp_path: Path) -> None:
+    rows = [
+        row(0, split="train", sex="f", age="31"),
+        row(1, split="val", sex="", age="x"),
+        row(2, split="test", sex="m", age=""),
+    ]
+    table = write(tmp_path / "own.csv", rows)
+    plain = TableCorpus(table).read()
+    assert all(utterance.traits == () for utterance in plain.utterances)
+    found = TableCorpus(table, traits=["sex", "age"]).read()
+    assert [u.traits for u in found.utterances] == [
+        (("sex", "f"), ("age", "31")),
+        (("age", "x"),),
+        (("sex", "m"),),
+    ]
+    assert found.frame()["sex"].fillna("").tolist() == ["f", "", "m"]
+    assert found.digest() != plain.digest()
+    with pytest.raises(InputError, match=r"missing the column height, which corpus\.traits names"):
+        TableCorpus(table, traits=["height"]).read()
+    with pytest.raises(InputError, match=r"corpus\.traits: .* got speaker"):
+        TableCorpus(table, traits=["speaker"])

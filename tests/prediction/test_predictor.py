@@ -149,3 +149,34 @@ def test_pretrained_encoders_are_built_without_their_checkpoints(
     answers = predictor.answer(asked(predictor, moved.test))
     found = np.stack([answer.probabilities for answer in answers])
     np.testing.assert_allclose(found, evaluated(predictor, moved.test), atol=1e-4)
+
+
+def test_how_far_an_input_lies_from_training_is_told_as_in_evaluation(
+    predictor: Predictor, denoised: MovedRun
+) -> None:
+    told = RunFolder(denoised.path).read_metrics().shift
+    assert told is not None
+    spoken = asked(predictor, denoised.test)
+    farther = [answer.farther_than for answer in predictor.answer(spoken)]
+    assert all(share is not None and 0 <= share <= 1 for share in farther)
+    far = [share is not None and share >= told.far_share for share in farther]
+    assert np.mean(far) == pytest.approx(told.test_share_far)
+    noise = np.random.default_rng(0).integers(-32768, 32767, 16000).astype(np.int16)
+    strange, deaf = predictor.answer(
+        [Spoken("noise", noise, spoken[0].transcript), Spoken("deaf", None, "Hello.")]
+    )
+    assert strange.farther_than == 1.0
+    assert deaf.farther_than is None
+
+
+def test_a_run_without_training_embeddings_tells_no_distance(
+    denoised: MovedRun, tmp_path: Path
+) -> None:
+    copy = RunFolder(Path(shutil.copytree(denoised.path, tmp_path / denoised.path.name)))
+    copy.embeddings_file.write_bytes(copy.embeddings_file.read_bytes() + b"x")
+    with pytest.raises(InputError, match=r"training_embeddings\.npz"):
+        Predictor.open(copy.path, accelerator="cpu")
+    copy.embeddings_file.unlink()
+    opened = Predictor.open(copy.path, accelerator="cpu")
+    (answer,) = opened.answer(asked(opened, denoised.test[:1]))
+    assert answer.farther_than is None
