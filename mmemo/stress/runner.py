@@ -1,0 +1,259 @@
+"""Asks a model about every utterance under each condition; what is there already is read."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmemo.audio.clip_worker import Quantised
+from mmemo.audio.denoisers import Samples
+from mmemo.audio.media import resample
+from mmemo.audio.recordings import SPEECH_RATE
+from mmemo.errors import InputError
+from mmemo.progress import progress_bar
+from mmemo.runs.predictor import Predictor, Spoken
+from mmemo.stress.answers import NOBODY, AnswerStore, StressAnswers
+from mmemo.stress.conditions import AUDIO, CLEAN_CONDITION, TEXT, Condition
+from mmemo.stress.sound_pool import SoundPool
+from mmemo.stress.test_set import StressSet
+
+Recogniser = Callable[[Sequence[Samples]], Sequence[str]]
+"""The words of each sound (T,) float32 at 16 kHz."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What conditions take.
+
+    Args:
+        num_conditions: How many there are.
+        num_kept: How many of them are computed already.
+        num_passes: Utterances that the model still has to be asked about, over all of them.
+        num_prepared: Utterances whose sound has to be prepared anew for them.
+    """
+
+    num_conditions: int
+    num_kept: int
+    num_passes: int
+    num_prepared: int
+
+
+@dataclass
+class StressRunner:
+    """One model and one test set.
+
+    Args:
+        predictor: The model.
+        given: The utterances.
+        pool: Prepares their sound; None for a model that hears nothing.
+        store: Keeps answers.
+        seed: Of all draws.
+        recogniser: Writes down what is said; None for nobody.
+    """
+
+    predictor: Predictor
+    given: StressSet
+    pool: SoundPool | None
+    store: AnswerStore
+    seed: int
+    recogniser: Recogniser | None = None
+
+    def cost(self, conditions: Sequence[Condition]) -> Cost:
+        """What is still to be done."""
+        missing = [one for one in conditions if self.store.read(one) is None]
+        num = len(self.given)
+        prepared = sum(num for one in missing if one.prepares_sound)
+        return Cost(len(conditions), len(conditions) - len(missing), num * len(missing), prepared)
+
+    def run(
+        self, conditions: Sequence[Condition], tell: Callable[[str], object]
+    ) -> dict[Condition, StressAnswers]:
+        """The answers under each condition; each is kept as soon as it is complete.
+
+        Args:
+            conditions: Each once.
+            tell: Called with a line on the time that is left, once it can be told.
+
+        Raises:
+            InputError: If a clip cannot be read, or a modality that the model needs is withheld.
+        """
+        found: dict[Condition, StressAnswers] = {}
+        missing = []
+        for condition in conditions:
+            kept = self.store.read(condition)
+            if kept is None:
+                missing.append(condition)
+            else:
+                found[condition] = kept
+        estimate = _Estimate(missing)
+        num = len(self.given)
+        with progress_bar(num * len(missing), "conditions", unit="utterance") as bar:
+            for condition in missing:
+                bar.set_postfix_str(condition.name)
+                begun = time.perf_counter()
+                answers = self._answers(condition, bar.update)
+                seconds = time.perf_counter() - begun
+                answers = replace(answers, seconds=seconds)
+                self.store.write(condition, answers)
+                found[condition] = answers
+                line = estimate.after(condition, seconds)
+                if line is not None:
+                    tell(line)
+        return {condition: found[condition] for condition in conditions}
+
+    def _answers(self, condition: Condition, progress: Callable[[int], object]) -> StressAnswers:
+        if condition.words_of is not None:
+            return self._contradicted(condition.words_of, progress)
+        sounds: list[Quantised] | None = None
+        if condition.prepares_sound:
+            sounds = self._prepared(condition)
+        read: list[str] | None = None
+        if condition.recogniser is not None:
+            read = self._recognised()
+        elif condition.words is not None:
+            # The curve's name: a rate has the errors of the lower one, and more.
+            draws = np.random.default_rng([self.seed, zlib.crc32(condition.draws.encode())])
+            read = condition.words(self.given.said, draws)
+        asked = list(self.given.spoken)
+        if sounds is not None:
+            asked = [replace(a, sound=sound) for a, sound in zip(asked, sounds, strict=True)]
+        if read is not None:
+            asked = self._reading(asked, read, condition)
+        if condition.without is not None:
+            asked = [self._without(one, condition.without) for one in asked]
+        probabilities = self._asked(asked, progress)
+        return StressAnswers(probabilities, None if read is None else tuple(read))
+
+    def _asked(
+        self, asked: Sequence[Spoken], progress: Callable[[int], object]
+    ) -> NDArray[np.float64]:
+        answers = self.predictor.answer(asked, progress=lambda num: progress(num) and None)
+        return np.stack([answer.probabilities for answer in answers])
+
+    def _prepared(self, condition: Condition) -> list[Quantised]:
+        if self.pool is None:
+            raise ValueError(f"{condition.name}: expected a model that hears")
+        return self.pool.prepare(self.given.originals, condition, self.seed, lambda: None)
+
+    def _recognised(self) -> list[str]:
+        if self.recogniser is None or self.pool is None:
+            raise InputError(
+                "conditions.recognised: expected a recogniser of speech and a model that hears and "
+                "reads; set asr=whisper, or leave it out"
+            )
+        words: list[str] = []
+        worker = self.pool.worker
+        size = 64
+        for start in range(0, len(self.given), size):
+            part = self.given.originals[start : start + size]
+            sounds = [worker.recorded(original) for original in part]
+            speech = [resample(s.waveform, s.sample_rate, SPEECH_RATE) for s in sounds]
+            words += self.recogniser(speech)
+        return words
+
+    def _reading(
+        self, asked: Sequence[Spoken], read: Sequence[str], condition: Condition
+    ) -> list[Spoken]:
+        """The utterances with other words, those of their context too where they are tried."""
+        changed = dict(zip((one.key for one in asked), read, strict=True))
+        own_only = bool(getattr(condition.words, "own_only", False))
+        found = []
+        for one, (before, after), words in zip(asked, self.given.context_keys, read, strict=True):
+            if not own_only:
+                one = replace(
+                    one,
+                    before=_changed(one.before, before, changed),
+                    after=_changed(one.after, after, changed),
+                )
+            found.append(replace(one, transcript=words))
+        return found
+
+    def _without(self, spoken: Spoken, modality: str) -> Spoken:
+        """An utterance without a modality: withheld where the model was trained so, else empty."""
+        if self.predictor.answers_without:
+            return replace(spoken, **{"sound" if modality == AUDIO else "transcript": None})
+        if modality == TEXT:
+            return replace(spoken, transcript="", speaker="", before=(), after=())
+        sound = spoken.sound
+        return replace(spoken, sound=None if sound is None else np.zeros_like(sound))
+
+    def _contradicted(self, class_name: str, progress: Callable[[int], object]) -> StressAnswers:
+        """Each sound with the words of another utterance of a class, and of their dialogue."""
+        partners = drawn_partners(
+            self.given.table["target"].astype(str).tolist(), class_name, self.seed
+        )
+        places = np.flatnonzero(partners != NOBODY)
+        spoken = self.given.spoken
+        asked = [
+            replace(spoken[int(partners[place])], key=spoken[place].key, sound=spoken[place].sound)
+            for place in places
+        ]
+        probabilities = np.full((len(self.given), len(self.store.classes)), np.nan)
+        if asked:
+            probabilities[places] = self._asked(asked, progress)
+        progress(len(self.given) - len(asked))
+        return StressAnswers(probabilities, partners=partners)
+
+
+def drawn_partners(targets: Sequence[str], class_name: str, seed: int) -> NDArray[np.int64]:
+    """For each utterance (N) the place of another one of a class; ``NOBODY`` where there is none.
+
+    Args:
+        targets: (N), class of each.
+        class_name: Of the other.
+        seed: Of the draws.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(class_name.encode())])
+    of_class = np.flatnonzero(np.array(targets) == class_name)
+    found = np.full(len(targets), NOBODY, dtype=np.int64)
+    for place in range(len(targets)):
+        others = of_class[of_class != place]
+        if len(others):
+            found[place] = int(rng.choice(others))
+    return found
+
+
+def _changed(
+    said: tuple[tuple[str, str], ...], keys: Sequence[str], changed: dict[str, str]
+) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (speaker, changed.get(key, words)) for (speaker, words), key in zip(said, keys, strict=True)
+    )
+
+
+class _Estimate:
+    """The time that is left, by what conditions of a kind have taken.
+
+    Args:
+        conditions: All that are to be done.
+    """
+
+    def __init__(self, conditions: Sequence[Condition]) -> None:
+        self.left = list(conditions)
+        self.seconds: dict[bool, list[float]] = {True: [], False: []}
+        self.is_told = False
+
+    def after(self, condition: Condition, seconds: float) -> str | None:
+        """A line, once: after the first condition that prepares sound, or the first of all."""
+        self.left.remove(condition)
+        if condition == CLEAN_CONDITION and any(one.prepares_sound for one in self.left):
+            self.seconds[False].append(seconds)
+            return None
+        self.seconds[condition.prepares_sound].append(seconds)
+        if self.is_told or not self.left:
+            return None
+        self.is_told = True
+        known = [seconds for times in self.seconds.values() for seconds in times]
+        total = 0.0
+        for one in self.left:
+            times = self.seconds[one.prepares_sound]
+            total += float(np.mean(times)) if times else max(known)
+        return (
+            f"{condition.name}: {seconds:.1f} s; about {total / 60:.1f} min for the other "
+            f"{len(self.left)} conditions"
+        )

@@ -1,0 +1,153 @@
+"""Tables of a stress test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from mmemo.reporting import numbers
+from mmemo.reporting.numbers import interval, metric_name, percent, score, signed
+from mmemo.reporting.tables import Cell, Table, named, table_of
+from mmemo.stress.document import METRICS, Conflict, StressDocument, StressScore, WinningShare
+
+
+def metric_title(metric: str) -> str:
+    """What a metric is called; the expected calibration error is not in the table of metrics."""
+    return "calibration error" if metric == "ece" else metric_name(metric)
+
+
+def conditions_table(document: StressDocument) -> Table:
+    """A row for each condition, with each metric and its difference to clean."""
+    header = ["condition", "", "N"]
+    header += [title for metric in METRICS for title in (metric_title(metric), "to clean")]
+    align = "llr" + "rr" * len(METRICS)
+    clean: list[Cell | str] = [named("clean"), "", str(document.num_utterances)]
+    for metric in METRICS:
+        clean += [_number(document.clean[metric]), Cell("")]
+    rows: list[list[Cell | str]] = [clean]
+    for one in document.conditions:
+        name = f"{one.panel}: {one.line}" if one.line else one.panel
+        level = f"{one.level} {_unit(one.axis)}".strip() if one.value is not None else one.level
+        if one.word_error_rate is not None:
+            level += f" (WER {percent(round(one.word_error_rate, 3))})"
+        row: list[Cell | str] = [named(name), level, str(one.num_utterances)]
+        for metric in METRICS:
+            row += [_number(one.scores[metric].value), _difference(one.scores[metric])]
+        rows.append(row)
+    kinds = ["main", *[""] * len(document.conditions)]
+    return table_of("conditions", "All conditions", header, align, rows, _note(document), kinds)
+
+
+def _unit(axis: str) -> str:
+    """``dB`` of ``SNR, dB``; nothing where the level says it itself."""
+    unit = axis.rpartition(", ")[2] if ", " in axis else ""
+    return "" if unit == "%" else unit
+
+
+def _note(document: StressDocument) -> str:
+    return (
+        f"In brackets the {percent(document.confidence)} interval of the paired difference to "
+        f"clean ({document.num_units} {document.unit} units; {document.interval_kind}), for each "
+        "condition by itself: of many, one in twenty is off by chance. A calibration error is "
+        "better the lower it is."
+    )
+
+
+def denoising_table(document: StressDocument) -> Table | None:
+    """What denoising is worth at each level; None where it was not tried both ways."""
+    if not document.denoising:
+        return None
+    header = ["noise", "level", *(metric_title(metric) for metric in METRICS)]
+    rows = [
+        [
+            named(f"{one.panel}: {one.curve}" if one.curve else one.panel),
+            one.level,
+            *(_difference(one.gains[metric]) for metric in METRICS),
+        ]
+        for one in document.denoising
+    ]
+    denoiser = document.denoiser or document.other_denoiser
+    note = (
+        f"With {denoiser} less without it, with the {percent(document.confidence)} interval. The "
+        f"model was trained {'with' if document.denoiser else 'without'} it."
+    )
+    align = "ll" + "r" * len(METRICS)
+    return table_of("denoising", "What denoising is worth", header, align, rows, note)
+
+
+def conflict_tables(conflict: Conflict, classes: Sequence[str]) -> tuple[Table, Table]:
+    """How often the sound's class is answered, and how often the words', by both classes."""
+    return (
+        _matrix(conflict, classes, "answered as the sound", is_sound=True),
+        _matrix(conflict, classes, "answered as the words", is_sound=False),
+    )
+
+
+def _matrix(conflict: Conflict, classes: Sequence[str], title: str, is_sound: bool) -> Table:
+    by_pair = {(cell.sound, cell.words): cell for cell in conflict.cells}
+    rows: list[list[Cell | str]] = []
+    for sound in classes:
+        row: list[Cell | str] = [f"sound: {sound}"]
+        for words in classes:
+            cell = by_pair.get((sound, words))
+            if cell is None or not cell.num:
+                row.append(numbers.UNDEFINED)
+                continue
+            share = cell.answers[classes.index(sound if is_sound else words)] / cell.num
+            row.append(f"{100 * share:.0f} %")
+        rows.append(row)
+    header = ["", *(f"words: {name}" for name in classes)]
+    return table_of(title, title, header, "l" + "r" * len(classes), rows)
+
+
+def conflict_sentence(conflict: Conflict) -> str:
+    """Which modality wins, over all pairs of different classes."""
+    return (
+        f"Of {conflict.num:,} pairs of a sound and words of different classes, "
+        f"{_share(conflict.sound_wins)} are answered by the class of the sound, "
+        f"{_share(conflict.words_win)} by that of the words, {_share(conflict.neither)} by "
+        "neither."
+    )
+
+
+def _share(one: WinningShare) -> str:
+    text = f"{100 * one.share:.1f} %"
+    if one.interval is None:
+        return text
+    return f"{text} ({' to '.join(f'{100 * bound:.1f}' for bound in one.interval)})"
+
+
+def frame(document: StressDocument) -> pd.DataFrame:
+    """The conditions as numbers: one row for each, clean first."""
+    rows: list[dict[str, object]] = [
+        {"panel": "clean", "num_utterances": document.num_utterances, **document.clean}
+    ]
+    for one in document.conditions:
+        row: dict[str, object] = {
+            "panel": one.panel,
+            "curve": one.curve,
+            "level": one.level,
+            "value": one.value,
+            "axis": one.axis,
+            "denoiser": one.denoiser,
+            "num_utterances": one.num_utterances,
+            "word_error_rate": one.word_error_rate,
+        }
+        for metric in METRICS:
+            found = one.scores[metric]
+            bounds = found.interval or (None, None)
+            row[metric] = found.value
+            row[f"{metric}_difference"] = found.difference
+            row[f"{metric}_difference_low"], row[f"{metric}_difference_high"] = bounds
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _number(value: float) -> Cell:
+    return Cell(score(value), value)
+
+
+def _difference(one: StressScore) -> Cell:
+    bounds = f"\n{interval(one.interval, with_sign=True)}" if one.interval else ""
+    return Cell(f"{signed(one.difference)}{bounds}", one.difference)
