@@ -25,10 +25,10 @@ from mmemo.stress.answers import AnswerStore
 from mmemo.stress.conditions import Series, chosen_conditions
 from mmemo.stress.document import STRESS_FILE, STRESS_FOLDER, StressDocument
 from mmemo.stress.findings import StressFindings
-from mmemo.stress.page import summary_lines, write_stress_page
+from mmemo.stress.page import SHOWN_METRIC, summary_lines, write_stress_page
 from mmemo.stress.runner import Recogniser, StressRunner
 from mmemo.stress.sound_pool import SoundWorker, open_sound_pool
-from mmemo.stress.tables import conditions_table, frame
+from mmemo.stress.tables import frame, short_table
 from mmemo.stress.test_set import StressSet, open_test_set
 from mmemo.values import check_seed, check_whole
 
@@ -158,7 +158,7 @@ def _write(document: StressDocument, output: Path) -> None:
     write_whole(files["table"], frame(document).to_csv(index=False))
     write_stress_page(document, files["page"])
     console = plain_console()
-    print_table(console, conditions_table(document))
+    print_table(console, short_table(document, SHOWN_METRIC))
     print(printed(console))
     for line in summary_lines(document):
         print(line)

@@ -71,7 +71,8 @@ class Condition:
     def identity(self) -> str:
         """Text that changes with anything that its answers depend on, beside model and data."""
         parts = (self.sound, self.denoising, self.words, self.recogniser, self.without)
-        return repr([*map(described, parts), self.words_of, self.draws])
+        draws = self.draws if self.sound is not None or self.words is not None else None
+        return repr([*map(described, parts), self.words_of, draws])
 
 
 def described(part: object) -> str:

@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class StressRunner:
 
     def cost(self, conditions: Sequence[Condition]) -> Cost:
         """What is still to be done."""
-        missing = [one for one in conditions if self.store.read(one) is None]
+        missing = self._missing(conditions)
         num = len(self.given)
         prepared = sum(num for one in missing if one.prepares_sound)
         return Cost(len(conditions), len(conditions) - len(missing), num * len(missing), prepared)
@@ -82,14 +83,7 @@ class StressRunner:
         Raises:
             InputError: If a clip cannot be read, or a modality that the model needs is withheld.
         """
-        found: dict[Condition, StressAnswers] = {}
-        missing = []
-        for condition in conditions:
-            kept = self.store.read(condition)
-            if kept is None:
-                missing.append(condition)
-            else:
-                found[condition] = kept
+        missing = self._missing(conditions)
         estimate = _Estimate(missing)
         num = len(self.given)
         with progress_bar(num * len(missing), "conditions", unit="utterance") as bar:
@@ -100,11 +94,19 @@ class StressRunner:
                 seconds = time.perf_counter() - begun
                 answers = replace(answers, seconds=seconds)
                 self.store.write(condition, answers)
-                found[condition] = answers
                 line = estimate.after(condition, seconds)
                 if line is not None:
                     tell(line)
-        return {condition: found[condition] for condition in conditions}
+        found = {condition: self.store.read(condition) for condition in conditions}
+        return {condition: answers for condition, answers in found.items() if answers is not None}
+
+    def _missing(self, conditions: Sequence[Condition]) -> list[Condition]:
+        """Those without kept answers; of several that have the same answers the first."""
+        found: dict[Path, Condition] = {}
+        for condition in conditions:
+            if self.store.read(condition) is None:
+                found.setdefault(self.store.path(condition), condition)
+        return list(found.values())
 
     def _answers(self, condition: Condition, progress: Callable[[int], object]) -> StressAnswers:
         if condition.words_of is not None:

@@ -7,9 +7,16 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mmemo.reporting import numbers
-from mmemo.reporting.numbers import interval, metric_name, percent, score, signed
+from mmemo.reporting.numbers import counted, interval, metric_name, percent, score, signed
 from mmemo.reporting.tables import Cell, Table, named, table_of
-from mmemo.stress.document import METRICS, Conflict, StressDocument, StressScore, WinningShare
+from mmemo.stress.document import (
+    METRICS,
+    ConditionResult,
+    Conflict,
+    StressDocument,
+    StressScore,
+    WinningShare,
+)
 
 
 def metric_title(metric: str) -> str:
@@ -27,16 +34,46 @@ def conditions_table(document: StressDocument) -> Table:
         clean += [_number(document.clean[metric]), Cell("")]
     rows: list[list[Cell | str]] = [clean]
     for one in document.conditions:
-        name = f"{one.panel}: {one.line}" if one.line else one.panel
-        level = f"{one.level} {_unit(one.axis)}".strip() if one.value is not None else one.level
-        if one.word_error_rate is not None:
-            level += f" (WER {percent(round(one.word_error_rate, 3))})"
-        row: list[Cell | str] = [named(name), level, str(one.num_utterances)]
+        row: list[Cell | str] = [*_names(one), str(one.num_utterances)]
         for metric in METRICS:
             row += [_number(one.scores[metric].value), _difference(one.scores[metric])]
         rows.append(row)
     kinds = ["main", *[""] * len(document.conditions)]
     return table_of("conditions", "All conditions", header, align, rows, _note(document), kinds)
+
+
+def short_table(document: StressDocument, metric: str) -> Table:
+    """A line for each condition: each metric, and one's difference to clean.
+
+    Args:
+        document: What was found.
+        metric: Whose difference is told.
+    """
+    header = ["condition", "", *map(metric_title, METRICS), f"{metric_title(metric)} to clean"]
+    rows: list[list[Cell | str]] = [
+        ["clean", "", *(score(document.clean[name]) for name in METRICS), ""]
+    ]
+    for one in document.conditions:
+        found = one.scores[metric]
+        bounds = f" {interval(found.interval, with_sign=True)}" if found.interval else ""
+        rows.append(
+            [
+                *_names(one),
+                *(score(one.scores[name].value) for name in METRICS),
+                f"{signed(found.difference)}{bounds}",
+            ]
+        )
+    title = f"{document.run}, {document.num_utterances} test utterances"
+    align = "ll" + "r" * (len(METRICS) + 1)
+    return table_of("conditions", title, header, align, rows, _note(document))
+
+
+def _names(one: ConditionResult) -> tuple[Cell, str]:
+    name = f"{one.panel}: {one.line}" if one.line else one.panel
+    level = f"{one.level} {_unit(one.axis)}".strip() if one.value is not None else one.level
+    if one.word_error_rate is not None and one.value is None:
+        level += f" (WER {percent(round(one.word_error_rate, 3))})"
+    return named(name), level
 
 
 def _unit(axis: str) -> str:
@@ -48,9 +85,9 @@ def _unit(axis: str) -> str:
 def _note(document: StressDocument) -> str:
     return (
         f"In brackets the {percent(document.confidence)} interval of the paired difference to "
-        f"clean ({document.num_units} {document.unit} units; {document.interval_kind}), for each "
-        "condition by itself: of many, one in twenty is off by chance. A calibration error is "
-        "better the lower it is."
+        f"clean (units: {counted(document.num_units, document.unit)}; {document.interval_kind}), "
+        "for each condition by itself: of many, one in twenty is off by chance. A calibration "
+        "error is better the lower it is."
     )
 
 
