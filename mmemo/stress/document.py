@@ -22,6 +22,11 @@ METRICS = ("accuracy", "macro_f1", "uar", "ece")
 """What each condition is told by; the last one is better the lower it is."""
 
 
+def denoised_by(denoiser: str | None) -> str:
+    """``with deepfilternet2``, ``without denoising``; a denoiser's version is left out."""
+    return f"with {denoiser.split()[0]}" if denoiser else "without denoising"
+
+
 @dataclass(frozen=True)
 class StressScore:
     """A metric under a condition.
@@ -70,7 +75,7 @@ class ConditionResult:
         """What its line in the panel is called: curve, and how it is denoised if not as trained."""
         if self.as_trained:
             return self.curve
-        denoised = f"with {self.denoiser}" if self.denoiser else "without denoising"
+        denoised = denoised_by(self.denoiser)
         return f"{self.curve}, {denoised}" if self.curve else denoised
 
     @property

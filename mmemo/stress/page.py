@@ -42,7 +42,7 @@ def write_stress_page(document: StressDocument, path: Path) -> None:
         figures=figures,
         denoising=tables.denoising_table(document),
         helps=denoising_sentences(document),
-        conflict=tables.conflict_tables(conflict, classes) if conflict else (),
+        conflict=tables.conflict_matrix(conflict, classes) if conflict else (),
         conflict_sentence=tables.conflict_sentence(conflict) if conflict else "",
         all_conditions=tables.conditions_table(document),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,6 +84,7 @@ class StressRunner:
             InputError: If a clip cannot be read, or a modality that the model needs is withheld.
         """
         missing = self._missing(conditions)
+        computed: dict[Path, StressAnswers] = {}
         estimate = _Estimate(missing)
         num = len(self.given)
         with progress_bar(num * len(missing), "conditions", unit="utterance") as bar:
@@ -94,11 +95,23 @@ class StressRunner:
                 seconds = time.perf_counter() - begun
                 answers = replace(answers, seconds=seconds)
                 self.store.write(condition, answers)
+                computed[self.store.path(condition)] = answers
                 line = estimate.after(condition, seconds)
                 if line is not None:
                     tell(line)
-        found = {condition: self.store.read(condition) for condition in conditions}
-        return {condition: answers for condition, answers in found.items() if answers is not None}
+        return {condition: self._known(condition, computed) for condition in conditions}
+
+    def _known(self, condition: Condition, computed: Mapping[Path, StressAnswers]) -> StressAnswers:
+        path = self.store.path(condition)
+        if path not in computed:
+            kept = self.store.read(condition)
+            if kept is None:
+                raise InputError(
+                    f"{path}: expected the answers that were there a moment ago, they are gone or "
+                    "damaged; give the command again"
+                )
+            return kept
+        return computed[path]
 
     def _missing(self, conditions: Sequence[Condition]) -> list[Condition]:
         """Those without kept answers; of several that have the same answers the first."""

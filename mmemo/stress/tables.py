@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from mmemo.stress.document import (
     METRICS,
     ConditionResult,
     Conflict,
+    ConflictCell,
     StressDocument,
     StressScore,
     WinningShare,
@@ -113,29 +115,43 @@ def denoising_table(document: StressDocument) -> Table | None:
     return table_of("denoising", "What denoising is worth", header, align, rows, note)
 
 
-def conflict_tables(conflict: Conflict, classes: Sequence[str]) -> tuple[Table, Table]:
-    """How often the sound's class is answered, and how often the words', by both classes."""
-    return (
-        _matrix(conflict, classes, "answered as the sound", is_sound=True),
-        _matrix(conflict, classes, "answered as the words", is_sound=False),
-    )
+@dataclass(frozen=True)
+class ConflictMark:
+    """A cell of the matrix of sounds and words, as it is shown.
+
+    Args:
+        text: Per cent that are answered by the class of the sound, and by that of the words.
+        title: The same in words, with the number of pairs.
+        lean: From -100, where all are answered as the words, to 100, as the sound.
+        is_one_class: Whether sound and words are of one class.
+    """
+
+    text: str
+    title: str
+    lean: float
+    is_one_class: bool
 
 
-def _matrix(conflict: Conflict, classes: Sequence[str], title: str, is_sound: bool) -> Table:
+def conflict_matrix(
+    conflict: Conflict, classes: Sequence[str]
+) -> list[tuple[str, list[ConflictMark]]]:
+    """A row for each class of the sound, in it a cell for each class of the words."""
     by_pair = {(cell.sound, cell.words): cell for cell in conflict.cells}
-    rows: list[list[Cell | str]] = []
-    for sound in classes:
-        row: list[Cell | str] = [f"sound: {sound}"]
-        for words in classes:
-            cell = by_pair.get((sound, words))
-            if cell is None or not cell.num:
-                row.append(numbers.UNDEFINED)
-                continue
-            share = cell.answers[classes.index(sound if is_sound else words)] / cell.num
-            row.append(f"{100 * share:.0f} %")
-        rows.append(row)
-    header = ["", *(f"words: {name}" for name in classes)]
-    return table_of(title, title, header, "l" + "r" * len(classes), rows)
+    return [(sound, [_mark(by_pair[sound, w], classes) for w in classes]) for sound in classes]
+
+
+def _mark(cell: ConflictCell, classes: Sequence[str]) -> ConflictMark:
+    is_one = cell.sound == cell.words
+    if not cell.num:
+        return ConflictMark(numbers.UNDEFINED, "no such pair", 0.0, is_one)
+    as_sound, as_words = (
+        100 * cell.answers[classes.index(name)] / cell.num for name in (cell.sound, cell.words)
+    )
+    told = f"{counted(cell.num, 'pair')}: {as_sound:.0f} % answered {cell.sound}"
+    if is_one:
+        return ConflictMark(f"{as_sound:.0f} %", told, 0.0, True)
+    told += f", {as_words:.0f} % {cell.words}"
+    return ConflictMark(f"{as_sound:.0f} : {as_words:.0f}", told, as_sound - as_words, False)
 
 
 def conflict_sentence(conflict: Conflict) -> str:
