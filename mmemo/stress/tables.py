@@ -72,10 +72,15 @@ def short_table(document: StressDocument, metric: str) -> Table:
 
 def _names(one: ConditionResult) -> tuple[Cell, str]:
     name = f"{one.panel}: {one.line}" if one.line else one.panel
-    level = f"{one.level} {_unit(one.axis)}".strip() if one.value is not None else one.level
+    level = level_of(one)
     if one.word_error_rate is not None and one.value is None:
         level += f" (WER {percent(round(one.word_error_rate, 3))})"
     return named(name), level
+
+
+def level_of(one: ConditionResult) -> str:
+    """``10 dB``; of a name the name."""
+    return f"{one.level} {_unit(one.axis)}".strip() if one.value is not None else one.level
 
 
 def _unit(axis: str) -> str:
