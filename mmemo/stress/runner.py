@@ -85,6 +85,7 @@ class StressRunner:
         """
         missing = self._missing(conditions)
         computed: dict[Path, StressAnswers] = {}
+        self._warm_up(missing)
         estimate = _Estimate(missing)
         num = len(self.given)
         with progress_bar(num * len(missing), "conditions", unit="utterance") as bar:
