@@ -43,8 +43,9 @@ def run(cfg: DictConfig) -> None:
     series: list[Series] = [
         instantiate(one, _convert_="all") for one in cfg.conditions.values() if one is not None
     ]
-    for one in series:
-        one.check()
+    series, left_out = usable_series(series)
+    for reason in left_out:
+        print(f"left out: {reason}", flush=True)
     model = rebuild_model(cfg.run, trusted_names(cfg.trust), cfg.accelerator)
     predictor = Predictor(model)
     output = run_folder.path / STRESS_FOLDER
@@ -52,7 +53,7 @@ def run(cfg: DictConfig) -> None:
     with open_test_set(model, cfg.prepared, cfg.unit, cfg.seed, output) as every:
         given = _some(every, cfg.num_utterances, cfg.seed)
         document = _stressed(cfg, series, predictor, given, len(every), output)
-    _write(document, output)
+    _write(replace(document, left_out=tuple(left_out)), output)
 
 
 def _check(cfg: DictConfig) -> None:

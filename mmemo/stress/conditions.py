@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Literal, Protocol
 
 from mmemo.audio.perturbations import Perturbation
 from mmemo.errors import InputError
+from mmemo.extras import MissingPackageError
 from mmemo.stress.words import WordChange, WordErrors
 from mmemo.values import check_real
 
@@ -166,7 +168,8 @@ class SoundSeries:
 
     def check(self) -> None:
         """Check each perturbation."""
-        check_sounds([one.sound for one in self.conditions()])
+        with named_errors(self.panel):
+            check_sounds([one.sound for one in self.conditions()])
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,8 @@ class NamedSounds:
 
     def check(self) -> None:
         """Check each perturbation."""
-        check_sounds(list(self.sounds.values()))
+        with named_errors(self.panel):
+            check_sounds(list(self.sounds.values()))
 
 
 @dataclass(frozen=True)
@@ -358,6 +362,31 @@ def chosen_conditions(
             "under, got none; choose others: conditions=[noise,channel,words,modality]"
         )
     return [CLEAN_CONDITION, *found]
+
+
+def usable_series(series: Sequence[Series]) -> tuple[list[Series], list[str]]:
+    """Those series whose packages are installed, and of each other one why it is left out.
+
+    Raises:
+        InputError: If one would fail for another reason.
+    """
+    found, left_out = [], []
+    for one in series:
+        try:
+            one.check()
+            found.append(one)
+        except MissingPackageError as error:
+            left_out.append(str(error))
+    return found, left_out
+
+
+@contextmanager
+def named_errors(panel: str) -> Iterator[None]:
+    """Put the panel in front of what a perturbation, which knows of none, complains about."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"conditions, {panel}: {error}") from error
 
 
 def check_sounds(sounds: Sequence[Perturbation | None]) -> None:

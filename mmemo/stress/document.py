@@ -182,6 +182,7 @@ class StressDocument:
         conflict: None where it was not tried.
         num_passes: Utterances that the model was asked about, over all conditions.
         seconds: That it took, over all conditions, whenever they were computed.
+        left_out: Why conditions could not be tried.
     """
 
     VERSION: ClassVar[int] = 1
@@ -209,6 +210,7 @@ class StressDocument:
     conflict: Conflict | None
     num_passes: int
     seconds: FiniteFloat
+    left_out: tuple[str, ...] = ()
 
 
 def read_stress(folder: Path) -> StressDocument:

@@ -85,6 +85,8 @@ class StressFindings:
         always = np.zeros_like(self.clean)
         always[:, self.classes.index(own.majority_class)] = 1.0
         units = self.given.units
+        # Clean sound that is denoised otherwise stands in several panels.
+        computed = {one.identity(): answers for one, answers in self.answers.items()}.values()
         return StressDocument(
             run=predictor.folder.path.name,
             protocol=predictor.protocol,
@@ -107,8 +109,8 @@ class StressFindings:
             conditions=tuple(self._results()),
             denoising=tuple(self._denoising()),
             conflict=self._conflict(),
-            num_passes=sum(int(one.is_there.sum()) for one in self.answers.values()),
-            seconds=sum(one.seconds for one in self.answers.values()),
+            num_passes=sum(int(one.is_there.sum()) for one in computed),
+            seconds=sum(one.seconds for one in computed),
         )
 
     def _interval_kind(self) -> str:

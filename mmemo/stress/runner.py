@@ -90,7 +90,7 @@ class StressRunner:
         num = len(self.given)
         with progress_bar(num * len(missing), "conditions", unit="utterance") as bar:
             for condition in missing:
-                bar.set_postfix_str(condition.name)
+                bar.set_postfix_str(condition.name, refresh=False)
                 begun = time.perf_counter()
                 answers = self._answers(condition, bar.update)
                 seconds = time.perf_counter() - begun
@@ -148,7 +148,10 @@ class StressRunner:
     def _asked(
         self, asked: Sequence[Spoken], progress: Callable[[int], object]
     ) -> NDArray[np.float64]:
-        answers = self.predictor.answer(asked, progress=lambda num: progress(num) and None)
+        def told(num: int) -> None:
+            progress(num)
+
+        answers = self.predictor.answer(asked, progress=told)
         return np.stack([answer.probabilities for answer in answers])
 
     def _prepared(self, condition: Condition) -> list[Quantised]:
