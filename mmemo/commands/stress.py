@@ -22,7 +22,7 @@ from mmemo.runs.rebuilt_run import rebuild_model
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
 from mmemo.runs.saved_config import trusted_names
 from mmemo.stress.answers import AnswerStore
-from mmemo.stress.conditions import Series, chosen_conditions
+from mmemo.stress.conditions import Series, chosen_conditions, usable_series
 from mmemo.stress.document import STRESS_FILE, STRESS_FOLDER, StressDocument
 from mmemo.stress.findings import StressFindings
 from mmemo.stress.page import SHOWN_METRIC, summary_lines, write_stress_page
