@@ -93,6 +93,7 @@ class DenoisingGain:
         curve: Of the condition.
         level: Of the condition.
         value: Place on the axis; None for clean.
+        axis: What the values are, with their unit.
         gains: By metric the value with denoising, and the difference to that without.
     """
 
@@ -100,6 +101,7 @@ class DenoisingGain:
     curve: str
     level: str
     value: FiniteFloat | None
+    axis: str
     gains: Mapping[str, StressScore]
 
 

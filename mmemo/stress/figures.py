@@ -126,24 +126,3 @@ def _bounds(one: ConditionResult, metric: str) -> tuple[float, float] | None:
     compared = score.value - score.difference
     low, high = (compared + bound for bound in score.interval)
     return max(low, 0.0), min(high, 1.0)
-
-
-def first_level_that_helps(document: StressDocument, metric: str) -> dict[str, str | None]:
-    """By curve the best level from which on, downwards, denoising is worth more than chance.
-
-    From there to the worst level the interval of the gain has to be above 0 (below it, for the
-    calibration error); None where it is at no level, or there are no intervals.
-    """
-    found: dict[str, str | None] = {}
-    sign = -1.0 if metric == "ece" else 1.0
-    gains = [one for one in document.denoising if one.value is not None]
-    for panel, curve in dict.fromkeys((one.panel, one.curve) for one in gains):
-        helps: str | None = None
-        own = [one for one in gains if (one.panel, one.curve) == (panel, curve)]
-        for one in reversed(own):
-            bounds = one.gains[metric].interval
-            if bounds is None or min(sign * bound for bound in bounds) <= 0:
-                break
-            helps = one.level
-        found[f"{panel}, {curve}" if curve else panel] = helps
-    return found

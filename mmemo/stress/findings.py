@@ -170,7 +170,7 @@ class StressFindings:
             pair = (usual, answers.probabilities)
             with_it, without = pair if self.denoiser else pair[::-1]
             gains = self.scores.of(with_it, without)
-            found.append(DenoisingGain(one.panel, one.curve, one.level, one.value, gains))
+            found.append(DenoisingGain(one.panel, one.curve, one.level, one.value, one.axis, gains))
         return found
 
     def _by_words(self) -> dict[int, StressAnswers]:

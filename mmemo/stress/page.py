@@ -12,7 +12,7 @@ from mmemo.reporting.numbers import counted, metric_name
 from mmemo.reporting.self_contained import render_page
 from mmemo.stress import tables
 from mmemo.stress.document import METRICS, StressDocument
-from mmemo.stress.figures import first_level_that_helps, small_multiples
+from mmemo.stress.figures import small_multiples
 
 SHOWN_METRIC = "macro_f1"
 """The others' figures are folded up."""
@@ -85,7 +85,7 @@ def denoising_sentences(document: StressDocument) -> list[str]:
         f"{curve}: denoising is worth more {name} than chance from {level} on."
         if level is not None
         else f"{curve}: at no level down to the worst one is a gain in {name} beyond chance shown."
-        for curve, level in first_level_that_helps(document, SHOWN_METRIC).items()
+        for curve, level in tables.first_level_that_helps(document, SHOWN_METRIC).items()
     ]
 
 

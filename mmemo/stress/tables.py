@@ -15,6 +15,7 @@ from mmemo.stress.document import (
     ConditionResult,
     Conflict,
     ConflictCell,
+    DenoisingGain,
     StressDocument,
     StressScore,
     WinningShare,
@@ -78,7 +79,7 @@ def _names(one: ConditionResult) -> tuple[Cell, str]:
     return named(name), level
 
 
-def level_of(one: ConditionResult) -> str:
+def level_of(one: ConditionResult | DenoisingGain) -> str:
     """``10 dB``; of a name the name."""
     return f"{one.level} {_unit(one.axis)}".strip() if one.value is not None else one.level
 
@@ -106,7 +107,7 @@ def denoising_table(document: StressDocument) -> Table | None:
     rows = [
         [
             named(f"{one.panel}: {one.curve}" if one.curve else one.panel),
-            one.level,
+            level_of(one),
             *(_difference(one.gains[metric]) for metric in METRICS),
         ]
         for one in document.denoising
@@ -209,3 +210,25 @@ def _number(value: float) -> Cell:
 def _difference(one: StressScore) -> Cell:
     bounds = f"\n{interval(one.interval, with_sign=True)}" if one.interval else ""
     return Cell(f"{signed(one.difference)}{bounds}", one.difference)
+
+
+def first_level_that_helps(document: StressDocument, metric: str) -> dict[str, str | None]:
+    """By curve the level from which on, down to the worst one, denoising is worth more than chance.
+
+    From there on the interval of each gain has to be above 0, or below it for the calibration
+    error; None where it is not even at the worst one. Nothing where there are no intervals.
+    """
+    found: dict[str, str | None] = {}
+    sign = -1.0 if metric == "ece" else 1.0
+    gains = [one for one in document.denoising if one.value is not None]
+    for panel, curve in dict.fromkeys((one.panel, one.curve) for one in gains):
+        own = [one for one in gains if (one.panel, one.curve) == (panel, curve)]
+        helps: str | None = None
+        for one in reversed(own):
+            bounds = one.gains[metric].interval
+            if bounds is None or min(sign * bound for bound in bounds) <= 0:
+                break
+            helps = level_of(one)
+        if any(one.gains[metric].interval is not None for one in own):
+            found[f"{panel}, {curve}" if curve else panel] = helps
+    return found

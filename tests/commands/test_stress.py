@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pandas as pd
 import pytest
 
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, read_predictions
+from mmemo.stress.answers import AnswerStore, StressAnswers
+from mmemo.stress.conditions import Condition
 from mmemo.stress.document import METRICS, ConditionResult, StressDocument, read_stress
 from tests.commands.conftest import Cli, TrainedRun
 
@@ -98,6 +101,29 @@ def test_where_clips_are_gone_prepared_sound_is_changed(trained: TrainedRun, cli
     shutil.rmtree(trained.tones)
     cli("stress", f"run={trained.run.path}", *given, *only, "seed=1")
     assert read_stress(trained.run.path).num_decoded == 0
+
+
+def test_it_goes_on_where_it_was_stopped(
+    trained: TrainedRun, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = AnswerStore.write
+
+    def stopped_at_the_third(
+        store: AnswerStore, condition: Condition, answers: StressAnswers
+    ) -> None:
+        write(store, condition, answers)
+        if len(list(store.folder.iterdir())) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    given = ("stress", f"run={trained.run.path}", "conditions=[words]", "num_utterances=5")
+    with monkeypatch.context() as patch:
+        patch.setattr(AnswerStore, "write", stopped_at_the_third)
+        printed = cli(*given, expect=128 + signal.SIGINT)
+    assert "stopped by SIGINT; what was finished is kept" in printed.stderr
+    assert "Traceback" not in printed.stderr
+    assert not (trained.run.path / "stress" / "stress.json").exists()
+    # Clean, twenty word error rates, and two changes by name.
+    assert "5 of 15 test utterances under 23 conditions, 3 of them known" in cli(*given).stdout
 
 
 def test_what_cannot_be_is_told_at_once(trained: TrainedRun, cli: Cli) -> None:
