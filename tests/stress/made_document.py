@@ -29,7 +29,11 @@ def scores(difference: float, half: float | None = 0.1) -> Mapping[str, StressSc
 
 
 def result(
-    panel: str, level: str, difference: float, value: float | None = None, **changes: Any
+    panel: str,
+    level: str,
+    difference: float,
+    value: float | None = None,
+    **changes: Any,  # noqa: ANN401
 ) -> ConditionResult:
     made = ConditionResult(
         panel=panel,
@@ -50,8 +54,8 @@ def gain(level: str, value: float | None, difference: float) -> DenoisingGain:
     return DenoisingGain("white noise", "", level, value, "SNR, dB", scores(difference))
 
 
-def document(**changes: Any) -> StressDocument:
-    otherwise = {"denoiser": None, "as_trained": False}
+def document(**changes: Any) -> StressDocument:  # noqa: ANN401
+    otherwise: dict[str, Any] = {"denoiser": None, "as_trained": False}
     made = StressDocument(
         run=HOSTILE,
         protocol=protocol(),
