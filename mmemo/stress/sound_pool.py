@@ -1,4 +1,7 @@
-"""Processes that change sound and prepare it as the run's own was: decode, change, denoise."""
+"""Processes that change sound and prepare it as the run's own was: decode, change, denoise.
+
+Nothing that is imported here needs torch, which would be loaded in each of them.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,27 @@ from mmemo.audio.media import Sound, resample
 from mmemo.audio.media_error import MediaError
 from mmemo.audio.perturbations import Perturbation
 from mmemo.audio.prepared import FULL_SCALE
+from mmemo.corpora.clips import Clip
 from mmemo.errors import InputError
 from mmemo.stress.conditions import OTHERWISE, Condition
-from mmemo.stress.test_set import Original
 from mmemo.worker_pool import WorkerPool
 
 IN_FLIGHT_PER_WORKER = 8
+
+
+@dataclass(frozen=True)
+class Original:
+    """The sound of an utterance before anything is done to it.
+
+    Args:
+        key: The utterance.
+        clip: Where it is decoded from; None where it is gone.
+        prepared: (T,) int16 at the prepared rate, where the clip is gone.
+    """
+
+    key: str
+    clip: Clip | None
+    prepared: Quantised | None = None
 
 
 @dataclass

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from mmemo.audio.clip_worker import Quantised
 from mmemo.audio.denoisers import Samples
 from mmemo.audio.prepared import FULL_SCALE, PreparedCorpus
 from mmemo.corpora.clips import MISSING, Clip
@@ -26,25 +25,11 @@ from mmemo.runs.data_card import check_same_data, check_same_split
 from mmemo.runs.experiment import Experiment
 from mmemo.runs.predictor import Spoken
 from mmemo.runs.rebuilt_run import RebuiltModel, saved_parts
+from mmemo.stress.sound_pool import Original
 from mmemo.stress.words import Said, words_of
 
 NUM_VOICES = 60
 """Utterances of the training split that babble is mixed of."""
-
-
-@dataclass(frozen=True)
-class Original:
-    """The sound of an utterance before anything is done to it.
-
-    Args:
-        key: The utterance.
-        clip: Where it is decoded from; None where it is gone.
-        prepared: (T,) int16 at the prepared rate, where the clip is gone.
-    """
-
-    key: str
-    clip: Clip | None
-    prepared: Quantised | None = None
 
 
 @dataclass(frozen=True)

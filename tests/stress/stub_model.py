@@ -14,8 +14,8 @@ from mmemo.evaluation.units import Units
 from mmemo.runs.predictor import Answer, Predictor, Spoken
 from mmemo.stress.answers import AnswerStore
 from mmemo.stress.runner import Recogniser, StressRunner
-from mmemo.stress.sound_pool import SoundPool
-from mmemo.stress.test_set import Original, StressSet
+from mmemo.stress.sound_pool import Original, SoundPool
+from mmemo.stress.test_set import StressSet
 from mmemo.stress.words import Said
 
 CLASSES = ("anger", "joy", "neutral")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,7 @@ from mmemo.stress.conditions import (
 )
 from mmemo.stress.findings import StressFindings
 from mmemo.stress.runner import drawn_partners
-from mmemo.stress.sound_pool import SoundPool, SoundWorker
-from mmemo.stress.test_set import Original
+from mmemo.stress.sound_pool import Original, SoundPool, SoundWorker
 from mmemo.stress.words import PlainWords, WordErrors
 from tests.stress.stub_model import (
     CLASSES,
@@ -233,3 +234,9 @@ def test_a_recognisers_words_are_read(tmp_path: Path) -> None:
     answers = runner.run([condition], quiet)[condition]
     assert answers.preds.tolist() == [1] * 9
     assert answers.read == ("joy",) * 9
+
+
+def test_the_processes_that_prepare_sound_load_no_torch() -> None:
+    code = "import sys, mmemo.stress.sound_pool; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
