@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmemo.audio.clip_worker import Quantised
 from mmemo.audio.denoisers import Samples
 from mmemo.audio.media import resample
 from mmemo.audio.recordings import SPEECH_RATE
@@ -22,6 +21,9 @@ from mmemo.stress.answers import NOBODY, AnswerStore, StressAnswers
 from mmemo.stress.conditions import AUDIO, CLEAN_CONDITION, TEXT, Condition
 from mmemo.stress.sound_pool import SoundPool
 from mmemo.stress.test_set import StressSet
+
+BATCHES_IN_A_POOL = 16
+"""So many batches of sound are prepared, then sorted by length, then answered."""
 
 Recogniser = Callable[[Sequence[Samples]], Sequence[str]]
 """The words of each sound (T,) float32 at 16 kHz."""
@@ -125,9 +127,6 @@ class StressRunner:
     def _answers(self, condition: Condition, progress: Callable[[int], object]) -> StressAnswers:
         if condition.words_of is not None:
             return self._contradicted(condition.words_of, progress)
-        sounds: list[Quantised] | None = None
-        if condition.prepares_sound:
-            sounds = self._prepared(condition)
         read: list[str] | None = None
         if condition.recogniser is not None:
             read = self._recognised()
@@ -136,14 +135,31 @@ class StressRunner:
             draws = np.random.default_rng([self.seed, zlib.crc32(condition.draws.encode())])
             read = condition.words(self.given.said, draws)
         asked = list(self.given.spoken)
-        if sounds is not None:
-            asked = [replace(a, sound=sound) for a, sound in zip(asked, sounds, strict=True)]
         if read is not None:
             asked = self._reading(asked, read, condition)
         if condition.without is not None:
             asked = [self._without(one, condition.without) for one in asked]
-        probabilities = self._asked(asked, progress)
+        if condition.prepares_sound:
+            probabilities = self._asked_with_sound(asked, condition, progress)
+        else:
+            probabilities = self._asked(asked, progress)
         return StressAnswers(probabilities, None if read is None else tuple(read))
+
+    def _asked_with_sound(
+        self, asked: Sequence[Spoken], condition: Condition, progress: Callable[[int], object]
+    ) -> NDArray[np.float64]:
+        """Answers on sound that is prepared anew, some batches' at a time: it lies in memory."""
+        if self.pool is None:
+            raise ValueError(f"{condition.name}: expected a model that hears")
+        size = BATCHES_IN_A_POOL * self.predictor.preprocessing.batch_size
+        found = []
+        for start in range(0, len(asked), size):
+            part = asked[start : start + size]
+            originals = self.given.originals[start : start + size]
+            sounds = self.pool.prepare(originals, condition, self.seed)
+            heard = [replace(one, sound=sound) for one, sound in zip(part, sounds, strict=True)]
+            found.append(self._asked(heard, progress))
+        return np.concatenate(found)
 
     def _asked(
         self, asked: Sequence[Spoken], progress: Callable[[int], object]
@@ -154,11 +170,6 @@ class StressRunner:
         answers = self.predictor.answer(asked, progress=told)
         return np.stack([answer.probabilities for answer in answers])
 
-    def _prepared(self, condition: Condition) -> list[Quantised]:
-        if self.pool is None:
-            raise ValueError(f"{condition.name}: expected a model that hears")
-        return self.pool.prepare(self.given.originals, condition, self.seed, lambda: None)
-
     def _recognised(self) -> list[str]:
         if self.recogniser is None or self.pool is None:
             raise InputError(
@@ -167,7 +178,7 @@ class StressRunner:
             )
         words: list[str] = []
         worker = self.pool.worker
-        size = 64
+        size = BATCHES_IN_A_POOL * self.predictor.preprocessing.batch_size
         for start in range(0, len(self.given), size):
             part = self.given.originals[start : start + size]
             sounds = [worker.recorded(original) for original in part]

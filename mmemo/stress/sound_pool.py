@@ -133,7 +133,6 @@ class SoundPool:
         originals: Sequence[Original],
         condition: Condition,
         seed: int,
-        progress: Callable[[], object],
     ) -> list[Quantised]:
         """The sound of each utterance under a condition.
 
@@ -141,16 +140,11 @@ class SoundPool:
             originals: The utterances.
             condition: What is done to their sound.
             seed: Of all draws; those of an utterance depend on it, its key and the curve alone.
-            progress: Called after each.
 
         Raises:
             InputError: If one cannot be read any more, or a process was ended from outside.
         """
-        found = []
-        for sound in self._sounds(originals, condition, seed):
-            found.append(sound)
-            progress()
-        return found
+        return list(self._sounds(originals, condition, seed))
 
     def _sounds(
         self, originals: Sequence[Original], condition: Condition, seed: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -49,6 +50,7 @@ class StubModel:
     answers_without: bool = True
     asked: list[Spoken] = field(default_factory=list)
     stop_after: int | None = None
+    preprocessing: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(batch_size=1))
 
     def answer(
         self,

@@ -210,7 +210,7 @@ def test_noise_at_two_levels_is_the_same_noise(tmp_path: Path) -> None:
     )
     pool = SoundPool(SoundWorker(ClipWorker(None, 16_000, 30.0), None, ()), None, 1)
     few, much = (
-        pool.prepare([original()], condition, 0, lambda: None)[0].astype(np.float64) - 8000
+        pool.prepare([original()], condition, 0)[0].astype(np.float64) - 8000
         for condition in series.conditions()
     )
     np.testing.assert_allclose(few * 10, much, atol=6)
@@ -224,6 +224,14 @@ def test_sound_is_changed_on_its_way_to_the_model(tmp_path: Path) -> None:
     heard = [int(one.sound[0]) for one in model.asked if one.sound is not None]
     assert heard == [10 * number for number in TARGETS]
     assert 10 * max(TARGETS) < FULL_SCALE
+
+
+def test_sound_is_prepared_some_batches_at_a_time_and_answered_in_order(tmp_path: Path) -> None:
+    targets = [number % 3 for number in range(40)]
+    pool = SoundPool(SoundWorker(ClipWorker(None, 16_000, 30.0), None, ()), None, 1)
+    runner = runner_of(StubModel(by_sound), tmp_path, stub_set(targets), pool)
+    condition = Condition("gain", sound=Gain(min_gain_db=0.0, max_gain_db=0.0))
+    assert runner.run([condition], quiet)[condition].preds.tolist() == targets
 
 
 def test_a_recognisers_words_are_read(tmp_path: Path) -> None:
