@@ -71,7 +71,8 @@ class StressRunner:
         missing = self._missing(conditions)
         num = len(self.given)
         prepared = sum(num for one in missing if one.prepares_sound)
-        return Cost(len(conditions), len(conditions) - len(missing), num * len(missing), prepared)
+        num_all = len({self.store.path(one) for one in conditions})
+        return Cost(num_all, num_all - len(missing), num * len(missing), prepared)
 
     def run(
         self, conditions: Sequence[Condition], tell: Callable[[str], object]
