@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -34,10 +33,9 @@ def by_name(document: StressDocument) -> dict[tuple[str, str, str], ConditionRes
     return {one.name: one for one in document.conditions}
 
 
-def test_a_run_under_stress(trained: TrainedRun, cli: Cli, tmp_path: Path) -> None:
+def test_a_run_under_stress(trained: TrainedRun, cli: Cli) -> None:
     before = read_predictions(trained.run.predictions_file)
-    given = ("stress", f"run={trained.run.path}", f"cache_dir={tmp_path / 'cache'}", *FEW)
-    given = tuple(g for g in given if not g.startswith("cache_dir"))
+    given = ("stress", f"run={trained.run.path}", *FEW)
     printed = cli(*given)
     # Clean, white noise and babble both ways and clean the other way, words, modalities.
     assert "15 of 15 test utterances under 16 conditions, 0 of them known already: 240" in (
