@@ -105,6 +105,13 @@ class StressRunner:
                     tell(line)
         return {condition: self._known(condition, computed) for condition in conditions}
 
+    def _warm_up(self, missing: Sequence[Condition]) -> None:
+        """Let the processes start and load the denoiser, which is no condition's time."""
+        is_heard = any(one.prepares_sound for one in missing)
+        if is_heard and self.pool is not None and self.pool.executor is not None:
+            first = self.given.originals[: self.pool.window]
+            self.pool.prepare(first, CLEAN_CONDITION, self.seed)
+
     def _known(self, condition: Condition, computed: Mapping[Path, StressAnswers]) -> StressAnswers:
         path = self.store.path(condition)
         if path not in computed:

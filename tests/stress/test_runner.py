@@ -210,7 +210,7 @@ def test_noise_at_two_levels_is_the_same_noise(tmp_path: Path) -> None:
     )
     pool = SoundPool(SoundWorker(ClipWorker(None, 16_000, 30.0), None, ()), None, 1)
     few, much = (
-        pool.prepare([original()], condition, 0)[0].astype(np.float64) - 8000
+        pool.prepare([original(2000)], condition, 0)[0].astype(np.float64) - 2000
         for condition in series.conditions()
     )
     np.testing.assert_allclose(few * 10, much, atol=6)
