@@ -43,13 +43,13 @@ class StressAnswers:
     @property
     def is_there(self) -> NDArray[np.bool_]:
         """(N,), which utterances were asked about."""
-        found: NDArray[np.bool_] = ~np.isnan(self.probabilities).any(axis=1)
-        return found
+        return np.isfinite(self.probabilities.sum(axis=1))
 
     @property
     def preds(self) -> NDArray[np.int64]:
         """(N,), class numbers; of what was not asked about 0."""
-        return np.nan_to_num(self.probabilities, nan=-1.0).argmax(axis=1).astype(np.int64)
+        found: NDArray[np.int64] = np.nan_to_num(self.probabilities, nan=-1.0).argmax(axis=1)
+        return found
 
 
 @dataclass

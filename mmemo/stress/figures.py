@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -39,7 +38,7 @@ def small_multiples(document: StressDocument, metric: str, mark: str = "") -> Fi
     kinds = [(draw, panels) for draw, panels in kinds if panels]
     heights = [-(-len(panels) // NUM_COLUMNS) for _, panels in kinds]
     figure = Figure(figsize=(WIDTH_IN, ROW_IN * sum(heights)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(kinds), 1, height_ratios=heights))
+    parts = figure.subfigures(len(kinds), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, height, (draw, panels) in zip(parts, heights, kinds, strict=True):
         places = part.subplots(height, NUM_COLUMNS, squeeze=False).ravel()
         for axes, panel in zip(places, panels, strict=False):
@@ -83,9 +82,10 @@ def _draw_curves(
         label = line or (usual if has_both else "")
         kind = LINE_STYLES[0 if is_usual else 1]
         axes.plot(places, values, kind, color=colour, marker="o", markersize=3, label=label or None)
-        shown = [(p, *b) for p, b in zip(places, bounds, strict=True) if b is not None]
-        if len(shown) > 1 and len(shown) == len(places):
-            axes.fill_between(*zip(*shown, strict=True), color=colour, alpha=0.15, linewidth=0)
+        known = [bound for bound in bounds if bound is not None]
+        if len(known) == len(places):
+            low, high = zip(*known, strict=True)
+            axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
         if label and axes.get_legend_handles_labels()[1]:
             axes.legend(fontsize="small", framealpha=0.6)
     _draw_levels(axes, document, metric, is_upright=False)

@@ -238,7 +238,7 @@ class StressFindings:
             for words, answers in by_words.items():
                 rows = self.scores.target == (words - step) % len(self.classes)
                 probabilities[rows] = answers.probabilities[rows]
-            is_there = ~np.isnan(probabilities).any(axis=1)
+            is_there = np.isfinite(probabilities.sum(axis=1))
             if not by_words or not is_there.any():
                 continue
             scores, parts = only_where(self.scores, is_there, (probabilities, self.clean))

@@ -18,7 +18,7 @@ from mmemo.errors import InputError
 from mmemo.progress import progress_bar
 from mmemo.runs.predictor import Predictor, Spoken
 from mmemo.stress.answers import NOBODY, AnswerStore, StressAnswers
-from mmemo.stress.conditions import AUDIO, CLEAN_CONDITION, TEXT, Condition
+from mmemo.stress.conditions import CLEAN_CONDITION, TEXT, Condition
 from mmemo.stress.sound_pool import SoundPool
 from mmemo.stress.test_set import StressSet
 
@@ -213,12 +213,12 @@ class StressRunner:
 
     def _without(self, spoken: Spoken, modality: str) -> Spoken:
         """An utterance without a modality: withheld where the model was trained so, else empty."""
-        if self.predictor.answers_without:
-            return replace(spoken, **{"sound" if modality == AUDIO else "transcript": None})
+        is_withheld = self.predictor.answers_without
         if modality == TEXT:
-            return replace(spoken, transcript="", speaker="", before=(), after=())
+            words = None if is_withheld else ""
+            return replace(spoken, transcript=words, speaker="", before=(), after=())
         sound = spoken.sound
-        return replace(spoken, sound=None if sound is None else np.zeros_like(sound))
+        return replace(spoken, sound=None if is_withheld or sound is None else np.zeros_like(sound))
 
     def _contradicted(self, class_name: str, progress: Callable[[int], object]) -> StressAnswers:
         """Each sound with the words of another utterance of a class, and of their dialogue."""

@@ -104,7 +104,7 @@ def denoising_table(document: StressDocument) -> Table | None:
     if not document.denoising:
         return None
     header = ["noise", "level", *(metric_title(metric) for metric in METRICS)]
-    rows = [
+    rows: list[list[Cell | str]] = [
         [
             named(f"{one.panel}: {one.curve}" if one.curve else one.panel),
             level_of(one),

@@ -142,16 +142,20 @@ def _spoken(
         str(key): (own_name(name, who) if own_name(name, key) != key else str(who), str(words))
         for key, name, who, words in columns.itertuples(index=False, name=None)
     }
+    names = zip(rows["key"].astype(str), rows["source_key"].astype(str), strict=True)
     found = []
-    for row, context in zip(rows.itertuples(index=False), contexts, strict=True):
-        speaker, transcript = by_key[row.source_key]
-        sound = None
-        if corpus is not None:
-            place = (row.audio_file, int(row.offset), int(row.num_samples))
-            sound = corpus.checked_samples(*place)
+    for (key, source), place, context in zip(names, _places(rows), contexts, strict=True):
+        speaker, transcript = by_key[source]
+        sound = None if corpus is None else corpus.checked_samples(*place)
         before, after = (tuple(by_key[k] for k in keys) for keys in (context.before, context.after))
-        found.append(Spoken(str(row.key), sound, transcript or None, speaker, before, after))
+        found.append(Spoken(key, sound, transcript or None, speaker, before, after))
     return tuple(found), tuple((context.before, context.after) for context in contexts)
+
+
+def _places(rows: pd.DataFrame) -> list[tuple[str, int, int]]:
+    """Where the prepared sound of each row is: file, first sample, number of samples."""
+    columns = rows[["audio_file", "offset", "num_samples"]].fillna(0)
+    return [(str(f), int(o), int(n)) for f, o, n in columns.itertuples(index=False, name=None)]
 
 
 def _vocabulary(datamodule: EmotionDataModule) -> list[str]:
@@ -164,12 +168,9 @@ def _voices(
 ) -> tuple[Samples, ...]:
     rows = datamodule.datasets["train"].rows
     chosen = np.random.default_rng(seed).permutation(len(rows))[:NUM_VOICES]
-    columns = ["audio_file", "offset", "num_samples"]
-    places = rows.iloc[np.sort(chosen)][columns].itertuples(index=False, name=None)
     return tuple(
-        corpus.checked_samples(str(file), int(offset), int(num)).astype(np.float32)
-        / np.float32(FULL_SCALE)
-        for file, offset, num in places
+        corpus.checked_samples(*place).astype(np.float32) / np.float32(FULL_SCALE)
+        for place in _places(rows.iloc[np.sort(chosen)])
     )
 
 
@@ -178,31 +179,34 @@ def _originals(
 ) -> tuple[Original, ...]:
     """Each row's clip where it is at hand, else its prepared sound."""
     packed = _packed(experiment, rows, unpacked)
+    loose = _loose(rows)
     found = []
-    for row in rows.itertuples(index=False):
-        clip = _loose(row) or packed.get(str(row.source_key))
-        prepared = None
-        if clip is None:
-            place = (row.audio_file, int(row.offset), int(row.num_samples))
-            prepared = corpus.checked_samples(*place)
-        found.append(Original(str(row.key), clip, prepared))
+    names = zip(rows["key"].astype(str), rows["source_key"].astype(str), strict=True)
+    for (key, source), place in zip(names, _places(rows), strict=True):
+        clip = loose.get(source) or packed.get(source)
+        prepared = corpus.checked_samples(*place) if clip is None else None
+        found.append(Original(key, clip, prepared))
     return tuple(found)
 
 
-def _loose(row: object) -> Clip | None:
-    """The file that a row was prepared from, if it is there and as large as it was."""
-    source = getattr(row, "source", None)
-    if not isinstance(source, str) or not os.path.isfile(source):  # noqa: PTH113 (as in clips)
-        return None
-    num_bytes = int(row.source_bytes)  # type: ignore[attr-defined]
-    if Path(source).stat().st_size != num_bytes:
-        return None
-    start_s, end_s = (_number(getattr(row, name, None)) for name in ("clip_start_s", "clip_end_s"))
-    return Clip(str(row.source_key), source, num_bytes, start_s=start_s, end_s=end_s)  # type: ignore[attr-defined]
+def _loose(rows: pd.DataFrame) -> dict[str, Clip]:
+    """The files that rows were prepared from, those that are there and as large as they were."""
+    found = {}
+    names = ["source_key", "source", "source_bytes", "clip_start_s", "clip_end_s"]
+    # Corpora that an earlier mmemo has prepared lack the last two.
+    columns = rows.reindex(columns=names)
+    for key, source, num_bytes, start_s, end_s in columns.itertuples(index=False, name=None):
+        if pd.isna(source) or not os.path.isfile(source):  # noqa: PTH113 (as in clips)
+            continue
+        if Path(source).stat().st_size == num_bytes:
+            start_s, end_s = _number(start_s), _number(end_s)
+            clip = Clip(str(key), source, int(num_bytes), start_s=start_s, end_s=end_s)
+            found[clip.key] = clip
+    return found
 
 
-def _number(value: object) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)  # type: ignore[arg-type,call-overload]
+def _number(value: float | None) -> float | None:
+    return None if pd.isna(value) else value
 
 
 def _packed(experiment: Experiment, rows: pd.DataFrame, unpacked: Path) -> Mapping[str, Clip]:
