@@ -64,13 +64,18 @@ EXAMPLES = {
         "mmemo explain run=outputs/demo/RUN num_random=30 faithfulness=true",
         "mmemo explain run=outputs/demo/RUN keys=[test/dia3_utt0] target=sadness",
     ),
+    "stress": (
+        "mmemo stress run=outputs/demo/RUN",
+        "mmemo stress run=outputs/demo/RUN conditions=[noise,words] num_utterances=50",
+        "mmemo stress run=outputs/demo/RUN conditions=[words] asr=whisper",
+    ),
     "compare": (
         "mmemo compare outputs/demo",
         "mmemo compare outputs/paper outputs/other metric=macro_f1",
         "mmemo compare outputs/before outputs/after label=[before,after]",
     ),
 }
-TAKE_A_RUN = ("evaluate", "predict", "serve", "explain", "export")
+TAKE_A_RUN = ("evaluate", "predict", "serve", "explain", "stress", "export")
 """Commands that are pointed at a run folder."""
 
 RUN_OPTIONS = {"train": "resume", **dict.fromkeys(TAKE_A_RUN, "run")}
