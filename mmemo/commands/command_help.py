@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -247,7 +247,7 @@ def _composed(
 
 def _groups_of_several(path: Path) -> list[str]:
     """Groups of which a config chooses several options: Hydra tells no choice of these."""
-    entries = OmegaConf.load(path).get("defaults", [])
+    entries = cast(DictConfig, OmegaConf.load(path)).get("defaults", [])
     pairs = [pair for one in entries if isinstance(one, DictConfig) for pair in one.items()]
     return [str(group) for group, options in pairs if isinstance(options, ListConfig)]
 

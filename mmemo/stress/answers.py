@@ -43,7 +43,8 @@ class StressAnswers:
     @property
     def is_there(self) -> NDArray[np.bool_]:
         """(N,), which utterances were asked about."""
-        return np.isfinite(self.probabilities.sum(axis=1))
+        found: NDArray[np.bool_] = np.isfinite(self.probabilities.sum(axis=1))
+        return found
 
     @property
     def preds(self) -> NDArray[np.int64]:
