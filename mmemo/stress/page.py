@@ -8,7 +8,7 @@ from mmemo.corpora.leaks import LEAKY
 from mmemo.evaluation.protocol import leak_warning
 from mmemo.folders import write_whole
 from mmemo.reporting.figures import inline_svg
-from mmemo.reporting.numbers import counted, metric_name
+from mmemo.reporting.numbers import counted, interval, metric_name, signed
 from mmemo.reporting.self_contained import render_page
 from mmemo.stress import tables
 from mmemo.stress.document import METRICS, StressDocument
@@ -79,14 +79,23 @@ def sound_sentence(document: StressDocument) -> str:
 
 
 def denoising_sentences(document: StressDocument) -> list[str]:
-    """Whether denoising helps, and from which level on."""
+    """Whether denoising helps, from which level on, and what it is worth of clean sound."""
     name = metric_name(SHOWN_METRIC)
-    return [
+    found = [
         f"{curve}: denoising is worth more {name} than chance from {level} on."
         if level is not None
         else f"{curve}: at no level down to the worst one is a gain in {name} beyond chance shown."
         for curve, level in tables.first_level_that_helps(document, SHOWN_METRIC).items()
     ]
+    clean = [one.gains[SHOWN_METRIC] for one in document.denoising if one.value is None]
+    if found and clean:
+        bounds = f" {interval(clean[0].interval, with_sign=True)}" if clean[0].interval else ""
+        found.append(
+            f"Of clean sound it is worth {signed(clean[0].difference)}{bounds} {name}: the model "
+            f"was trained {'with' if document.denoiser else 'without'} it, and misses what it was "
+            "trained with. What is beyond that is due to the noise."
+        )
+    return found
 
 
 def summary_lines(document: StressDocument) -> list[str]:

@@ -72,7 +72,9 @@ def test_denoising_helps_from_the_level_on_below_which_every_gain_is_above_0() -
     # A calibration error is better the lower it is.
     assert first_level_that_helps(document(), "ece") == {"white noise": None}
     assert denoising_sentences(document()) == [
-        "white noise: denoising is worth more macro F1 than chance from 0 dB on."
+        "white noise: denoising is worth more macro F1 than chance from 0 dB on.",
+        "Of clean sound it is worth +0.200 [+0.100, +0.300] macro F1: the model was trained with "
+        "it, and misses what it was trained with. What is beyond that is due to the noise.",
     ]
 
 
