@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "answer on files, recordings and words of your own: run=DIR input=FILE",
     "serve": "answer on a page in the browser: run=DIR",
     "explain": "explain a run's predictions, and check the explanations: run=DIR",
+    "stress": "a run when sound is bad, words are wrong, a modality is missing: run=DIR",
     "export": "write a run for other programs: run=DIR format=onnx|huggingface",
     "compare": "compare runs: seeds, intervals, tests, figures, LaTeX: FOLDER ...",
 }

@@ -9,6 +9,10 @@ from types import ModuleType
 from mmemo.errors import InputError
 
 
+class MissingPackageError(InputError):
+    """A package of an extra is not installed, or cannot be imported."""
+
+
 def check_package(option: str, package: str, extra: str) -> None:
     """Look for a package without importing it.
 
@@ -18,7 +22,7 @@ def check_package(option: str, package: str, extra: str) -> None:
         extra: Which of mmemo's extras installs it.
 
     Raises:
-        InputError: If it is not installed.
+        MissingPackageError: If it is not installed.
     """
     if find_spec(package) is None:
         raise _missing(option, package, extra, "it is not installed")
@@ -33,7 +37,7 @@ def import_package(option: str, package: str, extra: str) -> ModuleType:
         extra: Which of mmemo's extras installs it.
 
     Raises:
-        InputError: If it, or a library of the system that it needs, is not there.
+        MissingPackageError: If it, or a library of the system that it needs, is not there.
     """
     try:
         return importlib.import_module(package)
@@ -41,7 +45,7 @@ def import_package(option: str, package: str, extra: str) -> ModuleType:
         raise _missing(option, package, extra, f"it cannot be imported ({error})") from error
 
 
-def _missing(option: str, package: str, extra: str, why: str) -> InputError:
-    return InputError(
+def _missing(option: str, package: str, extra: str, why: str) -> MissingPackageError:
+    return MissingPackageError(
         f"{option}: expected the package {package}, {why}; pip install 'mmemo[{extra}]'"
     )

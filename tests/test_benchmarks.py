@@ -117,3 +117,14 @@ def test_explaining_is_measured_against_a_plain_captum_call(benchmark: Benchmark
     for _, _, times_faster, cosine in table.values():
         assert times_faster > 1, "0.5 s instead of 8 s"
         assert cosine > 0.999
+
+
+def test_a_condition_is_measured_beside_an_evaluation(benchmark: Benchmark) -> None:
+    sizes = ("--utterances", "60", "--repeats", "1", "--conditions", "2")
+    title, *rows = benchmark("stress.py", *sizes)
+    assert re.match(r"\d+ clips, 2 conditions of each kind", title)
+    assert [row[:20].strip() for row in rows[:4]] == [
+        *("prepare", "answer"),
+        *("under noise", "with other words"),
+    ]
+    assert "of an evaluation" in rows[-1]

@@ -16,11 +16,13 @@ from mmemo.commands.launch import config_dir
 NOT_COMPOSED = {"hydra", "published", "wandb"}
 # Of `mmemo predict` alone.
 PREDICTING = {"asr", "segments"}
+# Of `mmemo stress` alone.
+STRESS = {"conditions"}
 # Given as +GROUP=…: no training has them by itself.
 APPENDED = {"sweep", "waveform_baseline", "text_baseline", "claims", "format"}
 
 FOLDERS = {path.name for path in config_dir().iterdir() if path.is_dir()}
-GROUPS = sorted(FOLDERS - NOT_COMPOSED - PREDICTING)
+GROUPS = sorted(FOLDERS - NOT_COMPOSED - PREDICTING - STRESS)
 OPTIONS = [(g, path.stem) for g in GROUPS for path in sorted((config_dir() / g).glob("*.yaml"))]
 
 # What the commands add when they build an object.
@@ -102,6 +104,16 @@ def test_options_of_predicting_compose_and_fit(group: str) -> None:
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             cfg = compose("predict", ["run=RUN", f"{group}={path.stem}"])
         assert check_signatures(cfg) == 1
+
+
+@pytest.mark.parametrize("option", ["noise", "recordings", "channel", "words", "modality"])
+def test_conditions_compose_and_fit(option: str) -> None:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        every = compose("stress", ["run=RUN"])
+        cfg = compose("stress", ["run=RUN", f"conditions=[{option}]", "denoiser=off"])
+    check_signatures(every)
+    assert check_signatures(cfg) >= 2
+    assert (set(cfg.conditions) <= set(every.conditions)) == (option != "recordings")
 
 
 def test_serving_composes_and_explains_as_explaining_does() -> None:

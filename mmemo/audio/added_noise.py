@@ -75,6 +75,10 @@ class BackgroundNoise:
         """
         _decoded(self._files()[0], 16_000)
 
+    def state(self) -> str:
+        """Names and sizes of the recordings: another folder content is another noise."""
+        return "\n".join(f"{file.name} {file.stat().st_size}" for file in self._files())
+
     def __call__(self, waveform: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
         """(T,) to (T,)."""
         files = self._files()

@@ -88,7 +88,7 @@ class ClipWorker:
         if clip.num_bytes == MISSING:
             return skipped(clip, "missing clip", clip.problem), b""
         try:
-            sound = self._decoded(clip)
+            sound = self.decoded(clip)
             made = self.prepare_sound(sound, clip.source)
         except MediaError as error:
             return skipped(clip, error.reason, error.message), b""
@@ -117,8 +117,12 @@ class ClipWorker:
         )
         return record, data
 
-    def _decoded(self, clip: Clip) -> Sound:
-        """The clip's sound, or the stretch of it that the utterance is."""
+    def decoded(self, clip: Clip) -> Sound:
+        """The clip's sound, or the stretch of it that the utterance is, before anything else.
+
+        Raises:
+            MediaError: If it cannot be read, or the stretch is not in it.
+        """
         if clip.start_s is None and clip.end_s is None:
             return decode(
                 clip.source, clip.content, self.max_duration_s + CUT_MARGIN_S, self.reading

@@ -247,7 +247,7 @@ def load_package(package: str, name: str) -> ModuleType:
         name: Of the perturbation that needs it.
 
     Raises:
-        InputError: If it is not installed.
+        MissingPackageError: If it is not installed.
     """
     return import_package(f"augmentation={name}", package, "augmentation")
 

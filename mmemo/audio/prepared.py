@@ -262,12 +262,18 @@ class PreparedCorpus:
         Raises:
             InputError: If the corpus has no sound, or another than was prepared.
         """
-        self.check_sound()
-        self._check_samples(audio_file, offset)
         import torch
 
-        samples = self.samples(audio_file, offset, num_samples)
+        samples = self.checked_samples(audio_file, offset, num_samples)
         return torch.from_numpy(samples.astype(np.float32)) / FULL_SCALE
+
+    def checked_samples(
+        self, audio_file: str, offset: int, num_samples: int
+    ) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+        """Samples of one utterance (T,) as they are kept; arguments and errors as of ``read``."""
+        self.check_sound()
+        self._check_samples(audio_file, offset)
+        return self.samples(audio_file, offset, num_samples)
 
     def check_sound(self) -> None:
         """Tell where there is no sound.

@@ -9,14 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmemo.errors import InputError
 from mmemo.runs.joint_option import GROUP, JOINT, PARTS, with_joint_corpora
@@ -64,13 +64,18 @@ EXAMPLES = {
         "mmemo explain run=outputs/demo/RUN num_random=30 faithfulness=true",
         "mmemo explain run=outputs/demo/RUN keys=[test/dia3_utt0] target=sadness",
     ),
+    "stress": (
+        "mmemo stress run=outputs/demo/RUN",
+        "mmemo stress run=outputs/demo/RUN conditions=[noise,words] num_utterances=50",
+        "mmemo stress run=outputs/demo/RUN conditions=[words] asr=whisper",
+    ),
     "compare": (
         "mmemo compare outputs/demo",
         "mmemo compare outputs/paper outputs/other metric=macro_f1",
         "mmemo compare outputs/before outputs/after label=[before,after]",
     ),
 }
-TAKE_A_RUN = ("evaluate", "predict", "serve", "explain", "export")
+TAKE_A_RUN = ("evaluate", "predict", "serve", "explain", "stress", "export")
 """Commands that are pointed at a run folder."""
 
 RUN_OPTIONS = {"train": "resume", **dict.fromkeys(TAKE_A_RUN, "run")}
@@ -233,10 +238,18 @@ def _composed(
         loader = GlobalHydra.instance().config_loader()
         # Behind @ stands where a group is put once more: one of several corpora.
         chosen = [str(g) for g in cfg.hydra.runtime.choices if "@" not in str(g)]
+        chosen += _groups_of_several(folder / f"{command}.yaml")
         groups = sorted(g for g in chosen if not g.startswith("hydra/"))
         groups += ADDED_GROUPS.get(command, ())
         groups += SHOWN_PLUGINS if command == "train" else ()
         return cfg, {group: sorted(loader.get_group_options(group)) for group in groups}
+
+
+def _groups_of_several(path: Path) -> list[str]:
+    """Groups of which a config chooses several options: Hydra tells no choice of these."""
+    entries = cast(DictConfig, OmegaConf.load(path)).get("defaults", [])
+    pairs = [pair for one in entries if isinstance(one, DictConfig) for pair in one.items()]
+    return [str(group) for group, options in pairs if isinstance(options, ListConfig)]
 
 
 def _option_line(group: str, names: Sequence[str], chosen: str | None, command: str) -> str:

@@ -66,6 +66,7 @@ def check_early(command: str, cfg: DictConfig) -> None:
         "explain": _check_explaining,
         "predict": _check_predicting,
         "serve": _check_serving,
+        "stress": _check_stress,
         "export": _check_exporting,
     }
     if command in checks:
@@ -159,6 +160,13 @@ def _check_input(cfg: DictConfig) -> None:
         raise InputError(
             f"input: expected a file, a folder or a CSV, {cfg.input} is not there; correct the path"
         )
+
+
+def _check_stress(cfg: DictConfig) -> None:
+    _opened_run(cfg)
+    from mmemo.evaluation.units import check_unit
+
+    check_unit(cfg.unit)
 
 
 def _check_serving(cfg: DictConfig) -> None:

@@ -43,7 +43,7 @@ CACHE_VARIABLES = ("MMEMO_CACHE", "XDG_CACHE_HOME")
 SPLIT_OPTIONS = {"explain": "explained_split", "evaluate": "evaluated_split"}
 """By command what its setting split=… stands for."""
 
-NEED_TORCH = ("train", "evaluate", "explain", "predict", "serve", "export")
+NEED_TORCH = ("train", "evaluate", "explain", "predict", "serve", "stress", "export")
 """Commands that import torch; preparing needs none."""
 
 

@@ -18,6 +18,7 @@ from mmemo.comparison.ranked_protocol import RankedProtocol, by_protocol
 from mmemo.comparison.ranking_metric import ComparedMetrics, OwnMetrics
 from mmemo.comparison.runs import LeftOut, RunResults, by_corpus
 from mmemo.comparison.scored_groups import ScoredGroup, TableUtterances
+from mmemo.comparison.stressed_groups import stressed_groups
 from mmemo.corpora.leaks import protocol_stamp
 from mmemo.errors import InputError
 from mmemo.evaluation.confusion_scores import check_metric
@@ -104,6 +105,7 @@ class Comparison:
         tables = [self._table(protocols[key], first, by_key[key], published) for key in order]
         self._check_baseline(tables)
         ranking = ComparedMetrics.of(self.metric, first.classes, self.own).ranking
+        stressed, unread = stressed_groups(tables, results, self.metric)
         return ComparisonDocument(
             metric=self.metric,
             selected_on="val",
@@ -117,6 +119,8 @@ class Comparison:
             direction=ranking.direction,
             subgroup_metric=self.subgroups.metric,
             harmful_class=self.subgroups.harmful_class,
+            stressed=stressed,
+            stress_notes=unread,
         )
 
     def _table(

@@ -374,6 +374,46 @@ class CrossCorpusResult:
 
 
 @dataclass(frozen=True)
+class StressedCondition:
+    """A condition of ``mmemo stress`` and what a group is worth under it.
+
+    Args:
+        panel: Kind of the condition.
+        line: Of several of a kind the one.
+        level: How much of it, or its name.
+        score: By seed.
+        to_clean: Difference to the clean score, by seed.
+    """
+
+    panel: str
+    line: str
+    level: str
+    score: SeedSummary
+    to_clean: SeedSummary
+
+
+@dataclass(frozen=True)
+class StressedGroup:
+    """A group of which runs were tried with ``mmemo stress``.
+
+    Args:
+        table: Number of the table that it is in, from 1.
+        group: Its name.
+        metric: What is told.
+        num_utterances: That were tried, at least.
+        clean: By seed of the runs that were tried.
+        conditions: In the order of the runs' own results.
+    """
+
+    table: int
+    group: str
+    metric: str
+    num_utterances: int
+    clean: SeedSummary
+    conditions: tuple[StressedCondition, ...]
+
+
+@dataclass(frozen=True)
 class ComparisonDocument:
     """Contents of ``comparison.json``: what ``mmemo compare`` has found.
 
@@ -391,6 +431,8 @@ class ComparisonDocument:
         direction: Whether the lowest or the highest of the metric ranks first.
         subgroup_metric: Of the scores of subgroups.
         harmful_class: That they are taken for; None for none.
+        stressed: Groups of which runs were tried with ``mmemo stress``.
+        stress_notes: Why results of it cannot be read.
     """
 
     VERSION: ClassVar[int] = 3
@@ -408,6 +450,8 @@ class ComparisonDocument:
     direction: Direction = "max"
     subgroup_metric: str = "uar"
     harmful_class: str | None = None
+    stressed: tuple[StressedGroup, ...] = ()
+    stress_notes: tuple[str, ...] = ()
 
 
 def read_comparison(path: Path) -> ComparisonDocument:

@@ -11,6 +11,7 @@ from rich.text import Text
 from mmemo.comparison import sentences
 from mmemo.comparison.cross_corpus import cross_corpus_table
 from mmemo.comparison.document import ComparisonDocument, ComparisonTable, GroupResult
+from mmemo.comparison.stressed_groups import stress_tables
 from mmemo.comparison.tables import comparison_tables, published_tables
 from mmemo.evaluation.intervals import Interval
 from mmemo.evaluation.seed_summary import SeedSummary
@@ -46,6 +47,11 @@ def terminal_text(document: ComparisonDocument) -> str:
     if crossed := cross_corpus_table(document):
         console.print()
         print_table(console, crossed)
+    for stressed in stress_tables(document):
+        console.print()
+        print_table(console, stressed)
+    for note in document.stress_notes:
+        console.print(Text(f"Note: {note}"))
     if left_out := sentences.left_out(document):
         console.print(Text("\nLeft out:"))
         for line in left_out:
@@ -79,6 +85,9 @@ def markdown(document: ComparisonDocument) -> str:
     if crossed := cross_corpus_table(document):
         lines += ["", f"## {crossed.title}", "", tables.markdown(crossed)]
         lines += ["", escape_markdown(crossed.note)]
+    for stressed in stress_tables(document):
+        lines += ["", f"## {escape_markdown(stressed.title)}", "", tables.markdown(stressed)]
+        lines += ["", escape_markdown(stressed.note)]
     if left_out := sentences.left_out(document):
         lines += ["", "## Left out", "", *(f"- {escape_markdown(line)}" for line in left_out)]
     return "\n".join(lines) + "\n"
@@ -105,6 +114,10 @@ def latex(document: ComparisonDocument) -> str:
     if crossed := cross_corpus_table(document):
         caption, label = f"{crossed.title}. {crossed.note}", "tab:comparison-cross-corpus"
         lines += ["", tables.latex(crossed, caption, label, MAX_LATEX_ROWS)]
+    for stressed in stress_tables(document):
+        caption, label = f"{stressed.title}. {stressed.note}", "tab:comparison-stress"
+        label += f"-{stressed.title.rpartition(' ')[2]}"
+        lines += ["", tables.latex(stressed, caption, label, MAX_LATEX_ROWS)]
     return "\n".join(lines) + "\n"
 
 

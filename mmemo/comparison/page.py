@@ -24,6 +24,7 @@ from mmemo.comparison.figures import (
     seed_strip,
 )
 from mmemo.comparison.panels import loss_curves, metric_curves, reliability
+from mmemo.comparison.stressed_groups import stress_tables
 from mmemo.comparison.tables import comparison_tables
 from mmemo.folders import write_whole
 from mmemo.reporting.numbers import in_words
@@ -118,6 +119,8 @@ def write_comparison_page(document: ComparisonDocument, path: Path) -> None:
             for number, table in enumerate(document.tables, 1)
         ],
         cross_corpus=cross_corpus_table(document),
+        stressed=stress_tables(document),
+        stress_notes=document.stress_notes,
         left_out=sentences.left_out(document),
         max_differences=MAX_DIFFERENCES,
     )

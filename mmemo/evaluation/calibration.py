@@ -138,12 +138,10 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> tuple[Reliabili
         confidence: (N,), the top class' probability.
         right: (N,), whether it was the right class.
     """
-    # As torchmetrics: in 32 bits, a bin holds its lower edge, and exactly 1 is a bin of its own.
-    edges = np.linspace(0, 1, NUM_BINS + 1, dtype=np.float32)
-    bins = np.searchsorted(edges, confidence.astype(np.float32), side="right") - 1
-    count = np.bincount(bins, minlength=len(edges))
-    confidences = np.bincount(bins, weights=confidence, minlength=len(edges))
-    rights = np.bincount(bins, weights=right, minlength=len(edges))
+    bins = bin_numbers(confidence)
+    count = np.bincount(bins)
+    confidences = np.bincount(bins, weights=confidence)
+    rights = np.bincount(bins, weights=right)
     return tuple(
         ReliabilityBin(
             confidence=float(confidences[place] / count[place]),
@@ -152,6 +150,16 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> tuple[Reliabili
         )
         for place in np.flatnonzero(count)
     )
+
+
+def bin_numbers(confidence: Floats) -> NDArray[np.int64]:
+    """The bin of each confidence (N,), from 0 to ``NUM_BINS``.
+
+    As torchmetrics: in 32 bits, a bin holds its lower edge, and exactly 1 is a bin of its own.
+    """
+    edges = np.linspace(0, 1, NUM_BINS + 1, dtype=np.float32)
+    found: NDArray[np.int64] = np.searchsorted(edges, confidence.astype(np.float32), "right") - 1
+    return found
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,15 +137,26 @@ def resampled_scores(
         num_resamples: R.
         seed: Seed of the resamples.
     """
-    random = np.random.default_rng(seed)
     found: dict[str, list[Floats]] = {name: [] for name in metrics}
-    for start in range(0, num_resamples, RESAMPLES_AT_A_TIME):
-        size = min(RESAMPLES_AT_A_TIME, num_resamples - start)
-        drawn = random.integers(runs.num_units, size=(size, runs.num_units))
-        tallies = runs.weighted(_how_often(drawn, runs.num_units))
+    for counts in drawn_counts(runs.num_units, num_resamples, seed):
+        tallies = runs.weighted(counts)
         for name, metric in metrics.items():
             found[name].append(metric(tallies))
     return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def drawn_counts(num_units: int, num_resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each unit is drawn in each resample, (r, G) of some resamples at a time.
+
+    Args:
+        num_units: G.
+        num_resamples: Of all parts together.
+        seed: Seed of the draws: the same one draws the same units.
+    """
+    random = np.random.default_rng(seed)
+    for start in range(0, num_resamples, RESAMPLES_AT_A_TIME):
+        size = min(RESAMPLES_AT_A_TIME, num_resamples - start)
+        yield _how_often(random.integers(num_units, size=(size, num_units)), num_units)
 
 
 def resampled_answers(

@@ -31,7 +31,7 @@ from mmemo.evaluation.subgroups import Subgroups
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
-from mmemo.runs.data_source import DataSource, build_data_source
+from mmemo.runs.data_source import Corpus, DataSource, build_data_source
 from mmemo.runs.logged_metrics import logged_metrics
 from mmemo.runs.loss import build_loss
 from mmemo.runs.missing_modality import check_missing
@@ -128,6 +128,11 @@ class Experiment:
     def begins_pretrained(self, encoder: str) -> bool:
         """Whether "audio_encoder" or "text_encoder" begins with a checkpoint's weights."""
         return bool(self._cfg[encoder].get("pretrained", True))
+
+    def build_corpus(self) -> Corpus:
+        """The corpus of the training; nothing of it is read yet."""
+        corpus: Corpus = instantiate(self._cfg.corpus, _convert_="all")
+        return corpus
 
     def build_split(self) -> SplitProtocol:
         """How utterances are split."""

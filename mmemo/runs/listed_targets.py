@@ -20,7 +20,7 @@ ITEM = "[]"
 COMMANDS = ("train.yaml", "base.yaml", "cache.yaml")
 """What a run's config is composed of, beside the groups."""
 
-NO_GROUPS = ("hydra", "published", "wandb", "segments", "asr", "format")
+NO_GROUPS = ("hydra", "published", "wandb", "segments", "asr", "format", "conditions")
 """Folders of conf/ that no run's config takes anything from."""
 
 _PACKAGE = re.compile(r"^#\s*@package\s+(\S+)", re.MULTILINE)

@@ -146,3 +146,8 @@ def test_advertisements_are_hidden(
     logger.info("Tip: try installing litlogger")
     logger.warning("something went wrong")
     assert [record.message for record in caplog.records] == ["something went wrong"]
+
+
+def test_a_group_of_which_several_are_chosen_is_shown() -> None:
+    lines = shown("stress")
+    assert "  conditions: channel, modality, noise, recordings, words" in lines

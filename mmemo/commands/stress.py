@@ -1,0 +1,168 @@
+"""``mmemo stress``: a run when sound is bad, words are wrong, or a modality is missing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mmemo.audio.denoisers import Denoiser, Samples
+from mmemo.cores import num_cores
+from mmemo.documents import write_document
+from mmemo.folders import check_writable, write_whole
+from mmemo.prediction.ensemble import Transcriber
+from mmemo.reporting.tables import plain_console, print_table, printed
+from mmemo.runs.predictor import Predictor
+from mmemo.runs.rebuilt_run import rebuild_model
+from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
+from mmemo.runs.saved_config import trusted_names
+from mmemo.stress.answers import AnswerStore
+from mmemo.stress.conditions import Series, chosen_conditions, usable_series
+from mmemo.stress.document import STRESS_FILE, STRESS_FOLDER, StressDocument
+from mmemo.stress.findings import StressFindings
+from mmemo.stress.page import SHOWN_METRIC, summary_lines, write_stress_page
+from mmemo.stress.runner import Recogniser, StressRunner
+from mmemo.stress.sound_pool import SoundWorker, open_sound_pool
+from mmemo.stress.tables import frame, short_table
+from mmemo.stress.test_set import StressSet, open_test_set
+from mmemo.values import check_seed, check_whole
+
+ANSWERS_FOLDER = "answers"
+
+
+def run(cfg: DictConfig) -> None:
+    """Ask the model under each condition, and write what it is worth under them."""
+    _check(cfg)
+    run_folder = RunFolder.open(cfg.run)
+    check_writable(run_folder.path)
+    series: list[Series] = [
+        instantiate(one, _convert_="all") for one in cfg.conditions.values() if one is not None
+    ]
+    series, left_out = usable_series(series)
+    for reason in left_out:
+        print(f"left out: {reason}", flush=True)
+    model = rebuild_model(cfg.run, trusted_names(cfg.trust), cfg.accelerator)
+    predictor = Predictor(model)
+    output = run_folder.path / STRESS_FOLDER
+    output.mkdir(exist_ok=True)
+    with open_test_set(model, cfg.prepared, cfg.unit, cfg.seed, output) as every:
+        given = _some(every, cfg.num_utterances, cfg.seed)
+        document = _stressed(cfg, series, predictor, given, len(every), output)
+    _write(replace(document, left_out=tuple(left_out)), output)
+
+
+def _check(cfg: DictConfig) -> None:
+    check_seed("seed", cfg.seed)
+    for name, minimum in (("num_utterances", 1), ("num_workers", 0)):
+        if cfg[name] is not None:
+            check_whole(name, cfg[name], minimum)
+
+
+def _some(given: StressSet, num: int | None, seed: int) -> StressSet:
+    if num is None or num >= len(given):
+        return given
+    chosen = np.random.default_rng(seed).permutation(len(given))[:num]
+    return given.only(sorted(map(int, chosen)))
+
+
+def _stressed(
+    cfg: DictConfig,
+    series: Sequence[Series],
+    predictor: Predictor,
+    given: StressSet,
+    num_of_test: int,
+    output: Path,
+) -> StressDocument:
+    own = predictor.preprocessing.denoiser
+    other: Denoiser | None = None
+    if own is None and given.originals:
+        other = instantiate(cfg.denoiser, _convert_="all")
+        if other is not None:
+            other.check()
+    transcriber: Transcriber | None = instantiate(cfg.get("asr"), _convert_="all")
+    conditions = chosen_conditions(
+        series,
+        predictor.modalities,
+        predictor.labels.classes,
+        None if transcriber is None else _recogniser_name(cfg),
+        (own is None) != (other is None),
+    )
+    store = AnswerStore(
+        output / ANSWERS_FOLDER,
+        file_digest(chosen_checkpoint(predictor.folder)),
+        given.table["key"].tolist(),
+        predictor.labels.classes,
+        cfg.seed,
+        _sound_digest(given, other),
+    )
+    worker = SoundWorker(predictor.clip_worker(), other, given.voices)
+    workers = num_cores() if cfg.num_workers is None else cfg.num_workers
+    recogniser = None if transcriber is None else _recogniser(transcriber)
+    runner = StressRunner(predictor, given, None, store, cfg.seed, recogniser)
+    cost = runner.cost(conditions)
+    print(
+        f"{len(given)} of {num_of_test} test utterances under {cost.num_conditions} conditions, "
+        f"{cost.num_kept} of them known already: {cost.num_passes:,} forward passes, "
+        f"{cost.num_prepared:,} sounds to prepare",
+        flush=True,
+    )
+    if not given.originals:
+        answers = runner.run(conditions, _tell)
+    else:
+        with open_sound_pool(worker, workers if cost.num_prepared else 0) as pool:
+            answers = replace(runner, pool=pool).run(conditions, _tell)
+    names = [None if d is None else f"{d.name} {d.version}" for d in (own, other)]
+    found = StressFindings.of(given, predictor.labels.classes, answers, *names)
+    return found.document(predictor, num_of_test, cfg.seed)
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _recogniser_name(cfg: DictConfig) -> str:
+    """What its words depend on."""
+    settings = (cfg.asr.get(name) for name in ("_target_", "checkpoint", "revision", "language"))
+    return " ".join(map(str, settings))
+
+
+def _recogniser(transcriber: Transcriber) -> Recogniser:
+    def words(speech: Sequence[Samples]) -> list[str]:
+        return [" ".join(word.text for word in said) for said in transcriber(speech)]
+
+    return words
+
+
+def _sound_digest(given: StressSet, other: Denoiser | None) -> str:
+    """What sound conditions begin with, the voices of babble, and the other denoiser."""
+    digest = hashlib.sha256(repr(None if other is None else (other.name, other.version)).encode())
+    for original in given.originals:
+        size = None if original.clip is None else original.clip.num_bytes
+        digest.update(f"{original.key} {size}\n".encode())
+    for voice in given.voices:
+        digest.update(np.ascontiguousarray(voice).tobytes())
+    return digest.hexdigest()
+
+
+def _write(document: StressDocument, output: Path) -> None:
+    files = {
+        "results": output / STRESS_FILE,
+        "table": output / "stress.csv",
+        "page": output / "stress.html",
+    }
+    write_document(files["results"], document)
+    write_whole(files["table"], frame(document).to_csv(index=False))
+    write_stress_page(document, files["page"])
+    console = plain_console()
+    print_table(console, short_table(document, SHOWN_METRIC))
+    print(printed(console))
+    for line in summary_lines(document):
+        print(line)
+    print()
+    for label, path in files.items():
+        print(f"{label:>17}: {path}")

@@ -1,0 +1,127 @@
+"""Groups under the conditions of ``mmemo stress``, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmemo.comparison.document import (
+    ComparisonDocument,
+    ComparisonTable,
+    StressedCondition,
+    StressedGroup,
+)
+from mmemo.comparison.runs import RunResults
+from mmemo.errors import InputError
+from mmemo.evaluation.seed_summary import SeedSummary
+from mmemo.reporting.numbers import UNDEFINED, counted, mean_sd, signed
+from mmemo.reporting.tables import Cell, Table, named, table_of
+from mmemo.stress.document import METRICS, STRESS_FILE, STRESS_FOLDER, StressDocument, read_stress
+from mmemo.stress.tables import level_of, metric_title
+
+USUAL_METRIC = "macro_f1"
+"""Told where the comparison's metric is none of those that a stress test has."""
+
+
+def stressed_groups(
+    tables: Sequence[ComparisonTable], results: Sequence[RunResults], metric: str
+) -> tuple[tuple[StressedGroup, ...], tuple[str, ...]]:
+    """What each group is worth under each condition, over its runs that were tried.
+
+    Args:
+        tables: Of a comparison.
+        results: The runs that they are of.
+        metric: That it ranks by.
+
+    Returns:
+        The groups of which a run was tried, and a sentence for each run whose results cannot be
+        read.
+    """
+    told = metric if metric in METRICS else USUAL_METRIC
+    by_name = {
+        run.name: run
+        for run in results
+        if run.part is None and run.protocol.evaluated_on is None and run.protocol.missing is None
+    }
+    found, unread = [], []
+    for number, table in enumerate(tables, 1):
+        if table.protocol.evaluated_on is not None or table.protocol.part is not None:
+            continue
+        for group in table.groups:
+            documents = []
+            for name in group.runs:
+                run = by_name.get(name)
+                if run is None or not (run.folder.path / STRESS_FOLDER / STRESS_FILE).is_file():
+                    continue
+                try:
+                    documents.append(read_stress(run.folder.path))
+                except InputError as error:
+                    unread.append(str(error))
+            if documents:
+                found.append(_group(number, group.name, documents, told))
+    return tuple(found), tuple(unread)
+
+
+def _group(
+    number: int, name: str, documents: Sequence[StressDocument], metric: str
+) -> StressedGroup:
+    order = dict.fromkeys(one.name for document in documents for one in document.conditions)
+    by_name = [{one.name: one for one in document.conditions} for document in documents]
+    conditions = []
+    for key in order:
+        tried = [conditions_of[key] for conditions_of in by_name if key in conditions_of]
+        scores = [one.scores[metric] for one in tried]
+        conditions.append(
+            StressedCondition(
+                panel=key[0],
+                line=key[1],
+                level=level_of(tried[0]),
+                score=SeedSummary.of(one.value for one in scores),
+                to_clean=SeedSummary.of(one.difference for one in scores),
+            )
+        )
+    return StressedGroup(
+        table=number,
+        group=name,
+        metric=metric,
+        num_utterances=min(document.num_utterances for document in documents),
+        clean=SeedSummary.of(document.clean[metric] for document in documents),
+        conditions=tuple(conditions),
+    )
+
+
+def stress_tables(document: ComparisonDocument) -> list[Table]:
+    """For each table of the comparison of which groups were tried: conditions by groups."""
+    numbers = dict.fromkeys(one.table for one in document.stressed)
+    return [
+        _table(number, [g for g in document.stressed if g.table == number]) for number in numbers
+    ]
+
+
+def _table(number: int, groups: Sequence[StressedGroup]) -> Table:
+    keys = dict.fromkeys((c.panel, c.line, c.level) for group in groups for c in group.conditions)
+    rows: list[list[Cell | str]] = [
+        [named("clean"), "", *(Cell(mean_sd(g.clean), g.clean.mean) for g in groups)]
+    ]
+    by_key = [{(c.panel, c.line, c.level): c for c in group.conditions} for group in groups]
+    for key in keys:
+        panel, line, level = key
+        name = f"{panel}: {line}" if line else panel
+        rows.append([named(name), level, *(_cell(found.get(key)) for found in by_key)])
+    header = ["condition", "", *(group.group for group in groups)]
+    title = f"Under stress, table {number}"
+    counts = ", ".join(
+        f"{counted(len(group.clean.values), 'run')} on {counted(group.num_utterances, 'utterance')}"
+        for group in groups
+    )
+    note = (
+        f"{metric_title(groups[0].metric)} on test, in brackets the difference to clean; means "
+        f"over seeds ({counts}). Intervals stand on each run's own page, stress/stress.html. What "
+        "denoising is called otherwise than in training depends on the training."
+    )
+    return table_of("stress", title, header, "ll" + "r" * len(groups), rows, note)
+
+
+def _cell(found: StressedCondition | None) -> Cell:
+    if found is None:
+        return Cell(UNDEFINED)
+    return Cell(f"{mean_sd(found.score)} ({signed(found.to_clean.mean)})", found.score.mean)

@@ -1,0 +1,1 @@
+"""A trained model when sound is bad, words are wrong, or a modality is missing or contradicts."""
