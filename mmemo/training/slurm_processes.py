@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from mmemo.errors import InputError
-from mmemo.training.stop_signals import STOP_SIGNALS
+from mmemo.training.stop_signals import ignore_stop_signals
 
 RUN_KEY = "run"
 END_KEY = "end"
@@ -73,7 +72,7 @@ class SlurmStep:
         trace: TracebackType | None,
     ) -> None:
         """Tell the others the exit status, and wait until they have heard it."""
-        _ignore_signals()
+        ignore_stop_signals()
         status = exit_status(error)
         is_orderly = status != 1 or not self._is_announced
         if not self._is_announced:
@@ -155,7 +154,7 @@ class SlurmFollower:
     """
 
     def __init__(self) -> None:
-        _ignore_signals()
+        ignore_stop_signals()
         self._store: TCPStore | None = None
 
     def announced_run(self) -> Path | None:
@@ -179,7 +178,7 @@ class SlurmFollower:
         Returns:
             The first one's exit status; None where that is not heard of.
         """
-        _ignore_signals()
+        ignore_stop_signals()
         status = exit_status(error)
         limit_s = PATIENCE_S if status == 1 else GRACE_S if status else LONGEST_RUN.total_seconds()
         if self._store is None:
@@ -192,11 +191,6 @@ class SlurmFollower:
             return None
         _leave_group()
         return status
-
-
-def _ignore_signals() -> None:
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _leave_group() -> None:

@@ -60,7 +60,17 @@ def stop_signals(act: Handler) -> Iterator[None]:
         yield
     finally:
         for number, handler in former.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
+
+
+def ignore_stop_signals() -> None:
+    """Let the stop signals go unheard to the end of this process, whatever contexts it leaves.
+
+    For a process that is about to end with a status that a signal must not change.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def hand_on(stop: Stopped) -> None:
