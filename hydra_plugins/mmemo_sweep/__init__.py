@@ -48,6 +48,10 @@ class JobsInQueue(Callback):
     def __init__(self) -> None:
         self._watched = ExitStack()
 
+    def __reduce__(self) -> tuple[type[JobsInQueue], tuple[()]]:
+        """A new one, for the jobs, to which Hydra sends all callbacks."""
+        return type(self), ()
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
         """Watch the queue where a launcher sends jobs to one."""
         if str(config.hydra.launcher.get("_target_")).endswith(".SlurmLauncher"):

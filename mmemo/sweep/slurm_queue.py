@@ -7,6 +7,7 @@ waits for ever for a job that was cancelled, that ran out of memory or whose mac
 from __future__ import annotations
 
 import getpass
+import re
 import subprocess
 import sys
 import time
@@ -28,13 +29,16 @@ RESULT_DELAY_S = 5
 ENDED = "ENDED"
 """State of a job that the queue no longer knows."""
 
+ORDINARY = ("None", "Priority", "Resources", "BeginTime", "Dependency", "JobArrayTaskLimit")
+"""Why a job waits that will be started."""
+
 
 class QueueWatcher(SlurmInfoWatcher):
     """The states of all jobs of a sweep, by one call of ``squeue``."""
 
     def __init__(self) -> None:
         super().__init__(delay_s=POLL_INTERVAL_S)
-        self._is_told = False
+        self._told: set[str] = set()
 
     def update(self) -> None:
         """Ask the queue for the jobs that have not ended; what it does not know has."""
@@ -44,20 +48,29 @@ class QueueWatcher(SlurmInfoWatcher):
             return
         self._num_calls += 1
         # A job of an array is 12_3.
-        command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T"]
+        command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r"]
         asked = subprocess.run(
             [*command, f"--user={getpass.getuser()}"], capture_output=True, text=True
         )
         if asked.returncode:
             # Its controller may be away for a while.
-            if not self._is_told:
-                print(f"mmemo: squeue: {asked.stderr.strip()}; asked again", file=sys.stderr)
-            self._is_told = True
+            self._tell(f"squeue: {asked.stderr.strip()}; it is asked again")
             return
-        lines = [line.strip().partition("|") for line in asked.stdout.splitlines()]
-        states = {job: state for job, _, state in lines}
+        states = {}
+        for line in asked.stdout.splitlines():
+            job, state, why = line.strip().split("|", 2)
+            states[job] = state
+            if job in left and state == "PENDING" and why not in ORDINARY:
+                self._tell(f"job {job} waits in Slurm's queue ({why}); scancel {job} gives it up")
         self._info_dict |= {job: {"JobID": job, "State": states.get(job, ENDED)} for job in left}
         self._finished |= {job for job in left if self.is_done(job, mode="cache")}
+
+    def _tell(self, what: str) -> None:
+        """Once for jobs of one array and reason."""
+        key = re.sub(r"\d+_\d+|\d+", "", what)
+        if key not in self._told:
+            print(f"mmemo: {what}", file=sys.stderr)
+        self._told.add(key)
 
 
 @contextmanager
