@@ -22,9 +22,12 @@ SMALL = ["experiment=demo", "corpus.num_utterances=60", "logger=none", "data.bat
 ON_CPUS = [
     "hydra/launcher=slurm_gpu",
     "hydra.launcher.gpus_per_node=null",
-    "hydra.launcher.cpus_per_task=1",
+    "hydra.launcher.cpus_per_task=2",
     "hydra.launcher.mem_gb=1",
 ]
+
+
+BEGIN = "import sys; sys.executable = sys.argv.pop(1); from mmemo.cli import main; main()"
 
 
 def _said(*command: str) -> str:
@@ -34,7 +37,7 @@ def _said(*command: str) -> str:
 
 @dataclass
 class Cluster:
-    """The two nodes n1 and n2, of one core each, and what a test has them do in its folder."""
+    """The two nodes n1 and n2, of two cores each, and what a test has them do in its folder."""
 
     folder: Path
     started: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -52,7 +55,14 @@ class Cluster:
 
     def preempt(self, *options: str) -> None:
         """Let a job of the partition that goes before take nodes for a moment, and wait for it."""
-        wrapped = ["sbatch", "--parsable", "--partition=high", "--output=/dev/null", *options]
+        wrapped = [
+            "sbatch",
+            "--parsable",
+            "--partition=high",
+            "--exclusive",
+            "--output=/dev/null",
+            *options,
+        ]
         job = _said(*wrapped, "--wrap=sleep 1").strip()
         self.wait(lambda: self.facts(job).get("JobState") == "COMPLETED", 90)
 
@@ -82,10 +92,15 @@ class Cluster:
         """Let a node die ("down") or come back ("up")."""
         subprocess.run([SCRIPT, "node", what, name], check=True, capture_output=True)
 
-    def mmemo(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin a command on the machine that jobs are sent from."""
+    def mmemo(self, *arguments: str, python: Path | None = None) -> subprocess.Popen[str]:
+        """Begin a command on the machine that jobs are sent from.
+
+        Args:
+            arguments: The command's.
+            python: Interpreter of the jobs; None for this one.
+        """
         process = subprocess.Popen(
-            [sys.executable, "-m", "mmemo", *arguments],
+            [sys.executable, "-c", BEGIN, str(python or sys.executable), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder,
         )  # fmt: skip
         self.started.append(process)
