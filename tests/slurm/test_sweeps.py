@@ -100,7 +100,7 @@ def test_of_a_hundred_cells_four_fail_and_are_run_again_alone(
         *("fusion.bottleneck_dim=8,16,24,32", f"seed={','.join(map(str, seeds))}"),
     ]
     sweep = cluster.mmemo(*command, python=forked_python)
-    said, problems = sweep.communicate(timeout=300)
+    said, problems = sweep.communicate(timeout=600)
     ended = time.time()
     assert sweep.returncode == 1, problems
     assert "100 cells: 96 finished, 4 failed" in said
