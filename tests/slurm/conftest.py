@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -31,6 +32,9 @@ BEGIN = "import sys; sys.executable = sys.argv.pop(1); from mmemo.cli import mai
 
 
 def _said(*command: str) -> str:
+    """What a command of Slurm prints; nothing where it fails or is not installed."""
+    if shutil.which(command[0]) is None:
+        return ""
     done = subprocess.run(command, capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else ""
 

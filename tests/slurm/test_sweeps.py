@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 def cells(folder: Path) -> dict[str, RunFolder]:
     """By what varies."""
-    found = sorted((folder / "outputs").glob("*/sweep/*"))
+    found = sorted((folder / "outputs").glob("*/sweep/[!.]*"))
     return {path.name.partition("-")[0]: RunFolder(path) for path in found if path.is_dir()}
 
 
