@@ -6,6 +6,7 @@ Hydra imports this file when it starts, for whatever program: what takes time is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -39,6 +40,28 @@ class SweepOfCells(Callback):
         from mmemo.sweep.launcher import wrap
 
         wrap(config, "sweeper", CellSweeper, command=self.command, is_dry=self.is_dry)
+
+
+class JobsInQueue(Callback):
+    """Lets jobs of a Slurm cluster be watched by its queue, in whatever sweep they are sent."""
+
+    def __init__(self) -> None:
+        self._watched = ExitStack()
+
+    def __reduce__(self) -> tuple[type[JobsInQueue], tuple[()]]:
+        """A new one, for the jobs, to which Hydra sends all callbacks."""
+        return type(self), ()
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
+        """Watch the queue where a launcher sends jobs to one."""
+        if str(config.hydra.launcher.get("_target_")).endswith(".SlurmLauncher"):
+            from mmemo.sweep.slurm_queue import watched_queue
+
+            self._watched.enter_context(watched_queue())
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
+        """Leave submitit as it was."""
+        self._watched.close()
 
 
 class CellSweeper(Sweeper):

@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -75,6 +75,15 @@ def launch(command: str, overrides: list[str]) -> None:
     jobs run first.
     """
     forget_empty_variables()
+    try:
+        step = _slurms_step(command, overrides)
+    except InputError as error:
+        fail(error)
+    with step:
+        _launch(command, overrides)
+
+
+def _launch(command: str, overrides: list[str]) -> None:
     typed = overrides
     is_sweep = any(argument in ("-m", "--multirun") for argument in overrides)
     try:
@@ -86,7 +95,6 @@ def launch(command: str, overrides: list[str]) -> None:
         overrides = _meant(command, overrides, is_sweep)
         check_listable(command, typed)
         if command == "train":
-            _join_slurms_first(is_sweep, overrides)
             folder, name, overrides = _resumed(folder, name, overrides, is_sweep_of_cells(typed))
             overrides = [_any_of_lightnings(override) for override in overrides]
             if is_sweep_of_cells(typed):
@@ -230,28 +238,33 @@ def _matches(folder: str) -> list[str]:
     return [str(match) for match in found if match.is_dir()] or [folder]
 
 
-def _join_slurms_first(is_sweep: bool, overrides: list[str]) -> None:
-    """In the other processes of a Slurm step of several: train along, then end."""
-    if int(os.environ.get("SLURM_NTASKS", "1")) == 1:
-        return
-    from mmemo.training.slurm_processes import announced_run, slurm_rank
+def _slurms_step(command: str, overrides: list[str]) -> AbstractContextManager[object]:
+    """In the first process of a Slurm step of several: what the others wait for.
+
+    The others train along here, and end.
+
+    Raises:
+        InputError: If a sweep is asked for.
+    """
+    if command != "train" or int(os.environ.get("SLURM_NTASKS", "1")) == 1:
+        return nullcontext()
+    from mmemo.training.slurm_processes import SlurmStep, slurm_rank
 
     rank = slurm_rank()
-    is_sweep = is_sweep or any(o.startswith("+sweep=") for o in overrides)
-    if rank is not None and is_sweep:
+    if rank is None:
+        return nullcontext()
+    if is_sweep_of_cells(overrides):
         if rank > 0:
             sys.exit(1)
         raise InputError(
             "trainer=slurm: expected one run in a step of several processes, got a sweep (-m); "
             "start a job for each run, or let hydra/launcher=submitit_slurm do it"
         )
-    if rank:
-        from mmemo.commands.ddp_worker import work
+    if rank > 0:
+        from mmemo.commands.ddp_worker import follow_in_slurm
 
-        run = announced_run()
-        if run is not None:
-            work(run)
-        sys.exit(0)
+        sys.exit(follow_in_slurm())
+    return SlurmStep()
 
 
 def _resumed(

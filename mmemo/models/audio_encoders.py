@@ -100,6 +100,7 @@ class PretrainedAudioEncoder(nn.Module):
         if trainable == "lora":
             self.backbone.call_projections()
         self.frozen = set_trainable(model, trainable, OPTION, lora_rank)
+        self.trains_every_weight = self.frozen or layerdrop == 0
         self.all_layers = layers == "weighted"
         num_layers = (
             len(transformer_layers(model, f"{OPTION}.layers")) + 1 if self.all_layers else 1

@@ -78,6 +78,17 @@ class EmotionClassifier(nn.Module):
 
         self.head = self.fusion.build_head(layers)
 
+    @property
+    def trains_every_weight(self) -> bool:
+        """Whether each step reaches every trained parameter.
+
+        A part says so itself; one of the user's own that says nothing may leave some out.
+        """
+        parts = (self.audio_encoder, self.text_encoder, self.fusion)
+        return all(
+            getattr(part, "trains_every_weight", False) for part in parts if part is not None
+        )
+
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C).
 

@@ -25,7 +25,8 @@ class Fusion(nn.Module, ABC):
 
     A fusion of one's own calls this constructor, sets ``output_dim`` and writes ``fuse``. One
     that takes frames, not pooled vectors alone, sets ``needs_frames``: features that were pooled
-    and kept are not handed to it.
+    and kept are not handed to it. One that gives each trained weight a gradient in every step
+    sets ``trains_every_weight``, which spares several processes a search in each step.
 
     Args:
         input_dims: Sizes of each modality's features, by its name.
@@ -38,6 +39,7 @@ class Fusion(nn.Module, ABC):
     """
 
     needs_frames: bool = False
+    trains_every_weight: bool = False
     output_dim: int
 
     def __init__(self, input_dims: Mapping[str, FeatureDims], modality_dropout: float) -> None:
@@ -207,6 +209,8 @@ class BottleneckFusion(Fusion):
         modality_dropout: Share of training utterances that lose a modality; a learned vector
             stands for its projection then.
     """
+
+    trains_every_weight = True
 
     def __init__(
         self,

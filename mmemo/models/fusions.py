@@ -36,6 +36,8 @@ class GatedFusion(Fusion):
             stands for its x_m then, so that the gate sees that it is missing.
     """
 
+    trains_every_weight = True
+
     def __init__(
         self,
         input_dims: Mapping[str, FeatureDims],
@@ -85,6 +87,8 @@ class LateFusion(Fusion):
         modality_dropout: Share of training utterances that lose a modality; the other answers
             alone then.
     """
+
+    trains_every_weight = True
 
     def __init__(
         self,
@@ -149,6 +153,7 @@ class CrossAttentionFusion(Fusion):
     """
 
     needs_frames = True
+    trains_every_weight = True
 
     def __init__(
         self,

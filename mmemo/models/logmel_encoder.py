@@ -39,6 +39,7 @@ class LogMelEncoder(nn.Module):
 
     fixed_samples: int | None = None
     frozen = False
+    trains_every_weight = True
 
     def __init__(
         self,

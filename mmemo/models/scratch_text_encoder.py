@@ -44,6 +44,7 @@ class ScratchTextEncoder(nn.Module):
     pad_token_id = 0
     mask_token_id: int | None = None
     frozen = False
+    trains_every_weight = True
 
     def __init__(
         self,

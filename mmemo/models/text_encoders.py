@@ -25,6 +25,13 @@ OPTION = "text_encoder"
 NUM_SPECIAL_TOKENS = 3
 """Of a tokenizer that is learnt here: padding, the first token, the separator."""
 
+# Architectures that give each trained weight a gradient in every step; others, such as Longformer
+# with the weights of its global attention, may not.
+ALL_TRAINED = (
+    *("roberta", "bert", "distilbert", "deberta-v2", "electra", "modernbert", "mpnet"),
+    "xlm-roberta",
+)
+
 # What DeBERTa and MPNet register behind their layers, and all layers read.
 SHARED_BY_LAYERS = ("rel_embeddings", "LayerNorm", "relative_attention_bias")
 
@@ -91,6 +98,7 @@ class PretrainedTextEncoder(nn.Module):
         )
         self.tokenizer = source.tokenizer() if source.has_files else None
         self.config = self.model.config
+        self.trains_every_weight = self.frozen or self.config.model_type in ALL_TRAINED
         _check_max_tokens(self.model, max_tokens)
         self.max_tokens = max_tokens
         pad_token_id = self.tokenizer.pad_token_id if self.tokenizer else self.config.pad_token_id

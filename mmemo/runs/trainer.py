@@ -6,10 +6,12 @@ from typing import Any
 
 import lightning
 from hydra.utils import instantiate
+from lightning.fabric.plugins import ClusterEnvironment
 from omegaconf import DictConfig
 
 from mmemo.errors import InputError
 from mmemo.runs.input_errors import settings_of
+from mmemo.training.slurm_processes import slurm_environment
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
@@ -42,9 +44,12 @@ def build_trainer(
     if precision not in PRECISIONS:
         raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got '{requested}'")
     build = instantiate(part, _convert_="all", _partial_=True, callbacks=None, **changes)
+    plugins = [*(build.keywords.get("plugins") or ())]
+    if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+        plugins += slurm_environment()
     with settings_of("trainer"):
         # Objects are given to the trainer itself: a config cannot hold them.
-        trainer: lightning.Trainer = build(callbacks=callbacks)
+        trainer: lightning.Trainer = build(callbacks=callbacks, plugins=plugins)
     if trainer.precision != precision:
         raise InputError(
             f"precision={requested}: expected a GPU, got a CPU, on which Lightning trains in "

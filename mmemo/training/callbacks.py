@@ -103,6 +103,22 @@ def learning_rates(optimizer: Optimizer) -> dict[str, float]:
     return {"learning_rate": named[first], **own}
 
 
+class EpochCheckpoint(callbacks.ModelCheckpoint):
+    """Lightning's, with the last state of every epoch, also of one that was not better.
+
+    Lightning (from 2.6) saves the last state where it saves the best one: a run that is stopped
+    between two epochs would begin again after its best.
+    """
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Save the best states, then the last one."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if self.save_last and not self._should_skip_saving_checkpoint(trainer):
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
 class RememberedEarlyStopping(callbacks.EarlyStopping):
     """Early stopping that a resumed run remembers, and that asks again after the first epochs.
 

@@ -71,6 +71,11 @@ class EmotionModule(lightning.LightningModule):
         )
         self.epoch_loss = nn.ModuleDict({stage: EpochLoss() for stage in self.metrics})
 
+    @property
+    def trains_every_weight(self) -> bool:
+        """Whether each step reaches every trained parameter; False where that is not known."""
+        return bool(getattr(self.classifier, "trains_every_weight", False))
+
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C)."""
         logits: Tensor = self.classifier(batch)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,7 +62,17 @@ def stop_signals(act: Handler) -> Iterator[None]:
         yield
     finally:
         for number, handler in former.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
+
+
+def ignore_stop_signals() -> None:
+    """Let the stop signals go unheard to the end of this process, whatever contexts it leaves.
+
+    For a process that is about to end with a status that a signal must not change.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def hand_on(stop: Stopped) -> None:
@@ -69,12 +81,27 @@ def hand_on(stop: Stopped) -> None:
     Its answer to the signal before the end of a job's time (SIGUSR2, or what the environment
     variable ``SUBMITIT_PREEMPT_SIGNAL`` names) is to put the job back in the queue and to end this
     process. It comes when the state is saved and all is cleaned up, not in the middle of a step.
+    A job that Slurm takes its machine from gets SIGTERM, and is not put back where it ends by
+    itself before its grace time does: it is answered alike.
     """
     if "SUBMITIT_EXECUTOR" not in os.environ:
         return
-    name = os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")
-    if stop.signum == getattr(signal, f"SIG{name}"):
-        signal.raise_signal(stop.signum)
+    its_signal = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}")
+    if stop.signum == its_signal or (stop.signum == signal.SIGTERM and _is_preempted()):
+        signal.raise_signal(its_signal)
+
+
+def _is_preempted() -> bool:
+    """Whether Slurm wants this job's machine for another; a job that a user cancels is not."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return False
+    command = ["scontrol", "show", "job", "--oneliner", job]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return "JobState=RUNNING" in told and bool(re.search(r"PreemptTime=\d", told))
 
 
 @contextmanager

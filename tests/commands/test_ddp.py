@@ -3,8 +3,9 @@
 import os
 import signal
 import socket
+import sys
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,8 @@ from omegaconf import OmegaConf
 
 from mmemo.errors import InputError
 from mmemo.runs.run_folder import RunFolder
-from mmemo.training.slurm_processes import SlurmProcesses, announced_run
+from mmemo.training.slurm_processes import SlurmFollower, SlurmProcesses, SlurmStep, exit_status
+from mmemo.training.stop_signals import Stopped
 from tests.commands.command_line import typed
 from tests.commands.conftest import Cli, only_run
 from tests.commands.interruptions import FailureAt, SignalAt, befalls
@@ -150,19 +152,61 @@ def test_processes_that_slurm_starts_train_one_run(
     assert_equal_run(run, only_run(tmp_path, "one"))
 
 
-def test_slurms_processes_learn_that_the_first_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def follow(status: int | None) -> None:
+    """What a process of the step but the first does; one that fails has no status of the first."""
+    follower = SlurmFollower()
+    run = follower.announced_run()
+    print(run)
+    sys.exit(follower.end(None if status is None else SystemExit(status)))
+
+
+def lead(run: str | None, status: int) -> None:
+    """What the first does: it takes its time, is signalled at the end, and keeps its status."""
+    with SlurmStep() as step:
+        if run is not None:
+            step.announce(Path(run))
+        time.sleep(0.5)
+        signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(143))
+        if status:
+            sys.exit(status)
+
+
+@pytest.mark.parametrize("status", [0, 1, 138])
+@pytest.mark.parametrize("run", ["/run", None])
+def test_slurms_processes_end_with_the_status_of_the_first(
+    forking: Forking, tmp_path: Path, run: str | None, status: int
+) -> None:
+    environments = [os.environ | step(rank, port=41 + status) for rank in range(2)]
+    second = forking.start(follow, status or None, folder=tmp_path, environment=environments[1])
+    first = forking.start(lead, run, status, folder=tmp_path, environment=environments[0])
+    assert (first.ended(60), second.ended(60)) == (status, status)
+    assert second.stdout.read_text().strip() == str(run)
+    assert first.stderr.read_text() + second.stderr.read_text() == ""
+
+
+def test_slurm_started_other_processes_than_the_trainer_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in step(rank=0).items():
         monkeypatch.setenv(name, value)
     asked: Any = SimpleNamespace(num_devices=3, num_nodes=2)
-    with ThreadPoolExecutor() as others:
-        told = others.submit(announced_run)
-        message = "expected the 2 .* got 3 on each of 2 machines"
-        with (
-            pytest.raises(InputError, match=message),
-            SlurmProcesses(Path("/run")) as processes,
-        ):
-            processes.check(asked)
-        assert told.result(timeout=30) is None
+    message = "expected the 2 .* got 3 on each of 2 machines"
+    with pytest.raises(InputError, match=message), SlurmProcesses(Path("/run")) as processes:
+        processes.check(asked)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (None, 0),
+        (InputError("a typing error"), 1),
+        (Stopped(signal.SIGUSR1), 138),
+        (SystemExit(), 0),
+        (SystemExit("in words"), 1),
+    ],
+)
+def test_exit_status_is_that_of_the_interpreter(error: BaseException | None, status: int) -> None:
+    assert exit_status(error) == status
 
 
 @pytest.mark.parametrize("sweep", [["-m", "seed=1,2"], ["+sweep=seeds"]])

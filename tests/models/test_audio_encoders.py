@@ -45,6 +45,7 @@ def test_logmel_takes_the_shortest_sound_and_gives_gradients() -> None:
     assert features.pooled.shape == (1, encoder.output_dim)
     assert int(features.mask.sum()) == 1
     features.pooled.sum().backward()
+    assert encoder.trains_every_weight
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name

@@ -187,6 +187,7 @@ def test_pooled_features_are_not_enough_for_attention() -> None:
 @ALL
 def test_every_parameter_is_trained(build: Callable[..., Fusion]) -> None:
     model = classifier(build, modality_dropout=0.5)
+    assert model.fusion.trains_every_weight
     features = random_features(16)
     model(features).square().sum().backward()
     for name, parameter in model.named_parameters():

@@ -179,6 +179,7 @@ def test_every_trained_parameter_gets_a_gradient(name: str, checkpoints: dict[st
     ):
         encoder = build(name, checkpoints, *options, *droppable)
         assert encoder.training
+        assert encoder.trains_every_weight
         encoder(collate(encoder, LENGTHS)).pooled.square().sum().backward()
         trained = {n for n, p in encoder.named_parameters() if p.requires_grad}
         assert trained == {n for n, p in encoder.named_parameters() if p.grad is not None}

@@ -175,6 +175,7 @@ def test_all_that_is_trained_has_a_gradient_and_nothing_else(
 ) -> None:
     encoder = build(name, checkpoints[name], f"trainable={trainable}", f"layers={layers}")
     assert encoder.frozen == (trainable == "none")
+    assert encoder.trains_every_weight
     assert encoder.model.training != encoder.frozen
     trained = {key for key, p in encoder.named_parameters() if p.requires_grad}
     if trained:
