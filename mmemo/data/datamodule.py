@@ -9,7 +9,7 @@ import lightning
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
 
 from mmemo.audio.perturbations import Perturbation
 from mmemo.audio.prepared import PreparedCorpus
@@ -272,6 +272,12 @@ class EmotionDataModule(lightning.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Batch]:
         """This process' part of the test utterances, by length."""
         return self._evaluation_loader("test")
+
+    def ordered_dataloader(self, split: str) -> DataLoader[Batch]:
+        """All utterances of a split in the order of its rows, whatever is drawn in training."""
+        dataset = self.datasets[split]
+        in_order = BatchSampler(SequentialSampler(dataset), self.eval_batch_size, drop_last=False)
+        return self._loader(dataset, in_order)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
