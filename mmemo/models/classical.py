@@ -283,6 +283,8 @@ class ClassicalClassifier(EmotionClassifier):
         InputError: If there is no encoder, one is not frozen, or the grid names no parameter.
     """
 
+    has_gradient = False
+
     def __init__(
         self,
         audio_encoder: AudioEncoder | None,

@@ -41,6 +41,9 @@ class EmotionClassifier(nn.Module):
         InputError: If there is no encoder, or a number is out of its range.
     """
 
+    has_gradient = True
+    """Whether the logits can be differentiated by what the encoders give."""
+
     def __init__(
         self,
         audio_encoder: AudioEncoder | None,

@@ -27,6 +27,7 @@ from mmemo.reporting.numbers import UNDEFINED, in_words, score
 from mmemo.reporting.run_figures import confusion_figure, curves_figure, reliability_figure
 from mmemo.reporting.self_contained import render_page
 from mmemo.reporting.tables import Table, table_of
+from mmemo.runs.classical_files import CHOSEN, MEAN, SPREAD, read_tuning
 from mmemo.runs.run_files import DataCard, read_history
 from mmemo.runs.run_folder import RESTORE, RunFolder
 
@@ -82,6 +83,7 @@ def write_report(run: RunFolder) -> None:
         calibration_table=_calibration(calibration),
         has_temperature=not is_at_bound(calibration.temperature.mean),
         figures=_figures(run, protocol, calibration, data.colours, test, title),
+        tuning=_tuning(run),
         config=run.read_config_text(),
     )
     write_whole(run.report_file, page)
@@ -110,12 +112,13 @@ def _figures(
     """Save the figures as files; the same for the page."""
     mark = LEAKY if protocol.leaky else ""
     test_title = f"{title}: test, N = {len(test)}"
-    history = read_history(run.history_file)
     drawn = {
         "confusion": confusion_figure(test, colours, test_title, mark),
         "reliability": reliability_figure(calibration, test_title, mark),
-        "curves": curves_figure(history, protocol.checkpoint_epoch, title, mark),
     }
+    if not run.tuning_file.is_file():
+        history = read_history(run.history_file)
+        drawn["curves"] = curves_figure(history, protocol.checkpoint_epoch, title, mark)
     files: dict[str, Path] = {
         "confusion": run.confusion_file,
         "reliability": run.reliability_file,
@@ -124,6 +127,21 @@ def _figures(
     for name, figure in drawn.items():
         save_figure(figure, files[name])
     return {name: inline_svg(figure, name, FIGURE_TITLES[name]) for name, figure in drawn.items()}
+
+
+def _tuning(run: RunFolder) -> Table | None:
+    """The settings that were tried for a classical classifier; None for any other."""
+    tried = read_tuning(run.tuning_file)
+    if tried is None:
+        return None
+    shown = [name for name in tried[0] if name not in (MEAN, SPREAD, CHOSEN, "split_protocol")]
+    rows = [
+        [*(row[name] for name in shown), score(float(row[MEAN])), score(float(row[SPREAD]))]
+        for row in tried
+    ]
+    kinds = ["main" if row[CHOSEN] == "True" else "" for row in tried]
+    header = [*(name.removeprefix("model__") for name in shown), "mean score", "sd over folds"]
+    return table_of("tuning", "", header, "l" * len(shown) + "rr", rows, kinds=kinds)
 
 
 def _counts(data: DataCard) -> Table:
