@@ -96,5 +96,4 @@ def read_tuning(path: Path) -> list[Mapping[str, str]] | None:
     # What a parser of its own may raise is not told anywhere.
     except Exception as error:
         raise damaged(path, what, f"it cannot be read: {reason(error)}", RESTORE) from error
-    rows: list[Mapping[str, str]] = table.to_dict("records")
-    return rows
+    return [{str(name): str(row[name]) for name in table} for _, row in table.iterrows()]

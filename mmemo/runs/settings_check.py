@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pandas as pd
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from mmemo.audio.preparation import Preparer
@@ -15,6 +15,7 @@ from mmemo.corpora.splits import FoldedSplit, SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.augmentation import check_perturbations
 from mmemo.data.datamodule import check_loading
+from mmemo.data.sampling import NaturalSampling
 from mmemo.errors import InputError
 from mmemo.models.protocols import AudioEncoder
 from mmemo.runs.label_coverage import check_labels, check_trained_classes
@@ -85,7 +86,7 @@ def _check_classical(cfg: DictConfig) -> None:
     """
     chosen = {
         "loss": (build_loss(cfg.loss).name != "cross_entropy", "cross_entropy"),
-        "sampling": (cfg.sampling is not None, "natural"),
+        "sampling": (_samples(cfg.sampling), "natural"),
         "augmentation": (bool(cfg.get("augmentation")), "none"),
     }
     for option, (is_other, plain) in chosen.items():
@@ -95,6 +96,11 @@ def _check_classical(cfg: DictConfig) -> None:
                 f"on the rows as they are; leave {option} out. Rare classes weigh more with "
                 "classifier.model.class_weight=balanced"
             )
+
+
+def _samples(sampling: DictConfig | None) -> bool:
+    """Whether training rows are drawn otherwise than each once."""
+    return sampling is not None and get_class(sampling["_target_"]) is not NaturalSampling
 
 
 def _check_augmentation(data: DictConfig, audio: AudioEncoder | None) -> None:
