@@ -349,6 +349,13 @@ def _fit_classical(
 ) -> None:
     """Fit an estimator at once, and keep it where a training keeps its chosen epoch."""
     monitor = str(cast(ModelCheckpoint, model.trainer.checkpoint_callback).monitor)
+    num_settings = len(classifier.estimator.settings)
+    print(
+        f"fitting: {num_settings} settings of {type(classifier.estimator.model).__name__} on "
+        f"{len(datamodule.datasets['train'])} rows of {classifier.fusion.output_dim} features, "
+        f"scored {classifier.tuning.words}",
+        flush=True,
+    )
     start = time.monotonic()
     fit = fit_classical(model.module, classifier, datamodule, model.trainer.strategy.root_device)
     fit_s = time.monotonic() - start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -24,6 +25,9 @@ from mmemo.models.protocols import AudioEncoder, EncodedModality, FeatureDims, T
 from mmemo.models.tuning import LabelledVectors, Score, TriedSetting, Tuning, best_of
 
 Probabilities = NDArray[np.float64]
+
+_Prepared = tuple[list[tuple[str, Any]], NDArray[np.float64]]
+"""Fitted steps before a model, and what they make of the rows that they were fitted on."""
 
 LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
 """Stands for 0, whose logarithm no loss and no temperature can take."""
@@ -105,14 +109,22 @@ class EstimatorHead(FixedBuffers):
         self.scaled_columns = list(scaled_columns)
         self.feature_selection = feature_selection
         self.settings: list[dict[str, Any]] = list(ParameterGrid(dict(grid)))
-        self._check_grid(grid)
+        self._check_settings(grid)
         self._fitted: Pipeline | None = None
         self.register_buffer("train_vectors", torch.zeros(0, num_features))
         self.register_buffer("train_targets", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("chosen", torch.zeros(1, dtype=torch.int64))
         self.register_buffer("remembered", torch.zeros(0, num_classes))
 
-    def _check_grid(self, grid: Mapping[str, Sequence[Any]]) -> None:
+    def _check_settings(self, grid: Mapping[str, Sequence[Any]]) -> None:
+        taken = inspect.signature(type(self.model)).parameters
+        for name in self.model.get_params(deep=False):
+            # LightGBM takes any name, and passes it on to what reads files.
+            if name not in taken:
+                raise InputError(
+                    f"classifier.model.{name}: expected a setting of {type(self.model).__name__}, "
+                    f"one of {', '.join(taken)}"
+                )
         known = [name for name in self.pipeline({}).get_params() if "__" in name]
         for name in grid:
             if name not in known:
@@ -149,14 +161,13 @@ class EstimatorHead(FixedBuffers):
         Raises:
             InputError: If a setting cannot be fitted.
         """
-        folds = tuning.folds(train, val)
-        tried = []
-        for settings in self.settings:
-            scores = [
-                score(self._answers(self._fit(settings, fitted), scored.vectors), scored.targets)
-                for fitted, scored in folds
-            ]
-            tried.append(TriedSetting(settings, tuple(scores)))
+        by_fold = [
+            self._scores(fitted, scored, score) for fitted, scored in tuning.folds(train, val)
+        ]
+        tried = [
+            TriedSetting(settings, tuple(scores))
+            for settings, *scores in zip(self.settings, *by_fold, strict=True)
+        ]
         best = best_of(tried)
         self._fitted = self._fit(self.settings[best], train)
         self.train_vectors = torch.from_numpy(train.vectors.astype(np.float32))
@@ -190,9 +201,37 @@ class EstimatorHead(FixedBuffers):
         answers = self._answers(self.fitted(), vectors.detach().double().cpu().numpy())
         return torch.from_numpy(np.log(answers)).to(vectors)
 
-    def _fit(self, settings: Mapping[str, Any], rows: LabelledVectors) -> Pipeline:
+    def _scores(self, rows: LabelledVectors, scored: LabelledVectors, score: Score) -> list[float]:
+        """Of each setting, fitted on some rows, the score on others."""
+        prepared: dict[str, _Prepared] = {}
+        fitted = (self._fit(settings, rows, prepared) for settings in self.settings)
+        return [score(self._answers(one, scored.vectors), scored.targets) for one in fitted]
+
+    def _fit(
+        self,
+        settings: Mapping[str, Any],
+        rows: LabelledVectors,
+        prepared: dict[str, _Prepared] | None = None,
+    ) -> Pipeline:
+        """The pipeline of a setting, fitted.
+
+        Args:
+            settings: Of the grid.
+            rows: What it is fitted on.
+            prepared: What was fitted before the model on the same rows, by its settings: a ranking
+                of features costs more than most models.
+        """
+        known = {} if prepared is None else prepared
+        *before, (name, model) = self.pipeline(settings).steps
+        others = repr([item for item in settings.items() if not item[0].startswith("model__")])
         try:
-            return self.pipeline(settings).fit(rows.vectors, rows.targets)
+            if others not in known:
+                vectors = rows.vectors
+                for _, step in before:
+                    vectors = step.fit_transform(vectors, rows.targets)
+                known[others] = (before, vectors)
+            before, vectors = known[others]
+            return Pipeline([*before, (name, model.fit(vectors, rows.targets))])
         except InputError:
             raise
         except (ValueError, TypeError) as error:
