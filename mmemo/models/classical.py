@@ -196,6 +196,13 @@ class EstimatorHead(FixedBuffers):
             self._fitted = pipeline
         return self._fitted
 
+    def shuffle_targets(self, generator: torch.Generator) -> None:
+        """Fit the chosen setting on the same rows with their classes in a random order."""
+        order = torch.randperm(len(self.train_targets), generator=generator)
+        self.train_targets = self.train_targets[order.to(self.train_targets.device)]
+        self._fitted = self._fit(self._chosen_settings(), self._train_rows())
+        self.remembered = self._remembered(self._fitted)
+
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, D) to logarithms of probabilities (B, C)."""
         answers = self._answers(self.fitted(), vectors.detach().double().cpu().numpy())

@@ -153,6 +153,15 @@ def test_a_loaded_head_answers_the_same_and_another_library_is_found(tmp_path: P
         answers(other, VAL.vectors)
 
 
+def test_shuffled_classes_leave_nothing_that_was_learnt() -> None:
+    found = head(LogisticRegression(), {})
+    found.fit(TRAIN, VAL, ValidationTuning("uar"), uar)
+    before = uar(answers(found, TRAIN.vectors), TRAIN.targets)
+    found.shuffle_targets(torch.Generator().manual_seed(0))
+    assert sorted(found.train_targets.tolist()) == sorted(TRAIN.targets)
+    assert uar(answers(found, TRAIN.vectors), TRAIN.targets) < before - 0.2
+
+
 DAMAGED = {
     "train_targets": torch.full((60,), 7),
     "train_vectors": torch.zeros(60, 3),
