@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
-from mmemo.errors import InputError
+from mmemo.extras import import_package
 from mmemo.values import check_whole
 
 Vectors = NDArray[np.float64]
@@ -106,11 +106,4 @@ def _mean_absolute(values: Any) -> Vectors:  # noqa: ANN401
 
 
 def _shap() -> Any:  # noqa: ANN401
-    try:
-        import shap
-    except ImportError as error:
-        raise InputError(
-            "classifier/feature_selection: expected the package shap, it cannot be imported "
-            f"({error}); pip install 'mmemo[shap]'"
-        ) from error
-    return shap
+    return import_package("classifier/feature_selection", "shap", "shap")

@@ -15,6 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import mmemo
+from mmemo import extras
+from mmemo.data.datamodule import EmotionDataModule
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli, only_run
@@ -119,8 +121,6 @@ def test_a_moved_run_answers_without_features_and_corpus(run: RunFolder, tmp_pat
 def test_test_is_never_read_before(
     cli: Cli, classical: list[str], run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmemo.data.datamodule import EmotionDataModule
-
     read: list[str] = []
     ordered = EmotionDataModule.ordered_dataloader
 
@@ -201,11 +201,9 @@ def test_what_cannot_be_is_refused(cli: Cli, classical: list[str], option: str) 
 def test_a_missing_package_is_named(
     cli: Cli, classical: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmemo.commands import early_checks
-
-    found: Callable[[str], object] = early_checks.find_spec
+    found: Callable[[str], object] = extras.find_spec
     absent = {"lightgbm", "shap"}
-    monkeypatch.setattr(early_checks, "find_spec", lambda name: name not in absent and found(name))
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in absent else found(name))
     options = ["features=mfcc", "classifier=lightgbm"]
     assert "mmemo[lightgbm]" in cli("train", *classical, *options, expect=1).stderr
     options = ["features=mfcc", "classifier=svm", "classifier/feature_selection=shapley"]
