@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -31,6 +32,9 @@ _Prepared = tuple[list[tuple[str, Any]], NDArray[np.float64]]
 
 LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
 """Stands for 0, whose logarithm no loss and no temperature can take."""
+
+PASSED_ON = ("deterministic", "force_row_wise", "max_bin", "verbose")
+"""Of what LightGBM passes on to its library, that which no file is opened for."""
 
 NUM_REMEMBERED = 16
 """Training rows whose answers tell whether a model that is fitted again is the same."""
@@ -119,8 +123,8 @@ class EstimatorHead(FixedBuffers):
     def _check_settings(self, grid: Mapping[str, Sequence[Any]]) -> None:
         taken = inspect.signature(type(self.model)).parameters
         for name in self.model.get_params(deep=False):
-            # LightGBM takes any name, and passes it on to what reads files.
-            if name not in taken:
+            # LightGBM takes any name, and passes it on to what also reads and writes files.
+            if name not in taken and name not in PASSED_ON:
                 raise InputError(
                     f"classifier.model.{name}: expected a setting of {type(self.model).__name__}, "
                     f"one of {', '.join(taken)}"
@@ -211,8 +215,30 @@ class EstimatorHead(FixedBuffers):
     def _scores(self, rows: LabelledVectors, scored: LabelledVectors, score: Score) -> list[float]:
         """Of each setting, fitted on some rows, the score on others."""
         prepared: dict[str, _Prepared] = {}
-        fitted = (self._fit(settings, rows, prepared) for settings in self.settings)
-        return [score(self._answers(one, scored.vectors), scored.targets) for one in fitted]
+        scores = []
+        for settings in self.settings:
+            fitted = self._fit(settings, rows, prepared)
+            with self._explained(settings, rows):
+                scores.append(score(self._answers(fitted, scored.vectors), scored.targets))
+        return scores
+
+    @contextmanager
+    def _explained(self, settings: Mapping[str, Any], rows: LabelledVectors) -> Iterator[None]:
+        """Let what an estimator raises tell its settings.
+
+        Raises:
+            InputError: In its place.
+        """
+        try:
+            yield
+        except InputError:
+            raise
+        except (ValueError, TypeError) as error:
+            told = ", ".join(f"{name}={value}" for name, value in settings.items()) or "no grid"
+            raise InputError(
+                f"classifier: expected settings that {type(self.model).__name__} can be fitted "
+                f"with ({told}; {len(rows.targets)} rows), could not: {error}"
+            ) from error
 
     def _fit(
         self,
@@ -231,22 +257,15 @@ class EstimatorHead(FixedBuffers):
         known = {} if prepared is None else prepared
         *before, (name, model) = self.pipeline(settings).steps
         others = repr([item for item in settings.items() if not item[0].startswith("model__")])
-        try:
+        with self._explained(settings, rows):
             if others not in known:
                 vectors = rows.vectors
                 for _, step in before:
                     vectors = step.fit_transform(vectors, rows.targets)
                 known[others] = (before, vectors)
             before, vectors = known[others]
-            return Pipeline([*before, (name, model.fit(vectors, rows.targets))])
-        except InputError:
-            raise
-        except (ValueError, TypeError) as error:
-            told = ", ".join(f"{name}={value}" for name, value in settings.items()) or "no grid"
-            raise InputError(
-                f"classifier: expected settings that {type(self.model).__name__} can be fitted "
-                f"with ({told}; {len(rows.targets)} rows), could not: {error}"
-            ) from error
+            model.fit(vectors, rows.targets)
+        return Pipeline([*before, (name, model)])
 
     def _answers(self, pipeline: Pipeline, vectors: NDArray[np.float64]) -> Probabilities:
         """Probabilities (N, C) of vectors (N, D), none of them 0."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -214,6 +215,18 @@ def test_settings_that_do_not_fit_are_named() -> None:
     found = head(LogisticRegression(), {"model__C": [-1.0]})
     with pytest.raises(InputError, match=r"LogisticRegression can be fitted with \(model__C=-1.0"):
         found.fit(TRAIN, VAL, ValidationTuning("uar"), uar)
+
+
+def test_more_neighbours_than_rows_are_named() -> None:
+    found = head(KNeighborsClassifier(), {"model__n_neighbors": [61]})
+    with pytest.raises(InputError, match=r"model__n_neighbors=61; 60 rows\), could not"):
+        found.fit(TRAIN, VAL, ValidationTuning("uar"), uar)
+
+
+def test_what_lightgbm_would_pass_on_is_refused() -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    with pytest.raises(InputError, match="classifier.model.forcedsplits_filename: expected"):
+        head(lightgbm.LGBMClassifier(forcedsplits_filename="/etc/hosts"), {})
 
 
 class Frozen(nn.Module):
