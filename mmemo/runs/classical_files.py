@@ -96,4 +96,5 @@ def read_tuning(path: Path) -> list[Mapping[str, str]] | None:
     # What a parser of its own may raise is not told anywhere.
     except Exception as error:
         raise damaged(path, what, f"it cannot be read: {reason(error)}", RESTORE) from error
-    return [{str(name): str(row[name]) for name in table} for _, row in table.iterrows()]
+    rows = table.to_dict("records")
+    return [{str(name): str(value) for name, value in row.items()} for row in rows]

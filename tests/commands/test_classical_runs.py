@@ -20,6 +20,8 @@ from mmemo.data.datamodule import EmotionDataModule
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli, only_run
+from tests.commands.hostile_runs import Pickled
+from tests.commands.test_table_corpus import write_sound
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -229,3 +231,46 @@ def test_features_that_were_selected_are_told(
     assert table["selected"].sum() == 7
     assert table["selected"][:7].all(), "sorted by what they count"
     assert table["feature"].str.match(r"audio_\d+").all()
+
+
+def test_a_pickle_in_place_of_the_checkpoint_is_not_run(
+    run: RunFolder, cli: Cli, tmp_path: Path
+) -> None:
+    marker = tmp_path / "touched"
+    checkpoint = run.path / str(run.read_info().checkpoint)
+    torch.save({"state_dict": Pickled(marker), "epoch": 0}, checkpoint)
+    run.write_info(digests={})
+    clip = next((tmp_path / "tones").glob("output_repeated*/dia0_utt2.mp4"))
+    told = cli("predict", f"run={run.path}", f"input={clip}", expect=1).stderr
+    assert "expected the checkpoint of this run, could not load it" in told
+    assert not marker.exists()
+
+
+def test_an_estimator_that_conf_does_not_name_has_to_be_trusted(
+    cli: Cli, classical: list[str], tmp_path: Path
+) -> None:
+    bayes = "classifier.model={_target_: sklearn.naive_bayes.GaussianNB}"
+    cli("train", *classical, "features=mfcc", "classifier=classical", bayes)
+    run = only_run(tmp_path)
+    assert "sklearn.naive_bayes.GaussianNB" in cli("evaluate", f"run={run.path}", expect=1).stderr
+    cli("evaluate", f"run={run.path}", "trust=[sklearn.naive_bayes]")
+
+
+@pytest.mark.slow
+def test_it_is_evaluated_on_another_corpus(run: RunFolder, cli: Cli, tmp_path: Path) -> None:
+    rows = []
+    for place, emotion in enumerate(["anger", "joy"] * 3):
+        path = tmp_path / "sounds" / f"{place}.wav"
+        path.parent.mkdir(exist_ok=True)
+        write_sound(path, 310.0 + 7 * place)
+        rows.append([f"sounds/{path.name}", f"Line {place}.", emotion, f"p{place}"])
+    columns = ["path", "transcript", "emotion", "speaker"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "own.csv", index=False)
+    cli(
+        *("evaluate", f"run={run.path}", "corpus=table", f"corpus.csv={tmp_path / 'own.csv'}"),
+        *(f"cache_dir={tmp_path / 'cache'}", "preparer.num_workers=0"),
+    )
+    (folder,) = run.path.glob("on_table-*")
+    table = pd.read_parquet(folder / "predictions.parquet")
+    assert len(table) == 6
+    np.testing.assert_allclose(table[["prob_anger", "prob_joy"]].sum(axis=1), 1)
