@@ -263,8 +263,8 @@ def test_it_is_evaluated_on_another_corpus(run: RunFolder, cli: Cli, tmp_path: P
         path = tmp_path / "sounds" / f"{place}.wav"
         path.parent.mkdir(exist_ok=True)
         write_sound(path, 310.0 + 7 * place)
-        rows.append([f"sounds/{path.name}", f"Line {place}.", emotion, f"p{place}"])
-    columns = ["path", "transcript", "emotion", "speaker"]
+        rows.append([f"sounds/{path.name}", f"Line {place}.", emotion, f"p{place}", "test"])
+    columns = ["path", "transcript", "emotion", "speaker", "split"]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "own.csv", index=False)
     cli(
         *("evaluate", f"run={run.path}", "corpus=table", f"corpus.csv={tmp_path / 'own.csv'}"),
