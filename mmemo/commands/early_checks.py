@@ -35,6 +35,8 @@ EXTRAS = {
     "mmemo.models.egemaps_encoder.EgemapsEncoder": ("opensmile", "egemaps"),
     "mmemo.export.onnx_graph.OnnxGraph": ("onnx", "export"),
     "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
+    "lightgbm.LGBMClassifier": ("lightgbm", "lightgbm"),
+    "mmemo.models.shapley_selection.ShapleySelection": ("shap", "shap"),
 }
 """By target the package that it needs and the extra that installs it."""
 
@@ -95,8 +97,9 @@ def _check_training(cfg: DictConfig) -> None:
 
 def _check_packages(cfg: DictConfig) -> None:
     """Look for what the extras install, without importing it."""
-    for option in (*ENCODERS, "logger"):
-        part = cfg.get(option)
+    of_estimators = ("classifier.model", "classifier.feature_selection")
+    for option in (*ENCODERS, "logger", *of_estimators):
+        part = OmegaConf.select(cfg, option)
         if not part:
             continue
         package, extra = EXTRAS.get(part.get("_target_"), ("", ""))

@@ -27,7 +27,13 @@ from mmemo.evaluation.predictions import (
     restricted,
     write_predictions,
 )
-from mmemo.evaluation.protocol import evaluated_stamp, leak_warning, split_stamp, without_modality
+from mmemo.evaluation.protocol import (
+    Protocol,
+    evaluated_stamp,
+    leak_warning,
+    split_stamp,
+    without_modality,
+)
 from mmemo.evaluation.run_metrics import RunMetrics, ShiftMetrics
 from mmemo.evaluation.shift import MAX_TRAIN, TrainingEmbeddings, shift_metrics
 from mmemo.evaluation.traits import with_traits
@@ -327,8 +333,8 @@ def print_results(folder: RunFolder) -> None:
     origin = protocol.corpus_split if other is None else other.corpus_split
     print(
         f"\n{rows} ({evaluated_stamp(protocol)}, N = {num_test}"
-        f"{without_modality(protocol.missing)}; the corpus' split: {origin}), at "
-        f"the checkpoint chosen on validation:\n{text}\n"
+        f"{without_modality(protocol.missing)}; the corpus' split: {origin}), "
+        f"{_what_is_evaluated(folder, protocol)}:\n{text}\n"
     )
     if metrics.by_corpus:
         print(f"By corpus:\n{_by_corpus(metrics)}\n")
@@ -342,11 +348,20 @@ def print_results(folder: RunFolder) -> None:
         ("predictions", folder.predictions_file),
         ("confusion matrix", folder.confusion_file),
         ("curves", folder.curves_file),
+        ("settings tried", folder.tuning_file),
+        ("features", folder.features_file),
         ("reliability", folder.reliability_file),
         ("risk, coverage", folder.abstention_file),
         ("report", folder.report_file),
     ):
-        print(f"{label:>17}: {path}")
+        if path.is_file():
+            print(f"{label:>17}: {path}")
+
+
+def _what_is_evaluated(folder: RunFolder, protocol: Protocol) -> str:
+    if folder.tuning_file.is_file():
+        return f"{protocol.selection}"
+    return "at the checkpoint chosen on validation"
 
 
 def _by_corpus(metrics: RunMetrics) -> str:

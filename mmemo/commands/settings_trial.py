@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -16,9 +16,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mmemo.commands.early_checks import check_values
 from mmemo.errors import InputError
+from mmemo.models.classical import ClassicalClassifier
 from mmemo.runs.input_errors import settings_of
 from mmemo.runs.loss import is_own_loss
 from mmemo.runs.own_metrics import DIRECTION, GROUP
+from mmemo.training.epoch_metrics import named_metric
 from mmemo.training.module import EmotionModule
 from mmemo.training.schedules import build_schedule
 
@@ -61,6 +63,29 @@ def check_model(module: EmotionModule, trainer: lightning.Trainer) -> None:
                     "waits for a score; choose another, and early stopping for the score"
                 )
     _check_trainer(trainer)
+
+
+def check_classical(
+    classifier: ClassicalClassifier, trainer: lightning.Trainer, classes: Sequence[str]
+) -> None:
+    """Check what is fitted at once, once it is built.
+
+    Args:
+        classifier: The model.
+        trainer: The run's.
+        classes: Names of the classes.
+
+    Raises:
+        InputError: If there is no such metric to choose settings by, or there are several
+            processes.
+    """
+    with settings_of("classifier.tuning"):
+        named_metric(classifier.tuning.metric, classes)
+    if trainer.world_size > 1:
+        raise InputError(
+            f"trainer: expected one process for a classical classifier, got {trainer.world_size}; "
+            "it is fitted at once, leave trainer=ddp out"
+        )
 
 
 def _targets(node: object, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -22,13 +22,20 @@ from mmemo.audio.denoisers import KeptDenoiser
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.commands.early_checks import check_unfinished
 from mmemo.commands.evaluate import evaluate, predict, print_results
-from mmemo.commands.settings_trial import check_composed, check_devices, check_model
+from mmemo.commands.settings_trial import (
+    check_classical,
+    check_composed,
+    check_devices,
+    check_model,
+)
 from mmemo.corpora.leaks import protocol_stamp
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.documents import reason
 from mmemo.errors import InputError
 from mmemo.folders import check_writable, write_whole, written_whole
+from mmemo.models.classical import ClassicalClassifier
 from mmemo.reporting.wandb_results import print_upload, wandb_session
+from mmemo.runs.classical_files import FITTED_EPOCH, write_fit
 from mmemo.runs.data_card import check_same_data, check_same_split, write_data_card
 from mmemo.runs.data_source import DataSource, build_data_source, settle_labels
 from mmemo.runs.experiment import DENOISER, Encoders, Experiment
@@ -37,6 +44,8 @@ from mmemo.runs.rebuilt_run import load_checkpoint, saved_parts
 from mmemo.runs.run_files import check_checksums
 from mmemo.runs.run_folder import RunFolder
 from mmemo.runs.saved_config import names_to_trust, save_composed
+from mmemo.training.checkpoint_io import AtomicCheckpointIO
+from mmemo.training.classical_fit import fit_classical
 from mmemo.training.module import EmotionModule
 from mmemo.training.processes import LocalProcesses
 from mmemo.training.pruning import PrunedError, check_pruned
@@ -164,7 +173,7 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
             source = build_data_source(cfg)
             source.preparer.check(source.denoiser)
             model = _build_model(folder, experiment)
-            check_model(model.module, model.trainer)
+            _check_model(model, experiment)
             check_devices(model.trainer, experiment.has_strategy)
             _check_end(model.trainer)
             processes.check(model.trainer)
@@ -193,6 +202,14 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
     print_results(folder)
     print_upload(folder)
     return _best_score(folder)
+
+
+def _check_model(model: _Model, experiment: Experiment) -> None:
+    classifier = model.module.classifier
+    if isinstance(classifier, ClassicalClassifier):
+        check_classical(classifier, model.trainer, experiment.labels.classes)
+    else:
+        check_model(model.module, model.trainer)
 
 
 def _build_model(folder: RunFolder, experiment: Experiment) -> _Model:
@@ -291,6 +308,10 @@ def _check_end(trainer: lightning.Trainer) -> None:
 
 
 def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> None:
+    classifier = model.module.classifier
+    if isinstance(classifier, ClassicalClassifier):
+        _fit_classical(folder, model, classifier, datamodule)
+        return
     trainer = model.trainer
     trainer.fit(
         model.module,
@@ -318,3 +339,35 @@ def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> Non
             fit_s=round(model.timer.time_elapsed(), 1),
         )
     check_pruned(trainer)
+
+
+def _fit_classical(
+    folder: RunFolder,
+    model: _Model,
+    classifier: ClassicalClassifier,
+    datamodule: EmotionDataModule,
+) -> None:
+    """Fit an estimator at once, and keep it where a training keeps its chosen epoch."""
+    monitor = str(cast(ModelCheckpoint, model.trainer.checkpoint_callback).monitor)
+    num_settings = len(classifier.estimator.settings)
+    print(
+        f"fitting: {num_settings} settings of {type(classifier.estimator.model).__name__} on "
+        f"{len(datamodule.datasets['train'])} rows of {classifier.fusion.output_dim} features, "
+        f"scored {classifier.tuning.words}",
+        flush=True,
+    )
+    start = time.monotonic()
+    fit = fit_classical(model.module, classifier, datamodule, model.trainer.strategy.root_device)
+    fit_s = time.monotonic() - start
+    write_fit(folder, fit, datamodule, classifier)
+    chosen = folder.path / "checkpoints" / "fitted.ckpt"
+    with folder.sealed(chosen):
+        state = {"state_dict": model.module.state_dict(), "epoch": FITTED_EPOCH}
+        AtomicCheckpointIO().save_checkpoint(state, chosen)
+        folder.write_info(
+            checkpoint=str(chosen.relative_to(folder.path)),
+            best_score=fit.scores[monitor],
+            num_processes=1,
+            num_parameters=sum(p.numel() for p in classifier.parameters()),
+            fit_s=round(fit_s, 1),
+        )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, Subset
+from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler, Subset
 
 from mmemo.audio.perturbations import Perturbation
 from mmemo.audio.prepared import PreparedCorpus
@@ -288,6 +288,12 @@ class EmotionDataModule(lightning.LightningDataModule):
             [lengths[place] for place in chosen], self.eval_batch_size, *self._processes()
         )
         return self._loader(Subset(dataset, chosen), sampler)
+
+    def ordered_dataloader(self, split: str) -> DataLoader[Batch]:
+        """All utterances of a split in the order of its rows, whatever is drawn in training."""
+        dataset = self.datasets[split]
+        in_order = BatchSampler(SequentialSampler(dataset), self.eval_batch_size, drop_last=False)
+        return self._loader(dataset, in_order)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

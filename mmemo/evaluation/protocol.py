@@ -37,10 +37,10 @@ class Protocol:
         future_utterances: How many later ones.
         speaker_names: Whether it reads who speaks.
         sampling: Class of what draws the training batches.
-        loss: Name of the training loss.
+        loss: Name of the training loss; None for a classical classifier, which has none.
         loss_settings: Its settings.
-        selection: How the evaluated checkpoint was chosen.
-        checkpoint_epoch: The epoch that it is of, from 0.
+        selection: How the evaluated checkpoint was chosen, or a classical classifier's settings.
+        checkpoint_epoch: The epoch that it is of, from 0; 0 where there are none.
         unit: What the split keeps together: "dialogue".
         missing: The modality that the model had to answer without; None where it had all.
         evaluated_on: Another corpus, which the numbers are of; None where they are of the corpus

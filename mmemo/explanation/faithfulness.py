@@ -21,6 +21,7 @@ from mmemo.explanation.inputs import UtteranceInput
 from mmemo.explanation.passes import Passes
 from mmemo.explanation.perturbation import PerturbedUtterance
 from mmemo.explanation.perturbation_curves import SHARES
+from mmemo.models.classical import EstimatorHead
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.trainable import transformer_layers
 
@@ -273,8 +274,13 @@ def randomised_stage(
 def _randomise(model: nn.Module, inside: str, done: set[str], generator: torch.Generator) -> None:
     """Draw each parameter again, from the normal distribution of its own mean and deviation.
 
-    All kinds of layers are served alike, and activations keep their scale.
+    All kinds of layers are served alike, and activations keep their scale. An estimator, which has
+    none, is fitted on shuffled classes: the same source's test of random labels.
     """
+    for name, module in model.get_submodule(inside).named_modules(prefix=inside):
+        if isinstance(module, EstimatorHead) and name not in done:
+            done.add(name)
+            module.shuffle_targets(generator)
     for name, parameter in _parameters(model, inside):
         if name in done:
             continue

@@ -94,6 +94,8 @@ class PerturbedUtterance:
             for name, encoded in features.items()
             if not encoded.pooled.requires_grad
         }
+        if not self.classifier.has_gradient:
+            reasons |= dict.fromkeys(features, "a classical classifier has no gradient")
         return {name: _rows(encoded, 1) for name, encoded in features.items()}, reasons
 
     @property

@@ -46,11 +46,12 @@ class ExportableModel(nn.Module):
         reads_context: Whether token ids hold context.
 
     Raises:
-        InputError: If one of its encoders has no form for a graph.
+        InputError: If one of its encoders, or its head, has no form for a graph.
     """
 
     def __init__(self, classifier: EmotionClassifier, reads_context: bool) -> None:
         super().__init__()
+        _check_head(classifier)
         self.classifier = copy.deepcopy(classifier).float().eval()
         self.standardises = False
         names: list[str] = []
@@ -129,6 +130,14 @@ def _prepare_text(encoder: object) -> None:
         encoder.transformer = GraphTransformer(encoder.transformer)  # type: ignore[assignment]
     elif type(encoder) is not PretrainedTextEncoder:
         raise not_exportable("text", type(encoder).__name__)
+
+
+def _check_head(classifier: EmotionClassifier) -> None:
+    if not classifier.has_gradient:
+        raise InputError(
+            "format=onnx: expected a head of torch's, an estimator of scikit-learn's has no form "
+            "for a graph here; format=huggingface takes any"
+        )
 
 
 def _prepare_fusion(fusion: object) -> None:

@@ -202,7 +202,7 @@ def _protocol(facts: CardFacts) -> str:
         "the corpus' split": protocol.corpus_split,
         "label set": protocol.labels,
         "denoiser": protocol.denoiser or "none",
-        "loss": protocol.loss,
+        "loss": protocol.loss or "none",
         "sampling": protocol.sampling,
         "selection": protocol.selection,
         "epoch of the checkpoint": protocol.checkpoint_epoch + 1,

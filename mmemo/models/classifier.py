@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,9 @@ class EmotionClassifier(nn.Module):
     Raises:
         InputError: If there is no encoder, or a number is out of its range.
     """
+
+    has_gradient = True
+    """Whether the logits can be differentiated by what the encoders give."""
 
     def __init__(
         self,
@@ -103,18 +107,22 @@ class EmotionClassifier(nn.Module):
         Autocast ends here: fusion and head compute in the type of their weights, because they
         cost little, and what they round goes into the loss as it is.
         """
-        with torch.autocast(next(self.head.parameters()).device.type, enabled=False):
+        with torch.autocast(self._like_head().device.type, enabled=False):
             logits: Tensor = self.head(self.fuse(features))
         return logits
 
     def fuse(self, features: Mapping[str, EncodedModality]) -> Tensor | ModalityVectors:
         """What the head is given: (B, D), or vectors of each modality."""
-        weight = next(self.head.parameters())
+        weight = self._like_head()
         with torch.autocast(weight.device.type, enabled=False):
             fused: Tensor | ModalityVectors = self.fusion(
                 {name: self._in_type(given, weight.dtype) for name, given in features.items()}
             )
         return fused
+
+    def _like_head(self) -> Tensor:
+        """A tensor of the head's type and device: a weight, or what it keeps without any."""
+        return next(chain(self.head.parameters(), self.head.buffers()))
 
     def _in_type(self, encoded: EncodedModality, dtype: torch.dtype) -> EncodedModality:
         pooled = encoded.pooled.to(dtype)

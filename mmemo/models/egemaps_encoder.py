@@ -49,6 +49,7 @@ class EgemapsEncoder(nn.Module):
         self.sample_rate = sample_rate
         self.min_samples = round(PITCH_WINDOW_S * sample_rate)
         self.output_dim = self.smile.num_features
+        self.feature_names: tuple[str, ...] = tuple(self.smile.feature_names)
         self.frame_dim = self.smile.num_features
 
     def preprocess(self, waveform: Tensor) -> Tensor:

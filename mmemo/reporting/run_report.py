@@ -44,6 +44,7 @@ from mmemo.reporting.run_figures import (
 )
 from mmemo.reporting.self_contained import render_page
 from mmemo.reporting.tables import Table, table_of
+from mmemo.runs.classical_files import CHOSEN, MEAN, SPREAD, read_tuning
 from mmemo.runs.run_files import DataCard, read_history
 from mmemo.runs.run_folder import RESTORE, RunFolder
 
@@ -108,6 +109,7 @@ def write_report(run: RunFolder) -> None:
         abstention=_abstention(metrics.abstention),
         shift_sentence=shift_sentence(metrics.shift) if metrics.shift else "",
         figures=_figures(run, metrics, data.colours, test, title),
+        tuning=_tuning(run),
         config=run.read_config_text(),
     )
     write_whole(run.report_file, page)
@@ -137,12 +139,13 @@ def _figures(
     assert calibration is not None
     mark = LEAKY if protocol.leaky else ""
     test_title = f"{title}: test, N = {len(test)}"
-    history = read_history(run.history_file)
     drawn = {
         "confusion": confusion_figure(test, colours, test_title, mark),
         "reliability": reliability_figure(calibration, test_title, mark),
-        "curves": curves_figure(history, protocol.checkpoint_epoch, title, mark),
     }
+    if not run.tuning_file.is_file():
+        history = read_history(run.history_file)
+        drawn["curves"] = curves_figure(history, protocol.checkpoint_epoch, title, mark)
     files: dict[str, Path] = {
         "confusion": run.confusion_file,
         "reliability": run.reliability_file,
@@ -182,6 +185,21 @@ def _abstention(found: AbstentionMetrics | None) -> dict[str, object] | None:
         "by_class": class_coverage_table(found),
         "notes": found.notes,
     }
+
+
+def _tuning(run: RunFolder) -> Table | None:
+    """The settings that were tried for a classical classifier; None for any other."""
+    tried = read_tuning(run.tuning_file)
+    if tried is None:
+        return None
+    shown = [name for name in tried[0] if name not in (MEAN, SPREAD, CHOSEN, "split_protocol")]
+    rows = [
+        [*(row[name] for name in shown), score(float(row[MEAN])), score(float(row[SPREAD]))]
+        for row in tried
+    ]
+    kinds = ["main" if row[CHOSEN] == "True" else "" for row in tried]
+    header = [*(name.removeprefix("model__") for name in shown), "mean score", "sd over folds"]
+    return table_of("tuning", "", header, "l" * len(shown) + "rr", rows, kinds=kinds)
 
 
 def _counts(data: DataCard) -> Table:

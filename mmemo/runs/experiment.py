@@ -343,7 +343,12 @@ class Experiment:
         Unless the module's fusion needs frames.
         """
         datamodule = self.build_plain_datamodule(prepared, encoders)
-        frozen = [name for name, encoder in encoders.named().items() if encoder.frozen]
+        # What takes less time to compute than to read is not kept.
+        frozen = [
+            name
+            for name, encoder in encoders.named().items()
+            if encoder.frozen and not getattr(encoder, "is_cheap", False)
+        ]
         if frozen and cast(EmotionClassifier, module.classifier).fusion.needs_frames:
             for name in frozen:
                 print(f"the frozen {name} is run at every step: this fusion needs its frames")

@@ -68,7 +68,8 @@ class RunInfo:
         split_protocol: Stamp of the split protocol.
         prepare_s: Time that preparation has taken.
         fit_s: Time that training has taken, of all stretches.
-        best_score: The best validation score, which chose the checkpoint.
+        best_score: The best validation score, which chose the checkpoint; of a classical
+            classifier, the same score of what was fitted.
         checkpoint: The chosen checkpoint, inside the folder.
         num_processes: That trained it.
         num_parameters: Of the model.

@@ -75,6 +75,16 @@ class RunPaths:
         return self.path / "history.csv"
 
     @property
+    def tuning_file(self) -> Path:
+        """Settings that were tried for a classical classifier; there for no other."""
+        return self.path / "tuning.csv"
+
+    @property
+    def features_file(self) -> Path:
+        """Features that were selected, and how much each counts; where any were."""
+        return self.path / "features.csv"
+
+    @property
     def last_checkpoint(self) -> Path:
         """State that training can be continued from."""
         return self.path / "checkpoints" / "last.ckpt"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mmemo.corpora.splits import FoldedSplit, SplitProtocol
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.evaluation.protocol import Protocol
+from mmemo.models.tuning import Tuning
 
 
 def run_protocol(
@@ -31,7 +33,7 @@ def run_protocol(
     """
     prepared = datamodule.prepared
     meta = prepared.meta
-    monitored = cfg.callbacks.checkpoint
+    tuning = cfg.classifier.get("tuning")
     return Protocol(
         name=str(cfg.name),
         seed=cfg.seed,
@@ -52,13 +54,23 @@ def run_protocol(
         future_utterances=datamodule.future_utterances,
         speaker_names=datamodule.speaker_names,
         sampling=_part_name(cfg.sampling),
-        loss=loss,
-        loss_settings=_settings(cfg.loss),
-        selection=f"checkpoint with the {monitored.mode} {monitored.monitor}",
+        # An estimator is not trained by the loss that its config has all the same.
+        loss=None if tuning else loss,
+        loss_settings=None if tuning else _settings(cfg.loss),
+        selection=_selection(cfg),
         checkpoint_epoch=epoch,
         unit=unit,
         missing=missing,
     )
+
+
+def _selection(cfg: DictConfig) -> str:
+    """How what is evaluated was chosen."""
+    if tuning := cfg.classifier.get("tuning"):
+        chosen: Tuning = instantiate(tuning, _convert_="all")
+        return f"settings with the max {chosen.metric} {chosen.words}"
+    monitored = cfg.callbacks.checkpoint
+    return f"checkpoint with the {monitored.mode} {monitored.monitor}"
 
 
 def _settings(part: DictConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pandas as pd
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from mmemo.audio.preparation import Preparer
@@ -15,6 +15,7 @@ from mmemo.corpora.splits import FoldedSplit, SplitProtocol
 from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.augmentation import check_perturbations
 from mmemo.data.datamodule import check_loading
+from mmemo.data.sampling import NaturalSampling
 from mmemo.errors import InputError
 from mmemo.models.protocols import AudioEncoder
 from mmemo.runs.label_coverage import check_labels, check_trained_classes
@@ -56,6 +57,8 @@ def check_settings(
     )
     _check_split(cfg, labels, split, annotations)
     _check_augmentation(data, audio)
+    if "tuning" in cfg.classifier:
+        _check_classical(cfg)
     if audio is not None and audio.sample_rate != preparer.sample_rate:
         raise InputError(
             f"preparer.sample_rate: expected the audio encoder's {audio.sample_rate} Hz, got "
@@ -73,6 +76,31 @@ def check_settings(
             f"({preparer.max_duration_s:g} s), where sound is cut before, got "
             f"{data.max_duration_s:g} s; raise that one too"
         )
+
+
+def _check_classical(cfg: DictConfig) -> None:
+    """Refuse what is for a training by steps alone, and would seem to have been done.
+
+    Raises:
+        InputError: If there is such a setting.
+    """
+    chosen = {
+        "loss": (build_loss(cfg.loss).name != "cross_entropy", "cross_entropy"),
+        "sampling": (_samples(cfg.sampling), "natural"),
+        "augmentation": (bool(cfg.get("augmentation")), "none"),
+    }
+    for option, (is_other, plain) in chosen.items():
+        if is_other:
+            raise InputError(
+                f"{option}: expected {plain} for a classical classifier, which is fitted at once "
+                f"on the rows as they are; leave {option} out. Rare classes weigh more with "
+                "classifier.model.class_weight=balanced"
+            )
+
+
+def _samples(sampling: DictConfig | None) -> bool:
+    """Whether training rows are drawn otherwise than each once."""
+    return sampling is not None and get_class(sampling["_target_"]) is not NaturalSampling
 
 
 def _check_augmentation(data: DictConfig, audio: AudioEncoder | None) -> None:

@@ -110,6 +110,8 @@ def option_names(group: str) -> set[str]:
     ("page", "group"),
     [
         ("encoders.md", "fusion"),
+        ("baselines.md", "classifier"),
+        ("baselines.md", "features"),
         ("data.md", "denoiser"),
         ("data.md", "labels"),
         ("data.md", "corpus/emotions"),
