@@ -21,8 +21,12 @@ from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
 from mmemo.models.fusions import CrossAttentionFusion, GatedFusion, LateFusion
+from mmemo.models.hybrid_attention_fusion import HybridAttentionFusion
+from mmemo.models.key_sparse_fusion import KeySparseFusion
+from mmemo.models.label_guided_fusion import LabelGuidedFusion
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
+from mmemo.models.squeeze_excitation_fusion import SqueezeExcitationFusion
 from mmemo.models.text_encoders import PretrainedTextEncoder
 from tests.explanation.linear_models import saved
 
@@ -34,6 +38,10 @@ FUSIONS = {
     "gated": partial(GatedFusion, bottleneck_dim=8),
     "cross_attention": partial(CrossAttentionFusion, bottleneck_dim=8, num_heads=2),
     "late": partial(LateFusion, bottleneck_dim=8),
+    "hybrid_attention": partial(HybridAttentionFusion, bottleneck_dim=8, num_heads=2),
+    "key_sparse": partial(KeySparseFusion, bottleneck_dim=8, num_heads=2),
+    "label_guided": partial(LabelGuidedFusion, bottleneck_dim=8, num_heads=2),
+    "squeeze_excitation": partial(SqueezeExcitationFusion, bottleneck_dim=8, num_heads=2),
 }
 
 
