@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ class MaskedRecurrence(nn.Module):
         lengths = mask.sum(dim=1).cpu()
         packed = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
         # cuDNN's recurrence has a gradient in training mode alone, and explanations need one.
-        with torch.backends.cudnn.flags(enabled=self.training):
+        with nullcontext() if self.training else torch.backends.cudnn.flags(enabled=False):
             hidden, _ = self.lstm(packed)
         padded, _ = pad_packed_sequence(hidden, batch_first=True, total_length=frames.shape[1])
         return pooling.mean(padded, mask).to(frames.dtype)
