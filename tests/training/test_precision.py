@@ -18,7 +18,6 @@ from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
 from mmemo.models.fusions import CrossAttentionFusion, LateFusion
-from mmemo.models.key_sparse_fusion import KeySparseFusion
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from mmemo.models.text_encoders import PretrainedTextEncoder
@@ -132,9 +131,7 @@ def logmel() -> LogMelEncoder:
     return LogMelEncoder(width=8, dropout=0.0)
 
 
-@pytest.mark.parametrize(
-    "fusion", [BottleneckFusion, CrossAttentionFusion, LateFusion, KeySparseFusion]
-)
+@pytest.mark.parametrize("fusion", [BottleneckFusion, CrossAttentionFusion, LateFusion])
 def test_every_precision_trains_and_predicts_alike(fusion: type, tmp_path: Path) -> None:
     results = {}
     for precision in TYPES:
