@@ -213,7 +213,11 @@ def test_every_fusion(fusion: str) -> None:
     found = explainer(100, output="logit").explain(model, given(model))
     assert found.convergence is not None
     assert found.convergence.relative_delta is not None
-    assert found.convergence.relative_delta < 0.05
+    if fusion == "key_sparse":
+        # The keys that are kept change in jumps, which no gradient adds up: it says so.
+        assert not found.convergence.converged
+    else:
+        assert found.convergence.relative_delta < 0.05
     with torch.no_grad():
         logits = model(collator(model)([example(model, sound(), TRANSCRIPT)]))
     assert found.convergence.given == pytest.approx(float(logits.max()), abs=1e-5)
