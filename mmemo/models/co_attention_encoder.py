@@ -108,9 +108,9 @@ class CoAttentionEncoder(nn.Module):
         """Encode (B, T) into the speech model's frames (B, F, D) and all levels (B, D_out)."""
         heard: Features = self.speech(audio)
         log_mel, cepstrum, mask = self.spectrum(audio)
-        weight = self.recurrence.lstm.weight_ih_l0
-        spectrogram = self.spectrogram_level(self.convolutions(log_mel.to(weight.dtype), mask))
-        cepstral = self.cepstral_level(self.recurrence(cepstrum.to(weight.dtype), mask))
+        dtype = next(self.recurrence.parameters()).dtype
+        spectrogram = self.spectrogram_level(self.convolutions(log_mel.to(dtype), mask))
+        cepstral = self.cepstral_level(self.recurrence(cepstrum.to(dtype), mask))
         lower = torch.cat([spectrogram, cepstral], dim=1)
         attended = self.co_attention(lower, heard.frames.to(lower.dtype), heard.mask)
         pooled = torch.cat([lower, self.speech_level(attended)], dim=1)
@@ -216,6 +216,8 @@ class _LogMelAndCepstrum(FixedBuffers):
 
     MFCC: the orthonormal discrete cosine transform of the log-mel energies.
     """
+
+    transform: Tensor
 
     def __init__(
         self, sample_rate: int, num_mels: int, num_mfcc: int, window_ms: float, hop_ms: float

@@ -82,6 +82,7 @@ def test_one_vector_says_which_frames_count() -> None:
     torch.testing.assert_close(found[0], torch.softmax(torch.tensor([3.0, 0.5]), dim=0))
 
 
+@pytest.mark.slow
 def test_mfcc_are_librosas() -> None:
     librosa = pytest.importorskip("librosa")
     model = encoder()
