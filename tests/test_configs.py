@@ -187,7 +187,7 @@ def test_only_the_leaky_split_marks_the_run_folder() -> None:
 
 
 @pytest.mark.parametrize("experiment", ["demo", "paper", "frozen_audio"])
-@pytest.mark.parametrize("fusion", ["bottleneck", "gated", "cross_attention", "late"])
+@pytest.mark.parametrize("fusion", [name for group, name in OPTIONS if group == "fusion"])
 def test_every_fusion_fits_every_experiment(experiment: str, fusion: str) -> None:
     root = [] if experiment == "demo" else ["corpus.root=/data"]
     cfg = composed([f"experiment={experiment}", f"fusion={fusion}", *root])

@@ -29,7 +29,8 @@ MAX_LEARNING_RATE = 1.0
 NAMED_OPTIONS = ("labels", "loss", "split")
 """Groups whose ``name`` stands in every result for the option that was chosen."""
 
-ENCODERS = ("audio_encoder", "text_encoder")
+ENCODERS = ("audio_encoder", "audio_encoder.speech", "text_encoder")
+"""Where an encoder stands; one of sound may be built over another."""
 
 EXTRAS = {
     "mmemo.models.egemaps_encoder.EgemapsEncoder": ("opensmile", "egemaps"),
@@ -114,7 +115,7 @@ def _check_checkpoints(cfg: DictConfig) -> None:
     from mmemo.models.checkpoints import Checkpoint
 
     for option in ENCODERS:
-        part = cfg.get(option)
+        part = OmegaConf.select(cfg, option)
         if part and part.get("checkpoint"):
             checkpoint = Checkpoint(
                 part.checkpoint,
@@ -359,7 +360,7 @@ def _check_rates(cfg: DictConfig) -> None:
 
 
 def _check_compiled(cfg: DictConfig) -> None:
-    for encoder in ("audio_encoder", "text_encoder"):
+    for encoder in ENCODERS:
         if cfg.compile and OmegaConf.select(cfg, f"{encoder}.gradient_checkpointing"):
             raise InputError(
                 f"compile: expected false beside {encoder}.gradient_checkpointing=true, through "

@@ -7,7 +7,7 @@ traced so. What stands here in their place gives the same for all utterances at 
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,6 @@ from mmemo.data.batch import AudioInput, Batch, TextInput
 from mmemo.errors import InputError
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.classifier import EmotionClassifier
-from mmemo.models.fusions import CrossAttentionFusion
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from mmemo.models.spectrogram_backbones import WhisperBackbone, WhisperLogMel
@@ -63,7 +62,6 @@ class ExportableModel(nn.Module):
             _prepare_text(text)
             names += [TOKEN_IDS, NUM_TOKENS]
             names += [OWN_TOKENS] if reads_context else []
-        _prepare_fusion(self.classifier.fusion)
         self.input_names = tuple(names)
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -140,12 +138,6 @@ def _check_head(classifier: EmotionClassifier) -> None:
         )
 
 
-def _prepare_fusion(fusion: object) -> None:
-    if isinstance(fusion, CrossAttentionFusion):
-        for name, attention in list(fusion.attentions.items()):
-            fusion.attentions[name] = GraphAttention(cast(nn.MultiheadAttention, attention))
-
-
 def not_exportable(modality: str, name: str, reason: str | None = None) -> InputError:
     """What to raise for an encoder that has no form for a graph, or whose graph is another."""
     return InputError(
@@ -171,48 +163,20 @@ class GraphTransformer(nn.Module):
         for layer in self.layers:
             part: Any = layer
             normed = part.norm1(hidden)
-            hidden = hidden + _attended(part.self_attn, normed, normed, src_key_padding_mask)
+            hidden = hidden + _attended(part.self_attn, normed, src_key_padding_mask)
             wide = part.activation(part.linear1(part.norm2(hidden)))
             hidden = hidden + part.linear2(wide)
         return hidden if self.norm is None else self.norm(hidden)
 
 
-class GraphAttention(nn.Module):
-    """torch's attention from one sequence to another, written out.
-
-    Args:
-        attention: With ``batch_first``, and keys that are the values; its parameters are shared.
-    """
-
-    def __init__(self, attention: nn.MultiheadAttention) -> None:
-        super().__init__()
-        self.attention = attention
-
-    def forward(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        key_padding_mask: Tensor,
-        need_weights: bool,
-    ) -> tuple[Tensor, None]:
-        """(B, L, D) and (B, S, D) to (B, L, D), without weights; the mask (B, S) as torch's."""
-        return _attended(self.attention, query, key, key_padding_mask), None
-
-
-def _attended(
-    attention: Any,  # noqa: ANN401
-    hidden: Tensor,
-    keys: Tensor,
-    is_padding: Tensor,
-) -> Tensor:
-    def projected(given: Tensor, part: int) -> Tensor:
+def _attended(attention: Any, hidden: Tensor, is_padding: Tensor) -> Tensor:  # noqa: ANN401
+    def projected(part: int) -> Tensor:
         weight = attention.in_proj_weight.chunk(3)[part]
         bias = attention.in_proj_bias.chunk(3)[part]
-        shape = (*given.shape[:2], attention.num_heads, attention.head_dim)
-        return nn.functional.linear(given, weight, bias).reshape(shape).transpose(1, 2)
+        shape = (*hidden.shape[:2], attention.num_heads, attention.head_dim)
+        return nn.functional.linear(hidden, weight, bias).reshape(shape).transpose(1, 2)
 
-    query, key, value = (projected(given, part) for part, given in enumerate((hidden, keys, keys)))
+    query, key, value = (projected(part) for part in range(3))
     scores = query @ key.transpose(2, 3) / attention.head_dim**0.5
     scores = scores.masked_fill(is_padding[:, None, None], float("-inf"))
     joined = (scores.softmax(dim=3) @ value).transpose(1, 2).flatten(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import chain
@@ -32,7 +33,8 @@ class EmotionClassifier(nn.Module):
     Args:
         audio_encoder: Sound to features, or None.
         text_encoder: Text to features, or None.
-        fusion: Builds the fusion from the sizes of each modality's features.
+        fusion: Builds the fusion from the sizes of each modality's features, and from
+            ``num_classes`` where it has a parameter of that name.
         num_classes: C.
         hidden_dim: Features between a head's two layers.
         dropout: Before the first layer.
@@ -48,7 +50,7 @@ class EmotionClassifier(nn.Module):
         self,
         audio_encoder: AudioEncoder | None,
         text_encoder: TextEncoder | None,
-        fusion: Callable[[dict[str, FeatureDims]], Fusion],
+        fusion: Callable[..., Fusion],
         num_classes: int,
         hidden_dim: int = 256,
         dropout: float = 0.2,
@@ -64,13 +66,13 @@ class EmotionClassifier(nn.Module):
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
         encoders = {"audio": audio_encoder, "text": text_encoder}
-        self.fusion = fusion(
-            {
-                name: FeatureDims(pooled=encoder.output_dim, frames=encoder.frame_dim)
-                for name, encoder in encoders.items()
-                if encoder is not None
-            }
-        )
+        dims = {
+            name: FeatureDims(pooled=encoder.output_dim, frames=encoder.frame_dim)
+            for name, encoder in encoders.items()
+            if encoder is not None
+        }
+        wants_classes = "num_classes" in inspect.signature(fusion).parameters
+        self.fusion = fusion(dims, **({"num_classes": num_classes} if wants_classes else {}))
 
         def layers(num_features: int) -> nn.Module:
             return nn.Sequential(

@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mmemo.errors import InputError
-from mmemo.models import pooling
+from mmemo.models.frame_attention import FrameAttention, MaskedFrames
+from mmemo.models.frame_fusion import FrameFusion, by_name, others
 from mmemo.models.fusion import (
-    FrameStandardisation,
     Fusion,
     ModalityVectors,
     Standardisation,
     build_projections,
     check_at_least_one,
 )
-from mmemo.models.protocols import EncodedModality, FeatureDims, Features
+from mmemo.models.protocols import EncodedModality, FeatureDims
 
 
 class GatedFusion(Fusion):
@@ -129,7 +128,7 @@ class AveragedHeads(nn.ModuleDict):
         return torch.where(present, logits, 0.0).sum(dim=1) / present.sum(dim=1)
 
 
-class CrossAttentionFusion(Fusion):
+class CrossAttentionFusion(FrameFusion):
     """Each modality's frames query the other's; then mean over real frames and concatenation.
 
     Source: the crossmodal attention of Tsai et al. 2019, "Multimodal Transformer for Unaligned
@@ -152,7 +151,6 @@ class CrossAttentionFusion(Fusion):
         InputError: If the heads do not divide the features.
     """
 
-    needs_frames = True
     trains_every_weight = True
 
     def __init__(
@@ -164,68 +162,18 @@ class CrossAttentionFusion(Fusion):
         standardise: bool = False,
         modality_dropout: float = 0.0,
     ) -> None:
-        super().__init__(input_dims, modality_dropout)
-        check_at_least_one(bottleneck_dim=bottleneck_dim, num_heads=num_heads)
-        if bottleneck_dim % num_heads:
-            raise InputError(
-                f"fusion.bottleneck_dim: expected a multiple of fusion.num_heads ({num_heads}), "
-                f"got {bottleneck_dim}"
-            )
-        dims = {name: sizes.frames for name, sizes in input_dims.items()}
-        self.standardisations = nn.ModuleDict(
-            {name: FrameStandardisation(dim) for name, dim in dims.items()} if standardise else {}
+        super().__init__(input_dims, bottleneck_dim, num_heads, standardise, modality_dropout)
+        self.attentions = by_name(
+            self.querying, lambda: FrameAttention(bottleneck_dim, num_heads, dropout)
         )
-        self.projections = nn.ModuleDict({n: nn.Linear(d, bottleneck_dim) for n, d in dims.items()})
-        querying = dims if len(dims) > 1 else ()
-        self.attentions = nn.ModuleDict(
-            {
-                name: nn.MultiheadAttention(bottleneck_dim, num_heads, dropout, batch_first=True)
-                for name in querying
-            }
-        )
-        self.norms = nn.ModuleDict({name: nn.LayerNorm(bottleneck_dim) for name in dims})
-        self.bottleneck_dim = bottleneck_dim
-        self.output_dim = bottleneck_dim * len(dims)
+        self.norms = by_name(self.modalities, lambda: nn.LayerNorm(bottleneck_dim))
 
-    def fuse(self, features: Mapping[str, EncodedModality], present: Tensor) -> Tensor:
-        """Fuse frames (B, F_m, D_m) into (B, D)."""
-        frames: dict[str, Tensor] = {}
-        masks: dict[str, Tensor] = {}
-        for name, is_there in zip(self.modalities, present.unbind(dim=1), strict=True):
-            if name in features:
-                frames[name], masks[name] = self._project(name, features[name])
-                masks[name] = masks[name] & is_there[:, None]
-        nothing = torch.zeros(len(present), self.bottleneck_dim, device=present.device)
+    def fuse_frames(self, given: Mapping[str, MaskedFrames]) -> Tensor:
+        """Fuse frames (B, F_m, D) into (B, M D)."""
         pooled = []
-        for name in self.modalities:
-            if name in frames:
-                mixed = frames[name] + self._attend(name, frames, masks)
-                pooled.append(pooling.mean(self.norms[name](mixed), masks[name]).to(mixed.dtype))
-            else:
-                pooled.append(nothing)
+        for name, own in given.items():
+            frames = own.frames
+            if name in self.attentions:
+                frames = frames + self.attentions[name](own, others(given, name))
+            pooled.append(MaskedFrames(self.norms[name](frames), own.mask).mean())
         return torch.cat(pooled, dim=1)
-
-    def _project(self, name: str, encoded: EncodedModality) -> tuple[Tensor, Tensor]:
-        if not isinstance(encoded, Features):
-            raise TypeError(f"expected frames of {name}, got {type(encoded).__name__} without any")
-        frames = encoded.frames
-        if name in self.standardisations:
-            frames = self.standardisations[name](frames, encoded.mask)
-        return self.projections[name](frames), encoded.mask
-
-    def _attend(
-        self, name: str, frames: Mapping[str, Tensor], masks: Mapping[str, Tensor]
-    ) -> Tensor:
-        """What a modality's frames take from the others', (B, F, D); zeros where there is none."""
-        others = [other for other in frames if other != name]
-        if not others:
-            return torch.zeros_like(frames[name])
-        keys = torch.cat([frames[other] for other in others], dim=1)
-        key_mask = torch.cat([masks[other] for other in others], dim=1)
-        has_keys = key_mask.any(dim=1, keepdim=True)
-        # Attention over nothing is not a number: such rows attend to anything and drop it.
-        padding = ~key_mask & has_keys
-        attended, _ = self.attentions[name](
-            frames[name], keys, keys, key_padding_mask=padding, need_weights=False
-        )
-        return torch.where(has_keys[:, :, None], attended, 0.0)

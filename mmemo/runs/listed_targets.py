@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,6 +25,7 @@ NO_GROUPS = ("hydra", "published", "wandb", "segments", "asr", "format", "condit
 """Folders of conf/ that no run's config takes anything from."""
 
 _PACKAGE = re.compile(r"^#\s*@package\s+(\S+)", re.MULTILINE)
+_EMBEDDED = re.compile(r"^/(\w+)@(\w+)$")
 _NODE = re.compile(r"^\$\{([\w.]+)\}$")
 _VALUES = re.compile(r"^\$\{oc\.dict\.values:\s*([\w.]+)\s*\}$")
 
@@ -56,10 +58,15 @@ def listed_targets() -> ListedTargets:
     folder = config_dir()
     groups = [path for path in folder.iterdir() if path.is_dir() and path.name not in NO_GROUPS]
     files = [folder / name for name in COMMANDS]
+    embedding: list[tuple[Place, dict[str, Any]]] = []
     for path in [*files, *(file for group in groups for file in sorted(group.rglob("*.yaml")))]:
         text = path.read_text(encoding="utf-8")
         config = yaml.safe_load(text) or {}
-        _note(listed, config, _package(path, folder, text))
+        place = _package(path, folder, text)
+        _note(listed, config, place)
+        embedding.append((place, config))
+    for place, config in embedding:
+        _add_embedded(listed, config, place)
     _add_references(listed)
     return listed
 
@@ -97,6 +104,19 @@ def _add_references(listed: ListedTargets) -> None:
                 found = pattern.match(text)
                 if found is not None:
                     _copy(listed.targets, tuple(found[1].split(".")), (*place, *inserted))
+
+
+def _add_embedded(listed: ListedTargets, config: Mapping[str, Any], place: Place) -> None:
+    """What a group builds is also built where a file has an option of that group within it."""
+    for entry in config.get("defaults") or ():
+        for key in entry if isinstance(entry, Mapping) else ():
+            found = _EMBEDDED.match(key)
+            if found is None:
+                continue
+            within = (*place, found[2])
+            _copy(listed.targets, (found[1],), within)
+            is_partial = bool((config.get(found[2]) or {}).get("_partial_", False))
+            listed.targets[within] = dict.fromkeys(listed.targets[within], is_partial)
 
 
 def _copy(targets: dict[Place, dict[str, bool]], source: Place, place: Place) -> None:

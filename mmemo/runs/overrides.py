@@ -24,7 +24,11 @@ PATH_KEYS = (
     "feature_cache.folder",
     "augmentation.noise.folder",
 )
-CHECKPOINT_KEYS = ("audio_encoder.checkpoint", "text_encoder.checkpoint")
+CHECKPOINT_KEYS = (
+    "audio_encoder.checkpoint",
+    "audio_encoder.speech.checkpoint",
+    "text_encoder.checkpoint",
+)
 FOLDER_KEYS = ("input", "output", "timeline", "hydra.run.dir", "hydra.sweep.dir")
 TEXT_KEY = "text"
 """What is said, whatever it says."""

@@ -76,6 +76,29 @@ def test_a_frozen_encoders_features_are_kept_unless_its_frames_are_needed(
     assert (tmp_path / "cache" / "features").exists() != needs_frames
 
 
+@pytest.mark.slow
+def test_published_systems_are_trained_and_answer_from_their_folder(
+    cli: Cli, small: list[str], tmp_path: Path, tiny_wavlm: Path
+) -> None:
+    """An encoder over another, whose checkpoint is gone, and a fusion that asks for the classes."""
+    checkpoint = shutil.copytree(tiny_wavlm, tmp_path / "checkpoint")
+    overrides = [o for o in small if not o.startswith("audio_encoder")]
+    overrides += [
+        *("audio_encoder=co_attention", "audio_encoder@audio_encoder.speech=pretrained"),
+        *(f"audio_encoder.speech.checkpoint={checkpoint}", "audio_encoder.level_dim=8"),
+        *("audio_encoder.recurrent_dim=8", "fusion=label_guided", "trainer.max_epochs=1"),
+    ]
+    cli("train", *overrides)
+    run = only_run(tmp_path)
+    own_table = probabilities(run)
+    shutil.rmtree(checkpoint)
+    cli("evaluate", f"run={run.path}")
+    pd.testing.assert_frame_equal(probabilities(run), own_table)
+    absent = [o.replace(str(checkpoint), str(tmp_path / "gone")) for o in overrides]
+    refused = cli("train", *absent, "name=absent", expect=1)
+    assert "audio_encoder.speech.checkpoint" in refused.stderr
+
+
 def test_egemaps_from_clips_to_metrics(cli: Cli, small: list[str], tmp_path: Path) -> None:
     overrides = [o for o in small if not o.startswith("audio_encoder")]
     overrides += ["audio_encoder=egemaps", "fusion.standardise=true", "trainer.max_epochs=3"]

@@ -24,7 +24,12 @@ AXES = {
     "bottleneck": {"fusion.bottleneck_dim": ["128", "256", "512"]},
     "denoise": {"denoiser": ["deepfilternet2", "off"]},
     "unimodal": {"modality": ["both", "audio", "text"]},
-    "fusion": {"fusion": ["bottleneck", "gated", "cross_attention", "late"]},
+    "fusion": {
+        "fusion": [
+            *("bottleneck", "gated", "late", "cross_attention"),
+            *("hybrid_attention", "key_sparse", "label_guided", "squeeze_excitation"),
+        ]
+    },
     "seeds": {"seed": ["42", "123", "2025"]},
 }
 AXES |= {

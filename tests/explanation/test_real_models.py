@@ -21,8 +21,12 @@ from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
 from mmemo.models.fusions import CrossAttentionFusion, GatedFusion, LateFusion
+from mmemo.models.hybrid_attention_fusion import HybridAttentionFusion
+from mmemo.models.key_sparse_fusion import KeySparseFusion
+from mmemo.models.label_guided_fusion import LabelGuidedFusion
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
+from mmemo.models.squeeze_excitation_fusion import SqueezeExcitationFusion
 from mmemo.models.text_encoders import PretrainedTextEncoder
 from tests.explanation.linear_models import saved
 
@@ -34,6 +38,10 @@ FUSIONS = {
     "gated": partial(GatedFusion, bottleneck_dim=8),
     "cross_attention": partial(CrossAttentionFusion, bottleneck_dim=8, num_heads=2),
     "late": partial(LateFusion, bottleneck_dim=8),
+    "hybrid_attention": partial(HybridAttentionFusion, bottleneck_dim=8, num_heads=2),
+    "key_sparse": partial(KeySparseFusion, bottleneck_dim=8, num_heads=2),
+    "label_guided": partial(LabelGuidedFusion, bottleneck_dim=8, num_heads=2),
+    "squeeze_excitation": partial(SqueezeExcitationFusion, bottleneck_dim=8, num_heads=2),
 }
 
 
@@ -205,7 +213,11 @@ def test_every_fusion(fusion: str) -> None:
     found = explainer(100, output="logit").explain(model, given(model))
     assert found.convergence is not None
     assert found.convergence.relative_delta is not None
-    assert found.convergence.relative_delta < 0.05
+    if fusion == "key_sparse":
+        # The keys that are kept change in jumps, which no gradient adds up: it says so.
+        assert not found.convergence.converged
+    else:
+        assert found.convergence.relative_delta < 0.05
     with torch.no_grad():
         logits = model(collator(model)([example(model, sound(), TRANSCRIPT)]))
     assert found.convergence.given == pytest.approx(float(logits.max()), abs=1e-5)

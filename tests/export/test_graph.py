@@ -22,8 +22,12 @@ from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.fusion import BottleneckFusion
 from mmemo.models.fusions import CrossAttentionFusion, GatedFusion, LateFusion
+from mmemo.models.hybrid_attention_fusion import HybridAttentionFusion
+from mmemo.models.key_sparse_fusion import KeySparseFusion
+from mmemo.models.label_guided_fusion import LabelGuidedFusion
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
+from mmemo.models.squeeze_excitation_fusion import SqueezeExcitationFusion
 from mmemo.models.text_encoders import PretrainedTextEncoder
 from mmemo.runs.experiment import Encoders
 from tests.conftest import TINY_SPEECH
@@ -112,7 +116,13 @@ def test_a_language_model(tiny_roberta: Path) -> None:
 
 @pytest.mark.parametrize("standardise", [False, True])
 @pytest.mark.parametrize("modality_dropout", [0.0, 0.5])
-@pytest.mark.parametrize("kind", [BottleneckFusion, CrossAttentionFusion, GatedFusion, LateFusion])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(BottleneckFusion, CrossAttentionFusion, GatedFusion, LateFusion),
+        *(HybridAttentionFusion, KeySparseFusion, LabelGuidedFusion, SqueezeExcitationFusion),
+    ],
+)
 def test_every_fusion_takes_any_batch_and_length_as_a_graph(
     kind: Any,  # noqa: ANN401
     modality_dropout: float,
