@@ -17,7 +17,7 @@ NOT_COMPOSED = {"hydra", "published", "wandb"}
 # Of `mmemo predict` alone.
 PREDICTING = {"asr", "segments"}
 # Given as +GROUP=…: no training has them by itself.
-APPENDED = {"sweep", "waveform_baseline", "text_baseline", "claims", "format"}
+APPENDED = {"sweep", "waveform_baseline", "text_baseline", "methods", "claims", "format"}
 
 FOLDERS = {path.name for path in config_dir().iterdir() if path.is_dir()}
 GROUPS = sorted(FOLDERS - NOT_COMPOSED - PREDICTING)

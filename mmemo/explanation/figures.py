@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from mmemo.explanation.explanation import METHODS, Attribution, Explanation
+from mmemo.explanation.explanation import METHODS, OWN_UNITS, Attribution, Explanation
 from mmemo.explanation.scale import (
     DIFFERENCE,
     SCALE,
@@ -164,7 +164,8 @@ def joint_figure(explanation: Explanation, methods: Sequence[str] | Mapping[str,
     found = {n: a for n, a in explanation.attributions.items() if n in methods}
     rows = _shown_rows(explanation, found)
     has_sound = "sound" in rows
-    width = WIDTH_IN if len(found) == 1 else 4.5 * len(found) + 0.5
+    column_in = 4.5 if len(found) < 3 else 3.4
+    width = WIDTH_IN if len(found) == 1 else column_in * len(found) + 0.5
     figure = Figure(figsize=(width, 2.2 * len(rows) + 0.6), layout="constrained")
     grid = figure.subplots(len(rows), len(found), squeeze=False, sharex="col", sharey="row")
     for column, (name, attribution) in zip(grid.T, found.items(), strict=True):
@@ -359,7 +360,8 @@ def _with_unit(explanation: Explanation, name: str) -> str:
     if attribution is None or attribution.frames is None:
         return TITLES[name]
     largest = float(np.abs(attribution.frames).max(initial=0.0))
-    return f"{TITLES[name]} (1 stands for {largest:.3g} of F in a frame)"
+    unit = OWN_UNITS.get(name, "of F")
+    return f"{TITLES[name]} (1 stands for {largest:.3g} {unit} in a frame)"
 
 
 def _title(explanation: Explanation) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from mmemo.explanation.checks import CHECKS_FILE, ChecksDocument, read_checks
-from mmemo.explanation.explanation import RECORD_FILE, Explanation
+from mmemo.explanation.explanation import OWN_UNITS, RECORD_FILE, Explanation
 from mmemo.explanation.figures import explanation_figures, page_figures, save_explanation_figures
 from mmemo.explanation.scale import (
     AGAINST_COLOUR,
@@ -106,6 +106,7 @@ def render_explanation(
         unattributed=explanation.transcript[:first],
         words={name: coloured_words(explanation, name) for name in methods},
         titles=TITLES,
+        own_units=OWN_UNITS,
         is_saved=is_saved,
         checks=checks,
         check_images=in_page(of_checks),
