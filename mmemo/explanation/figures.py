@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from mmemo.explanation.explanation import METHODS, OWN_UNITS, Attribution, Explanation
+from mmemo.explanation.explanation import METHODS, OF_NO_CLASS, OWN_UNITS, Attribution, Explanation
 from mmemo.explanation.scale import (
     DIFFERENCE,
     SCALE,
@@ -203,7 +203,8 @@ def class_grid_figure(explanations: Sequence[Explanation], method: str) -> Figur
     all_axes[-1].set_xlim(0, longest_s * BEHIND_END)
     all_axes[-1].set_xlabel("time in s; behind the line is no sound")
     figure.suptitle(METHODS[method])
-    _draw_scale(figure, list(all_axes), "for the explained class (normalised)")
+    label = OWN_UNITS[method] if method in OF_NO_CLASS else "for the explained class"
+    _draw_scale(figure, list(all_axes), f"{label} (normalised)")
     return figure
 
 

@@ -14,10 +14,12 @@ from mmemo.explanation.explanation import OWN_UNITS, RECORD_FILE, Explanation
 from mmemo.explanation.figures import explanation_figures, page_figures, save_explanation_figures
 from mmemo.explanation.scale import (
     AGAINST_COLOUR,
+    DIFFERENCE,
     FOR_COLOUR,
     NORMALISATION,
     TITLES,
     coloured_words,
+    frame_values,
     gradient_stops,
     word_values,
 )
@@ -99,6 +101,7 @@ def render_explanation(
         for_colour=FOR_COLOUR,
         against_colour=AGAINST_COLOUR,
         normalisation=NORMALISATION,
+        has_difference=DIFFERENCE in {*frame_values(explanation), *word_values(explanation)},
         stops=gradient_stops(),
         sound="" if sound is None else sound_data_uri(sound, explanation.sample_rate),
         num_samples=0 if sound is None else len(sound),

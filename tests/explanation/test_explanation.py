@@ -9,6 +9,8 @@ import pytest
 
 from mmemo.errors import InputError
 from mmemo.explanation.explanation import (
+    COMPARED,
+    METHODS,
     UNITS,
     Attribution,
     Convergence,
@@ -79,6 +81,19 @@ def test_the_record_says_units_and_the_true_end(tmp_path: Path) -> None:
     word = {"text": "nö", "start": 3, "stop": 5, "is_read": False}
     assert record["words"][1] == word | {"start_s": None, "end_s": None}
     assert FULL.frame_samples == 20
+
+
+def test_a_record_of_before_further_methods_is_read(tmp_path: Path) -> None:
+    FULL.save(tmp_path)
+    file = tmp_path / "explanation.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    for name in set(METHODS) - set(COMPARED):
+        del record["settings"][name]
+    record["methods"] = list(COMPARED)
+    file.write_text(json.dumps(record), encoding="utf-8")
+    found = Explanation.load(tmp_path)
+    assert list(found.attributions) == list(COMPARED)
+    assert found.settings == FULL.settings
 
 
 def test_no_explanation_no_record(tmp_path: Path) -> None:
