@@ -220,7 +220,7 @@ class KernelShap(Surrogate):
     name = "kernel_shap"
 
     def _num_passes(self, num_parts: int) -> int:
-        return min(2, num_parts + 1) if num_parts < 2 else self.num_samples
+        return {0: 0, 1: 2}.get(num_parts, self.num_samples)
 
     def _fit(self, output: Any, num_parts: int, batch_size: int) -> tuple[Floats, tuple[str, ...]]:  # noqa: ANN401
         if num_parts == 1:

@@ -13,6 +13,7 @@ from mmemo.models.attentions import pooling_shares
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.pooling import get_pooling
+from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from mmemo.models.text_encoders import PretrainedTextEncoder
 from tests.explanation.test_real_models import build, explainer, given, scratch, sound
 
@@ -138,8 +139,6 @@ def test_what_does_not_attend_is_told() -> None:
 @pytest.mark.parametrize("pooling", ["mean", "first"])
 def test_one_layer_of_a_text_by_hand(pooling: str) -> None:
     torch.manual_seed(0)
-    from mmemo.models.scratch_text_encoder import ScratchTextEncoder
-
     encoder = ScratchTextEncoder(
         vocab_size=300, width=16, num_layers=1, num_heads=2, pooling=pooling
     )

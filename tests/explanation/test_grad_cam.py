@@ -16,6 +16,7 @@ from tests.explanation.test_real_models import build, explainer, scratch
 from tests.explanation.test_real_models import given as spoken
 
 ALONE = {"integrated_gradients": None, "occlusion": None, "shapley": False, "output": "logit"}
+CLASS = "anger"
 
 
 class TwoMaps(nn.Module):
@@ -27,9 +28,8 @@ class TwoMaps(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.convolution = nn.Conv1d(1, 2, kernel_size=10, stride=10, bias=False)
-        self.convolution.weight = nn.Parameter(
-            torch.tensor([1.0, -2.0])[:, None, None].expand(2, 1, 10) / 10
-        )
+        weights = torch.tensor([0.1, -0.2])[:, None, None].repeat(1, 1, 10)
+        self.convolution.weight = nn.Parameter(weights)
         self.maps = nn.Identity()
 
     def forward(self, audio: AudioInput) -> Features:
@@ -54,9 +54,6 @@ def test_by_hand(relu: bool) -> None:
     assert found.attributions["grad_cam"].words is None
     cost = how.cost(given(sound, None))
     assert (found.forward_passes, found.backward_passes) == (cost.forward, cost.backward)
-
-
-CLASS = "anger"
 
 
 def test_of_the_spectrogram_cnn() -> None:
