@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmemo.errors import InputError
 from mmemo.runs.joint_option import GROUP, JOINT, PARTS, with_joint_corpora
@@ -84,6 +84,8 @@ BUILT = ("_target_", "_partial_", "_convert_")
 WIDTH = 100
 COMMENT_COLUMN = 40
 MAX_MEANT = 8
+SEVERAL = ", "
+"""Between the options of a group from which several are chosen."""
 
 GLOBAL_PACKAGE = "# @package _global_"
 KEY_LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.-]+|null):(?P<rest>( .*)?)$")
@@ -121,7 +123,7 @@ def command_help(command: str, summary: str, arguments: Sequence[str], folder: P
         cfg, available = _composed(command, overrides, folder)
     except HydraException as error:
         raise InputError(str(error)) from error
-    choices = {name: str(choice) for name, choice in cfg.hydra.runtime.choices.items()}
+    choices = {name: _chosen(choice) for name, choice in cfg.hydra.runtime.choices.items()}
     said = meanings(folder, command, choices)
     folders = " FOLDER ..." if command == "compare" else ""
     lines = [f"mmemo {command}: {summary}", ""]
@@ -141,6 +143,11 @@ def command_help(command: str, summary: str, arguments: Sequence[str], folder: P
     return "\n".join(lines)
 
 
+def _chosen(choice: object) -> str:
+    """A group's option, or several."""
+    return SEVERAL.join(map(str, choice)) if isinstance(choice, ListConfig) else str(choice)
+
+
 def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[str]:
     """For each argument that names nothing, the nearest that names something.
 
@@ -156,7 +163,7 @@ def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[s
     typed = [argument for argument in arguments if not argument.startswith("-")]
     parsed = [(a, *_key_and_value(a)) for a in typed]
     cfg, available = _composed(command, [], folder)
-    chosen = [f"{k}={v}" for _, k, v in parsed if v in available.get(k, ())]
+    chosen = [f"{k}={v}" for _, k, v in parsed if set(_listed(v)) <= {*available.get(k, ())}]
     with suppress(HydraException):
         cfg, available = _composed(command, chosen, folder)
     keys = list(_keys(cfg))
@@ -198,6 +205,11 @@ def _meant(key: str, keys: Sequence[str]) -> list[str]:
 def _key_and_value(argument: str) -> tuple[str, str]:
     key, _, value = argument.lstrip("+~").partition("=")
     return key.partition("@")[0], value
+
+
+def _listed(value: str) -> list[str]:
+    """The options that are named by a value: one, or several as [a,b]."""
+    return [name.strip() for name in value.removeprefix("[").removesuffix("]").split(",")]
 
 
 def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -295,7 +307,7 @@ def meanings(folder: Path, command: str, choices: Mapping[str, str]) -> dict[str
     Args:
         folder: ``conf/``.
         command: Whose config it is.
-        choices: The chosen option of each group.
+        choices: The chosen option of each group, or several with commas between them.
     """
     found: dict[str, Meaning] = {}
     for path in (*_with_defaults(folder / f"{command}.yaml"), folder / "base.yaml"):
@@ -304,7 +316,8 @@ def meanings(folder: Path, command: str, choices: Mapping[str, str]) -> dict[str
     chosen = []
     for key, option in choices.items():
         group, _, package = key.partition("@")
-        chosen.append((package or group, folder / group / f"{option}.yaml"))
+        files = [folder / group / f"{name}.yaml" for name in option.split(SEVERAL)]
+        chosen += [(package or group, file) for file in files]
     if any(place.startswith(f"{GROUP}.{PARTS}.") for place, _ in chosen):
         chosen.append((GROUP, folder / GROUP / f"{JOINT}.yaml"))
     there = [(group, path) for group, path in chosen if path.is_file()]
