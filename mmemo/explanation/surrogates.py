@@ -251,7 +251,9 @@ class _Ridge(SkLearnRidge):  # type: ignore[misc]
         statistics = super().fit(data, **kwargs)
         present, outputs, weights = data.dataset.tensors  # type: ignore[attr-defined]
         fitted = self(present.to(self.representation().dtype)).detach().flatten()
-        self.explained = float(r2_score(outputs, fitted, sample_weight=weights))
+        # Where F is the same whatever is there, weights of zero say so.
+        is_flat = float(outputs.max() - outputs.min()) <= 1e-6 * float(outputs.abs().max())
+        self.explained = 1.0 if is_flat else float(r2_score(outputs, fitted, sample_weight=weights))
         return statistics
 
 
