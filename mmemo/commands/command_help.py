@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from mmemo.errors import InputError
 from mmemo.runs.joint_option import GROUP, JOINT, PARTS, with_joint_corpora
@@ -79,13 +79,17 @@ RUN_OPTIONS = {"train": "resume", **dict.fromkeys(TAKE_A_RUN, "run")}
 ADDED_GROUPS = {"train": ("sweep",)}
 """Groups of files that a command takes with a plus in front."""
 
+MANY_OF = {"explain": ("methods",), "serve": ("methods",)}
+"""By command the groups of which several options are chosen, as GROUP=[a,b]."""
+
+SEVERAL = ", "
+"""Between the options of such a group."""
+
 SHOWN_PLUGINS = ("hydra/launcher", "hydra/sweeper")
 BUILT = ("_target_", "_partial_", "_convert_")
 WIDTH = 100
 COMMENT_COLUMN = 40
 MAX_MEANT = 8
-SEVERAL = ", "
-"""Between the options of a group from which several are chosen."""
 
 GLOBAL_PACKAGE = "# @package _global_"
 KEY_LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.-]+|null):(?P<rest>( .*)?)$")
@@ -123,7 +127,11 @@ def command_help(command: str, summary: str, arguments: Sequence[str], folder: P
         cfg, available = _composed(command, overrides, folder)
     except HydraException as error:
         raise InputError(str(error)) from error
-    choices = {name: _chosen(choice) for name, choice in cfg.hydra.runtime.choices.items()}
+    choices = {name: str(choice) for name, choice in cfg.hydra.runtime.choices.items()}
+    # Hydra does not tell them; each option is a section of its own name.
+    for group in MANY_OF.get(command, ()):
+        chosen = [name for name in available[group] if cfg.get(name) is not None]
+        choices[group] = SEVERAL.join(chosen)
     said = meanings(folder, command, choices)
     folders = " FOLDER ..." if command == "compare" else ""
     lines = [f"mmemo {command}: {summary}", ""]
@@ -141,11 +149,6 @@ def command_help(command: str, summary: str, arguments: Sequence[str], folder: P
     shown = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in (*unset, "hydra")])
     lines += [f"  {line}" for line in _setting_lines(shown, said)]
     return "\n".join(lines)
-
-
-def _chosen(choice: object) -> str:
-    """A group's option, or several."""
-    return SEVERAL.join(map(str, choice)) if isinstance(choice, ListConfig) else str(choice)
 
 
 def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[str]:
@@ -174,6 +177,9 @@ def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[s
             is_run = (Path(argument) / "run.json").is_file()
             option = RUN_OPTIONS.get(command)
             meant = f"{option}={argument}" if option and is_run else None
+        elif key in MANY_OF.get(command, ()):
+            is_there = set(_listed(value)) <= {*available[key]}
+            meant = None if is_there else f"{key}=[…] of {SEVERAL.join(available[key])}"
         elif key in available and value is not None and not re.search(r"[,\[(]", value):
             near = get_close_matches(value, available[key], 1)
             is_there = value in available[key] or value == "null"
@@ -246,7 +252,7 @@ def _composed(
         # Behind @ stands where a group is put once more: one of several corpora.
         chosen = [str(g) for g in cfg.hydra.runtime.choices if "@" not in str(g)]
         groups = sorted(g for g in chosen if not g.startswith("hydra/"))
-        groups += ADDED_GROUPS.get(command, ())
+        groups += (*MANY_OF.get(command, ()), *ADDED_GROUPS.get(command, ()))
         groups += SHOWN_PLUGINS if command == "train" else ()
         return cfg, {group: sorted(loader.get_group_options(group)) for group in groups}
 

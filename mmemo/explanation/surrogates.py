@@ -55,6 +55,7 @@ class Parts:
             num_frames = -(-given.waveform.shape[1] // frame_samples(given.sample_rate))
         num_stretches = min(max(1, round(num_frames * FRAME_MS / stretch_ms)), num_frames)
         stretches = np.arange(num_frames) * num_stretches // max(1, num_frames)
+        stretches = stretches.astype(np.int64)
         read = tuple(i for i, word in enumerate(given.words) if word.is_read)
         return cls(stretches, read, len(given.words))
 
@@ -199,7 +200,7 @@ class Lime(Surrogate):
             n_samples=self.num_samples,
             perturbations_per_eval=batch_size,
         )
-        notes = ()
+        notes: tuple[str, ...] = ()
         if model.explained < FAITHFUL:
             notes = (
                 f"LIME's linear model explains {max(0.0, model.explained):.0%} of the variance of "

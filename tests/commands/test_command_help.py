@@ -68,8 +68,9 @@ def test_help_tells_meanings_and_what_was_typed() -> None:
 
 def test_several_options_of_a_group_have_their_meanings() -> None:
     lines = shown("explain", "run=RUN", "methods=[lime,grad_cam]")
-    (methods,) = (line for line in lines if line.startswith("  methods: "))
-    assert "attention_rollout, grad_cam" in methods and "(now lime, grad_cam)" in "\n".join(lines)
+    text = " ".join("\n".join(lines).split())
+    assert " methods: attention_rollout, grad_cam, integrated_gradients, kernel_shap" in text
+    assert "(now grad_cam, lime)" in text
     (samples,) = (line for line in lines if line.startswith("    num_samples: 500"))
     assert samples.endswith("# passes of each utterance")
     assert not any("n_steps" in line for line in lines)
@@ -77,6 +78,8 @@ def test_several_options_of_a_group_have_their_meanings() -> None:
     assert did_you_mean("explain", typed, config_dir()) == []
     hints = did_you_mean("explain", [*typed, "lime.num_sample=20"], config_dir())
     assert hints == ["lime.num_sample=20: did you mean lime.num_samples=20?"]
+    (hint,) = did_you_mean("explain", ["run=RUN", "methods=[lime,lemon]"], config_dir())
+    assert hint.startswith("methods=[lime,lemon]: did you mean methods=[…] of attention_rollout")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
