@@ -215,6 +215,9 @@ def _key_and_value(argument: str) -> tuple[str, str]:
 
 def _listed(value: str) -> list[str]:
     """The options that are named by a value: one, or several as [a,b]."""
+    # Without brackets they would be cells of a sweep.
+    if not value.startswith("["):
+        return [value]
     return [name.strip() for name in value.removeprefix("[").removesuffix("]").split(",")]
 
 
