@@ -26,7 +26,7 @@ import torch
 
 from mmemo.audio.media import decode
 from mmemo.audio.recordings import Recording, RecordingWorker, prepared_recordings
-from mmemo.prediction.ensemble import Asking, Ensemble
+from mmemo.prediction.ensemble import Ensemble, PredictionOptions
 from mmemo.prediction.requests import Request
 from mmemo.runs.predictor import Predictor, Spoken
 from mmemo.runs.rebuilt_run import rebuild_run
@@ -93,7 +93,9 @@ def measure(run: Path, repeats: int, num_workers: int) -> None:
         "evaluate, prepared": lambda: trainer.predict(rebuilt.module, dataloaders=loader),
         "predict, prepared": lambda: predictor.answer(spoken),
         "prepare alone": lambda: list(prepared_recordings(worker, recordings, num_workers)),
-        "predict, files": lambda: list(ensemble.answer(requests, Asking(num_workers=num_workers))),
+        "predict, files": lambda: list(
+            ensemble.answer(requests, PredictionOptions(num_workers=num_workers))
+        ),
     }
     for name, way in ways.items():
         print(f"{name:<20}{len(paths) / fastest(way, repeats):8.1f} clips/s", flush=True)

@@ -76,8 +76,8 @@ def read_document(
     version = content.get("version", unnumbered) if isinstance(content, dict) else kind.VERSION
     if version not in (kind.VERSION, *getattr(kind, "READ_VERSIONS", ())):
         found = "it has no version" if version is None else f"its version is {version!r}"
-        told = damaged(path, what, f"{found}, this mmemo reads {kind.VERSION}", remedy)
-        raise OtherVersionError(str(told)) if isinstance(version, int) else told
+        problem = damaged(path, what, f"{found}, this mmemo reads {kind.VERSION}", remedy)
+        raise OtherVersionError(str(problem)) if isinstance(version, int) else problem
     adapter: TypeAdapter[Kind] = _adapter(kind)
     return _validated(path, text, adapter, what, remedy)
 

@@ -68,12 +68,12 @@ class NamedMetric:
     """A metric as it was asked for.
 
     Args:
-        asked: The name that was given: ``wa``, ``recall_anger``.
+        requested: The name as typed: ``wa``, ``recall_anger``.
         entry: What the table has.
         class_name: The class that it is of; None for one of all classes.
     """
 
-    asked: str
+    requested: str
     entry: MetricEntry
     class_name: str | None = None
 
@@ -82,7 +82,7 @@ class NamedMetric:
         """``UAR``, ``recall of anger``."""
         if self.class_name is not None:
             return f"{self.entry.words} of {self.class_name}"
-        return ALIAS_WORDS.get(self.asked, self.entry.words)
+        return ALIAS_WORDS.get(self.requested, self.entry.words)
 
 
 def find_metric(name: str, classes: Iterable[str] | None = None) -> NamedMetric | None:

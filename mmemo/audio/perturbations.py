@@ -7,7 +7,6 @@ one for each utterance. Equal ends of a range fix what is drawn.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
@@ -16,9 +15,9 @@ import numpy as np
 
 from mmemo.audio.denoisers import Samples
 from mmemo.errors import InputError
+from mmemo.extras import import_package
 from mmemo.values import check_real
 
-EXTRA = "augmentation"
 MAX_SEMITONES = 24.0
 MIN_RATE, MAX_RATE = 0.1, 10.0
 
@@ -250,13 +249,7 @@ def load_package(package: str, name: str) -> ModuleType:
     Raises:
         InputError: If it is not installed.
     """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise InputError(
-            f"augmentation={name}: expected the package {package}, it cannot be imported "
-            f"({error}); install it with pip install 'mmemo[{EXTRA}]'"
-        ) from error
+    return import_package(f"augmentation={name}", package, "augmentation")
 
 
 def of_length(waveform: Samples, length: int) -> Samples:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmemo.audio.media import Sound, resample
 from mmemo.audio.recordings import SPEECH_RATE, Span
-from mmemo.errors import InputError
+from mmemo.extras import import_package
 from mmemo.values import check_real
 
 
@@ -82,12 +82,7 @@ def _loaded() -> tuple[Any, Any]:
 
     num_threads = torch.get_num_threads()
     try:
-        import silero_vad
-    except ImportError as error:
-        raise InputError(
-            "segments=speech: expected the package silero-vad, it cannot be imported "
-            f"({error}); install it with pip install 'mmemo[vad]'"
-        ) from error
+        silero_vad = import_package("segments=speech", "silero_vad", "vad")
     finally:
         # The package sets it to one when it is imported.
         torch.set_num_threads(num_threads)

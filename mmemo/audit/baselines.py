@@ -50,8 +50,8 @@ def lookup_answers(train: pd.DataFrame, classes: Sequence[str]) -> dict[str, str
     then the first in label order.
     """
     rank = {label: position for position, label in enumerate(_by_frequency(train, classes))}
-    said = train[train["transcript"] != ""]
-    counts = said.groupby(["text", "label"]).size().rename("count").reset_index()
+    with_words = train[train["transcript"] != ""]
+    counts = with_words.groupby(["text", "label"]).size().rename("count").reset_index()
     counts["rank"] = counts["label"].map(rank)
     best = counts.sort_values(["count", "rank"], ascending=[False, True]).drop_duplicates("text")
     return dict(zip(best["text"], best["label"], strict=True))

@@ -83,15 +83,15 @@ def find_near_copies(
     )
     found = []
     for first, second in pairs:
-        is_said_alike = (
+        has_same_text = (
             texts[first] == texts[second] != ""
             and speakers[first] == speakers[second]
             and abs(lengths_s[first] - lengths_s[second]) <= SAME_LENGTH_S
         )
-        if not (is_said_alike or envelopes.correlation(first, second) >= MIN_ENVELOPE):
+        if not (has_same_text or envelopes.correlation(first, second) >= MIN_ENVELOPE):
             continue
         correlation = _peak(read(first), read(second))
-        if correlation >= MIN_CORRELATION or is_said_alike:
+        if correlation >= MIN_CORRELATION or has_same_text:
             alike = SOUND if correlation >= MIN_CORRELATION else TEXT
             both = (keys[first], keys[second]), (labels[first], labels[second])
             found.append(NearCopy(*both, alike, round(correlation, 3)))

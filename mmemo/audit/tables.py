@@ -14,10 +14,9 @@ from mmemo.audit.overlaps import SharedTranscripts, SharedValues
 from mmemo.audit.scenes import SharedScenes
 from mmemo.corpora.facts import Difference
 from mmemo.reporting.numbers import UNDEFINED, score
-from mmemo.reporting.tables import Table, plain_console, print_table, printed, table_of
+from mmemo.reporting.tables import Table, table_of
 
 MAX_SHOWN = 12
-MAX_PRINTED = 5
 QUANTILE_NAMES = {
     "0.05": "5 % are below, s",
     "0.5": "median, s",
@@ -31,81 +30,19 @@ Row = tuple[str, str, Sequence[object]]
 Pair = TypeVar("Pair", SharedTranscripts, SharedValues, SharedScenes)
 
 
-def format_audit(audit: Audit) -> str:
-    """The main numbers of an audit, for the terminal."""
-    console = plain_console()
-    console.print(f"{audit.protocol.corpus}: {audit.protocol.source}", markup=False, soft_wrap=True)
-    for line in terms(audit):
-        console.print(line, markup=False, soft_wrap=True)
-    limits = audit.protocol.limits
-    tables = [counts_table(audit), gaps_table(audit), durations_table(audit.spans, limits)]
-    for table in tables:
-        if len(table):
-            print_table(console, table)
-    print_table(console, shared_table(audit))
-    collisions = audit.collisions
-    lines = [
-        *(overlap.sentence for overlap in audit.corpus_overlaps),
-        *_confirmed_scenes(audit.shared_scenes),
-        f"keys that collide when splits are merged: {collisions.num_keys} "
-        f"({collisions.num_rows} rows)",
-    ]
-    console.print("\n".join(lines), markup=False)
-    print_table(console, baselines_table(audit.baselines))
-    if audit.clips:
-        print_table(console, states_table(audit.clips))
-        print_table(console, durations_table(audit.clips.durations, limits))
-        print_table(console, sound_and_spans_table(audit.clips, limits))
-        print_table(console, layouts_table(audit.clips))
-        console.print("\n" + "\n".join(_clip_lines(audit.clips)), markup=False)
-    return printed(console)
-
-
 def terms(audit: Audit) -> list[str]:
     """Whether the copy is whole, and the corpus' terms, source and usual split, a line each."""
     facts = audit.facts
     if facts is None:
         return []
-    told = {
+    described = {
         "not whole": audit.shortfall,
         "licence": facts.licence,
         "where to get it": facts.homepage,
         "to cite": facts.citation,
         "usual split": facts.usual_split,
     }
-    return [f"{name}: {text}" for name, text in told.items() if text]
-
-
-def _confirmed_scenes(scenes: Iterable[SharedScenes]) -> list[str]:
-    return _first_lines(
-        [
-            f"  {pair.dialogue} and {pair.other_dialogue}: texts in common {pair.num_alike}, "
-            f"with different labels {pair.num_alike_other_label}"
-            for shared in scenes
-            for pair in shared.pairs
-            if pair.is_confirmed
-        ]
-    )
-
-
-def _clip_lines(clips: ClipChecks) -> list[str]:
-    compared = "like length" if clips.near_copies_by_length else "equal text"
-    pairs = [
-        f"  {' and '.join(pair.keys)}: same {pair.alike}, correlation {pair.correlation:.2f}"
-        for pair in clips.near_copies
-    ]
-    return [
-        f"groups of clips with identical sound: {clips.num_identical_groups} "
-        f"({clips.num_identical_across_splits} across splits)",
-        f"near copies across splits: {clips.num_near_copies} pairs of clips "
-        f"(of {compared} compared)",
-        *_first_lines(pairs),
-        f"damaged: {clips.num_damaged} of the kept clips",
-    ]
-
-
-def _first_lines(lines: list[str]) -> list[str]:
-    return [*lines[:MAX_PRINTED], "  …"] if len(lines) > MAX_PRINTED else lines
+    return [f"{name}: {text}" for name, text in described.items() if text]
 
 
 def labels_of(audit: Audit) -> list[str]:

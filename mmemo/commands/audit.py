@@ -51,7 +51,7 @@ def run(cfg: DictConfig) -> None:
             )
     # What draws the page is imported behind what can go wrong.
     from mmemo.audit.page import AUDIT_FILE, PAGE_FILE, write_audit_page
-    from mmemo.audit.tables import format_audit
+    from mmemo.audit.terminal import format_audit
 
     name = f"{audits[''].protocol.corpus}-{labels.name}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
     for part, audit in audits.items():

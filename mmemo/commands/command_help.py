@@ -132,7 +132,7 @@ def command_help(command: str, summary: str, arguments: Sequence[str], folder: P
     for group in MANY_OF.get(command, ()):
         chosen = [name for name in available[group] if cfg.get(name) is not None]
         choices[group] = SEVERAL.join(chosen)
-    said = meanings(folder, command, choices)
+    descriptions = meanings(folder, command, choices)
     folders = " FOLDER ..." if command == "compare" else ""
     lines = [f"mmemo {command}: {summary}", ""]
     lines += [f"usage: mmemo {command}{folders} [option=name] [key=value] ...", "", "examples:"]
@@ -147,7 +147,7 @@ def command_help(command: str, summary: str, arguments: Sequence[str], folder: P
     # Of a group from which nothing is chosen there is nothing to set.
     unset = {key for key in cfg if key in available and cfg[key] is None}
     shown = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in (*unset, "hydra")])
-    lines += [f"  {line}" for line in _setting_lines(shown, said)]
+    lines += [f"  {line}" for line in _setting_lines(shown, descriptions)]
     return "\n".join(lines)
 
 
@@ -269,15 +269,17 @@ def _option_line(group: str, names: Sequence[str], chosen: str | None, command: 
     )
 
 
-def _setting_lines(cfg: DictConfig, said: Mapping[str, Meaning], prefix: str = "") -> list[str]:
+def _setting_lines(
+    cfg: DictConfig, descriptions: Mapping[str, Meaning], prefix: str = ""
+) -> list[str]:
     """A setting a line, its meaning above or beside it."""
     lines: list[str] = []
     sections: list[str] = []
     for name in map(str, cfg):
         node = cfg._get_node(name)
-        meaning = said.get(f"{prefix}{name}", Meaning())
+        meaning = descriptions.get(f"{prefix}{name}", Meaning())
         if isinstance(node, DictConfig) and _is_section(node):
-            inner = _setting_lines(node, said, f"{prefix}{name}.")
+            inner = _setting_lines(node, descriptions, f"{prefix}{name}.")
             if inner or meaning != Meaning():
                 sections += [*_explained(f"{name}:", meaning), *(f"  {line}" for line in inner)]
             continue

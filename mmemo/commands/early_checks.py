@@ -7,7 +7,6 @@ here it is only looked at.
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmemo.errors import InputError
+from mmemo.extras import check_package
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
 from mmemo.training.monitored_scores import MonitoredScores
 
@@ -99,16 +99,10 @@ def _check_packages(cfg: DictConfig) -> None:
         if not part:
             continue
         package, extra = EXTRAS.get(part.get("_target_"), ("", ""))
-        if package and find_spec(package) is None:
-            raise InputError(
-                f"{option}: expected the package {package}, it is not installed; "
-                f"pip install 'mmemo[{extra}]'"
-            )
-        if part.get("trainable") == "lora" and find_spec("peft") is None:
-            raise InputError(
-                f"{option}.trainable=lora: expected the package peft, it is not installed; "
-                "pip install 'mmemo[lora]'"
-            )
+        if package:
+            check_package(option, package, extra)
+        if part.get("trainable") == "lora":
+            check_package(f"{option}.trainable=lora", "peft", "lora")
 
 
 def _check_checkpoints(cfg: DictConfig) -> None:
@@ -155,11 +149,8 @@ def _check_runs(cfg: DictConfig) -> None:
 def _check_predicting(cfg: DictConfig) -> None:
     _check_runs(cfg)
     for option, (package, extra) in PREDICTING_EXTRAS.items():
-        if cfg.get(option) and find_spec(package) is None:
-            raise InputError(
-                f"{option}: expected the package {package}, it is not installed; "
-                f"pip install 'mmemo[{extra}]'"
-            )
+        if cfg.get(option):
+            check_package(option, package, extra)
     _check_input(cfg)
 
 
@@ -171,24 +162,18 @@ def _check_input(cfg: DictConfig) -> None:
 
 
 def _check_serving(cfg: DictConfig) -> None:
-    if find_spec("gradio") is None:
-        raise InputError(
-            "serve: expected the package gradio, it is not installed; pip install 'mmemo[serve]'"
-        )
+    check_package("serve", "gradio", "serve")
     _check_runs(cfg)
 
 
 def _check_exporting(cfg: DictConfig) -> None:
     chosen_checkpoint(RunFolder.open(cfg.run))
     package, extra = EXTRAS.get(cfg.format["_target_"], ("", ""))
-    if package and find_spec(package) is None:
-        raise InputError(
-            f"format: expected the package {package}, it is not installed; "
-            f"pip install 'mmemo[{extra}]'"
-        )
+    if package:
+        check_package("format", package, extra)
 
 
-def is_given_input(cfg: DictConfig) -> bool:
+def has_user_input(cfg: DictConfig) -> bool:
     """Whether ``mmemo explain`` is asked about something of the user's, and not of the corpus."""
     return cfg.get("input") is not None or cfg.get("text") is not None
 
@@ -215,7 +200,7 @@ def _check_explaining_input(cfg: DictConfig) -> None:
 
 
 def _check_explaining(cfg: DictConfig) -> None:
-    if is_given_input(cfg):
+    if has_user_input(cfg):
         _check_explaining_input(cfg)
         return
     if cfg.get("asr"):

@@ -10,8 +10,8 @@ from pathlib import Path
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
-from mmemo.commands.early_checks import AUTO, is_given_input, not_wandb, other_runs
-from mmemo.commands.explained import CorpusUtterances, Explained, GivenInputs
+from mmemo.commands.early_checks import AUTO, has_user_input, not_wandb, other_runs
+from mmemo.commands.explained import CorpusUtterances, Explained, UserInputs
 from mmemo.comparison.groups import seed_siblings
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import Protocol, leak_warning
@@ -45,29 +45,29 @@ def run(cfg: DictConfig) -> None:
     faithfulness: Faithfulness = instantiate(cfg.faithfulness_checks, _convert_="all")
     probes: EncoderProbes = instantiate(cfg.layer_probes, _convert_="all")
     check_writable(RunFolder.open(cfg.run).path)
-    given = GivenInputs(cfg, cfg.run) if is_given_input(cfg) else CorpusUtterances(cfg, cfg.run)
+    explained = UserInputs(cfg, cfg.run) if has_user_input(cfg) else CorpusUtterances(cfg, cfg.run)
     # What cannot be read is told before anything is computed.
-    protocol = given.protocol
-    siblings = _other_seeds(cfg, given.folder) if cfg.faithfulness else []
-    targets, runner = given.targets, given.runner
-    folder = SetFolder.of(given.folder.path / FOLDER, cfg.name, given.settings())
-    if cfg.probes and isinstance(given, CorpusUtterances):
-        probe_run(probes, cfg.explained_split, given.rebuilt, given.datamodule, folder.path)
+    protocol = explained.protocol
+    siblings = _other_seeds(cfg, explained.folder) if cfg.faithfulness else []
+    targets, runner = explained.targets, explained.runner
+    folder = SetFolder.of(explained.folder.path / FOLDER, cfg.name, explained.settings())
+    if cfg.probes and isinstance(explained, CorpusUtterances):
+        probe_run(probes, cfg.explained_split, explained.rebuilt, explained.datamodule, folder.path)
     runner.explain(folder, targets, "explaining")
     if cfg.faithfulness:
         runner.print_check_cost(folder, targets, faithfulness, len(siblings))
-        seeds = _explain_by_other_seeds(given, siblings, folder, list(targets))
+        seeds = _explain_by_other_seeds(explained, siblings, folder, list(targets))
         runner.check(folder, list(targets), faithfulness, seeds)
-    failures = folder.update_failures({**given.failures, **runner.failures}, runner.done)
+    failures = folder.update_failures({**explained.failures, **runner.failures}, runner.done)
     _end_without_any(folder, list(targets), failures)
-    summary = _write_pages(given, protocol, folder, list(targets))
-    _print_results(folder.path, summary, failures, len(targets) + len(given.failures))
+    summary = _write_pages(explained, protocol, folder, list(targets))
+    _print_results(folder.path, summary, failures, len(targets) + len(explained.failures))
     if cfg.logger:
-        cfg.run_dir = str(given.folder.path)
+        cfg.run_dir = str(explained.folder.path)
         logger: TolerantWandbLogger = instantiate(cfg.logger, _convert_="all")
         log = partial(log_explanations, root=folder.path)
-        log_more(logger, given.folder, "explain", log)
-    if given.failures:
+        log_more(logger, explained.folder, "explain", log)
+    if explained.failures:
         sys.exit(1)
 
 
@@ -84,7 +84,7 @@ def _other_seeds(cfg: DictConfig, own: RunFolder) -> list[Path]:
 
 
 def _explain_by_other_seeds(
-    given: Explained, runs: Sequence[Path], folder: SetFolder, keys: Sequence[str]
+    explained: Explained, runs: Sequence[Path], folder: SetFolder, keys: Sequence[str]
 ) -> list[SetFolder]:
     """Explain the same utterances and classes by runs of other seeds, one after the other."""
     targets = {k: Explanation.load(folder.place(k)).target for k in keys if folder.is_finished(k)}
@@ -93,7 +93,7 @@ def _explain_by_other_seeds(
         try:
             place = folder.seed_folder(path, file_digest(chosen_checkpoint(RunFolder.open(path))))
             if place.missing(list(targets)):
-                _explain_by_one(given, path, place, targets)
+                _explain_by_one(explained, path, place, targets)
             places.append(place)
         except (InputError, OSError) as error:
             print(f"  left out, {path.name}: {error}", file=sys.stderr)
@@ -101,9 +101,9 @@ def _explain_by_other_seeds(
 
 
 def _explain_by_one(
-    given: Explained, path: Path, place: SetFolder, targets: Mapping[str, str]
+    explained: Explained, path: Path, place: SetFolder, targets: Mapping[str, str]
 ) -> None:
-    other = given.by_other(path)
+    other = explained.by_other(path)
     runner = other.runner
     runner.explainer = runner.explainer.without_shapley()
     runner.explain(place, targets, f"seed {other.seed}")
@@ -122,22 +122,22 @@ def _end_without_any(folder: SetFolder, keys: Sequence[str], failures: Mapping[s
 
 
 def _write_pages(
-    given: Explained, protocol: Protocol | None, folder: SetFolder, keys: Sequence[str]
+    explained: Explained, protocol: Protocol | None, folder: SetFolder, keys: Sequence[str]
 ) -> SetSummary:
     """A page for each explanation, numbers over all, and the page of the set."""
-    cfg = given.cfg
+    cfg = explained.cfg
     there = [key for key in keys if folder.is_finished(key)]
-    shown = list(dict.fromkeys([*given.first_shown(there), *there]))[: cfg.num_pages]
+    shown = list(dict.fromkeys([*explained.first_shown(there), *there]))[: cfg.num_pages]
     with progress_bar(len(shown), "writing pages", unit="page") as bar:
         for key in shown:
             if not has_page(folder.place(key)):
-                write_explanation_page(folder.place(key), given.colours)
+                write_explanation_page(folder.place(key), explained.colours)
             bar.update()
     paper: PaperClaims = instantiate(cfg.claims, _convert_="all")
-    summary = write_set_summary(folder.path, cfg.min_word_count, given.units, paper.claims)
-    title = f"{given.folder.path.name}: {folder.path.name}"
+    summary = write_set_summary(folder.path, cfg.min_word_count, explained.units, paper.claims)
+    title = f"{explained.folder.path.name}: {folder.path.name}"
     warning = leak_warning(protocol) if protocol is not None else None
-    write_explanation_index(folder.path, title, given.colours, warning or "", paper.source)
+    write_explanation_index(folder.path, title, explained.colours, warning or "", paper.source)
     return summary
 
 

@@ -16,20 +16,20 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo.commands.early_checks import selection_of, target_of
-from mmemo.commands.given_requests import given_requests
+from mmemo.commands.requested_inputs import print_left_aside, requested_inputs
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import Protocol
 from mmemo.evaluation.units import KeyUnits
 from mmemo.explanation.explainer import Explainer
-from mmemo.explanation.inputs import UtteranceInput, spoken_input, utterance_input
+from mmemo.explanation.inputs import UtteranceInput, predictor_input, utterance_input
 from mmemo.explanation.runner import ExplanationRunner
 from mmemo.explanation.selection import most_confident
 from mmemo.explanation.set_folder import SetSettings
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.prediction.answers import SpokenWord
-from mmemo.prediction.ensemble import Asking, Ensemble
+from mmemo.prediction.ensemble import Ensemble, PredictionOptions
 from mmemo.prediction.requests import Request
 from mmemo.runs.data_card import check_same_split
 from mmemo.runs.predictor import Predictor, Spoken
@@ -232,15 +232,15 @@ class Inputs:
 
     def _digest(self, key: str) -> str:
         spoken = self.spoken[key]
-        said = [spoken.transcript, spoken.speaker, spoken.before, spoken.after]
+        content = [spoken.transcript, spoken.speaker, spoken.before, spoken.after]
         times = [asdict(word) for word in self.words.get(key, ())]
-        digest = hashlib.sha256(json.dumps([said, times]).encode())
+        digest = hashlib.sha256(json.dumps([content, times]).encode())
         if spoken.sound is not None:
             digest.update(spoken.sound.tobytes())
         return digest.hexdigest()
 
 
-class GivenInputs(Explained):
+class UserInputs(Explained):
     """Files, stretches of files or words of a user's, with the model of a run folder alone.
 
     Args:
@@ -295,15 +295,15 @@ class GivenInputs(Explained):
     def load(self, key: str) -> UtteranceInput:
         """An input, prepared as in training."""
         times = [(word.start_s, word.end_s) for word in self.inputs.words.get(key, ())]
-        return spoken_input(self.predictor, self.inputs.spoken[key], times)
+        return predictor_input(self.predictor, self.inputs.spoken[key], times)
 
     def settings(self) -> SetSettings:
         """All that decides the explanations."""
         return self._settings(INPUT, self.keys, "", self.inputs.digests)
 
-    def by_other(self, run: Path) -> GivenInputs:
+    def by_other(self, run: Path) -> UserInputs:
         """The same inputs with the model of a run that hears the same sound."""
-        other = GivenInputs(self.cfg, run, self.inputs)
+        other = UserInputs(self.cfg, run, self.inputs)
         Ensemble([self.predictor, other.predictor])
         return other
 
@@ -314,25 +314,25 @@ class GivenInputs(Explained):
 
 def _prepared(cfg: DictConfig, predictor: Predictor) -> Inputs:
     ensemble = Ensemble([predictor])
-    given = given_requests(cfg, ensemble.num_before, ensemble.num_after)
+    requests = requested_inputs(cfg, ensemble.num_before, ensemble.num_after)
     transcriber = instantiate(cfg.get("asr"), _convert_="all")
-    asking = Asking(transcriber=transcriber, audio_track=cfg.audio_track)
-    ensemble.check(given.rows, asking)
-    if given.left_aside:
-        shown = ", ".join(path.name for path in given.left_aside[:5])
-        print(f"{len(given.left_aside)} files are not called as sound or video: {shown}")
+    options = PredictionOptions(transcriber=transcriber, audio_track=cfg.audio_track)
+    ensemble.check(requests.rows, options)
+    print_left_aside(requests)
     root = Path(str(cfg.input or "")).expanduser()
     spoken: dict[str, Spoken] = {}
     words: dict[str, tuple[SpokenWord, ...]] = {}
     failures: dict[str, str] = {}
-    for request, asked in zip(given.rows, ensemble.ask(given.rows, asking), strict=True):
+    for request, pending in zip(
+        requests.rows, ensemble.prepare(requests.rows, options), strict=True
+    ):
         key = _free_key(request, root, {*spoken, *failures})
-        if asked.spoken is None:
-            failures[key] = f"{asked.row.reason}: {asked.row.detail}"
+        if pending.spoken is None:
+            failures[key] = f"{pending.row.reason}: {pending.row.detail}"
             continue
-        spoken[key] = replace(asked.spoken, key=key)
-        if asked.row.words:
-            words[key] = asked.row.words
+        spoken[key] = replace(pending.spoken, key=key)
+        if pending.row.words:
+            words[key] = pending.row.words
     if not spoken:
         key, reason = next(iter(failures.items()))
         raise InputError(

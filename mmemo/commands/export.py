@@ -44,11 +44,11 @@ def run(cfg: DictConfig) -> None:
     shutil.rmtree(beside, ignore_errors=True)
     writable_folder(beside, "output")
     try:
-        told = written.write(model, clips, kind, beside)
+        described = written.write(model, clips, kind, beside)
         beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    for sentence in told:
+    for sentence in described:
         print(sentence)
     for path in sorted(file for file in folder.rglob("*") if file.is_file()):
         print(f"{path.stat().st_size:>12,} bytes: {path}")

@@ -83,23 +83,14 @@ def launch(command: str, overrides: list[str]) -> None:
         fail(error)
     folder, name = config_dir(), command
     try:
-        overrides = with_joint_corpora(overrides)
-        overrides = [readable_by_hydra(override, is_sweep) for override in overrides]
-        overrides = with_own_labels(overrides)
-        overrides = of_swept_corpora(overrides) if is_sweep else overrides
+        overrides = _meant(command, overrides, is_sweep)
         check_listable(command, typed)
-        if command == "compare":
-            overrides = _named_folders(overrides)
-        if command in SPLIT_OPTIONS:
-            # Hydra looks for split among the ways to split a corpus, which are training's.
-            meant = f"{SPLIT_OPTIONS[command]}="
-            overrides = [re.sub("^split=", meant, o) for o in overrides]
         if command == "train":
             _join_slurms_first(is_sweep, overrides)
             folder, name, overrides = _resumed(folder, name, overrides, is_sweep_of_cells(typed))
             overrides = [_any_of_lightnings(override) for override in overrides]
             if is_sweep_of_cells(typed):
-                overrides += _told_to_sweep(typed)
+                overrides += _sweep_settings(typed)
     except InputError as error:
         fail(error)
     sys.argv = [sys.argv[0], *flags, *overrides]
@@ -140,11 +131,26 @@ def launch(command: str, overrides: list[str]) -> None:
         run()
     except SystemExit as end:
         if end.code == 1 and not composed:
-            _tell_what_was_meant(command, typed)
+            _suggest_command(command, typed)
         raise
 
 
-def _tell_what_was_meant(command: str, typed: list[str]) -> None:
+def _meant(command: str, overrides: list[str], is_sweep: bool) -> list[str]:
+    """Overrides as Hydra reads them, from overrides as users type them."""
+    overrides = with_joint_corpora(overrides)
+    overrides = [readable_by_hydra(override, is_sweep) for override in overrides]
+    overrides = with_own_labels(overrides)
+    overrides = of_swept_corpora(overrides) if is_sweep else overrides
+    if command == "compare":
+        overrides = _named_folders(overrides)
+    if command in SPLIT_OPTIONS:
+        # Hydra looks for split among the ways to split a corpus, which are training's.
+        meant = f"{SPLIT_OPTIONS[command]}="
+        overrides = [re.sub("^split=", meant, o) for o in overrides]
+    return overrides
+
+
+def _suggest_command(command: str, typed: list[str]) -> None:
     """Behind Hydra's word on a config that does not compose."""
     from mmemo.commands.command_help import did_you_mean
 
@@ -188,7 +194,7 @@ def _flags_and_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
     return flags, overrides
 
 
-def _told_to_sweep(typed: list[str]) -> list[str]:
+def _sweep_settings(typed: list[str]) -> list[str]:
     """What a sweep has to know beside its config: the command, and whether its cells are run."""
     # Without '${', which would be resolved once more each time that Hydra builds something of it.
     command = quote(shlex.join(["mmemo", "train", *typed]), safe=" /=,:+[]@'")

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 
 from mmemo.audio.recordings import Cutter, SlidingWindows
-from mmemo.commands.given_requests import given_requests
+from mmemo.commands.requested_inputs import print_left_aside, requested_inputs
 from mmemo.errors import InputError
 from mmemo.prediction.answers import (
     Prediction,
@@ -19,7 +19,7 @@ from mmemo.prediction.answers import (
     check_outputs,
     write_answers,
 )
-from mmemo.prediction.ensemble import Asking, Ensemble
+from mmemo.prediction.ensemble import Ensemble, PredictionOptions
 from mmemo.prediction.members import open_ensemble
 from mmemo.prediction.notes import reading_notes, training_notes
 from mmemo.prediction.requests import Requests
@@ -43,8 +43,8 @@ def run(cfg: DictConfig) -> None:
             "or segments=speech"
         )
     ensemble = open_ensemble(names(cfg.run), trusted_names(cfg.trust), cfg.accelerator)
-    requests = given_requests(cfg, ensemble.num_before, ensemble.num_after)
-    asking = Asking(
+    requests = requested_inputs(cfg, ensemble.num_before, ensemble.num_after)
+    options = PredictionOptions(
         cutter=_cutter(cfg, ensemble),
         transcriber=instantiate(cfg.get("asr"), _convert_="all"),
         calibrated=cfg.calibrated,
@@ -52,8 +52,8 @@ def run(cfg: DictConfig) -> None:
         num_workers=cfg.num_workers,
         audio_track=cfg.audio_track,
     )
-    ensemble.check(requests.rows, asking)
-    answers = list(_with_bar(ensemble, requests, asking))
+    ensemble.check(requests.rows, options)
+    answers = list(_with_bar(ensemble, requests, options))
     frame = answers_frame(answers, cfg.calibrated)
     for path in outputs:
         write_answers(frame, path)
@@ -104,10 +104,12 @@ def _cutter(cfg: DictConfig, ensemble: Ensemble) -> Cutter | None:
     return SlidingWindows(cfg.window_s, cfg.window_s / 2 if cfg.hop_s is None else cfg.hop_s)
 
 
-def _with_bar(ensemble: Ensemble, requests: Requests, asking: Asking) -> Iterator[Prediction]:
+def _with_bar(
+    ensemble: Ensemble, requests: Requests, options: PredictionOptions
+) -> Iterator[Prediction]:
     rows = requests.rows
     with progress_bar(len(rows), "answering", unit="file") as bar:
-        yield from ensemble.answer(rows, asking, bar.update)
+        yield from ensemble.answer(rows, options, bar.update)
 
 
 def _print(
@@ -130,7 +132,4 @@ def _print(
         print(f"{len(unanswered)} of {len(answers)} have no answer:")
         for answer in unanswered[:NUM_SHOWN]:
             print(f"  {answer.name}: {answer.reason}: {answer.detail}")
-    if requests.left_aside:
-        shown = ", ".join(path.name for path in requests.left_aside[:5])
-        number = len(requests.left_aside)
-        print(f"{number} files of the folder are not called as sound or video: {shown}")
+    print_left_aside(requests)

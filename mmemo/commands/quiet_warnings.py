@@ -22,6 +22,8 @@ HOPELESS_WARNINGS = (
     r"Checkpoint directory .* exists and is not empty",
     # Ours gives every utterance once.
     r"You are using a custom batch sampler",
+    # Nor is it meant to be: one process runs on a machine from which jobs are sent.
+    r"The `srun` command is available on your system but is not used",
     # The last step of each epoch is logged in any case.
     r"The number of training batches \(\d+\) is smaller than the logging interval",
 )

@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo.commands.predict import names
-from mmemo.prediction.ensemble import Asking
+from mmemo.prediction.ensemble import PredictionOptions
 from mmemo.prediction.loaded_run import LoadedRun
 from mmemo.prediction.members import open_ensemble
 from mmemo.runs.saved_config import trusted_names
@@ -27,7 +27,9 @@ def run(cfg: DictConfig) -> None:
     with listening_socket(cfg.host, cfg.port) as listening:
         loaded = LoadedRun(open_ensemble(names(cfg.run), trusted_names(cfg.trust), cfg.accelerator))
         transcriber = instantiate(cfg.get("asr"), _convert_="all")
-        loaded.ensemble.check([], Asking(transcriber=transcriber, audio_track=cfg.audio_track))
+        loaded.ensemble.check(
+            [], PredictionOptions(transcriber=transcriber, audio_track=cfg.audio_track)
+        )
         with upload_folder() as uploads:
             service = AnsweringService(
                 loaded,

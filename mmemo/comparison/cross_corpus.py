@@ -112,6 +112,6 @@ def _cell(found: Sequence[CrossCorpusResult]) -> Cell:
 def _line(one: CrossCorpusResult) -> str:
     bounds = one.score.interval or one.score.interval_models
     mark = "" if one.score.interval else " m"
-    told = f" {interval(bounds)}{mark}" if bounds else ""
+    shown = f" {interval(bounds)}{mark}" if bounds else ""
     classes = counted(len(one.classes), "class").replace("classs", "classes")
-    return f"{mean_sd(one.score)}{told}\n{one.rows}, N = {one.num_utterances}, {classes}"
+    return f"{mean_sd(one.score)}{shown}\n{one.rows}, N = {one.num_utterances}, {classes}"

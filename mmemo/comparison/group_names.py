@@ -42,15 +42,15 @@ def differing_settings(groups: Sequence[RunGroup]) -> list[dict[str, Setting]]:
             if any(value != values[0] for value in values):
                 for place, value in zip(members, values, strict=True):
                     shown[place][key.removesuffix("._target_")] = _class_name(key, value)
-    _tell_data(groups, shown)
+    _add_data(groups, shown)
     return shown
 
 
-def _tell_data(groups: Sequence[RunGroup], shown: Sequence[dict[str, Setting]]) -> None:
+def _add_data(groups: Sequence[RunGroup], shown: Sequence[dict[str, Setting]]) -> None:
     """Add what tells the data apart: where the corpus lies, else the digest of the data."""
-    told = [repr(sorted(settings.items(), key=str)) for settings in shown]
-    for same in set(told):
-        members = [place for place, text in enumerate(told) if text == same]
+    descriptions = [repr(sorted(settings.items(), key=str)) for settings in shown]
+    for same in set(descriptions):
+        members = [place for place, text in enumerate(descriptions) if text == same]
         if len({groups[place].settings.get(DATA) for place in members}) < 2:
             continue
         for key in CORPUS_PLACES:

@@ -58,9 +58,9 @@ class Replicate:
     @property
     def num_folds(self) -> int:
         """Folds of its cross-validation; 0 where there is none."""
-        told = self.runs[0].protocol.split_settings.get(NUM_TEST_FOLDS)
+        num_folds = self.runs[0].protocol.split_settings.get(NUM_TEST_FOLDS)
         # A protocol of an earlier mmemo may hold what its config has alone.
-        found = self.runs[0].settings.get(NUM_FOLDS) if told is None else told
+        found = self.runs[0].settings.get(NUM_FOLDS) if num_folds is None else num_folds
         return found if isinstance(found, int) else 0
 
     @property

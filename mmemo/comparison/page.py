@@ -26,7 +26,7 @@ from mmemo.comparison.figures import (
 from mmemo.comparison.panels import loss_curves, metric_curves, reliability
 from mmemo.comparison.tables import comparison_tables
 from mmemo.folders import write_whole
-from mmemo.reporting.numbers import told
+from mmemo.reporting.numbers import in_words
 from mmemo.reporting.self_contained import render_page
 from mmemo.reporting.tables import Table
 from mmemo.runs.run_folder import RunFolder
@@ -141,7 +141,7 @@ def _section(
         drawn=sentences.drawn(document, table),
         fold_choice=sentences.fold_choice(document, table),
         notes=table.notes,
-        protocol=told(table.protocol.fields),
+        protocol=in_words(table.protocol.fields),
         tables={part.name: part for part in parts if part not in gains},
         reports=[(group.name, report_links(group, folder)) for group in table.groups],
         num_groups=len(table.groups),

@@ -319,12 +319,12 @@ def _read_splits(
         wanted, number = protocol.num_utterances[split], len(rows) or "none"
         if number != wanted:
             raise InputError(f"{path}: expected {wanted} rows of {split}, found {number}; {again}")
-        told = document.splits.get(split)
+        recorded = document.splits.get(split)
         accuracy = float(is_right[rows].mean())
-        if told is not None and abs(told.accuracy - accuracy) > SAME_ACCURACY:
+        if recorded is not None and abs(recorded.accuracy - accuracy) > SAME_ACCURACY:
             raise InputError(
                 f"{path}: expected the accuracy on {split} that metrics.json tells "
-                f"({told.accuracy:.4f}), got {accuracy:.4f}; {again}"
+                f"({recorded.accuracy:.4f}), got {accuracy:.4f}; {again}"
             )
         splits[split] = _rows_of(frame, rows)
     return splits

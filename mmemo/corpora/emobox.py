@@ -240,12 +240,12 @@ class EmoBoxCorpus:
             log.warning("corpus %s: %s is missing: speakers are not known", self.name, path)
             return {}
         cells = [line.split(maxsplit=3) for line in read_lines(path, AGAIN)]
-        told = {row[0]: row[2] for row in cells if len(row) == 4}
+        labels_by_file = {row[0]: row[2] for row in cells if len(row) == 4}
         if self.dataset != "iemocap":
-            return told
+            return labels_by_file
         # EmoBox takes the first part of the name, which tells who wears the markers in a dialogue
         # of two: each of its "speakers" is both.
-        named = {key: re.fullmatch(r".*(Ses\d\d)[FM]_\w+_([FM])\w+", key) for key in told}
+        named = {key: re.fullmatch(r".*(Ses\d\d)[FM]_\w+_([FM])\w+", key) for key in labels_by_file}
         return {key: f"{found[1]}{found[2]}" for key, found in named.items() if found}
 
     def _with_validation(self, utterances: list[Utterance]) -> list[Utterance]:

@@ -156,9 +156,9 @@ class CorpusFacts:
             parts += [f"no {d.what}" for d in differing if d.split == WHOLE and not d.counted]
         else:
             is_size = {(WHOLE, "rows"), (WHOLE, "speakers")}
-            parts += [_named([_told(d) for d in differing if (d.split, d.what) not in is_size])]
-        told = ", ".join(filter(None, parts))
-        return f"{self._expected(rows)}{f': {told}' if told else ''}"
+            parts += [_named([_in_words(d) for d in differing if (d.split, d.what) not in is_size])]
+        described = ", ".join(filter(None, parts))
+        return f"{self._expected(rows)}{f': {described}' if described else ''}"
 
     def _expected(self, rows: pd.DataFrame) -> str:
         wanted = [] if self.num_rows is None else [f"{self.num_rows} rows"]
@@ -228,10 +228,10 @@ def _runs(names: Sequence[str], chosen: Sequence[bool]) -> list[str]:
             runs[-1].append(name)
         elif runs[-1]:
             runs.append([])
-    told = []
+    ranges = []
     for run in filter(None, runs):
-        told += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else run
-    return told
+        ranges += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else run
+    return ranges
 
 
 def _named(names: Sequence[str]) -> str:
@@ -240,6 +240,6 @@ def _named(names: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _told(difference: Difference) -> str:
+def _in_words(difference: Difference) -> str:
     place = "" if difference.split == WHOLE else f" in {difference.split}"
     return f"{difference.counted} of {difference.official} {difference.what}{place}"

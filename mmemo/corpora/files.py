@@ -124,7 +124,7 @@ class FilesCorpus:
         found, skips = self._parse(paths)
         kept = self._once([file for file in found if not file.parts.dropped])
         self._check_found(paths, kept, skips)
-        self._tell(paths, found, skips)
+        self._report(paths, found, skips)
         splits, origin = self._splits(kept)
         return Annotations(
             corpus=self.name,
@@ -204,7 +204,7 @@ class FilesCorpus:
             "give the right folder with corpus.root=DIR"
         )
 
-    def _tell(self, paths: Sequence[str], found: Sequence[_Found], skips: Sequence[Skip]) -> None:
+    def _report(self, paths: Sequence[str], found: Sequence[_Found], skips: Sequence[Skip]) -> None:
         """What is left out, by kind, with counts and examples."""
         others = [skip.key for skip in skips if skip.reason == OTHER_NAME]
         if others:

@@ -192,7 +192,7 @@ class IemocapCorpus:
                         utterances.append(self._utterance(row, ids, text, folder, votes[-1]))
                 dialogue_id += 1
             words_alone += texts
-        self._tell(utterances, words_alone)
+        self._report(utterances, words_alone)
         return Annotations(
             corpus=self.name,
             utterances=tuple(utterances),
@@ -251,7 +251,7 @@ class IemocapCorpus:
             ratings=json.dumps(votes) if votes else None,
         )
 
-    def _tell(self, utterances: list[Utterance], words_alone: list[str]) -> None:
+    def _report(self, utterances: list[Utterance], words_alone: list[str]) -> None:
         """One line for each kind of what does not fit together.
 
         Raises:

@@ -27,7 +27,7 @@ SEASONS_APART = 100
 
 APART = "expected the clips of several corpora to be asked of each; prepare them one by one"
 
-_Given = TypeVar("_Given")
+_Read = TypeVar("_Read")
 
 
 class Part(Protocol):
@@ -219,7 +219,7 @@ class JointCorpus:
         )
 
 
-def of_part(name: str, read: Callable[[], _Given]) -> _Given:
+def of_part(name: str, read: Callable[[], _Read]) -> _Read:
     """Let an error of one of several corpora say which, and how its settings are called.
 
     Raises:

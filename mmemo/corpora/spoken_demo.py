@@ -42,7 +42,7 @@ class SpokenDemoCorpus:
         folder: Where demo corpora are kept; this one gets a folder of its own in it, named by
             its size, seed and the code that made it.
         num_utterances: Rows over all splits, at least 30.
-        seed: The same seed gives the same files.
+        seed: Equal seeds give equal files.
         num_workers: Processes that encode the clips.
     """
 

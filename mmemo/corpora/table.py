@@ -107,7 +107,7 @@ class TableCorpus:
         check_seed("corpus.seed", seed)
         self.seed = seed
         self.name = name
-        self.has_told = False
+        self.has_reported = False
 
     def check(self) -> None:
         """Read the rows' cells, and no more.
@@ -143,12 +143,12 @@ class TableCorpus:
         usable = problems["reason"] == ""
         if not usable.any():
             reasons = problems["reason"].value_counts().items()
-            told = ", ".join(f"{reason}: {count}" for reason, count in reasons) or "no rows"
+            shown = ", ".join(f"{reason}: {count}" for reason, count in reasons) or "no rows"
             raise InputError(
                 f"{self.csv}: expected at least one row with {' and '.join(self._rows.needed)}, "
-                f"found none ({told}); check that the file is complete"
+                f"found none ({shown}); check that the file is complete"
             )
-        self._tell()
+        self._report_reading()
         kept, origin = self._with_splits(rows[usable])
         left_out = kept[kept["split"] == LEFT_OUT]
         problems.loc[left_out.index, ["reason", "detail"]] = [SPLIT_LEFT_OUT, "mapped to null"]
@@ -245,12 +245,12 @@ class TableCorpus:
             note(end <= start.fillna(0.0), END_BEFORE_START, spans)
         return found
 
-    def _tell(self) -> None:
+    def _report_reading(self) -> None:
         """Say once what was taken for what."""
-        if not self.has_told:
-            for line in self._rows.taken:
+        if not self.has_reported:
+            for line in self._rows.notes:
                 print(f"mmemo: {self.csv.name}: {line}", file=sys.stderr)
-        self.has_told = True
+        self.has_reported = True
 
     def _with_splits(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         if "split" not in rows:
@@ -284,10 +284,6 @@ class TableCorpus:
         """Number dialogues and the utterances in them; without dialogues each row is its own."""
         dialogue = rows["dialogue"] if "dialogue" in rows else rows["line"]
         dialogue_ids = pd.factorize(dialogue)[0]
-        keys = (rows["path"] if "path" in rows else "row" + rows["line"].astype(str)).tolist()
-        if "path" in rows:
-            for place in np.flatnonzero(rows["path"].duplicated()):
-                keys[place] += f" (row {rows['line'].iloc[place]})"
         places = self._places[0]
         # By columns: a mapping for each of hundreds of thousands of rows takes seconds.
         texts = {c: rows[c].tolist() if c in rows else [""] * len(rows) for c in TEXTS}
@@ -298,7 +294,7 @@ class TableCorpus:
             for name in ("start", "end")
         }
         columns = zip(
-            *(keys, rows["split"].tolist(), dialogue_ids.tolist()),
+            *(_keys(rows), rows["split"].tolist(), dialogue_ids.tolist()),
             *(self._orders(rows, dialogue_ids), texts["speaker"], texts["transcript"]),
             *(texts["emotion"], [places[index] for index in rows.index]),
             *(texts["sentiment"], times["start"], times["end"], texts["ratings"]),
@@ -361,3 +357,13 @@ class TableCorpus:
 
 def _as_text(rows: pd.DataFrame) -> list[dict[str, str]]:
     return [{str(k): str(v) for k, v in row.items()} for row in rows.to_dict("records")]
+
+
+def _keys(rows: pd.DataFrame) -> list[str]:
+    """What the rows are called: by their paths, where several have one with their numbers."""
+    if "path" not in rows:
+        return ("row" + rows["line"].astype(str)).tolist()
+    keys: list[str] = rows["path"].tolist()
+    for place in np.flatnonzero(rows["path"].duplicated()):
+        keys[place] += f" (row {rows['line'].iloc[place]})"
+    return keys

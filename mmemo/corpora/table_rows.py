@@ -13,6 +13,7 @@ import pandas as pd
 from mmemo.corpora.agreement import Agreement
 from mmemo.corpora.ratings import TIE, rate, votes_of_columns, votes_of_rows
 from mmemo.corpora.table_columns import matched_columns, missing_column
+from mmemo.corpora.table_dialects import TextTable
 from mmemo.corpora.text_table import read_table
 from mmemo.errors import InputError
 
@@ -34,14 +35,14 @@ class TableRows:
             messages. A column that is empty throughout is left out, but for path and emotion.
         columns: What the columns are called in the file.
         present: All columns of the file, and their cells.
-        taken: What was taken for what, in lines.
+        notes: What was taken for what, in lines.
         agreement: Of raters, where there are several.
     """
 
     cells: pd.DataFrame
     columns: Mapping[str, str]
     present: pd.DataFrame
-    taken: tuple[str, ...]
+    notes: tuple[str, ...]
     agreement: Agreement | None = None
 
     @property
@@ -81,6 +82,37 @@ def read_rows(
     names = matched_columns(str(csv), table.cells, columns, raters)
     if not raters and "emotion" not in names and "sentiment" not in names:
         raise InputError(missing_column(str(csv), table.cells, "emotion", "each clip's emotion"))
+    rows = _named_rows(table, names)
+    if raters:
+        rows["emotion"] = ""
+    _check_lines(csv, rows)
+    if "path" in rows:
+        _check_addresses(csv, rows, names["path"])
+    called = ", ".join(c if c == n else f"{c} ← {n}" for c, n in names.items())
+    notes = [f"{table.dialect}, {len(rows)} rows; {called}"]
+    rated = None
+    if raters:
+        rated = rate(votes_of_columns(str(csv), table.cells, ratings, emotions), rows.index, ties)
+    elif "emotion" in rows:
+        emotion = rows["emotion"].str.lower()
+        notes += mapped_emotions(emotion, emotions)
+        rows["emotion"] = emotion.map(lambda name: emotions.get(name, name))
+        if "rater" in rows:
+            clips = _clip_numbers(rows)
+            votes = votes_of_rows(rows["emotion"], clips)
+            rows = rows[~clips.duplicated()].reset_index(drop=True)
+            rated = rate(votes, rows.index, ties)
+    if rated is None:
+        return TableRows(rows, names, table.cells, tuple(notes))
+    # A tie that is skipped is no empty cell.
+    rows["emotion"] = rated.labels.mask(rated.is_tied & (rated.labels == ""), TIE)
+    rows["ratings"] = rated.votes
+    notes.append(rated.agreement.sentence())
+    return TableRows(rows, names, table.cells, tuple(notes), rated.agreement)
+
+
+def _named_rows(table: TextTable, names: Mapping[str, str]) -> pd.DataFrame:
+    """The columns that are used, under mmemo's names, with the number of each row's line."""
     rows = pd.DataFrame({c: table.cells[found].str.strip() for c, found in names.items()})
     if "transcript" in rows:
         # A sentence is one, however many lines of a cell it stands in.
@@ -89,45 +121,20 @@ def read_rows(
     unfilled = [c for c in rows if (rows[c] == "").all()]
     rows = rows.drop(columns=[c for c in unfilled if c not in ("path", "emotion")])
     rows["line"] = range(table.first_row, len(rows) + table.first_row)
-    if raters:
-        rows["emotion"] = ""
-    _check_lines(csv, rows)
-    if "path" in rows:
-        _check_addresses(csv, rows, names["path"])
-    called = ", ".join(c if c == n else f"{c} ← {n}" for c, n in names.items())
-    taken = [f"{table.dialect}, {len(rows)} rows; {called}"]
-    rated = None
-    if raters:
-        rated = rate(votes_of_columns(str(csv), table.cells, ratings, emotions), rows.index, ties)
-    elif "emotion" in rows:
-        given = rows["emotion"].str.lower()
-        taken += told_emotions(given, emotions)
-        rows["emotion"] = given.map(lambda name: emotions.get(name, name))
-        if "rater" in rows:
-            clips = _clip_numbers(rows)
-            votes = votes_of_rows(rows["emotion"], clips)
-            rows = rows[~clips.duplicated()].reset_index(drop=True)
-            rated = rate(votes, rows.index, ties)
-    if rated is None:
-        return TableRows(rows, names, table.cells, tuple(taken))
-    # A tie that is skipped is no empty cell.
-    rows["emotion"] = rated.labels.mask(rated.is_tied & (rated.labels == ""), TIE)
-    rows["ratings"] = rated.votes
-    taken.append(rated.agreement.sentence())
-    return TableRows(rows, names, table.cells, tuple(taken), rated.agreement)
+    return rows
 
 
 def _clip_numbers(rows: pd.DataFrame) -> pd.Series[int]:
     """Which clip a row of one rater is of, numbered in the order of their first rows."""
-    told = ("path",) if "path" in rows else ("transcript", "dialogue", "order")
-    by = [name for name in (*told, "start", "end") if name in rows]
+    identifying = ("path",) if "path" in rows else ("transcript", "dialogue", "order")
+    by = [name for name in (*identifying, "start", "end") if name in rows]
     groups = rows.groupby(by, sort=False).ngroup() if by else pd.Series(range(len(rows)))
     return groups.set_axis(rows.index)
 
 
-def told_emotions(given: pd.Series[str], emotions: Mapping[str, str]) -> list[str]:
+def mapped_emotions(emotion: pd.Series[str], emotions: Mapping[str, str]) -> list[str]:
     """Which emotions were mapped and which were not, with their counts, in lines."""
-    counts = given[given != ""].value_counts()
+    counts = emotion[emotion != ""].value_counts()
     names = [str(name) for name in counts.index]
     mapped = [f"{n} → {emotions[n]} ({counts[n]})" for n in names if emotions.get(n, n) != n]
     others = [f"{n} ({counts[n]})" for n in names if emotions.get(n, n) == n]

@@ -80,15 +80,17 @@ def dialogue_contexts(
     """
     if num_before == num_after == 0:
         return [Context()] * len(rows)
-    said = states[states["transcript"].fillna("") != ""].rename(columns={"split": "corpus_split"})
-    said = said.dropna(subset=["dialogue_id", "utterance_id"])
-    said = said.sort_values("utterance_id", kind="stable")
-    splits = _utterance_splits(said, rows, group_columns)
+    with_words = states[states["transcript"].fillna("") != ""].rename(
+        columns={"split": "corpus_split"}
+    )
+    with_words = with_words.dropna(subset=["dialogue_id", "utterance_id"])
+    with_words = with_words.sort_values("utterance_id", kind="stable")
+    splits = _utterance_splits(with_words, rows, group_columns)
     dialogues = {
         name: (part["utterance_id"].tolist(), part["key"].tolist())
-        for name, part in said.groupby(DIALOGUE)
+        for name, part in with_words.groupby(DIALOGUE)
     }
-    places = dict(zip(said["key"], said["utterance_id"], strict=True))
+    places = dict(zip(with_words["key"], with_words["utterance_id"], strict=True))
     contexts = []
     columns = ["source_key", "split", *DIALOGUE]
     for key, split, *dialogue in rows[columns].itertuples(index=False, name=None):
@@ -110,7 +112,7 @@ def dialogue_contexts(
 
 
 def _utterance_splits(
-    said: pd.DataFrame, rows: pd.DataFrame, group_columns: Sequence[str]
+    with_words: pd.DataFrame, rows: pd.DataFrame, group_columns: Sequence[str]
 ) -> dict[str, str]:
     """The one split of each utterance that has one.
 
@@ -120,7 +122,7 @@ def _utterance_splits(
     found: dict[str, set[str]] = {}
     for key, split in zip(rows["source_key"], rows["split"], strict=True):
         found.setdefault(key, set()).add(split)
-    undealt = said[~said["key"].isin(found)]
+    undealt = with_words[~with_words["key"].isin(found)]
     for columns in (DIALOGUE, list(group_columns)):
         if not columns:
             continue

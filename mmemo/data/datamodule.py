@@ -23,7 +23,7 @@ from mmemo.data.frontends import AudioFrontend, TextFrontend
 from mmemo.data.sampling import EvaluationSampler, LengthBucketSampler, Sampling
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.data.text_cleaning import TextCleaning
-from mmemo.data.utterances import HeardSounds, UtteranceDataset
+from mmemo.data.utterances import SplitSounds, UtteranceDataset
 from mmemo.errors import InputError
 from mmemo.values import check_real, check_seed, check_whole
 
@@ -153,29 +153,45 @@ class EmotionDataModule(lightning.LightningDataModule):
         check_disjoint(self.rows, split)
         self.leak_shares = leak_shares(self.rows)
         self.rows["split_protocol"] = protocol_stamp(split.name, split.leaky)
-        texts = spoken_texts(self.states, text_cleaning, speaker_names)
-        contexts = dialogue_contexts(
-            self.states, self.rows, context_utterances, future_utterances, split.group_columns
+        self.datasets = self._datasets(
+            splits, audio_encoder, text_encoder, text_cleaning, max_duration_s
         )
-        self.datasets = {
-            name: UtteranceDataset(
-                rows,
-                prepared,
-                labels,
-                audio_encoder,
-                text_encoder,
-                max_samples=round(max_duration_s * prepared.sample_rate),
-                texts=texts,
-                contexts=[contexts[place] for place in rows.index],
-            )
-            for name, rows in ((name, self._select(name)) for name in splits)
-        }
         self.augmentation = self._augmentation(augmentation or {})
         self.collator = Collator(
             min_samples=audio_encoder.min_samples if audio_encoder else 1,
             fixed_samples=audio_encoder.fixed_samples if audio_encoder else None,
             pad_token_id=text_encoder.pad_token_id if text_encoder else 0,
         )
+
+    def _datasets(
+        self,
+        splits: Sequence[str],
+        audio_encoder: AudioFrontend | None,
+        text_encoder: TextFrontend | None,
+        text_cleaning: TextCleaning | None,
+        max_duration_s: float,
+    ) -> dict[str, UtteranceDataset]:
+        texts = spoken_texts(self.states, text_cleaning, self.speaker_names)
+        contexts = dialogue_contexts(
+            self.states,
+            self.rows,
+            self.context_utterances,
+            self.future_utterances,
+            self.split.group_columns,
+        )
+        return {
+            name: UtteranceDataset(
+                rows,
+                self.prepared,
+                self.labels,
+                audio_encoder,
+                text_encoder,
+                max_samples=round(max_duration_s * self.prepared.sample_rate),
+                texts=texts,
+                contexts=[contexts[place] for place in rows.index],
+            )
+            for name, rows in ((name, self._select(name)) for name in splits)
+        }
 
     def _select(self, split: str) -> pd.DataFrame:
         rows = self.rows[self.rows["split"] == split]
@@ -193,7 +209,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         if not perturbations or dataset is None or dataset.preprocess is None:
             return None
         augmentation = Augmentation(perturbations, self.seed)
-        augmentation.use_sounds(HeardSounds(copy(dataset)))
+        augmentation.use_sounds(SplitSounds(copy(dataset)))
         dataset.augmentation = augmentation
         return augmentation
 

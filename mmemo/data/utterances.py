@@ -78,7 +78,7 @@ class UtteranceDataset(Dataset[Example]):
         if self.audio_features is not None:
             features = self.audio_features[index]
         elif self.preprocess is not None:
-            waveform = self.preprocess(self._heard(index, draw))
+            waveform = self.preprocess(self._augmented(index, draw))
         example = Example(self.keys[index], self.targets[index], waveform, None, features)
         if self.votes is not None:
             example = replace(example, votes=self.votes[index])
@@ -102,7 +102,7 @@ class UtteranceDataset(Dataset[Example]):
         texts = zip(self.transcripts, self.before, self.after, strict=True)
         return [sum(map(len, [own, *before, *after])) for own, before, after in texts]
 
-    def _heard(self, index: int, draw: Draw | None) -> Tensor:
+    def _augmented(self, index: int, draw: Draw | None) -> Tensor:
         sound = self.sound(index)
         if draw is None or self.augmentation is None:
             return sound
@@ -133,7 +133,7 @@ def rating_shares(rows: pd.DataFrame, targets: Sequence[int], labels: LabelSet) 
     return shares
 
 
-class HeardSounds(Sequence[Samples]):
+class SplitSounds(Sequence[Samples]):
     """The sounds (T,) float32 of a split, read when they are asked for."""
 
     def __init__(self, dataset: UtteranceDataset) -> None:

@@ -48,11 +48,6 @@ class OtherCorpus:
     unchecked: str | None
 
     @property
-    def folder_name(self) -> str:
-        """Of the results, inside the run's folder."""
-        return results_folder(self.name, self.digest, self.split)
-
-    @property
     def corpus(self) -> str:
         """Name and digest: corpora of other rows may have one name."""
         return f"{self.name}-{self.digest}"

@@ -84,8 +84,10 @@ class SplitMetrics:
     @property
     def single_scores(self) -> dict[str, float | None]:
         """By name what is one number and no average: those alone that the file tells."""
-        told = {"uar": self.uar, "mcc": self.mcc}
-        return {name: value for name, value in told.items() if value is not None} | dict(self.own)
+        described = {"uar": self.uar, "mcc": self.mcc}
+        return {name: value for name, value in described.items() if value is not None} | dict(
+            self.own
+        )
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class AttentionRollout:
         Raises:
             ExplanationError: If a value is not finite, or memory does not suffice.
         """
-        given = utterance.given
+        inputs = utterance.inputs
         found, reasons = self._attentions(utterance)
         notes = [f"no attention rollout of {name}: {why}" for name, why in reasons.items()]
         if not found:
@@ -55,33 +55,33 @@ class AttentionRollout:
         words: Floats | None = None
         if "audio" in shares and utterance.waveform is not None:
             real = shares["audio"][found["audio"].mask[0].cpu().numpy()]
-            frames = frames_between(real, utterance.waveform.shape[1], given.sample_rate)
+            frames = frames_between(real, utterance.waveform.shape[1], inputs.sample_rate)
         if "text" in shares:
-            token_words = given.token_words.cpu().numpy()
+            token_words = inputs.token_words.cpu().numpy()
             is_word = token_words != FIXED_TOKEN
-            words = np.zeros(len(given.words))
+            words = np.zeros(len(inputs.words))
             np.add.at(words, token_words[is_word], shares["text"][is_word])
         attribution = Attribution(frames, words)
-        check_finite(NAME, attribution, given.key)
+        check_finite(NAME, attribution, inputs.key)
         return Attributed(attribution, (MEANING, *notes))
 
     def _attentions(
         self, utterance: PerturbedUtterance
     ) -> tuple[dict[str, Attentions], dict[str, str]]:
         """By modality what encoders tell, and why the others do not."""
-        given, classifier = utterance.given, utterance.classifier
+        inputs, classifier = utterance.inputs, utterance.classifier
         audio_encoder, text_encoder = classifier.audio_encoder, classifier.text_encoder
         found: dict[str, Attentions] = {}
         reasons: dict[str, str] = {}
 
         def compute(_: int) -> None:
             with torch.no_grad():
-                if given.audio is not None and isinstance(audio_encoder, AttendingAudioEncoder):
-                    found["audio"] = audio_encoder.attentions(given.audio)
-                if given.text is not None and isinstance(text_encoder, AttendingTextEncoder):
-                    found["text"] = text_encoder.attentions(given.text)
+                if inputs.audio is not None and isinstance(audio_encoder, AttendingAudioEncoder):
+                    found["audio"] = audio_encoder.attentions(inputs.audio)
+                if inputs.text is not None and isinstance(text_encoder, AttendingTextEncoder):
+                    found["text"] = text_encoder.attentions(inputs.text)
 
-        with_smaller_batches(compute, 1, given.key)
+        with_smaller_batches(compute, 1, inputs.key)
         utterance.passes.count(forward=1)
         for name, encoder in (("audio", audio_encoder), ("text", text_encoder)):
             if encoder is None:
@@ -94,7 +94,7 @@ class AttentionRollout:
                 reasons[name] = f"{kind} does not attend between the frames that it gives"
         return found, reasons
 
-    def cost(self, given: UtteranceInput) -> Passes:
+    def cost(self, inputs: UtteranceInput) -> Passes:
         """One pass."""
         return Passes(1, 0)
 

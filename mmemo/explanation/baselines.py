@@ -148,7 +148,7 @@ def utterance_seed(seed: int, key: str) -> int:
 
 
 def draw_baselines(
-    given: UtteranceInput,
+    inputs: UtteranceInput,
     text_encoder: TextEncoder | None,
     waveform_baseline: WaveformBaseline,
     text_baseline: TextBaseline,
@@ -157,21 +157,21 @@ def draw_baselines(
     """The baselines of an utterance, the same for the same seed, on any device, in any order.
 
     Args:
-        given: The utterance.
+        inputs: The utterance.
         text_encoder: Of its model.
         waveform_baseline: Makes the waveforms.
         text_baseline: Chooses the token.
         seed: Decides the draws, with the key.
     """
     waveforms = embeddings = None
-    if given.waveform is not None:
-        generator = torch.Generator().manual_seed(utterance_seed(seed, given.key))
-        waveform = given.waveform[0]
+    if inputs.waveform is not None:
+        generator = torch.Generator().manual_seed(utterance_seed(seed, inputs.key))
+        waveform = inputs.waveform[0]
         waveforms = waveform_baseline(waveform.cpu(), generator).to(waveform)
-    if given.text is not None and text_encoder is not None:
-        input_ids = given.text.input_ids
+    if inputs.text is not None and text_encoder is not None:
+        input_ids = inputs.text.input_ids
         token_id = text_baseline.token_id(text_encoder)
-        replaced = torch.where(given.token_words == FIXED_TOKEN, input_ids, token_id)
+        replaced = torch.where(inputs.token_words == FIXED_TOKEN, input_ids, token_id)
         with torch.no_grad():
             embeddings = text_encoder.embed(replaced)
     return Baselines(waveforms, embeddings)

@@ -13,11 +13,10 @@ from scipy.stats import rankdata, spearmanr
 Floats = NDArray[np.float64]
 
 LEVEL = 0.05
-"""Two-sided p up to which something is said of one utterance."""
+"""Two-sided p up to which something is said of one utterance.
 
-MIN_DRAWS = 39
-"""Fewer have no p as low: 2 (1 + 0) / (1 + 39) = 0.05."""
-
+Fewer than 39 draws have none as low: 2 (1 + 0) / (1 + 39) = 0.05.
+"""
 
 TOP_SHARE = 0.2
 """Share of the units that the overlap of the most important ones looks at."""

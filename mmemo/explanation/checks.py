@@ -78,7 +78,7 @@ class RandomisedStage:
         correlation: Spearman's, of the size of the attribution with that of the trained model;
             None where it is not defined.
         p: How likely unrelated attributions have as much; None where that is not asked.
-        least_p: The same of a perfect one.
+        least_p: ``p`` of a perfect correlation.
     """
 
     name: str

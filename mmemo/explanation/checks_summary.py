@@ -35,7 +35,7 @@ class CheckSummary:
         difference_low: Of its 95 % interval.
         difference_high: The upper bound.
         p: Two-sided, that there is no difference.
-        holm_p: The same, adjusted for all checks of the set (Holm 1979).
+        holm_p: ``p`` adjusted for all checks of the set (Holm 1979).
         verdict: What that says of the set; empty where there is no p.
         num: Utterances with such a value.
         verdicts: How often each verdict was given on single ones.

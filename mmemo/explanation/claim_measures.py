@@ -70,8 +70,8 @@ def excess_in_zones(method: str, zones: Sequence[Zone]) -> Measure:
         rate = member.explanation.sample_rate
         length = length_in_zones(member.edges, rate, zones)
         share = share_in_zones(frames, member.edges, rate, zones)
-        is_told = share is not None and 1e-9 < length < 1 - 1e-9
-        return share - length if is_told and share is not None else None
+        is_partly_inside = share is not None and 1e-9 < length < 1 - 1e-9
+        return share - length if is_partly_inside and share is not None else None
 
     return _frame_measure(
         method,

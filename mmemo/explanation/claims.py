@@ -83,9 +83,9 @@ class ClaimResult:
         reference_is: What that is, in words.
         difference: Of mean and reference, both of which vary where that is a mean too.
         low: Of the difference's 95 % interval, by t over units; None below five of them.
-        high: The same.
+        high: Its upper end.
         p: Two-sided, that there is none.
-        holm_p: The same adjusted for all claims of the set (Holm 1979).
+        holm_p: ``p`` adjusted for all claims of the set (Holm 1979).
         claimed: On which side of the reference the mean has to be, "above" or "below".
         num: Utterances in which it could be measured.
         num_units: Units that they belong to; of a difference of means the smaller number.
@@ -191,11 +191,11 @@ def _against_others(
 def _measured(
     measure: Callable[[SetMember], float | None],
     members: Sequence[SetMember],
-    is_asked: Callable[[str], bool],
+    is_selected: Callable[[str], bool],
 ) -> tuple[list[float], list[str]]:
     """Values of the utterances in question, and the units that they belong to."""
-    asked = [member for member in members if is_asked(member.target)]
-    found = [(value, m.unit) for m in asked if (value := measure(m)) is not None]
+    selected = [member for member in members if is_selected(member.target)]
+    found = [(value, m.unit) for m in selected if (value := measure(m)) is not None]
     return [value for value, _ in found], [unit for _, unit in found]
 
 

@@ -106,8 +106,8 @@ class EncoderProbes:
             features = []
             with progress_bar(len(keys), f"probing {modality} {stage}") as bar:
                 for key in keys:
-                    given = utterance_input(datamodule, key, text_encoder).to(device)
-                    pooled = layer_features(encoder, given)
+                    inputs = utterance_input(datamodule, key, text_encoder).to(device)
+                    pooled = layer_features(encoder, inputs)
                     features.append(pooled[0].float().cpu().numpy())
                     bar.update()
             layers = probe_layers(np.stack(features), targets, groups, seed=self.seed)
@@ -126,13 +126,13 @@ class EncoderProbes:
         return rows.sample(num, random_state=self.seed).sort_index()
 
 
-def layer_features(encoder: Encoder, given: UtteranceInput) -> Tensor:
+def layer_features(encoder: Encoder, inputs: UtteranceInput) -> Tensor:
     """Pooled features of what goes into an encoder's transformer and of each layer (1, N, D)."""
     with torch.inference_mode():
         if isinstance(encoder, PretrainedAudioEncoder):
-            layers, mask = encoder.backbone(cast(AudioInput, given.audio), True)
+            layers, mask = encoder.backbone(cast(AudioInput, inputs.audio), True)
         else:
-            text = cast(TextInput, given.text)
+            text = cast(TextInput, inputs.text)
             output = encoder.model(
                 input_ids=text.input_ids,
                 attention_mask=text.mask.long(),

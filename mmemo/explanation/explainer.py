@@ -71,7 +71,7 @@ class Explainer:
     def prepare(
         self,
         classifier: EmotionClassifier,
-        given: UtteranceInput,
+        inputs: UtteranceInput,
         target: str = PREDICTED,
         progress: Callable[[int], None] | None = None,
     ) -> PerturbedUtterance:
@@ -79,7 +79,7 @@ class Explainer:
 
         Args:
             classifier: The model; afterwards in evaluation mode, its parameters without gradients.
-            given: The utterance.
+            inputs: The utterance.
             target: "predicted", "true" or the name of a class.
             progress: Called with the number of passes just done.
 
@@ -88,18 +88,18 @@ class Explainer:
             ExplanationError: If the model's answer is not finite.
         """
         freeze_classifier(classifier)
-        index = self._target(target, given)
+        index = self._target(target, inputs)
         device = next((p.device for p in classifier.parameters()), torch.device("cpu"))
-        given = given.to(device)
+        inputs = inputs.to(device)
         baselines = draw_baselines(
-            given, classifier.text_encoder, self.waveform_baseline, self.text_baseline, self.seed
+            inputs, classifier.text_encoder, self.waveform_baseline, self.text_baseline, self.seed
         )
-        return PerturbedUtterance(classifier, given, baselines, index, self.output, progress)
+        return PerturbedUtterance(classifier, inputs, baselines, index, self.output, progress)
 
     def explain(
         self,
         classifier: EmotionClassifier,
-        given: UtteranceInput,
+        inputs: UtteranceInput,
         target: str = PREDICTED,
         progress: Callable[[int], None] | None = None,
     ) -> Explanation:
@@ -108,8 +108,8 @@ class Explainer:
         Raises:
             ExplanationError: Also if an attribution is not finite or memory does not suffice.
         """
-        utterance = self.prepare(classifier, given, target, progress)
-        given = utterance.given
+        utterance = self.prepare(classifier, inputs, target, progress)
+        inputs = utterance.inputs
         gradients, notes = self._gradients(utterance)
         attributions: dict[str, Attribution] = {}
         if gradients is not None:
@@ -124,17 +124,17 @@ class Explainer:
         shapley = modality_shapley(utterance) if self.shapley else None
         done = utterance.passes.done
         return Explanation(
-            key=given.key,
+            key=inputs.key,
             classes=tuple(self.classes),
             probabilities=utterance.probabilities,
             predicted=self.classes[utterance.predicted],
-            true=None if given.true is None else self.classes[given.true],
+            true=None if inputs.true is None else self.classes[inputs.true],
             target=self.classes[utterance.target],
             output=self.output,
-            sound=None if given.sound is None else given.sound.cpu().numpy(),
-            sample_rate=given.sample_rate,
-            transcript=given.transcript,
-            words=given.words,
+            sound=None if inputs.sound is None else inputs.sound.cpu().numpy(),
+            sample_rate=inputs.sample_rate,
+            transcript=inputs.transcript,
+            words=inputs.words,
             attributions=attributions,
             convergence=None if gradients is None else gradients.convergence,
             shapley=shapley,
@@ -167,16 +167,16 @@ class Explainer:
         }
         return {name: method for name, method in found.items() if method is not None}
 
-    def cost(self, given: UtteranceInput, with_gradient: Collection[str] = MODALITIES) -> Passes:
+    def cost(self, inputs: UtteranceInput, with_gradient: Collection[str] = MODALITIES) -> Passes:
         """Passes that an explanation takes, where no batch is halved and each method fits.
 
         Args:
-            given: The utterance.
+            inputs: The utterance.
             with_gradient: Modalities whose encoder can be differentiated: those not in
                 ``PerturbedUtterance.no_gradient``, which one utterance tells for all.
         """
-        inputs = dict(zip(MODALITIES, (given.audio, given.text), strict=True))
-        there = {name for name, part in inputs.items() if part}
+        by_modality = dict(zip(MODALITIES, (inputs.audio, inputs.text), strict=True))
+        there = {name for name, part in by_modality.items() if part}
         total = Passes(forward=1, backward=0)
         explained = there & set(with_gradient)
         num_draws = self.waveform_baseline.num_draws
@@ -187,9 +187,9 @@ class Explainer:
             total += Passes(forward=path + draws, backward=path)
             is_baseline_known = explained == there
         if self.occlusion is not None:
-            total += Passes(self.occlusion.num_passes(given), 0)
+            total += Passes(self.occlusion.num_passes(inputs), 0)
         for method in self._further.values():
-            total += method.cost(given)
+            total += method.cost(inputs)
         if self.shapley:
             draws = num_draws if "audio" in there else 1
             nothing = 0 if is_baseline_known else draws
@@ -216,16 +216,16 @@ class Explainer:
             attention_rollout=_named(self.attention_rollout),
         )
 
-    def _target(self, target: str, given: UtteranceInput) -> int | None:
+    def _target(self, target: str, inputs: UtteranceInput) -> int | None:
         if target == PREDICTED:
             return None
         if target == TRUE:
-            if given.true is None:
+            if inputs.true is None:
                 raise InputError(
-                    f"{given.key}: expected an annotated class to explain, nobody has annotated "
+                    f"{inputs.key}: expected an annotated class to explain, nobody has annotated "
                     "it; name the class"
                 )
-            return given.true
+            return inputs.true
         check_target(target, self.classes)
         return list(self.classes).index(target)
 
@@ -282,15 +282,15 @@ def time_passes(utterance: PerturbedUtterance) -> PassTimes:
     Args:
         utterance: One of middle length.
     """
-    inputs = {"audio": utterance.waveform, "text": utterance.embeddings}
-    given = {
+    by_modality = {"audio": utterance.waveform, "text": utterance.embeddings}
+    inputs = {
         name: tensor.detach().clone().requires_grad_(name not in utterance.no_gradient)
-        for name, tensor in inputs.items()
+        for name, tensor in by_modality.items()
         if tensor is not None
     }
 
     def forward() -> torch.Tensor:
-        return utterance.output(given.get("audio"), given.get("text"))
+        return utterance.output(inputs.get("audio"), inputs.get("text"))
 
     def without_gradient() -> None:
         with torch.no_grad():

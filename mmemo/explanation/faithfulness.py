@@ -65,7 +65,7 @@ class Faithfulness:
         """Check an explanation against its model, the loudness, and each method with the others.
 
         Args:
-            utterance: The same before the same model, with the same target.
+            utterance: What was explained, before its model, with the explanation's target.
             explanation: What is checked.
 
         Raises:
@@ -95,7 +95,7 @@ class Faithfulness:
         explanation: Explanation,
         explainer: Explainer,
         classifier: EmotionClassifier,
-        given: UtteranceInput,
+        inputs: UtteranceInput,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """Explain again with ever more random parameters, and note what is left.
@@ -105,7 +105,7 @@ class Faithfulness:
             explanation: By the trained model.
             explainer: That made it.
             classifier: The trained model, which stays as it is.
-            given: The utterance.
+            inputs: The utterance.
             progress: Called with the number of passes just done.
 
         Raises:
@@ -117,7 +117,7 @@ class Faithfulness:
         for name, model in randomised_models(classifier, model_stages(classifier), self.seed):
             if not isinstance(model, EmotionClassifier):
                 raise TypeError(f"expected a copy of the classifier, got {type(model).__name__}")
-            changed = again.explain(model, given, explanation.target, progress)
+            changed = again.explain(model, inputs, explanation.target, progress)
             for method, of, values in attributed_units(changed):
                 before = original[method, of]
                 stage = randomised_stage(name, before, values, self.seed, of == "audio")
@@ -143,16 +143,16 @@ class Faithfulness:
         self,
         explainer: Explainer,
         classifier: nn.Module,
-        given: UtteranceInput,
+        inputs: UtteranceInput,
         is_randomised: bool,
     ) -> Passes:
         """Passes that the checks of one utterance take at most: some masks may be the same."""
         num_methods = len([name for name in METHODS if getattr(explainer, name) is not None])
-        num_modalities = (given.audio is not None) + bool(given.words)
+        num_modalities = (inputs.audio is not None) + bool(inputs.words)
         masks = 2 + 2 * (len(SHARES) - 2) * (1 + self.num_orders)
         passes = Passes(1 + num_methods * num_modalities * masks, 0)
         if is_randomised:
-            once = explainer.without_shapley().cost(given)
+            once = explainer.without_shapley().cost(inputs)
             for _ in model_stages(classifier):
                 passes += once
         return passes

@@ -94,6 +94,8 @@ def voiced_frames(sound: NDArray[np.floating[Any]], sample_rate: int) -> NDArray
 
     Source: the autocorrelation method (Rabiner 1977), on two periods of the lowest pitch around
     the middle of each 20 ms frame, at a lower rate. A voiced frame is one with harmonics.
+    Torchaudio's pitch detector names a pitch for every frame and decides no voicing; librosa's
+    pyin does, but comes with an extra alone.
 
     Args:
         sound: (T,), not empty.
@@ -130,8 +132,8 @@ def estimated_word_times(
         sample_rate: Of the sound, in Hz.
     """
     size = frame_samples(sample_rate)
-    heard = np.flatnonzero(_is_loud(loudness_envelope(sound.astype(np.float64), size)))
-    start, stop = (heard[0], heard[-1] + 1) if len(heard) else (0, -(-len(sound) // size))
+    loud = np.flatnonzero(_is_loud(loudness_envelope(sound.astype(np.float64), size)))
+    start, stop = (loud[0], loud[-1] + 1) if len(loud) else (0, -(-len(sound) // size))
     letters = np.array([len(word) + 1 for word in words], dtype=np.float64)
     letters[-1:] -= 1
     edges = np.concatenate([[0.0], np.cumsum(letters) / max(1.0, letters.sum())])

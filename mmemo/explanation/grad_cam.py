@@ -55,7 +55,7 @@ class GradCam:
             )
         if "audio" in utterance.no_gradient:
             return Attributed(None, (f"no Grad-CAM: {utterance.no_gradient['audio']}",))
-        maps, key = encoder.maps, utterance.given.key
+        maps, key = encoder.maps, utterance.inputs.key
         tracked = waveform.detach().clone().requires_grad_()
 
         def compute(_: int) -> Tensor:
@@ -68,20 +68,20 @@ class GradCam:
             found, _ = with_smaller_batches(compute, 1, key)
         values = found[0, 0].double().cpu().numpy()
         values = values.reshape(len(values), -1).mean(axis=1)
-        given, num_samples = utterance.given, waveform.shape[1]
-        num_real = max(1, round(len(values) * num_samples / _num_heard(given)))
-        frames = frames_between(values[:num_real], num_samples, given.sample_rate)
+        inputs, num_samples = utterance.inputs, waveform.shape[1]
+        num_real = max(1, round(len(values) * num_samples / _num_heard(inputs)))
+        frames = frames_between(values[:num_real], num_samples, inputs.sample_rate)
         attribution = Attribution(frames, None)
         check_finite(NAME, attribution, key)
         return Attributed(attribution)
 
-    def cost(self, given: UtteranceInput) -> Passes:
+    def cost(self, inputs: UtteranceInput) -> Passes:
         """One pass and its gradient where there is sound."""
-        return Passes(1, 1) if given.audio else Passes(0, 0)
+        return Passes(1, 1) if inputs.audio else Passes(0, 0)
 
 
-def _num_heard(given: UtteranceInput) -> int:
-    """Samples that the encoder is given, padding included."""
-    if given.audio is None:
-        raise ValueError(f"{given.key}: expected sound, got none")
-    return int(np.prod(given.audio.waveform.shape[1:]))
+def _num_heard(inputs: UtteranceInput) -> int:
+    """Samples that the encoder takes, padding included."""
+    if inputs.audio is None:
+        raise ValueError(f"{inputs.key}: expected sound, got none")
+    return int(np.prod(inputs.audio.waveform.shape[1:]))

@@ -109,7 +109,7 @@ def utterance_input(
     )
 
 
-def spoken_input(
+def predictor_input(
     predictor: Predictor, spoken: Spoken, times: Sequence[tuple[float, float]] = ()
 ) -> UtteranceInput:
     """What a model is asked about, from no corpus.
@@ -124,16 +124,16 @@ def spoken_input(
     audio = batch.audio if isinstance(batch.audio, AudioInput) else None
     text = batch.text if isinstance(batch.text, TextInput) else None
     read = predictor.read(spoken.speaker, spoken.transcript or "")
-    sound = predictor.heard(spoken.sound) if audio and spoken.sound is not None else None
+    sound = predictor.used_sound(spoken.sound) if audio and spoken.sound is not None else None
     words: tuple[Word, ...] = ()
     token_words = torch.zeros(0, dtype=torch.long)
     if text is not None and predictor.encoders.text is not None:
         words, token_words = read_words(predictor.encoders.text, read, text)
     # The speaker's name in front is said by nobody.
-    num_said = len(word_spans(predictor.read("", spoken.transcript or "")))
-    if times and len(times) == num_said <= len(words):
-        names, said = words[: len(words) - num_said], words[len(words) - num_said :]
-        pairs = zip(said, times, strict=True)
+    num_words = len(word_spans(predictor.read("", spoken.transcript or "")))
+    if times and len(times) == num_words <= len(words):
+        names, spoken_words = words[: len(words) - num_words], words[len(words) - num_words :]
+        pairs = zip(spoken_words, times, strict=True)
         words = (*names, *(replace(word, start_s=s, end_s=e) for word, (s, e) in pairs))
     return UtteranceInput(
         key=spoken.key,

@@ -52,8 +52,7 @@ class IntegratedGradients:
 
     Args:
         n_steps: Points on the path from each draw of the baseline.
-        internal_batch_size: Of them that are computed at a time; halved where memory does not
-            suffice.
+        internal_batch_size: Points computed at a time; halved where memory does not suffice.
         precision: "float32", or "bfloat16" for the passes on the path alone, in autocast, which
             is faster on machines that have it; the two ends are in float32 always.
 
@@ -97,12 +96,12 @@ class IntegratedGradients:
         for end in ends:
 
             def compute(size: int, end: tuple[Tensor, ...] = end) -> tuple[Tensor, ...]:
-                given: tuple[Tensor, ...] = attr.IntegratedGradients(path).attribute(
+                parts: tuple[Tensor, ...] = attr.IntegratedGradients(path).attribute(
                     explained, end, n_steps=self.n_steps, internal_batch_size=size
                 )
-                return given
+                return parts
 
-            found, batch_size = with_smaller_batches(compute, batch_size, utterance.given.key)
+            found, batch_size = with_smaller_batches(compute, batch_size, utterance.inputs.key)
             for total, values in zip(totals, found, strict=True):
                 total += values.double() / len(ends)
             draw_sums.append(float(sum(values.double().sum() for values in found)))
@@ -117,7 +116,7 @@ class IntegratedGradients:
         batch_size: int,
         dtype: torch.dtype,
     ) -> Gradients:
-        key = utterance.given.key
+        key = utterance.inputs.key
         for name, values in sums.items():
             if not values.isfinite().all():
                 num_bad = int((~values.isfinite()).sum())
@@ -155,10 +154,10 @@ def _convergence(
     utterance: PerturbedUtterance, replaced: set[str], draw_sums: Sequence[float]
 ) -> Convergence:
     """From the sum of all attributions of each draw of the baseline."""
-    given, is_all = utterance.given_output, replaced == set(utterance.modalities)
+    undisturbed, is_all = utterance.undisturbed_output, replaced == set(utterance.modalities)
     baselines = utterance.baseline_outputs if is_all else utterance.replaced_outputs(replaced)
-    deltas = [s - (given - b) for s, b in zip(draw_sums, baselines, strict=True)]
-    return Convergence.of(given, float(np.mean(baselines)), max(deltas, key=abs))
+    deltas = [s - (undisturbed - b) for s, b in zip(draw_sums, baselines, strict=True)]
+    return Convergence.of(undisturbed, float(np.mean(baselines)), max(deltas, key=abs))
 
 
 class _Path:
@@ -199,14 +198,14 @@ def _baseline_ends(utterance: PerturbedUtterance, names: list[str]) -> list[tupl
 
 def summed(gradients: Gradients, utterance: PerturbedUtterance) -> Attribution:
     """Samples summed to frames of 20 ms and subwords to words, with their signs."""
-    given = utterance.given
+    inputs = utterance.inputs
     frames: Floats | None = None
     words: Floats | None = None
     if gradients.samples is not None:
-        frames = frame_sums(gradients.samples, given.sample_rate)
+        frames = frame_sums(gradients.samples, inputs.sample_rate)
     if gradients.tokens is not None:
-        token_words = given.token_words.cpu().numpy()
+        token_words = inputs.token_words.cpu().numpy()
         is_word = token_words != FIXED_TOKEN
-        words = np.zeros(len(given.words))
+        words = np.zeros(len(inputs.words))
         np.add.at(words, token_words[is_word], gradients.tokens[is_word])
     return Attribution(frames, words)

@@ -37,7 +37,7 @@ class AttributionMethod(Protocol):
         """
         ...
 
-    def cost(self, given: UtteranceInput) -> Passes:
+    def cost(self, inputs: UtteranceInput) -> Passes:
         """Passes that an utterance takes, where the method fits the model."""
         ...
 

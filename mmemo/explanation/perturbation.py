@@ -37,7 +37,7 @@ class PerturbedUtterance:
 
     Args:
         classifier: Made ready by ``freeze_classifier``.
-        given: The utterance, on the classifier's device.
+        inputs: The utterance, on the classifier's device.
         baselines: What stands in for it, on the same device.
         target: Index of the class; None for the one that the model predicts.
         output: Name of F, see ``get_output``.
@@ -50,42 +50,42 @@ class PerturbedUtterance:
     def __init__(
         self,
         classifier: EmotionClassifier,
-        given: UtteranceInput,
+        inputs: UtteranceInput,
         baselines: Baselines,
         target: int | None,
         output: str,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self.classifier = classifier
-        self.given = given
+        self.inputs = inputs
         self.baselines = baselines
         self.passes = PassCounter(progress)
         self._output = get_output(output)
-        self.waveform = given.waveform
+        self.waveform = inputs.waveform
         self.embeddings: Tensor | None = None
-        if classifier.text_encoder is not None and given.text is not None:
+        if classifier.text_encoder is not None and inputs.text is not None:
             with torch.no_grad():
-                self.embeddings = classifier.text_encoder.embed(given.text.input_ids)
+                self.embeddings = classifier.text_encoder.embed(inputs.text.input_ids)
         self._features, self.no_gradient = self._look()
         with torch.no_grad():
             self.logits = classifier.classify(self._features)[0].float()
         if not self.logits.isfinite().all():
             raise ExplanationError(
-                f"{given.key}: expected a finite answer, got the logits {self.logits.tolist()}; "
+                f"{inputs.key}: expected a finite answer, got the logits {self.logits.tolist()}; "
                 "look at the run's training and at this utterance's sound"
             )
         self.target = self.predicted if target is None else target
 
     def _look(self) -> tuple[dict[str, Features], dict[str, str]]:
         """Features of the utterance; by modality, why there is no gradient for its input."""
-        inputs = {"audio": self.waveform, "text": self.embeddings}
-        tracked = {
+        tensors = {"audio": self.waveform, "text": self.embeddings}
+        with_gradient = {
             name: tensor.detach().clone().requires_grad_()
-            for name, tensor in inputs.items()
+            for name, tensor in tensors.items()
             if tensor is not None
         }
         with torch.enable_grad():
-            features = self._encode(tracked.get("audio"), tracked.get("text"))
+            features = self._encode(with_gradient.get("audio"), with_gradient.get("text"))
         self.passes.count(forward=1)
         encoders = {"audio": self.classifier.audio_encoder, "text": self.classifier.text_encoder}
         reasons = {
@@ -112,7 +112,7 @@ class PerturbedUtterance:
         return np.asarray(self.logits.double().softmax(dim=0).cpu())
 
     @property
-    def given_output(self) -> float:
+    def undisturbed_output(self) -> float:
         """F of the utterance as it is."""
         return float(self._output(self.logits[None], self.target))
 
@@ -181,7 +181,7 @@ class PerturbedUtterance:
                     for part in rows
                 ]
 
-        logits, _ = with_smaller_batches(compute, batch_size, self.given.key)
+        logits, _ = with_smaller_batches(compute, batch_size, self.inputs.key)
         probabilities = torch.cat(logits).double().softmax(dim=1)[:, self.target]
         found = np.asarray(probabilities.cpu())
         self._check_finite(bool(np.isfinite(found).all()), "with parts of it replaced")
@@ -190,7 +190,7 @@ class PerturbedUtterance:
     def _check_finite(self, is_finite: bool, where: str) -> None:
         if not is_finite:
             raise ExplanationError(
-                f"{self.given.key}: expected a finite answer {where}, got one that is not; choose "
+                f"{self.inputs.key}: expected a finite answer {where}, got one that is not; choose "
                 "another waveform_baseline or text_baseline"
             )
 
@@ -202,8 +202,8 @@ class PerturbedUtterance:
         """
         embeddings, baseline = self.embeddings, self.baselines.embeddings
         if embeddings is None or baseline is None:
-            raise ValueError(f"{self.given.key}: expected a text, got none")
-        token_words = self.given.token_words
+            raise ValueError(f"{self.inputs.key}: expected a text, got none")
+        token_words = self.inputs.token_words
         kept = kept.to(token_words.device)
         is_kept = kept[:, token_words.clamp(min=0)] | (token_words == FIXED_TOKEN)
         return torch.where(is_kept[:, :, None], embeddings, baseline)
@@ -216,18 +216,18 @@ class PerturbedUtterance:
         """
         waveform, baselines = self.waveform, self.baselines.waveforms
         if waveform is None or baselines is None:
-            raise ValueError(f"{self.given.key}: expected sound, got none")
+            raise ValueError(f"{self.inputs.key}: expected sound, got none")
         is_kept = kept.to(waveform.device)
-        is_kept = is_kept.repeat_interleave(frame_samples(self.given.sample_rate), dim=1)
+        is_kept = is_kept.repeat_interleave(frame_samples(self.inputs.sample_rate), dim=1)
         return torch.where(is_kept[:, : waveform.shape[1]], waveform, baselines[:1])
 
     def _encode(self, waveform: Tensor | None, embeddings: Tensor | None) -> dict[str, Features]:
         features: dict[str, Features] = {}
         audio_encoder, text_encoder = self.classifier.audio_encoder, self.classifier.text_encoder
-        if waveform is not None and audio_encoder is not None and self.given.audio is not None:
-            features["audio"] = audio_encoder(_padded(waveform, self.given.audio))
-        if embeddings is not None and text_encoder is not None and self.given.text is not None:
-            text = _repeated(self.given.text, len(embeddings))
+        if waveform is not None and audio_encoder is not None and self.inputs.audio is not None:
+            features["audio"] = audio_encoder(_padded(waveform, self.inputs.audio))
+        if embeddings is not None and text_encoder is not None and self.inputs.text is not None:
+            text = _repeated(self.inputs.text, len(embeddings))
             features["text"] = text_encoder(text, embeddings)
         return features
 
@@ -236,11 +236,11 @@ def _mask(kept: Masks) -> Tensor:
     return torch.from_numpy(kept)
 
 
-def _padded(waveform: Tensor, given: AudioInput) -> AudioInput:
+def _padded(waveform: Tensor, inputs: AudioInput) -> AudioInput:
     """Real samples (N, T) with the padding that the utterance was given."""
-    padding = given.waveform[:, waveform.shape[1] :].expand(len(waveform), -1)
+    padding = inputs.waveform[:, waveform.shape[1] :].expand(len(waveform), -1)
     whole = torch.cat([waveform, padding], dim=1)
-    return AudioInput(whole, given.mask.expand(len(waveform), -1))
+    return AudioInput(whole, inputs.mask.expand(len(waveform), -1))
 
 
 def _repeated(text: TextInput, num_rows: int) -> TextInput:

@@ -62,12 +62,12 @@ class Occlusion:
         window, stride = self._samples(num_samples, sample_rate)
         return -(-(num_samples - window) // stride) + 1
 
-    def num_passes(self, given: UtteranceInput) -> int:
+    def num_passes(self, inputs: UtteranceInput) -> int:
         """Windows and words, and for each of both the utterance as it is, to compare with."""
         count = 0
-        if given.waveform is not None:
-            count += 1 + self.num_windows(given.waveform.shape[1], given.sample_rate)
-        num_read = sum(word.is_read for word in given.words)
+        if inputs.waveform is not None:
+            count += 1 + self.num_windows(inputs.waveform.shape[1], inputs.sample_rate)
+        num_read = sum(word.is_read for word in inputs.words)
         return count + (1 + num_read if num_read else 0)
 
     def attribute(self, utterance: PerturbedUtterance) -> Attribution:
@@ -80,7 +80,7 @@ class Occlusion:
         for name, values in (("frames", found.frames), ("words", found.words)):
             if values is not None and not np.isfinite(values).all():
                 raise ExplanationError(
-                    f"{utterance.given.key}: expected finite losses of F, got "
+                    f"{utterance.inputs.key}: expected finite losses of F, got "
                     f"{int((~np.isfinite(values)).sum())} of {len(values)} {name} that are not; "
                     "try another baseline"
                 )
@@ -90,7 +90,7 @@ class Occlusion:
         waveform, baselines = utterance.waveform, utterance.baselines.waveforms
         if waveform is None or baselines is None:
             return None
-        rate = utterance.given.sample_rate
+        rate = utterance.inputs.sample_rate
         window, stride = self._samples(waveform.shape[1], rate)
 
         def compute(batch_size: int) -> Tensor:
@@ -104,13 +104,13 @@ class Occlusion:
             )
             return lost
 
-        samples, _ = with_smaller_batches(compute, self.batch_size, utterance.given.key)
+        samples, _ = with_smaller_batches(compute, self.batch_size, utterance.inputs.key)
         return frame_means(samples[0].double().cpu().numpy(), rate)
 
     def _words(self, utterance: PerturbedUtterance) -> Floats | None:
         if utterance.embeddings is None:
             return None
-        words = utterance.given.words
+        words = utterance.inputs.words
         read = [index for index, word in enumerate(words) if word.is_read]
         lost = np.zeros(len(words))
         if not read:
@@ -129,7 +129,7 @@ class Occlusion:
             )
             return found
 
-        found, _ = with_smaller_batches(compute, self.batch_size, utterance.given.key)
+        found, _ = with_smaller_batches(compute, self.batch_size, utterance.inputs.key)
         lost[read] = found[0].double().cpu().numpy()
         return lost
 
@@ -156,15 +156,15 @@ def modality_shapley(utterance: PerturbedUtterance) -> ModalityShapley:
     everyone = utterance.modalities
     outputs = {}
     for size in range(len(everyone) + 1):
-        for given in combinations(everyone, size):
-            replaced = set(everyone) - set(given)
-            outputs[coalition(set(given))] = _output(utterance, replaced)
+        for present in combinations(everyone, size):
+            replaced = set(everyone) - set(present)
+            outputs[coalition(set(present))] = _output(utterance, replaced)
     return ModalityShapley(shapley_values(everyone, outputs), outputs)
 
 
 def _output(utterance: PerturbedUtterance, replaced: set[str]) -> float:
     if not replaced:
-        return utterance.given_output
+        return utterance.undisturbed_output
     if replaced == set(utterance.modalities):
         return float(np.mean(utterance.baseline_outputs))
     return float(np.mean(utterance.replaced_outputs(replaced)))
@@ -186,7 +186,7 @@ def shapley_values(players: tuple[str, ...], outputs: dict[str, float]) -> dict[
         others = [other for other in players if other != player]
         for size in range(len(players)):
             weight = factorial(size) * factorial(len(others) - size) / factorial(len(players))
-            for given in combinations(others, size):
-                added = outputs[coalition({*given, player})] - outputs[coalition(set(given))]
+            for present in combinations(others, size):
+                added = outputs[coalition({*present, player})] - outputs[coalition(set(present))]
                 values[player] += weight * added
     return values

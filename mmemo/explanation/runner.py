@@ -57,20 +57,20 @@ class ExplanationRunner:
         middle, times, reasons = self._timed(keys, target)
         total, seconds = Passes(0, 0), 0.0
         for key in keys:
-            given = self.load(key)
-            passes = self.explainer.cost(given, set(MODALITIES) - reasons)
+            inputs = self.load(key)
+            passes = self.explainer.cost(inputs, set(MODALITIES) - reasons)
             total += passes
-            seconds += times.total_s(passes) * _length(given) / middle
+            seconds += times.total_s(passes) * _length(inputs) / middle
         return total, seconds
 
     def _timed(self, keys: Sequence[str], target: str) -> tuple[int, PassTimes, set[str]]:
         """Length of the middle one of some utterances, its times, and what has no gradient."""
         ordered = sorted(keys, key=lambda key: (_length(self.load(key)), key))
         for key in [ordered[len(ordered) // 2], *ordered]:
-            given = self.load(key)
+            inputs = self.load(key)
             try:
-                utterance = self.explainer.prepare(self.classifier, given, target)
-                return _length(given), time_passes(utterance), set(utterance.no_gradient)
+                utterance = self.explainer.prepare(self.classifier, inputs, target)
+                return _length(inputs), time_passes(utterance), set(utterance.no_gradient)
             except (RuntimeError, MemoryError) as error:
                 # Another one is timed: this one is told about when it is its turn.
                 _check_its_own(error)
@@ -170,9 +170,9 @@ class ExplanationRunner:
             return
         middle, times, _ = self._timed(there, targets[there[0]])
         total, seconds = Passes(0, 0), 0.0
-        for given, passes in self._checked(there, faithfulness):
+        for inputs, passes in self._checked(there, faithfulness):
             total += passes
-            seconds += times.total_s(passes) * _length(given) / middle
+            seconds += times.total_s(passes) * _length(inputs) / middle
         others = f", after {num_seeds} of other seeds have explained the same" if num_seeds else ""
         print(
             f"checks: at most {total.forward} forward and {total.backward} backward passes, "
@@ -184,9 +184,9 @@ class ExplanationRunner:
     ) -> Iterator[tuple[UtteranceInput, Passes]]:
         """Utterances with the passes of their checks; the first ones are randomised too."""
         for place, key in enumerate(keys):
-            given, is_randomised = self.load(key), place < faithfulness.num_randomised
-            most = faithfulness.max_passes(self.explainer, self.classifier, given, is_randomised)
-            yield given, most
+            inputs, is_randomised = self.load(key), place < faithfulness.num_randomised
+            most = faithfulness.max_passes(self.explainer, self.classifier, inputs, is_randomised)
+            yield inputs, most
 
     def _checks(
         self,
@@ -198,15 +198,15 @@ class ExplanationRunner:
         progress: Callable[[int], None],
     ) -> ExplanationChecks:
         explanation = Explanation.load(folder.place(key))
-        given = self.load(key)
-        utterance = self.explainer.prepare(self.classifier, given, explanation.target, progress)
+        inputs = self.load(key)
+        utterance = self.explainer.prepare(self.classifier, inputs, explanation.target, progress)
         checks = faithfulness.check(utterance, explanation)
         others = [Explanation.load(one.place(key)) for one in seeds if one.is_finished(key)]
         faithfulness.add_seeds(checks, explanation, others)
         if is_randomised:
             random = partial(faithfulness.add_randomised, checks, explanation, self.explainer)
             # What was found before stays, whatever a random model does.
-            self._try(key, partial(random, self.classifier, given, progress))
+            self._try(key, partial(random, self.classifier, inputs, progress))
         return checks
 
     def _try(self, key: str, work: Callable[[], Result]) -> Result | None:
@@ -241,9 +241,9 @@ def _check_its_own(error: Exception) -> None:
         raise error
 
 
-def _length(given: UtteranceInput) -> int:
+def _length(inputs: UtteranceInput) -> int:
     """Samples, or tokens where there is no sound; at least 1."""
-    return max(1, len(given.token_words) if given.sound is None else len(given.sound))
+    return max(1, len(inputs.token_words) if inputs.sound is None else len(inputs.sound))
 
 
 def _duration(seconds: float) -> str:

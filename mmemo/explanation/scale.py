@@ -43,7 +43,7 @@ class ColouredWord:
         text: As written.
         span_s: Estimated start and end in the sound, in s; None without sound.
         attribution: Of F; None for the difference of methods.
-        value: The same normalised, between -1 and 1.
+        value: The attribution normalised, between -1 and 1.
         colour: Of the scale.
         text_colour: That can be read on it.
         is_read: False where the model did not read it.

@@ -131,7 +131,7 @@ class SetSummary:
     Args:
         output: Name of F, the number that is explained.
         num: Explanations.
-        num_by_class: The same by explained class.
+        num_by_class: Explanations by explained class.
         unit: What utterances that belong together have in common, such as "dialogue".
         num_units: Units of the set.
         min_units: Fewer have no interval.

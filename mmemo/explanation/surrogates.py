@@ -48,16 +48,16 @@ class Parts:
     num_words: int
 
     @classmethod
-    def of(cls, given: UtteranceInput, stretch_ms: float) -> Parts:
+    def of(cls, inputs: UtteranceInput, stretch_ms: float) -> Parts:
         """Cut the sound into stretches that differ by a frame at most."""
         num_frames = 0
-        if given.waveform is not None:
-            num_frames = -(-given.waveform.shape[1] // frame_samples(given.sample_rate))
+        if inputs.waveform is not None:
+            num_frames = -(-inputs.waveform.shape[1] // frame_samples(inputs.sample_rate))
         num_stretches = min(max(1, round(num_frames * FRAME_MS / stretch_ms)), num_frames)
         stretches = np.arange(num_frames) * num_stretches // max(1, num_frames)
         stretches = stretches.astype(np.int64)
-        read = tuple(i for i, word in enumerate(given.words) if word.is_read)
-        return cls(stretches, read, len(given.words))
+        read = tuple(i for i, word in enumerate(inputs.words) if word.is_read)
+        return cls(stretches, read, len(inputs.words))
 
     @property
     def num_stretches(self) -> int:
@@ -132,7 +132,7 @@ class Surrogate(ABC):
         Raises:
             ExplanationError: If a value is not finite, or memory does not suffice.
         """
-        parts, key = Parts.of(utterance.given, self.stretch_ms), utterance.given.key
+        parts, key = Parts.of(utterance.inputs, self.stretch_ms), utterance.inputs.key
         if not len(parts):
             return Attributed(parts.attribution(np.zeros(0), utterance))
 
@@ -154,9 +154,9 @@ class Surrogate(ABC):
             )
         return Attributed(attribution, notes)
 
-    def cost(self, given: UtteranceInput) -> Passes:
+    def cost(self, inputs: UtteranceInput) -> Passes:
         """A forward pass for each sample."""
-        return Passes(self._num_passes(len(Parts.of(given, self.stretch_ms))), 0)
+        return Passes(self._num_passes(len(Parts.of(inputs, self.stretch_ms))), 0)
 
     def _num_passes(self, num_parts: int) -> int:
         return self.num_samples if num_parts else 0

@@ -76,19 +76,19 @@ class HuggingFaceFolder:
         write_whole(folder / CONFIG_FILE, _config_text(model, metrics.protocol.classes))
         facts = CardFacts.of(source, self.licence, self.corpus_licence)
         write_whole(folder / CARD_FILE, model_card(facts))
-        told = ["a run folder without pickle: `mmemo predict` takes it as run=DIR"]
+        described = ["a run folder without pickle: `mmemo predict` takes it as run=DIR"]
         if self.licence is None:
-            told.append("no licence is named: format.licence=IDENTIFIER")
+            described.append("no licence is named: format.licence=IDENTIFIER")
         if not (self.corpus_licence or card.prepared.licence):
-            told.append("the corpus' terms are not named: format.corpus_licence='…'")
-        return told
+            described.append("the corpus' terms are not named: format.corpus_licence='…'")
+        return described
 
 
 def _write_info(source: RunFolder, target: RunFolder) -> None:
     """What happened to the run, without where and on which machine."""
     info = source.read_info()
-    told = replace(info, process=None, wandb=None, digests={}, checkpoint=WEIGHTS_FILE)
-    write_document(target.info_file, told)
+    described = replace(info, process=None, wandb=None, digests={}, checkpoint=WEIGHTS_FILE)
+    write_document(target.info_file, described)
 
 
 def _copy_assets(source: RunFolder, target: RunFolder) -> None:

@@ -15,7 +15,15 @@ from mmemo.evaluation.calibration import is_at_bound
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import leak_warning, split_stamp
 from mmemo.evaluation.run_metrics import RunMetrics
-from mmemo.reporting.numbers import UNDEFINED, counted, interval, metric_name, percent, score, told
+from mmemo.reporting.numbers import (
+    UNDEFINED,
+    counted,
+    in_words,
+    interval,
+    metric_name,
+    percent,
+    score,
+)
 from mmemo.reporting.tables import escape_markdown, markdown, table_of
 from mmemo.runs.run_files import DataCard
 from mmemo.runs.run_folder import RunFolder
@@ -123,8 +131,8 @@ LIMITS = (
 
 def _front_matter(facts: CardFacts) -> dict[str, Any]:
     protocol = facts.metrics.protocol
-    hears = protocol.audio_encoder != "none"
-    tags = ["emotion-recognition", *(["speech"] if hears else []), "mmemo"]
+    uses_audio = protocol.audio_encoder != "none"
+    tags = ["emotion-recognition", *(["speech"] if uses_audio else []), "mmemo"]
     tags += [LEAKY] if protocol.leaky else []
     results = [
         {"type": kind, "name": name, "value": round(facts.scores[metric][0], 4)}
@@ -133,7 +141,7 @@ def _front_matter(facts: CardFacts) -> dict[str, Any]:
             ("macro_f1", "f1", "macro F1"),
         )
     ]
-    task = "audio-classification" if hears else "text-classification"
+    task = "audio-classification" if uses_audio else "text-classification"
     dataset = {
         "name": protocol.corpus,
         "type": protocol.corpus,
@@ -156,8 +164,8 @@ def _front_matter(facts: CardFacts) -> dict[str, Any]:
 
 def _task(facts: CardFacts) -> str:
     protocol = facts.metrics.protocol
-    given = {"sound": protocol.audio_encoder, "transcript": protocol.text_encoder}
-    there = {name: encoder for name, encoder in given.items() if encoder != "none"}
+    by_input = {"sound": protocol.audio_encoder, "transcript": protocol.text_encoder}
+    there = {name: encoder for name, encoder in by_input.items() if encoder != "none"}
     encoders = "; ".join(f"{name}: {encoder}" for name, encoder in there.items())
     return escape_markdown(
         f"Tells the emotion of an utterance from its {' and '.join(there)}: one of "
@@ -194,7 +202,7 @@ def _protocol(facts: CardFacts) -> str:
         "earlier utterances that are read": protocol.context_utterances,
         "later utterances that are read": protocol.future_utterances,
     }
-    rows = [[name, value] for name, value in told(fields).items()]
+    rows = [[name, value] for name, value in in_words(fields).items()]
     return markdown(table_of("protocol", "", ["", "protocol"], "ll", rows))
 
 
@@ -246,11 +254,11 @@ def _failures(facts: CardFacts) -> list[str]:
     wrong = facts.test[facts.test["target"] != facts.test["pred"]]
     pairs = Counter(zip(wrong["target"].map(str), wrong["pred"].map(str), strict=True))
     if pairs:
-        told_pairs = ", ".join(
+        described_pairs = ", ".join(
             f"{target} taken for {pred} ({count})"
             for (target, pred), count in pairs.most_common(MAX_SHOWN)
         )
-        parts.append(escape_markdown(f"Most frequent confusions: {told_pairs}."))
+        parts.append(escape_markdown(f"Most frequent confusions: {described_pairs}."))
     return [*parts, *_speakers(facts.test)]
 
 

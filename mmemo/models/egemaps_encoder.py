@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput
-from mmemo.errors import InputError
+from mmemo.extras import import_package
 from mmemo.models.protocols import Features
 
 PITCH_WINDOW_S = 0.06
@@ -41,13 +41,7 @@ class EgemapsEncoder(nn.Module):
 
     def __init__(self, sample_rate: int = 16_000) -> None:
         super().__init__()
-        try:
-            import opensmile
-        except (ImportError, OSError) as error:
-            raise InputError(
-                "audio_encoder=egemaps: expected the package opensmile, it cannot be imported "
-                f"({error}); install it with pip install 'mmemo[egemaps]', and mind its licence"
-            ) from error
+        opensmile = import_package("audio_encoder=egemaps", "opensmile", "egemaps")
         self.smile = opensmile.Smile(
             opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals
         )

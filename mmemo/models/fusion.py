@@ -56,7 +56,7 @@ class Fusion(nn.Module, ABC):
         Raises:
             InputError: If one is missing that the model was not trained to do without.
         """
-        present = self._given(features)
+        present = self._presence(features)
         if self.training and self.modality_dropout > 0:
             present = leave_one_out(present, self.modality_dropout)
         return self.fuse(features, present)
@@ -77,9 +77,9 @@ class Fusion(nn.Module, ABC):
         """The head over what ``fuse`` gives, from what builds its layers for D features."""
         return layers(self.output_dim)
 
-    def _given(self, features: Mapping[str, EncodedModality]) -> Tensor:
-        given = [name in features for name in self.modalities]
-        if not all(given) and (self.modality_dropout == 0 or not any(given)):
+    def _presence(self, features: Mapping[str, EncodedModality]) -> Tensor:
+        is_present = [name in features for name in self.modalities]
+        if not all(is_present) and (self.modality_dropout == 0 or not any(is_present)):
             raise InputError(
                 f"expected features of {' and '.join(self.modalities)}, got "
                 f"{' and '.join(features) or 'none'}; only a model of both modalities that was "
@@ -87,7 +87,7 @@ class Fusion(nn.Module, ABC):
             )
         pooled = next(iter(features.values())).pooled
         # As a size of the tensor, and not as a number: a graph takes any batch.
-        return torch.tensor(given, device=pooled.device).expand(pooled.shape[0], -1)
+        return torch.tensor(is_present, device=pooled.device).expand(pooled.shape[0], -1)
 
     def _missing_vectors(self, dims: Mapping[str, int]) -> MissingVectors:
         """Learned vectors of those sizes, where a modality can be missing."""

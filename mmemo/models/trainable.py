@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from mmemo.errors import InputError
+from mmemo.extras import import_package
 
 STACK_NAMES = ("layer", "layers")
 """What transformers and torch call the list of a model's transformer layers."""
@@ -103,15 +104,9 @@ def _train_top(model: nn.Module, num_layers: int, option: str) -> None:
 
 
 def _add_low_rank_updates(model: Any, option: str, rank: int) -> None:  # noqa: ANN401
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{option}.trainable=lora: expected the package peft, it is not installed; pip install "
-            '"mmemo[lora]"'
-        ) from error
+    peft = import_package(f"{option}.trainable=lora", "peft", "lora")
     linear = sorted({n for n, m in model.named_modules() if isinstance(m, nn.Linear)})
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=linear)
-    inject_adapter_in_model(config, model)
+    config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=linear)
+    peft.inject_adapter_in_model(config, model)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)

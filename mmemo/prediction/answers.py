@@ -50,7 +50,7 @@ class Prediction:
         start_s: Where the stretch begins, in seconds; None for words alone.
         end_s: Where it ends.
         duration_s: Of the whole recording; None where there is none or it could not be read.
-        heard_s: How much of the stretch the models have heard: less than all where they cut it.
+        used_duration_s: How much of the stretch the models have used: less where they cut it.
         transcript: The words that were read; None for none.
         words: The words with their times, where they were recognised.
         missing: The modality that was done without, "audio" or "text"; None for none.
@@ -71,7 +71,7 @@ class Prediction:
     start_s: float | None = None
     end_s: float | None = None
     duration_s: float | None = None
-    heard_s: float | None = None
+    used_duration_s: float | None = None
     transcript: str | None = None
     words: tuple[SpokenWord, ...] | None = None
     missing: str | None = None
@@ -114,7 +114,7 @@ def answer_row(answer: Prediction, calibrated: bool) -> dict[str, Any]:
         "start_s": answer.start_s,
         "end_s": answer.end_s,
         "duration_s": answer.duration_s,
-        "heard_s": answer.heard_s,
+        "used_duration_s": answer.used_duration_s,
         "transcript": answer.transcript,
         "pred": answer.label,
     }
@@ -225,7 +225,7 @@ def _times(answer: Prediction, has_stretches: bool) -> list[Cell | str]:
 
     if has_stretches:
         return [seconds(answer.start_s), seconds(answer.end_s)]
-    return [seconds(answer.heard_s)]
+    return [seconds(answer.used_duration_s)]
 
 
 def _answer(answer: Prediction) -> list[Cell | str]:

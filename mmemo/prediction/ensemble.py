@@ -26,6 +26,7 @@ from mmemo.data.selection import TOO_SHORT
 from mmemo.errors import InputError
 from mmemo.prediction.answers import Prediction, SpokenWord
 from mmemo.prediction.requests import Request
+from mmemo.prediction.timed_words import check_times, untimed_words, words_within
 from mmemo.runs.predictor import Answer, Predictor, Spoken
 
 BATCHES_IN_A_POOL = 16
@@ -44,7 +45,7 @@ class Transcriber(Protocol):
 
 
 @dataclass(frozen=True)
-class Asking:
+class PredictionOptions:
     """How answers are made.
 
     Args:
@@ -71,7 +72,7 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PendingAnswer:
     """A row that waits for its answer, or says why it has none.
 
     Args:
@@ -106,8 +107,8 @@ class Ensemble:
             one, two = _sound(hearing[0]), _sound(other)
             if one != two:
                 raise _unlike(hearing[0], other, "preparation of sound", one, two)
-        self.hears = bool(hearing)
-        self.reads = any("text" in p.modalities for p in self.predictors)
+        self.uses_audio = bool(hearing)
+        self.uses_text = any("text" in p.modalities for p in self.predictors)
         self._preparing = hearing[0] if hearing else first
 
     @property
@@ -137,7 +138,7 @@ class Ensemble:
         """How files are read."""
         return self._preparing.clip_worker(audio_track).reading
 
-    def check(self, requests: Sequence[Request], asking: Asking) -> None:
+    def check(self, requests: Sequence[Request], options: PredictionOptions) -> None:
         """Say at once what none of the requests has and a model needs.
 
         Raises:
@@ -145,14 +146,14 @@ class Ensemble:
                 recordings whose stretches are asked about.
         """
         problem: InputError | None = None
-        if asking.transcriber is not None and not self.reads:
+        if options.transcriber is not None and not self.uses_text:
             raise InputError(
                 f"asr: expected a model that reads words, {self.predictors[0].folder.path.name} "
                 "hears alone; leave asr out"
             )
-        has_transcriber = asking.transcriber is not None
-        if asking.cutter is not None and not has_transcriber and self.reads:
-            _check_times(requests)
+        has_transcriber = options.transcriber is not None
+        if options.cutter is not None and not has_transcriber and self.uses_text:
+            check_times(requests)
         for request in requests:
             has_sound = request.recording is not None
             has_words = request.transcript is not None or (has_transcriber and has_sound)
@@ -169,7 +170,7 @@ class Ensemble:
     def answer(
         self,
         requests: Sequence[Request],
-        asking: Asking,
+        options: PredictionOptions,
         progress: Callable[[int], object] | None = None,
     ) -> Iterator[Prediction]:
         """Answer on each request, in order; on each of its stretches, where it is cut.
@@ -178,35 +179,35 @@ class Ensemble:
 
         Args:
             requests: What is asked.
-            asking: How.
+            options: How answers are made.
             progress: Called with the number of requests that were just prepared.
 
         Raises:
             InputError: If a process was ended from outside.
         """
-        for pool in self._pools(requests, asking, progress):
-            yield from self._answered(pool, asking)
+        for pool in self._pools(requests, options, progress):
+            yield from self._answered(pool, options)
 
-    def ask(
+    def prepare(
         self,
         requests: Sequence[Request],
-        asking: Asking,
+        options: PredictionOptions,
         progress: Callable[[int], object] | None = None,
-    ) -> Iterator[Asked]:
+    ) -> Iterator[PendingAnswer]:
         """What the models would be asked of each request; arguments and errors as of ``answer``."""
-        for pool in self._pools(requests, asking, progress):
-            yield from self._complete(pool, asking)
+        for pool in self._pools(requests, options, progress):
+            yield from self._complete(pool, options)
 
     def _pools(
         self,
         requests: Sequence[Request],
-        asking: Asking,
+        options: PredictionOptions,
         progress: Callable[[int], object] | None,
-    ) -> Iterator[list[Asked]]:
+    ) -> Iterator[list[PendingAnswer]]:
         size = BATCHES_IN_A_POOL * min(p.preprocessing.batch_size for p in self.predictors)
-        pool: list[Asked] = []
-        for request, prepared in self._prepared(requests, asking):
-            pool += self._rows(request, prepared, asking)
+        pool: list[PendingAnswer] = []
+        for request, prepared in self._prepared(requests, options):
+            pool += self._rows(request, prepared, options)
             if progress is not None:
                 progress(1)
             if len(pool) >= size:
@@ -215,33 +216,35 @@ class Ensemble:
         yield pool
 
     def _prepared(
-        self, requests: Sequence[Request], asking: Asking
+        self, requests: Sequence[Request], options: PredictionOptions
     ) -> Iterator[tuple[Request, PreparedRecording | None]]:
-        is_heard = self.hears or asking.transcriber is not None or asking.cutter is not None
-        worker = RecordingWorker(
-            self._preparing.clip_worker(asking.audio_track),
-            asking.cutter,
-            asking.transcriber is not None,
+        needs_sound = (
+            self.uses_audio or options.transcriber is not None or options.cutter is not None
         )
-        asked = [r for r in requests if is_heard and r.recording is not None and not r.reason]
-        recordings: list[Recording] = [r.recording for r in asked if r.recording is not None]
-        num_workers = asking.num_workers
+        worker = RecordingWorker(
+            self._preparing.clip_worker(options.audio_track),
+            options.cutter,
+            options.transcriber is not None,
+        )
+        recorded = [r for r in requests if needs_sound and r.recording is not None and not r.reason]
+        recordings: list[Recording] = [r.recording for r in recorded if r.recording is not None]
+        num_workers = options.num_workers
         if num_workers is None:
             num_workers = min(num_cores(), len(recordings) // FROM_HERE_ON_PARALLEL)
         results = prepared_recordings(worker, recordings, num_workers)
-        waiting = {id(request) for request in asked}
+        waiting = {id(request) for request in recorded}
         for request in requests:
             yield request, next(results) if id(request) in waiting else None
 
     def _rows(
-        self, request: Request, prepared: PreparedRecording | None, asking: Asking
-    ) -> list[Asked]:
+        self, request: Request, prepared: PreparedRecording | None, options: PredictionOptions
+    ) -> list[PendingAnswer]:
         """The rows of a request, each with what the models are asked, if anything is."""
         row = Prediction(request.name, self.labels.classes, None, transcript=request.transcript)
         if request.reason:
-            return [Asked(replace(row, reason=request.reason, detail=request.detail))]
+            return [PendingAnswer(replace(row, reason=request.reason, detail=request.detail))]
         if prepared is None:
-            return [Asked(row, _spoken(request, None))]
+            return [PendingAnswer(row, _spoken(request, None))]
         row = replace(
             row,
             duration_s=prepared.duration_s,
@@ -250,19 +253,19 @@ class Ensemble:
             note=prepared.note,
         )
         if prepared.reason:
-            return [Asked(replace(row, reason=prepared.reason, detail=prepared.detail))]
+            return [PendingAnswer(replace(row, reason=prepared.reason, detail=prepared.detail))]
         row = replace(row, time_s=prepared.prepare_s / len(prepared.stretches))
         is_cut = len(prepared.stretches) > 1
-        if is_cut and self.reads and request.transcript is not None and request.words is None:
-            if asking.transcriber is None:
-                return [Asked(replace(row, reason=UNTIMED, detail=_untimed(request)))]
+        if is_cut and self.uses_text and request.transcript is not None and request.words is None:
+            if options.transcriber is None:
+                return [PendingAnswer(replace(row, reason=UNTIMED, detail=untimed_words(request)))]
             request = replace(request, transcript=None)
         return [
-            self._stretch(row, _within(request, stretch) if is_cut else request, stretch)
+            self._stretch(row, words_within(request, stretch) if is_cut else request, stretch)
             for stretch in prepared.stretches
         ]
 
-    def _stretch(self, row: Prediction, request: Request, stretch: Stretch) -> Asked:
+    def _stretch(self, row: Prediction, request: Request, stretch: Stretch) -> PendingAnswer:
         """A row of a stretch; ``request`` has the words of that stretch alone."""
         row = replace(
             row,
@@ -272,43 +275,47 @@ class Ensemble:
             words=request.words,
         )
         if stretch.samples is None:
-            return Asked(replace(row, reason=stretch.reason, detail=stretch.detail))
+            return PendingAnswer(replace(row, reason=stretch.reason, detail=stretch.detail))
         before = self._preparing.preprocessing
         duration_s = len(stretch.samples) / before.sample_rate
-        if self.hears and duration_s < before.min_duration_s:
+        if self.uses_audio and duration_s < before.min_duration_s:
             detail = f"{duration_s:.3f} s, the least is {before.min_duration_s} s"
-            return Asked(replace(row, reason=TOO_SHORT, detail=detail))
-        heard_s = min(len(stretch.samples), before.max_samples) / before.sample_rate
-        row = replace(row, heard_s=heard_s if self.hears else None)
+            return PendingAnswer(replace(row, reason=TOO_SHORT, detail=detail))
+        used_duration_s = min(len(stretch.samples), before.max_samples) / before.sample_rate
+        row = replace(row, used_duration_s=used_duration_s if self.uses_audio else None)
         is_unknown = request.transcript is None and request.words is None
         speech = stretch.speech if is_unknown else None
-        return Asked(row, _spoken(request, stretch if self.hears else None), speech)
+        return PendingAnswer(row, _spoken(request, stretch if self.uses_audio else None), speech)
 
-    def _complete(self, pool: Sequence[Asked], asking: Asking) -> list[Asked]:
+    def _complete(
+        self, pool: Sequence[PendingAnswer], options: PredictionOptions
+    ) -> list[PendingAnswer]:
         """Rows whose words are written down, or that say what a model lacks."""
-        if asking.transcriber is not None:
-            pool = _transcribed(pool, asking.transcriber)
+        if options.transcriber is not None:
+            pool = _transcribed(pool, options.transcriber)
         return [self._with_all_it_needs(pending) for pending in pool]
 
-    def _answered(self, pool: Sequence[Asked], asking: Asking) -> Iterator[Prediction]:
+    def _answered(
+        self, pool: Sequence[PendingAnswer], options: PredictionOptions
+    ) -> Iterator[Prediction]:
         begun = time.perf_counter()
-        pool = self._complete(pool, asking)
-        asked = [pending.spoken for pending in pool if pending.spoken is not None]
+        pool = self._complete(pool, options)
+        spoken = [pending.spoken for pending in pool if pending.spoken is not None]
         answers = (
-            [predictor.answer(asked, asking.embeddings) for predictor in self.predictors]
-            if asked
+            [predictor.answer(spoken, options.embeddings) for predictor in self.predictors]
+            if spoken
             else []
         )
-        share_s = (time.perf_counter() - begun) / max(len(asked), 1)
+        share_s = (time.perf_counter() - begun) / max(len(spoken), 1)
         by_row = iter(zip(*answers, strict=True))
         for pending in pool:
             row = pending.row
             if pending.spoken is not None:
-                row = self._joined(row, next(by_row), asking)
+                row = self._joined(row, next(by_row), options)
                 row = replace(row, time_s=row.time_s + share_s)
             yield row
 
-    def _with_all_it_needs(self, pending: Asked) -> Asked:
+    def _with_all_it_needs(self, pending: PendingAnswer) -> PendingAnswer:
         """The row itself, or one that says what a model lacks."""
         if pending.spoken is None:
             return pending
@@ -317,14 +324,16 @@ class Ensemble:
             for predictor in self.predictors:
                 predictor.missing(spoken.sound is not None, spoken.transcript is not None)
         except InputError as error:
-            return Asked(replace(pending.row, reason=NEEDS, detail=str(error)))
+            return PendingAnswer(replace(pending.row, reason=NEEDS, detail=str(error)))
         return pending
 
-    def _joined(self, row: Prediction, answers: Sequence[Answer], asking: Asking) -> Prediction:
-        given = np.stack([answer.probabilities for answer in answers])
-        if asking.calibrated:
+    def _joined(
+        self, row: Prediction, answers: Sequence[Answer], options: PredictionOptions
+    ) -> Prediction:
+        probabilities = np.stack([answer.probabilities for answer in answers])
+        if options.calibrated:
             pairs = zip(self.predictors, answers, strict=True)
-            given = np.stack(
+            probabilities = np.stack(
                 [p.temperature(a.missing).calibrated(a.probabilities) for p, a in pairs]
             )
         is_one = len(answers) == 1
@@ -336,8 +345,8 @@ class Ensemble:
         lacking = [answer.missing for answer in answers if answer.missing is not None]
         return replace(
             row,
-            probabilities=given.mean(axis=0),
-            spread=None if is_one else given.std(axis=0, ddof=1),
+            probabilities=probabilities.mean(axis=0),
+            spread=None if is_one else probabilities.std(axis=0, ddof=1),
             missing=lacking[0] if lacking else None,
             embeddings=vectors,
         )
@@ -354,46 +363,7 @@ def _spoken(request: Request, stretch: Stretch | None) -> Spoken:
     )
 
 
-def _check_times(requests: Sequence[Request]) -> None:
-    """Refuse words of whole recordings whose stretches are asked about.
-
-    Raises:
-        InputError: If there are words, and none of them with times.
-    """
-    given = [request for request in requests if request.transcript is not None]
-    has_times = any(
-        request.words is not None
-        or (request.recording is not None and request.recording.end_s is not None)
-        for request in given
-    )
-    if given and not has_times:
-        raise InputError(f"text: {_untimed(given[0])}")
-
-
-def _untimed(request: Request) -> str:
-    return (
-        "expected words with times beside window_s or segments, got "
-        f"'{(request.transcript or '')[:60]}': which of these words are said in which stretch is "
-        "not known; let asr=whisper write down each stretch, name a CSV with a row for each "
-        "utterance (start, end), or one with times in its column words"
-    )
-
-
-def _within(request: Request, stretch: Stretch) -> Request:
-    """The request with the words whose middle lies in a stretch, in the stretch's own time."""
-    if request.words is None or request.recording is None:
-        return request
-    begin_s = stretch.start_s - request.recording.start_s
-    end_s = begin_s + stretch.end_s - stretch.start_s
-    words = tuple(
-        SpokenWord(word.text, max(word.start_s - begin_s, 0.0), min(word.end_s, end_s) - begin_s)
-        for word in request.words
-        if begin_s <= (word.start_s + word.end_s) / 2 < end_s
-    )
-    return replace(request, words=words, transcript=" ".join(w.text for w in words) or None)
-
-
-def _transcribed(pool: Sequence[Asked], transcriber: Transcriber) -> list[Asked]:
+def _transcribed(pool: Sequence[PendingAnswer], transcriber: Transcriber) -> list[PendingAnswer]:
     """The rows, with the words of those whose words are not given."""
     found = list(pool)
     places = [place for place, one in enumerate(pool) if one.speech is not None]
@@ -404,7 +374,7 @@ def _transcribed(pool: Sequence[Asked], transcriber: Transcriber) -> list[Asked]
         pending = pool[place]
         text = " ".join(word.text for word in words) or None
         spoken = pending.spoken and replace(pending.spoken, transcript=text)
-        found[place] = Asked(replace(pending.row, transcript=text, words=words), spoken)
+        found[place] = PendingAnswer(replace(pending.row, transcript=text, words=words), spoken)
     return found
 
 

@@ -18,9 +18,9 @@ from mmemo.errors import InputError
 from mmemo.evaluation.protocol import Protocol
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
-from mmemo.explanation.inputs import spoken_input
+from mmemo.explanation.inputs import predictor_input
 from mmemo.prediction.answers import Prediction, SpokenWord, answers_frame
-from mmemo.prediction.ensemble import Asking, Ensemble, Transcriber
+from mmemo.prediction.ensemble import Ensemble, PredictionOptions, Transcriber
 from mmemo.prediction.requests import Request, read_requests
 from mmemo.runs.composition import composed_config
 from mmemo.runs.predictor import Spoken
@@ -90,8 +90,10 @@ class LoadedRun:
             InputError: If the sound cannot be read, or the model needs what is not given.
         """
         request = Request("", _recording(audio, sample_rate), text)
-        asking = Asking(None, asr, calibrated, embeddings, num_workers=0, audio_track=audio_track)
-        (answer,) = self._answered([request], asking)
+        options = PredictionOptions(
+            None, asr, calibrated, embeddings, num_workers=0, audio_track=audio_track
+        )
+        (answer,) = self._answered([request], options)
         if answer.reason:
             raise InputError(f"{answer.reason}: {answer.detail}")
         return answer
@@ -133,8 +135,8 @@ class LoadedRun:
         cutter = None
         if window_s is not None:
             cutter = SlidingWindows(window_s, window_s / 2 if hop_s is None else hop_s)
-        asking = Asking(cutter, asr, calibrated, embeddings, num_workers, audio_track)
-        return self._answered(requests, asking)
+        options = PredictionOptions(cutter, asr, calibrated, embeddings, num_workers, audio_track)
+        return self._answered(requests, options)
 
     @staticmethod
     def table(answers: Sequence[Prediction], calibrated: bool = True) -> pd.DataFrame:
@@ -180,7 +182,7 @@ class LoadedRun:
         recording = _recording(audio, sample_rate)
         predictor.missing(recording is not None, text is not None)
         samples = None
-        if recording is not None and self.ensemble.hears:
+        if recording is not None and self.ensemble.uses_audio:
             source = recording.source
             sound = (
                 source
@@ -189,9 +191,9 @@ class LoadedRun:
             )
             samples = predictor.clip_worker().prepare_sound(sound, recording.name).samples
         times = [(word.start_s, word.end_s) for word in words]
-        given = spoken_input(predictor, Spoken("utterance", samples, text), times)
+        utterance = predictor_input(predictor, Spoken("utterance", samples, text), times)
         chosen = explainer or _explainer(self.labels, overrides)
-        return chosen.explain(predictor.classifier, given, target, progress)
+        return chosen.explain(predictor.classifier, utterance, target, progress)
 
     def _requests(
         self, files: str | Path | Sequence[str | Path], texts: Sequence[str | None] | None
@@ -201,18 +203,20 @@ class LoadedRun:
             before, after = self.ensemble.num_before, self.ensemble.num_after
             read = read_requests(Path(files).expanduser(), text, None, before, after)
             return list(read.rows)
-        given = [None] * len(files) if texts is None else list(texts)
-        if len(given) != len(files):
+        transcripts = [None] * len(files) if texts is None else list(texts)
+        if len(transcripts) != len(files):
             raise InputError(
-                f"texts: expected one for each of {len(files)} files, got {len(given)}; None "
+                f"texts: expected one for each of {len(files)} files, got {len(transcripts)}; None "
                 "stands for one that is not known"
             )
-        pairs = zip(files, given, strict=True)
+        pairs = zip(files, transcripts, strict=True)
         return [Request(str(f), Recording(Path(f).expanduser()), text) for f, text in pairs]
 
-    def _answered(self, requests: Sequence[Request], asking: Asking) -> list[Prediction]:
-        self.ensemble.check(requests, asking)
-        return list(self.ensemble.answer(requests, asking))
+    def _answered(
+        self, requests: Sequence[Request], options: PredictionOptions
+    ) -> list[Prediction]:
+        self.ensemble.check(requests, options)
+        return list(self.ensemble.answer(requests, options))
 
 
 def _recording(

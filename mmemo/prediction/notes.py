@@ -43,7 +43,7 @@ def reading_notes(
     if len(noted) > NUM_NOTED:
         yield f"{len(noted) - NUM_NOTED} more with a note; output=FILE holds all."
     limit_s = ensemble.max_duration_s
-    cut = [a for a in answers if limit_s is not None and a.end_s is not None and a.heard_s]
+    cut = [a for a in answers if limit_s is not None and a.end_s is not None and a.used_duration_s]
     cut = [a for a in cut if (a.end_s or 0) - (a.start_s or 0) > (limit_s or 0) + SAME_LENGTH_S]
     if cut:
         yield (

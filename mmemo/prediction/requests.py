@@ -40,8 +40,8 @@ class Request:
         name: What it is called in tables: a path, or nothing for words alone.
         recording: Its sound; None for words alone.
         transcript: Its words; None where they are not known.
-        words: The same with their times from the beginning of what is asked of the recording;
-            None where these are not known.
+        words: The words with their times from the beginning of what is asked of the recording;
+            None where the times are not known.
         speaker: Whose they are, if it is known.
         before: Earlier utterances of the dialogue with their speakers, oldest first.
         after: Later ones.
@@ -167,15 +167,15 @@ def _row(
             f"'{timed[:60]}' ({error})"
         )
         return Request(path, None, None, reason=WRONG_WORDS, detail=detail)
-    said = transcript or " ".join(word.text for word in words or ()) or None
-    bare = Request(path, None, said, words, speaker)
+    text = transcript or " ".join(word.text for word in words or ()) or None
+    bare = Request(path, None, text, words, speaker)
     if not path:
         empty = "path and transcript empty"
-        return bare if said else replace(bare, reason=MISSING_FIELD, detail=empty)
+        return bare if text else replace(bare, reason=MISSING_FIELD, detail=empty)
     if ADDRESS.match(path):
         return replace(bare, reason="an address", detail=f"{path}: nothing is fetched; name a file")
-    if said is not None and len(said) > MAX_TRANSCRIPT_CHARS:
-        return replace(bare, reason=TOO_LONG, detail=f"{len(said)} characters")
+    if text is not None and len(text) > MAX_TRANSCRIPT_CHARS:
+        return replace(bare, reason=TOO_LONG, detail=f"{len(text)} characters")
     times = [_seconds(start, 0.0), _seconds(end, None)]
     wrong = [cell for cell, value in zip((start, end), times, strict=True) if value is _WRONG]
     if wrong:
@@ -218,18 +218,18 @@ def _with_context(
         return tuple(rows)
     is_in_one = cells["dialogue"] != ""
     places = cells.groupby("dialogue").cumcount()
-    given = cells["order"].map(lambda cell: whole_number(cell.removesuffix(".0")))
+    order = cells["order"].map(lambda cell: whole_number(cell.removesuffix(".0")))
     states = pd.DataFrame(
         {
             "key": [str(index) for index in range(len(rows))],
             "split": "",
             "transcript": cells["transcript"].to_numpy(),
             "dialogue_id": pd.factorize(cells["dialogue"])[0],
-            "utterance_id": given.astype("Float64").fillna(places.astype("Float64")).to_numpy(),
+            "utterance_id": order.astype("Float64").fillna(places.astype("Float64")).to_numpy(),
         }
     )[is_in_one.to_numpy()]
-    asked = states.assign(source_key=states["key"], corpus_split=states["split"])
-    contexts = dialogue_contexts(states, asked, num_before, num_after)
+    rows_of_context = states.assign(source_key=states["key"], corpus_split=states["split"])
+    contexts = dialogue_contexts(states, rows_of_context, num_before, num_after)
     found = list(rows)
     for key, context in zip(states["key"], contexts, strict=True):
         before, after = (

@@ -176,9 +176,9 @@ def _page_style(declarations: str, is_text: bool) -> str:
 def _describe(root: ElementTree.Element, name: str, title: str, description: str) -> None:
     """Put title and description first, where screen readers look for them."""
     root.set("role", "img")
-    told = [("title", title), *([("desc", description)] if description else [])]
-    root.set("aria-labelledby", " ".join(f"{name}-{tag}" for tag, _ in told))
-    for place, (tag, text) in enumerate(told):
+    described = [("title", title), *([("desc", description)] if description else [])]
+    root.set("aria-labelledby", " ".join(f"{name}-{tag}" for tag, _ in described))
+    for place, (tag, text) in enumerate(described):
         element = ElementTree.Element(tag, {"id": f"{name}-{tag}"})
         element.text = text
         root.insert(place, element)

@@ -96,7 +96,7 @@ def duration(summary_s: SeedSummary | None) -> str:
     return f"{with_sd(summary_s.mean / seconds, sd, 1)} {unit}"
 
 
-def told(fields: Mapping[str, object]) -> dict[str, str]:
+def in_words(fields: Mapping[str, object]) -> dict[str, str]:
     """Fields of a protocol in words, by names in words, without those that hold nothing."""
     return {
         name.replace("_", " "): plain(value)

@@ -23,7 +23,7 @@ from mmemo.evaluation.protocol import (
 from mmemo.evaluation.run_metrics import Calibration, RunMetrics
 from mmemo.folders import write_whole
 from mmemo.reporting.figures import inline_svg, save_figure
-from mmemo.reporting.numbers import UNDEFINED, score, told
+from mmemo.reporting.numbers import UNDEFINED, in_words, score
 from mmemo.reporting.run_figures import confusion_figure, curves_figure, reliability_figure
 from mmemo.reporting.self_contained import render_page
 from mmemo.reporting.tables import Table, table_of
@@ -68,7 +68,7 @@ def write_report(run: RunFolder) -> None:
         other_corpus=other.sentences(protocol.corpus, len(test)) if other else [],
         protocol=protocol,
         info=run.read_info(),
-        told_protocol=told(_by_option(protocol, run.read_info().choices)),
+        described_protocol=in_words(_by_option(protocol, run.read_info().choices)),
         metrics=metrics.splits,
         intervals=metrics.intervals,
         data=data,
@@ -192,8 +192,8 @@ def _by_corpus(metrics: RunMetrics) -> Table | None:
                 found.weighted.f1,
                 found.auroc_macro,
             )
-            told = [UNDEFINED if value is None else score(value) for value in scores]
-            rows.append([f"{split}: {name}", *told, str(num_classes), str(found.num_utterances)])
+            cells = [UNDEFINED if value is None else score(value) for value in scores]
+            rows.append([f"{split}: {name}", *cells, str(num_classes), str(found.num_utterances)])
             kinds.append("main" if found is pooled else "sub")
     header = ["", "UAR", "accuracy", "macro F1", "weighted F1", "AUROC (macro)"]
     header += ["classes there", "N"]

@@ -146,8 +146,8 @@ def build_data_source(cfg: DictConfig) -> DataSource:
     """
     corpus: Corpus = instantiate(cfg.corpus, _convert_="all")
     preparer: Preparer = instantiate(cfg.preparer, _convert_="all")
-    hears_nothing = "audio_encoder" in cfg and cfg.audio_encoder is None
-    if not (hears_nothing and not corpus.has_clips):
+    is_without_sound = "audio_encoder" in cfg and cfg.audio_encoder is None
+    if not (is_without_sound and not corpus.has_clips):
         return DataSource(corpus, instantiate(cfg.denoiser, _convert_="all"), preparer)
     if cfg.min_duration_s > 0:
         raise InputError(

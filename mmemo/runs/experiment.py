@@ -132,8 +132,8 @@ class Experiment:
 
     def build_preprocessing(self, run: RunFolder) -> Preprocessing:
         """What a run's sound and words went through, from what the run has saved."""
-        hears = self._cfg.audio_encoder is not None
-        return Preprocessing.of(self._cfg, self._kept(DENOISER, run) if hears else None)
+        uses_audio = self._cfg.audio_encoder is not None
+        return Preprocessing.of(self._cfg, self._kept(DENOISER, run) if uses_audio else None)
 
     def _kept(self, name: str, run: RunFolder | None) -> Any:  # noqa: ANN401
         """A part that saves files of its own, from those of the run where there is one."""

@@ -54,8 +54,8 @@ def check_labels(
     counts = found[~found.isin(labels.classes)].value_counts()
     if counts.empty:
         return
-    told = ", ".join(f"{name} ({count})" for name, count in counts.items())[:500]
-    print(f"mmemo: {corpus}: labels={labels.name} leaves out {told}", file=sys.stderr)
+    described = ", ".join(f"{name} ({count})" for name, count in counts.items())[:500]
+    print(f"mmemo: {corpus}: labels={labels.name} leaves out {described}", file=sys.stderr)
     known = {*labels.classes, *EMOTIONS}
     for table in emotion_tables().values():
         known |= {*table.values()}

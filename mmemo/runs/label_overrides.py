@@ -28,10 +28,10 @@ def with_own_labels(overrides: Sequence[str]) -> list[str]:
     Raises:
         InputError: If a file is missing or holds something else.
     """
-    return [said for override in overrides for said in _said(override)]
+    return [statement for override in overrides for statement in _statements(override)]
 
 
-def _said(override: str) -> list[str]:
+def _statements(override: str) -> list[str]:
     key, _, value = override.partition("=")
     if key != GROUP:
         return [override]

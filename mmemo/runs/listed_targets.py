@@ -60,7 +60,7 @@ def listed_targets() -> ListedTargets:
         text = path.read_text(encoding="utf-8")
         config = yaml.safe_load(text) or {}
         _note(listed, config, _package(path, folder, text))
-    _follow_references(listed)
+    _add_references(listed)
     return listed
 
 
@@ -89,7 +89,7 @@ def _note(listed: ListedTargets, node: object, place: Place) -> None:
         listed.expressions[place].add(node)
 
 
-def _follow_references(listed: ListedTargets) -> None:
+def _add_references(listed: ListedTargets) -> None:
     """What stands at a place is also built where another one refers to it."""
     for place, texts in listed.expressions.items():
         for text in texts:

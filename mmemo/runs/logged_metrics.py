@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from mmemo.evaluation.own_metrics import Answers, OwnMetric
 from mmemo.training.epoch_metrics import OfProbabilities, OfRows, named_metric
-from mmemo.training.monitored_scores import asked_for
+from mmemo.training.monitored_scores import unlogged_metrics
 
 
 def logged_metrics(
@@ -28,7 +28,7 @@ def logged_metrics(
         InputError: If something is monitored that there is not.
     """
     found = {metric.name: _logged(metric) for metric in own}
-    return found | {name: named_metric(name, classes) for name in asked_for(monitors, found)}
+    return found | {name: named_metric(name, classes) for name in unlogged_metrics(monitors, found)}
 
 
 def _logged(metric: OwnMetric) -> Metric:

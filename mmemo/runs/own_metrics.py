@@ -36,7 +36,7 @@ def monitored_direction(monitor: str | None, *, _root_: DictConfig) -> str:
 def own_directions(cfg: DictConfig) -> dict[str, str]:
     """By name which way each of the user's metrics is better; "none" where nothing tells."""
     entries = _entries(cfg)
-    return {name: str(_told_direction(entry) or "none") for name, entry in entries.items()}
+    return {name: str(_direction_of(entry) or "none") for name, entry in entries.items()}
 
 
 def build_own_metrics(cfg: DictConfig, classes: Sequence[str]) -> tuple[OwnMetric, ...]:
@@ -84,10 +84,10 @@ def _found(name: str, target: str) -> Any:  # noqa: ANN401
         ) from error
 
 
-def _told_direction(entry: Mapping[str, Any]) -> str | None:
-    told = entry.get(DIRECTION)
-    if told is not None:
-        return str(told)
+def _direction_of(entry: Mapping[str, Any]) -> str | None:
+    stated = entry.get(DIRECTION)
+    if stated is not None:
+        return str(stated)
     try:
         higher = getattr(get_object(entry[TARGET]), "higher_is_better", None)
     except Exception:
@@ -100,7 +100,7 @@ def _built(name: str, entry: Mapping[str, Any], classes: Sequence[str]) -> OwnMe
     from mmemo.evaluation.own_metrics import ARGUMENTS, OwnMetric
 
     target = _found(name, entry[TARGET])
-    direction = _told_direction(entry)
+    direction = _direction_of(entry)
     if direction not in DIRECTIONS:
         raise InputError(
             f"{GROUP}.{name}.{DIRECTION}: expected min or max, which is better, got "
@@ -109,8 +109,8 @@ def _built(name: str, entry: Mapping[str, Any], classes: Sequence[str]) -> OwnMe
     settings = {k: v for k, v in entry.items() if k not in (TARGET, DIRECTION)}
     is_class = inspect.isclass(target)
     parameters = inspect.signature(target).parameters
-    given = {"num_classes": len(classes), "classes": list(classes)}
-    settings |= {k: v for k, v in given.items() if k in parameters and k not in settings}
+    class_settings = {"num_classes": len(classes), "classes": list(classes)}
+    settings |= {k: v for k, v in class_settings.items() if k in parameters and k not in settings}
     build = partial(target, **settings)
     made = OwnMetric(name, direction, build, is_torchmetrics=is_class)
     if is_class:

@@ -200,17 +200,17 @@ class Predictor:
         """What the loader of a training would hand out of it."""
         waveform = input_ids = own = None
         if spoken.sound is not None and self._preprocess is not None:
-            waveform = self._preprocess(self.heard(spoken.sound))
+            waveform = self._preprocess(self.used_sound(spoken.sound))
         if spoken.transcript is not None and self._tokenize is not None:
             tokens = self._tokenize(
                 self.read(spoken.speaker, spoken.transcript),
-                [self.read(*said) for said in self._nearest(spoken.before, from_end=True)],
-                [self.read(*said) for said in self._nearest(spoken.after, from_end=False)],
+                [self.read(*text) for text in self._nearest(spoken.before, from_end=True)],
+                [self.read(*text) for text in self._nearest(spoken.after, from_end=False)],
             )
             input_ids, own = torch.tensor(tokens.ids), tokens.own
         return Example(spoken.key, NO_TARGET, waveform, input_ids, own_tokens=own)
 
-    def heard(self, sound: Quantised) -> Tensor:
+    def used_sound(self, sound: Quantised) -> Tensor:
         """As much of prepared sound (T,) as is heard, float32 in [-1, 1]."""
         kept = sound[: self.preprocessing.max_samples]
         return torch.from_numpy(kept.astype(np.float32)) / FULL_SCALE
@@ -222,12 +222,12 @@ class Predictor:
         return f"{speaker}: {text}" if self.preprocessing.speaker_names and speaker else text
 
     def _nearest(
-        self, said: tuple[tuple[str, str], ...], from_end: bool
+        self, utterances: tuple[tuple[str, str], ...], from_end: bool
     ) -> tuple[tuple[str, str], ...]:
         before = self.preprocessing
         if from_end:
-            return said[max(len(said) - before.context_utterances, 0) :]
-        return said[: before.future_utterances]
+            return utterances[max(len(utterances) - before.context_utterances, 0) :]
+        return utterances[: before.future_utterances]
 
     def answer(
         self,
@@ -253,8 +253,8 @@ class Predictor:
             places = [place for place, found in enumerate(missing) if found == kind]
             for batch in self._batches([spoken[place] for place in places]):
                 chosen = [places[index] for index in batch]
-                given = self._answer_batch([spoken[place] for place in chosen], kind, embeddings)
-                for place, answer in zip(chosen, given, strict=True):
+                answered = self._answer_batch([spoken[place] for place in chosen], kind, embeddings)
+                for place, answer in zip(chosen, answered, strict=True):
                     answers[place] = answer
                 if progress is not None:
                     progress(len(chosen))
@@ -283,7 +283,7 @@ class Predictor:
             if embeddings:
                 fused = self.classifier.fuse(features)
                 vectors[FUSED] = fused if isinstance(fused, Tensor) else fused.vectors.flatten(1)
-                vectors |= {name: given.pooled for name, given in features.items()}
+                vectors |= {name: encoded.pooled for name, encoded in features.items()}
         kept = {name: vector.float().cpu().numpy() for name, vector in vectors.items()}
         return [
             Answer(row, missing, {name: vector[index] for name, vector in kept.items()})

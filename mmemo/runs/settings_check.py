@@ -116,8 +116,8 @@ def _check_split(
                 f"the split '{name}' of the corpus {annotations.corpus}, found none; choose "
                 "another split or other labels"
             )
-        _tell_absent(rows, labels, name)
-    _tell_rare(rows, labels, split)
+        _warn_of_absent(rows, labels, name)
+    _warn_of_rare(rows, labels, split)
     trained = rows.loc[rows["split"] == "train", labels.column].tolist()
     check_trained_classes(trained, labels, split.name, annotations.corpus)
     loss = build_loss(cfg.loss)
@@ -131,7 +131,7 @@ def _check_split(
     loss.use_class_counts([trained.count(name) for name in labels.classes])
 
 
-def _tell_absent(rows: pd.DataFrame, labels: LabelSet, split: str) -> None:
+def _warn_of_absent(rows: pd.DataFrame, labels: LabelSet, split: str) -> None:
     """Say of which classes a split has no utterance: it can be run, and means less."""
     found = set(rows.loc[rows["split"] == split, labels.column])
     absent = [name for name in labels.classes if name not in found]
@@ -143,7 +143,7 @@ def _tell_absent(rows: pd.DataFrame, labels: LabelSet, split: str) -> None:
         )
 
 
-def _tell_rare(rows: pd.DataFrame, labels: LabelSet, split: SplitProtocol) -> None:
+def _warn_of_rare(rows: pd.DataFrame, labels: LabelSet, split: SplitProtocol) -> None:
     """Say of which classes not every fold can have an utterance."""
     if not isinstance(split, FoldedSplit) or split.num_test_folds is None:
         return

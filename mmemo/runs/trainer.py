@@ -31,8 +31,8 @@ def build_trainer(
         InputError: If it cannot be built, or its precision is unknown, cannot be trained in, or is
             not that device's.
     """
-    asked = str(changes.get("precision", part.precision) or "32-true")
-    precision = SHORT_PRECISIONS.get(asked, asked)
+    requested = str(changes.get("precision", part.precision) or "32-true")
+    precision = SHORT_PRECISIONS.get(requested, requested)
     if precision == "16-true":
         raise InputError(
             "precision: expected one in which AdamW can train, got 16-true: what it divides "
@@ -40,14 +40,14 @@ def build_trainer(
             "which is as small, or bf16-mixed"
         )
     if precision not in PRECISIONS:
-        raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got '{asked}'")
+        raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got '{requested}'")
     build = instantiate(part, _convert_="all", _partial_=True, callbacks=None, **changes)
     with settings_of("trainer"):
         # Objects are given to the trainer itself: a config cannot hold them.
         trainer: lightning.Trainer = build(callbacks=callbacks)
     if trainer.precision != precision:
         raise InputError(
-            f"precision={asked}: expected a GPU, got a CPU, on which Lightning trains in "
+            f"precision={requested}: expected a GPU, got a CPU, on which Lightning trains in "
             f"{trainer.precision} instead; set precision={trainer.precision}"
         )
     return trainer

@@ -86,13 +86,13 @@ class Explained:
 class _KeptAnswer:
     upload: Upload | None
     answer: Prediction
-    asked_s: float
+    used_at_s: float
 
 
 @dataclass(frozen=True)
 class _KeptSound:
     sound: Sound
-    asked_s: float
+    used_at_s: float
 
 
 class _Memory:
@@ -149,9 +149,9 @@ class _Memory:
     def forget_old(self, kept_s: float) -> None:
         begun_s = time.monotonic() - kept_s
         with self._lock:
-            for path in [p for p, kept in self._sounds.items() if kept.asked_s <= begun_s]:
+            for path in [p for p, kept in self._sounds.items() if kept.used_at_s <= begun_s]:
                 del self._sounds[path]
-            for visitor in [v for v, kept in self._answers.items() if kept.asked_s <= begun_s]:
+            for visitor in [v for v, kept in self._answers.items() if kept.used_at_s <= begun_s]:
                 del self._answers[visitor]
 
 
@@ -168,7 +168,7 @@ class AnsweringService:
         explainer: How answers are explained.
         calibrated: Whether probabilities are.
         transcriber: Writes down words that are not given; None for nobody.
-        audio_track: As of ``Asking``.
+        audio_track: As of ``PredictionOptions``.
     """
 
     def __init__(
@@ -193,14 +193,14 @@ class AnsweringService:
         self._has_ended = threading.Event()
 
     @property
-    def takes_sound(self) -> bool:
+    def accepts_sound(self) -> bool:
         """Whether a sound changes the answer."""
-        return self.run.ensemble.hears or self.writes_down
+        return self.run.ensemble.uses_audio or self.writes_down
 
     @property
-    def takes_words(self) -> bool:
+    def accepts_words(self) -> bool:
         """Whether words change the answer."""
-        return self.run.ensemble.reads
+        return self.run.ensemble.uses_text
 
     @property
     def writes_down(self) -> bool:
@@ -229,7 +229,7 @@ class AnsweringService:
         with self._model, _called_by_name(upload):
             sound = self._sound(upload) if upload is not None else None
             words = _checked_words(text)
-            self._check_given(sound is not None, words is not None)
+            self._check_complete(sound is not None, words is not None)
             answer = self.run.predict(
                 sound,
                 text=words,
@@ -288,15 +288,15 @@ class AnsweringService:
         if self._has_ended.is_set():
             raise InputError("explanation: the server was stopped")
 
-    def _check_given(self, has_sound: bool, has_words: bool) -> None:
+    def _check_complete(self, has_sound: bool, has_words: bool) -> None:
         """Say in the page's words what a model needs and is not given."""
         try:
             for predictor in self.run.ensemble.predictors:
                 predictor.missing(has_sound, has_words or (has_sound and self.writes_down))
         except InputError as error:
             needed = {
-                "a sound": self.takes_sound and not has_sound,
-                "what is said": self.takes_words and not has_words,
+                "a sound": self.accepts_sound and not has_sound,
+                "what is said": self.accepts_words and not has_words,
             }
             lacking = " and ".join(name for name, is_lacking in needed.items() if is_lacking)
             raise InputError(

@@ -115,7 +115,7 @@ class ServedPage:
                 raise InputError(f"words: expected text, got {json.dumps(words)[:60]}")
             answer = self.service.answer(_upload(sound), words)
         except Exception as error:
-            raise gr.Error(_told(error), print_exception=False) from error
+            raise gr.Error(_message_of(error), print_exception=False) from error
         row = answer_row(answer, self.service.calibrated)
         return {"file": row.pop("path"), **row}
 
@@ -134,7 +134,7 @@ def build_page(service: AnsweringService, max_waiting: int) -> gr.Blocks:
     does = ServedPage(service)
     queued: dict[str, Any] = {"concurrency_id": MODEL_QUEUE, "concurrency_limit": 1}
     # As they are sent: an upload is neither copied nor read by Gradio.
-    asked: dict[str, Any] = {**queued, "preprocess": False, "api_visibility": "private"}
+    event: dict[str, Any] = {**queued, "preprocess": False, "api_visibility": "private"}
     page = gr.Blocks(title=f"mmemo: {does.title}", analytics_enabled=False)
     with page:
         gr.HTML(does.head())
@@ -152,8 +152,8 @@ def build_page(service: AnsweringService, max_waiting: int) -> gr.Blocks:
                     gr.Markdown("An explanation is of one run: serve it alone.")
         explanation = gr.HTML()
         for trigger in (ask.click, words.submit):
-            trigger(does.answer, [file, microphone, words], [answer, offer, explanation], **asked)
-        why.click(does.explain, target, explanation, **asked)
+            trigger(does.answer, [file, microphone, words], [answer, offer, explanation], **event)
+        why.click(does.explain, target, explanation, **event)
         page.unload(does.forget)
         api(does.predict, api_name="predict", **queued)
     for block in page.blocks.values():
@@ -169,14 +169,14 @@ def _inputs(service: AnsweringService) -> tuple[gr.File, gr.Audio, gr.Textbox]:
     file = gr.File(
         label="A file of sound or video: "
         f"at most {limits.max_duration_s:g} s, {limits.max_upload_mb:g} MB",
-        visible=service.takes_sound,
+        visible=service.accepts_sound,
         elem_id="file",
     )
     microphone = gr.Audio(
         sources=["microphone"],
         type="filepath",
         label="Or the microphone",
-        visible=service.takes_sound,
+        visible=service.accepts_sound,
         elem_id="microphone",
         editable=False,
         # One of them would send the sound to a hub.
@@ -186,7 +186,7 @@ def _inputs(service: AnsweringService) -> tuple[gr.File, gr.Audio, gr.Textbox]:
         label="What is said" + (" (empty: it is written down)" if service.writes_down else ""),
         lines=2,
         max_length=MAX_TRANSCRIPT_CHARS,
-        visible=service.takes_words,
+        visible=service.accepts_words,
         elem_id="words",
     )
     file.upload(fn=None, js=CLEAR, outputs=microphone)
@@ -217,10 +217,10 @@ def _upload(sent: Sent) -> Upload | None:
 
 
 def _shown(error: Exception) -> str:
-    return render_page("served_answer.html.j2", error=_told(error))
+    return render_page("served_answer.html.j2", error=_message_of(error))
 
 
-def _told(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     """What a visitor is told of an error; what nobody has foreseen is told to the log."""
     problem = error if isinstance(error, ExplanationError) else input_error(error)
     if problem is not None:

@@ -141,12 +141,12 @@ def _folds_lines(
     scores = {name: group.test[name] for name in metrics}
     has_setting = all(found.interval for found in scores.values())
     kind = "interval" if has_setting else "interval_models"
-    told = {name: getattr(found, kind) for name, found in scores.items()}
-    drawn = f", 95 % of {units.kinds[kind]}" if any(told.values()) else ""
+    described = {name: getattr(found, kind) for name, found in scores.items()}
+    drawn = f", 95 % of {units.kinds[kind]}" if any(described.values()) else ""
     rows = f"N = {num} in {counted(units.num_units, units.unit)}"
     yield f"{group.name}, {folds} together, {rows}{drawn}:"
     for name, found in scores.items():
-        yield f"  {metric_name(name)} {mean_sd(found)} {interval(told[name])}"
+        yield f"  {metric_name(name)} {mean_sd(found)} {interval(described[name])}"
     missing = f"{group.name}: seed "
     yield from (n for n in table.notes if n.startswith(missing) and "lacks the test folds" in n)
 

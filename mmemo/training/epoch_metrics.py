@@ -127,7 +127,7 @@ class OfRows(Metric):
     """A function of all utterances of an epoch.
 
     Args:
-        function: Of them.
+        function: Of predictions, targets and probabilities of all utterances.
     """
 
     full_state_update = False

@@ -80,7 +80,7 @@ class MonitoredScores:
             )
 
 
-def asked_for(monitors: Iterable[object], own: Iterable[str]) -> Iterator[str]:
+def unlogged_metrics(monitors: Iterable[object], own: Iterable[str]) -> Iterator[str]:
     """Names that are monitored and that not every training logs.
 
     Args:

@@ -9,7 +9,7 @@ from mmemo.audit.clip_checks import ClipChecks, check_clips
 from mmemo.audit.figures import classes_figure, durations_figure, speakers_figure
 from mmemo.audit.findings import Audit, audit_corpus
 from mmemo.audit.page import read_audit, write_audit_page
-from mmemo.audit.tables import format_audit
+from mmemo.audit.terminal import format_audit
 from mmemo.corpora.facts import CorpusFacts, ExpectedCounts
 from mmemo.corpora.utterance import LabelSet
 from mmemo.documents import write_document

@@ -61,8 +61,8 @@ def encoders(cfg: DictConfig) -> tuple[str | None, str | None]:
 
 def test_every_sweep_is_looked_at() -> None:
     names = {path.stem for path in (config_dir() / "sweep").glob("*.yaml")}
-    # Optuna draws its cells.
-    assert names - {"optuna"} == {name for name in AXES if not name.startswith("[")}
+    # Optuna draws its cells; those of all_folds are counted in the corpus.
+    assert names - {"optuna", "all_folds"} == {name for name in AXES if not name.startswith("[")}
 
 
 @pytest.mark.parametrize("chosen", AXES)

@@ -177,8 +177,8 @@ def test_compare_shows_training_corpus_by_test_corpus(
         other = results.read_metrics().protocol.evaluated_on
         assert other is not None
         assert one["evaluated_on"] == other.corpus
-    # Of twenty units there is an interval for this model, of eight there is none.
-    assert [bool(one["score"]["interval_models"]) for one in others] == [True, False]
+    # Of twenty units there is an interval for this model, and of eight, by jackknife.
+    assert [bool(one["score"]["interval_models"]) for one in others] == [True, True]
     # Each is in a table of its own, and the ranked results are those of its own corpus.
     assert [table["protocol"]["evaluated_on"] is None for table in document["tables"]] == [
         *(True, False, False)

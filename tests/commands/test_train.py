@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from mmemo.corpora.splits import GroupDisjointSplit, OfficialSplit
 from mmemo.corpora.utterance import LabelSet
 from mmemo.runs.run_folder import RunFolder
-from mmemo.runs.settings_check import _tell_absent, _tell_rare
+from mmemo.runs.settings_check import _warn_of_absent, _warn_of_rare
 from tests.commands.conftest import HOSTILE, LEAST_LOGGER, Cli, Start, TrainedRun, only_run
 
 
@@ -225,7 +225,7 @@ def test_a_class_that_a_split_lacks_is_told(
     pairs = [(split, emotion) for split, emotions in splits.items() for emotion in emotions]
     rows = pd.DataFrame(pairs, columns=["split", "emotion"])
     for split in splits:
-        _tell_absent(rows, five, split)
+        _warn_of_absent(rows, five, split)
     told = "mmemo: the split '{}' has no utterance of {}: {}"
     assert capsys.readouterr().err.splitlines() == [
         told.format("train", "neutral, sadness, surprise", "none can be learnt"),
@@ -238,11 +238,11 @@ def test_classes_that_are_rarer_than_the_folds_are_told_with_their_counts(
 ) -> None:
     split = GroupDisjointSplit("by_session", ["session"], 4, 2, test_fold=0, seed=0)
     rows = pd.DataFrame({"emotion": [*five.classes] * 4})
-    _tell_rare(rows, five, split)
-    _tell_rare(rows[7:], five, OfficialSplit())
+    _warn_of_rare(rows, five, split)
+    _warn_of_rare(rows[7:], five, OfficialSplit())
     assert capsys.readouterr().err == ""
     # Of neutral, sadness and surprise there are four.
-    _tell_rare(rows[2:], five, split)
+    _warn_of_rare(rows[2:], five, split)
     assert capsys.readouterr().err == (
         "mmemo: rarer than the 4 folds of split=by_session, so that some test without them: "
         "anger (3), joy (3); over all folds each utterance is tested once all the same\n"

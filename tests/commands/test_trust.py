@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.commands import evaluate, explain, launch, predict, train
-from mmemo.commands.explained import CorpusUtterances, GivenInputs
+from mmemo.commands.explained import CorpusUtterances, UserInputs
 from mmemo.comparison.groups import seed_siblings
 from mmemo.comparison.runs import find_runs, read_runs
 from mmemo.errors import InputError
@@ -333,7 +333,7 @@ def test_a_foreign_neighbour_is_not_built(trained: Runs) -> None:
         write(other.metrics_file, metrics)
         assert seed_siblings(run) == [other.path]
         cfg = composed("explain", f"run={run.path}")
-        for given in (CorpusUtterances, GivenInputs):
+        for given in (CorpusUtterances, UserInputs):
             with pytest.raises(InputError, match="data.num_workers: _target_: builtins.exec"):
                 given(cfg, other.path)
     finally:

@@ -21,6 +21,7 @@ from mmemo.data.datamodule import EmotionDataModule
 from mmemo.data.sampling import BalancedSampling, LengthBucketSampler
 from mmemo.errors import InputError
 from mmemo.runs.composition import compose_experiment
+from mmemo.runs.settings_check import _check_augmentation
 from tests.data.test_datamodule import build
 from tests.data.test_resuming import Recorder, Step
 
@@ -254,4 +255,4 @@ def test_what_augmentation_lacks_is_told_before_anything_is_prepared(tmp_path: P
         experiment = cfg.experiment
         audio = experiment.build_encoders().audio if "modality=text" not in overrides else None
         with pytest.raises(InputError, match=message):
-            experiment._check_augmentation(audio)
+            _check_augmentation(experiment._cfg.data, audio)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmemo.explanation.chance import MIN_DRAWS, Chance, unrelated
+from mmemo.explanation.chance import Chance, unrelated
 
 UNITS = np.array([0.0, 1.0, 2.0, 5.0, 3.0])
 
@@ -25,11 +25,11 @@ def test_sound_is_moved_around_and_turned() -> None:
 
 
 def test_chance_counts_the_number_itself() -> None:
-    above = Chance.of(5.0, np.arange(MIN_DRAWS) / 10)
+    above = Chance.of(5.0, np.arange(39) / 10)
     assert (above.p, above.side, above.is_beyond) == (pytest.approx(0.05), 1, True)
-    below = Chance.of(-5.0, np.arange(MIN_DRAWS) / 10)
+    below = Chance.of(-5.0, np.arange(39) / 10)
     assert (below.side, below.is_beyond) == (-1, True)
-    assert not Chance.of(5.0, np.arange(MIN_DRAWS - 1) / 10).is_beyond
+    assert not Chance.of(5.0, np.arange(38) / 10).is_beyond
     # 11 of 20, itself among them, are as low.
     assert Chance.of(0.9, np.arange(19) / 10).p == pytest.approx(1.0)
     assert Chance.of(1.5, np.arange(19) / 10).p == pytest.approx(2 * 5 / 20)

@@ -1,5 +1,5 @@
-import builtins
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -74,13 +74,6 @@ def test_loader_processes_can_be_given_it(encoder: EgemapsEncoder) -> None:
 
 
 def test_without_opensmile_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    load = builtins.__import__
-
-    def refuse(name: str, *rest: object, **options: object) -> object:
-        if name == "opensmile":
-            raise ImportError("No module named 'opensmile'")
-        return load(name, *rest, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "opensmile", None)
     with pytest.raises(InputError, match=r"pip install 'mmemo\[egemaps\]'"):
         EgemapsEncoder()

@@ -102,7 +102,7 @@ def by_graph(folder: Path, predictor: Predictor, table: pd.DataFrame) -> np.ndar
         tokens = predictor.encoders.text.tokenize(  # type: ignore[union-attr]
             predictor.read("", transcript), [], []
         )
-        clips.append(Clip(predictor.heard(spoken.sound), tokens))
+        clips.append(Clip(predictor.used_sound(spoken.sound), tokens))
     names = [one.name for one in session.get_inputs()]
     logits = run_graph(session, graph_inputs(clips, predictor.encoders, names))
     return torch.softmax(torch.from_numpy(logits), dim=1).numpy()

@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import mmemo
+from mmemo import extras
 from mmemo.commands import early_checks
 from mmemo.errors import InputError
 from mmemo.folders import config_dir
@@ -230,7 +231,7 @@ def test_other_places_warn_and_taken_ones_are_told(
 
 
 def test_gradio_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(early_checks, "find_spec", lambda _: None)
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"the package gradio.*pip install 'mmemo\[serve\]'"):
         early_checks.check_early("serve", OmegaConf.create({"run": "RUN"}))
 

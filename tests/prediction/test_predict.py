@@ -65,7 +65,7 @@ def test_a_file_is_answered_as_in_evaluation(denoised: MovedRun, cli: Cli, tmp_p
         np.testing.assert_allclose(probabilities(found), scaled(own, temperature), atol=1e-4)
         assert found["pred"].iloc[0] == row["pred"]
         assert found["duration_s"].iloc[0] == pytest.approx(row["duration_s"], abs=0.05)
-        assert found["heard_s"].iloc[0] == 0.25, "data.max_duration_s"
+        assert found["used_duration_s"].iloc[0] == 0.25, "data.max_duration_s"
         assert bool(found["calibrated"].iloc[0]) is True
         assert found["time_s"].iloc[0] > 0
     assert "longer than 0.25 s, where the model cuts" in out

@@ -22,7 +22,7 @@ from mmemo.training.epoch_metrics import (
     named_metric,
     standard_metrics,
 )
-from mmemo.training.monitored_scores import MonitoredScores, asked_for
+from mmemo.training.monitored_scores import MonitoredScores, unlogged_metrics
 
 CLASSES = ("anger", "joy", "neutral", "fear")
 
@@ -144,4 +144,4 @@ def test_directions_follow_from_the_table_and_from_own_metrics() -> None:
 
 def test_what_is_monitored_is_logged_once() -> None:
     monitors = ["val/loss", "val/recall_joy", None, "val/recall_joy", "val/uar", "val/bits"]
-    assert list(asked_for(monitors, ["bits"])) == ["recall_joy"]
+    assert list(unlogged_metrics(monitors, ["bits"])) == ["recall_joy"]

@@ -8,8 +8,11 @@ from omegaconf import DictConfig
 
 from mmemo.prediction.requests import Requests, read_requests
 
+NUM_SHOWN = 5
+"""Names of files that are left aside."""
 
-def given_requests(cfg: DictConfig, num_before: int, num_after: int) -> Requests:
+
+def requested_inputs(cfg: DictConfig, num_before: int, num_after: int) -> Requests:
     """Read them.
 
     Args:
@@ -27,3 +30,11 @@ def given_requests(cfg: DictConfig, num_before: int, num_after: int) -> Requests
         num_before,
         num_after,
     )
+
+
+def print_left_aside(requests: Requests) -> None:
+    """Say which files of a folder are not answered on."""
+    if requests.left_aside:
+        shown = ", ".join(path.name for path in requests.left_aside[:NUM_SHOWN])
+        number = len(requests.left_aside)
+        print(f"{number} files of the folder are not called as sound or video: {shown}")
