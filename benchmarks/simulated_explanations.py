@@ -22,6 +22,7 @@ from mmemo.evaluation.mean_estimates import mean_interval, permutation_p
 from mmemo.evaluation.significance import holm
 from mmemo.explanation.checks import NO_VERDICT, CheckSettings, ExplanationChecks
 from mmemo.explanation.checks_summary import checks_summary
+from mmemo.explanation.explanation import COMPARED
 from mmemo.explanation.perturbation_curves import BETTER_SIDE
 
 SETTINGS = CheckSettings({}, False, ())
@@ -178,7 +179,7 @@ def agreements(repeats: int, seed: int) -> list[Row]:
         answers: list[list[bool | None]] = [[], []]
         for random in repeated(repeats, seed):
             checks = ExplanationChecks("utterance")
-            checks.add_methods("text", *random.normal(size=(2, num)), seed=seed)
+            checks.add_methods(COMPARED, "text", *random.normal(size=(2, num)), seed=seed)
             correlation, overlap = checks.rows
             answers[0] += [(correlation.value or 0) >= 0.5]
             answers[0] += [(overlap.value or 0) > (overlap.reference or 0)]

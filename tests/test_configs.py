@@ -19,7 +19,7 @@ PREDICTING = {"asr", "segments"}
 # Of `mmemo stress` alone.
 STRESS = {"conditions"}
 # Given as +GROUP=…: no training has them by itself.
-APPENDED = {"sweep", "waveform_baseline", "text_baseline", "claims", "format"}
+APPENDED = {"sweep", "waveform_baseline", "text_baseline", "methods", "claims", "format"}
 
 FOLDERS = {path.name for path in config_dir().iterdir() if path.is_dir()}
 GROUPS = sorted(FOLDERS - NOT_COMPOSED - PREDICTING - STRESS)

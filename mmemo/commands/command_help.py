@@ -84,6 +84,12 @@ RUN_OPTIONS = {"train": "resume", **dict.fromkeys(TAKE_A_RUN, "run")}
 ADDED_GROUPS = {"train": ("sweep",)}
 """Groups of files that a command takes with a plus in front."""
 
+MANY_OF = {"explain": ("methods",), "serve": ("methods",)}
+"""By command the groups of which several options are chosen, as GROUP=[a,b]."""
+
+SEVERAL = ", "
+"""Between the options of such a group."""
+
 SHOWN_PLUGINS = ("hydra/launcher", "hydra/sweeper")
 BUILT = ("_target_", "_partial_", "_convert_")
 WIDTH = 100
@@ -127,6 +133,10 @@ def command_help(command: str, summary: str, arguments: Sequence[str], folder: P
     except HydraException as error:
         raise InputError(str(error)) from error
     choices = {name: str(choice) for name, choice in cfg.hydra.runtime.choices.items()}
+    # Hydra does not tell them; each option is a section of its own name.
+    for group in MANY_OF.get(command, ()):
+        chosen = [name for name in available[group] if cfg.get(name) is not None]
+        choices[group] = SEVERAL.join(chosen)
     descriptions = meanings(folder, command, choices)
     folders = " FOLDER ..." if command == "compare" else ""
     lines = [f"mmemo {command}: {summary}", ""]
@@ -161,7 +171,7 @@ def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[s
     typed = [argument for argument in arguments if not argument.startswith("-")]
     parsed = [(a, *_key_and_value(a)) for a in typed]
     cfg, available = _composed(command, [], folder)
-    chosen = [f"{k}={v}" for _, k, v in parsed if v in available.get(k, ())]
+    chosen = [f"{k}={v}" for _, k, v in parsed if set(_listed(v)) <= {*available.get(k, ())}]
     with suppress(HydraException):
         cfg, available = _composed(command, chosen, folder)
     keys = list(_keys(cfg))
@@ -172,6 +182,9 @@ def did_you_mean(command: str, arguments: Sequence[str], folder: Path) -> list[s
             is_run = (Path(argument) / "run.json").is_file()
             option = RUN_OPTIONS.get(command)
             meant = f"{option}={argument}" if option and is_run else None
+        elif key in MANY_OF.get(command, ()):
+            is_there = set(_listed(value)) <= {*available[key]}
+            meant = None if is_there else f"{key}=[…] of {SEVERAL.join(available[key])}"
         elif key in available and value is not None and not re.search(r"[,\[(]", value):
             near = get_close_matches(value, available[key], 1)
             is_there = value in available[key] or value == "null"
@@ -203,6 +216,14 @@ def _meant(key: str, keys: Sequence[str]) -> list[str]:
 def _key_and_value(argument: str) -> tuple[str, str]:
     key, _, value = argument.lstrip("+~").partition("=")
     return key.partition("@")[0], value
+
+
+def _listed(value: str) -> list[str]:
+    """The options that are named by a value: one, or several as [a,b]."""
+    # Without brackets they would be cells of a sweep.
+    if not value.startswith("["):
+        return [value]
+    return [name.strip() for name in value.removeprefix("[").removesuffix("]").split(",")]
 
 
 def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -240,7 +261,7 @@ def _composed(
         chosen = [str(g) for g in cfg.hydra.runtime.choices if "@" not in str(g)]
         chosen += _groups_of_several(folder / f"{command}.yaml")
         groups = sorted(g for g in chosen if not g.startswith("hydra/"))
-        groups += ADDED_GROUPS.get(command, ())
+        groups += (*MANY_OF.get(command, ()), *ADDED_GROUPS.get(command, ()))
         groups += SHOWN_PLUGINS if command == "train" else ()
         return cfg, {group: sorted(loader.get_group_options(group)) for group in groups}
 
@@ -310,7 +331,7 @@ def meanings(folder: Path, command: str, choices: Mapping[str, str]) -> dict[str
     Args:
         folder: ``conf/``.
         command: Whose config it is.
-        choices: The chosen option of each group.
+        choices: The chosen option of each group, or several with commas between them.
     """
     found: dict[str, Meaning] = {}
     for path in (*_with_defaults(folder / f"{command}.yaml"), folder / "base.yaml"):
@@ -319,7 +340,8 @@ def meanings(folder: Path, command: str, choices: Mapping[str, str]) -> dict[str
     chosen = []
     for key, option in choices.items():
         group, _, package = key.partition("@")
-        chosen.append((package or group, folder / group / f"{option}.yaml"))
+        files = [folder / group / f"{name}.yaml" for name in option.split(SEVERAL)]
+        chosen += [(package or group, file) for file in files]
     if any(place.startswith(f"{GROUP}.{PARTS}.") for place, _ in chosen):
         chosen.append((GROUP, folder / GROUP / f"{JOINT}.yaml"))
     there = [(group, path) for group, path in chosen if path.is_file()]

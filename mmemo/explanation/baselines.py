@@ -141,6 +141,12 @@ class Baselines:
         return 1 if self.waveforms is None else len(self.waveforms)
 
 
+def utterance_seed(seed: int, key: str) -> int:
+    """Seed of what is drawn for one utterance, whichever others there are."""
+    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
 def draw_baselines(
     inputs: UtteranceInput,
     text_encoder: TextEncoder | None,
@@ -159,8 +165,7 @@ def draw_baselines(
     """
     waveforms = embeddings = None
     if inputs.waveform is not None:
-        digest = hashlib.sha256(f"{seed} {inputs.key}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        generator = torch.Generator().manual_seed(utterance_seed(seed, inputs.key))
         waveform = inputs.waveform[0]
         waveforms = waveform_baseline(waveform.cpu(), generator).to(waveform)
     if inputs.text is not None and text_encoder is not None:

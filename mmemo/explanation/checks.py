@@ -50,7 +50,7 @@ class Check:
     """One number about one explanation.
 
     Args:
-        method: "integrated_gradients", "occlusion", or both with " and ".
+        method: One of ``METHODS``, or two with " and ".
         modality: "audio" or "text"; "both" where it is of the explanation as a whole.
         name: What is measured.
         value: The number; None where it is not defined.
@@ -196,13 +196,14 @@ class ExplanationChecks:
         name = "overlap with loudness"
         self.rows.append(_overlap(method, "audio", name, loudness, size, seed))
 
-    def add_methods(self, modality: str, gradients: Floats, occlusion: Floats, seed: int) -> None:
-        """Check whether both methods agree on the units (U,) of a modality."""
-        methods, both = "integrated_gradients and occlusion", [gradients, occlusion]
-        words = ("they agree", "they do not agree")
+    def add_methods(
+        self, names: tuple[str, str], modality: str, a: Floats, b: Floats, seed: int
+    ) -> None:
+        """Check whether two methods agree on the units (U,) of a modality."""
+        methods, words = " and ".join(names), ("they agree", "they do not agree")
         self.rows += [
-            _correlation(methods, modality, "rank correlation", both, words, seed),
-            _overlap(methods, modality, "overlap", gradients, occlusion, seed),
+            _correlation(methods, modality, "rank correlation", [a, b], words, seed),
+            _overlap(methods, modality, "overlap", a, b, seed),
         ]
 
     def add_randomisation(

@@ -129,7 +129,7 @@ def checks_table(checks: Sequence[CheckSummary], unit: str, num_units: int) -> T
     rows = [
         [
             row.name,
-            f"{row.method.replace('integrated_gradients', 'IG')}, {row.modality}",
+            f"{_short(row.method)}, {row.modality}",
             score(row.mean),
             score(row.reference),
             interval(_bounds(row), with_sign=True),
@@ -144,6 +144,10 @@ def checks_table(checks: Sequence[CheckSummary], unit: str, num_units: int) -> T
         f"differences; none below {MIN_UNITS}. In brackets: of single utterances."
     )
     return table_of("checks", "Can they be believed?", header, "llrrrrrl", rows, note)
+
+
+def _short(method: str) -> str:
+    return method.replace("integrated_gradients", "IG").replace("_", " ")
 
 
 def _bounds(row: CheckSummary) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
 from mmemo.explanation.chance import rank_correlation
-from mmemo.explanation.explanation import METHODS, MODALITIES
+from mmemo.explanation.explanation import COMPARED, METHODS, MODALITIES
 from mmemo.explanation.frames import (
     PAPER_SAMPLE_RATE,
     Zone,
@@ -182,7 +182,7 @@ def agreement_on_voice() -> Measure:
     """Whether the two methods agree more on voiced frames than on the others."""
 
     def agreement(member: SetMember) -> float | None:
-        gradients, occlusion = (member.frames(method) for method in METHODS)
+        gradients, occlusion = (member.frames(method) for method in COMPARED)
         if gradients is None or occlusion is None or member.voiced is None:
             return None
         voiced, rest = (

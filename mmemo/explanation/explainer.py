@@ -13,6 +13,7 @@ from mmemo.explanation.baselines import TextBaseline, WaveformBaseline, draw_bas
 from mmemo.explanation.explanation import (
     MAX_RELATIVE_DELTA,
     MODALITIES,
+    Attribution,
     Convergence,
     ExplainerSettings,
     Explanation,
@@ -20,6 +21,7 @@ from mmemo.explanation.explanation import (
 )
 from mmemo.explanation.inputs import UtteranceInput
 from mmemo.explanation.integrated_gradients import Gradients, IntegratedGradients, summed
+from mmemo.explanation.methods import AttributionMethod
 from mmemo.explanation.passes import Passes
 from mmemo.explanation.perturbation import PerturbedUtterance, freeze_classifier
 from mmemo.explanation.removal import Occlusion, modality_shapley
@@ -37,6 +39,10 @@ class Explainer:
         text_baseline: Chooses the token that says nothing.
         integrated_gradients: None to leave it out.
         occlusion: None to leave it out.
+        lime: None to leave it out.
+        kernel_shap: None to leave it out.
+        grad_cam: None to leave it out.
+        attention_rollout: None to leave it out.
         shapley: Whether to compute the modalities' Shapley values.
         output: What of the target's logit is explained, see ``get_output``.
         seed: Of the baseline's draws.
@@ -48,8 +54,12 @@ class Explainer:
     classes: Sequence[str]
     waveform_baseline: WaveformBaseline
     text_baseline: TextBaseline
-    integrated_gradients: IntegratedGradients | None
-    occlusion: Occlusion | None
+    integrated_gradients: IntegratedGradients | None = None
+    occlusion: Occlusion | None = None
+    lime: AttributionMethod | None = None
+    kernel_shap: AttributionMethod | None = None
+    grad_cam: AttributionMethod | None = None
+    attention_rollout: AttributionMethod | None = None
     shapley: bool = True
     output: str = "log_odds"
     seed: int = 0
@@ -101,7 +111,16 @@ class Explainer:
         utterance = self.prepare(classifier, inputs, target, progress)
         inputs = utterance.inputs
         gradients, notes = self._gradients(utterance)
-        occlusion = self.occlusion.attribute(utterance) if self.occlusion is not None else None
+        attributions: dict[str, Attribution] = {}
+        if gradients is not None:
+            attributions["integrated_gradients"] = summed(gradients, utterance)
+        if self.occlusion is not None:
+            attributions["occlusion"] = self.occlusion.attribute(utterance)
+        for name, method in self._further.items():
+            found = method.attribute(utterance)
+            notes += found.notes
+            if found.attribution is not None:
+                attributions[name] = found.attribution
         shapley = modality_shapley(utterance) if self.shapley else None
         done = utterance.passes.done
         return Explanation(
@@ -116,9 +135,8 @@ class Explainer:
             sample_rate=inputs.sample_rate,
             transcript=inputs.transcript,
             words=inputs.words,
-            integrated_gradients=None if gradients is None else summed(gradients, utterance),
+            attributions=attributions,
             convergence=None if gradients is None else gradients.convergence,
-            occlusion=occlusion,
             shapley=shapley,
             forward_passes=done.forward,
             backward_passes=done.backward,
@@ -138,8 +156,19 @@ class Explainer:
             notes += [*gradients.notes, *convergence_notes(gradients.convergence)]
         return gradients, notes
 
+    @property
+    def _further(self) -> dict[str, AttributionMethod]:
+        """Methods that are chosen, beside the first two, by name."""
+        found = {
+            "lime": self.lime,
+            "kernel_shap": self.kernel_shap,
+            "grad_cam": self.grad_cam,
+            "attention_rollout": self.attention_rollout,
+        }
+        return {name: method for name, method in found.items() if method is not None}
+
     def cost(self, inputs: UtteranceInput, with_gradient: Collection[str] = MODALITIES) -> Passes:
-        """Passes that the explanation of an utterance takes, where no batch has to be halved.
+        """Passes that an explanation takes, where no batch is halved and each method fits.
 
         Args:
             inputs: The utterance.
@@ -159,6 +188,8 @@ class Explainer:
             is_baseline_known = explained == there
         if self.occlusion is not None:
             total += Passes(self.occlusion.num_passes(inputs), 0)
+        for method in self._further.values():
+            total += method.cost(inputs)
         if self.shapley:
             draws = num_draws if "audio" in there else 1
             nothing = 0 if is_baseline_known else draws
@@ -179,6 +210,10 @@ class Explainer:
             text_baseline=_named(self.text_baseline),
             integrated_gradients=_named(self.integrated_gradients),
             occlusion=_named(self.occlusion),
+            lime=_named(self.lime),
+            kernel_shap=_named(self.kernel_shap),
+            grad_cam=_named(self.grad_cam),
+            attention_rollout=_named(self.attention_rollout),
         )
 
     def _target(self, target: str, inputs: UtteranceInput) -> int | None:

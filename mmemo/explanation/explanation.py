@@ -24,8 +24,27 @@ RECORD_FILE = "explanation.json"
 WHAT = "the files of an explanation"
 REMEDY = "remove the folder and run `mmemo explain` again"
 
-METHODS = {"integrated_gradients": "Integrated Gradients", "occlusion": "Occlusion"}
+METHODS = {
+    "integrated_gradients": "Integrated Gradients",
+    "occlusion": "Occlusion",
+    "lime": "LIME",
+    "kernel_shap": "Kernel SHAP",
+    "grad_cam": "Grad-CAM",
+    "attention_rollout": "Attention rollout",
+}
 """The attribution methods by their names in files and options, and in words."""
+
+COMPARED = ("integrated_gradients", "occlusion")
+"""The paper's two, whose difference is drawn where both are there."""
+
+OF_NO_CLASS = frozenset({"attention_rollout"})
+"""Those that say where a model looks, whatever it answers: never for or against a class."""
+
+OWN_UNITS = {
+    "grad_cam": "of activation × gradient of F",
+    "attention_rollout": "of attention, for no class",
+}
+"""What the numbers of a method are in, where they are no parts of F."""
 
 MODALITIES = ("audio", "text")
 
@@ -40,6 +59,10 @@ UNITS = {
     "integrated_gradients": "of output, signed; sums over the samples of a frame or the subwords "
     "of a word",
     "occlusion": "of output: what it loses; mean over the windows that cover a frame, or by word",
+    "lime": "of output, signed; weights of a linear model, those of a stretch shared by its frames",
+    "kernel_shap": "of output, signed; they sum to F of the utterance minus F of the baseline",
+    "grad_cam": "activation times gradient of output, signed; by frame",
+    "attention_rollout": "share of attention, of no class; by frame and by word",
     "convergence": "of output; delta is that of the worst draw of the baseline; relative_delta is "
     "a share of 1",
     "shapley": "of output",
@@ -134,6 +157,10 @@ class ExplainerSettings:
         text_baseline: Name and settings of what stands in for words.
         integrated_gradients: Name and settings of the method; None where it was left out.
         occlusion: Name and settings of the method; None where it was left out.
+        lime: The same.
+        kernel_shap: The same.
+        grad_cam: The same.
+        attention_rollout: The same.
     """
 
     output: str
@@ -142,6 +169,10 @@ class ExplainerSettings:
     text_baseline: Part = None
     integrated_gradients: Part = None
     occlusion: Part = None
+    lime: Part = None
+    kernel_shap: Part = None
+    grad_cam: Part = None
+    attention_rollout: Part = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,14 +242,22 @@ class Explanation(ExplanationRecord):
     Args:
         probabilities: (C,).
         sound: (T,) float32, as prepared, without any padding; None without sound.
-        integrated_gradients: None where it was not computed.
-        occlusion: None where it was not computed.
+        attributions: Those that were computed, by their names in ``METHODS``.
     """
 
     probabilities: Floats
     sound: NDArray[np.float32] | None
-    integrated_gradients: Attribution | None
-    occlusion: Attribution | None
+    attributions: Mapping[str, Attribution]
+
+    @property
+    def integrated_gradients(self) -> Attribution | None:
+        """None where it was not computed."""
+        return self.attributions.get("integrated_gradients")
+
+    @property
+    def occlusion(self) -> Attribution | None:
+        """None where it was not computed."""
+        return self.attributions.get("occlusion")
 
     @property
     def duration_s(self) -> float:
@@ -234,12 +273,6 @@ class Explanation(ExplanationRecord):
     def frame_samples(self) -> int:
         """Samples of a frame; the last one may be shorter."""
         return frame_samples(self.sample_rate)
-
-    @property
-    def attributions(self) -> dict[str, Attribution]:
-        """Those that were computed, by method."""
-        found = {"integrated_gradients": self.integrated_gradients, "occlusion": self.occlusion}
-        return {name: attribution for name, attribution in found.items() if attribution is not None}
 
     def save(self, folder: Path) -> None:
         """Write the arrays, then the record: where it is, the explanation is complete.
@@ -279,17 +312,15 @@ class Explanation(ExplanationRecord):
         except (OSError, ValueError, LookupError, BadZipFile) as error:
             raise damaged(path, WHAT, f"it cannot be read: {reason(error)}", REMEDY) from error
 
-        def attribution(name: str) -> Attribution | None:
-            if name not in document.methods:
-                return None
-            return Attribution(arrays.get(f"{name}_frames"), arrays.get(f"{name}_words"))
-
+        attributions = {
+            name: Attribution(arrays.get(f"{name}_frames"), arrays.get(f"{name}_words"))
+            for name in document.methods
+        }
         return cls(
             **_shared(document),
             probabilities=probabilities,
             sound=arrays.get("sound"),
-            integrated_gradients=attribution("integrated_gradients"),
-            occlusion=attribution("occlusion"),
+            attributions=attributions,
         )
 
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ class Faithfulness:
                 )
 
     def check(self, utterance: PerturbedUtterance, explanation: Explanation) -> ExplanationChecks:
-        """Check an explanation against its model, the loudness, and the other method.
+        """Check an explanation against its model, the loudness, and each method with the others.
 
         Args:
             utterance: What was explained, before its model, with the explanation's target.
@@ -84,9 +85,9 @@ class Faithfulness:
                 size = explanation.frame_samples
                 checks.add_loudness(method, values, sound, size, self.seed)
         for modality in MODALITIES:
-            both = [values for _, of, values in found if of == modality]
-            if len(both) == len(METHODS):
-                checks.add_methods(modality, both[0], both[1], self.seed)
+            of_one = [(method, values) for method, of, values in found if of == modality]
+            for (first, a), (second, b) in combinations(of_one, 2):
+                checks.add_methods((first, second), modality, a, b, self.seed)
         return checks
 
     def add_randomised(

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from mmemo.explanation.explanation import METHODS, Attribution, Explanation
+from mmemo.explanation.explanation import METHODS, OF_NO_CLASS, OWN_UNITS, Attribution, Explanation
 from mmemo.explanation.scale import (
     DIFFERENCE,
     SCALE,
@@ -164,7 +164,8 @@ def joint_figure(explanation: Explanation, methods: Sequence[str] | Mapping[str,
     found = {n: a for n, a in explanation.attributions.items() if n in methods}
     rows = _shown_rows(explanation, found)
     has_sound = "sound" in rows
-    width = WIDTH_IN if len(found) == 1 else 4.5 * len(found) + 0.5
+    column_in = 4.5 if len(found) < 3 else 3.4
+    width = WIDTH_IN if len(found) == 1 else column_in * len(found) + 0.5
     figure = Figure(figsize=(width, 2.2 * len(rows) + 0.6), layout="constrained")
     grid = figure.subplots(len(rows), len(found), squeeze=False, sharex="col", sharey="row")
     for column, (name, attribution) in zip(grid.T, found.items(), strict=True):
@@ -202,7 +203,8 @@ def class_grid_figure(explanations: Sequence[Explanation], method: str) -> Figur
     all_axes[-1].set_xlim(0, longest_s * BEHIND_END)
     all_axes[-1].set_xlabel("time in s; behind the line is no sound")
     figure.suptitle(METHODS[method])
-    _draw_scale(figure, list(all_axes), "for the explained class (normalised)")
+    label = OWN_UNITS[method] if method in OF_NO_CLASS else "for the explained class"
+    _draw_scale(figure, list(all_axes), f"{label} (normalised)")
     return figure
 
 
@@ -359,7 +361,8 @@ def _with_unit(explanation: Explanation, name: str) -> str:
     if attribution is None or attribution.frames is None:
         return TITLES[name]
     largest = float(np.abs(attribution.frames).max(initial=0.0))
-    return f"{TITLES[name]} (1 stands for {largest:.3g} of F in a frame)"
+    unit = OWN_UNITS.get(name, "of F")
+    return f"{TITLES[name]} (1 stands for {largest:.3g} {unit} in a frame)"
 
 
 def _title(explanation: Explanation) -> str:

@@ -53,6 +53,23 @@ def frame_means(samples: Floats, sample_rate: int) -> Floats:
     return frame_sums(samples, sample_rate) / frame_sums(np.ones(len(samples)), sample_rate)
 
 
+def frames_between(values: Floats, num_samples: int, sample_rate: int) -> Floats:
+    """Values in time at the middle of each frame of 20 ms (F,).
+
+    Between them it is a straight line; before the first and behind the last as there.
+
+    Args:
+        values: (N,), each in the middle of its share of the sound, which are equal.
+        num_samples: Of the sound.
+        sample_rate: Of the sound, in Hz.
+    """
+    size = frame_samples(sample_rate)
+    starts = np.arange(0, num_samples, size)
+    middles = (starts + np.minimum(starts + size, num_samples)) / 2
+    places = (np.arange(len(values)) + 0.5) * num_samples / len(values)
+    return np.asarray(np.interp(middles, places, values), dtype=np.float64)
+
+
 def loudness_envelope(waveform: Floats, size: int) -> Floats:
     """Root mean square of each frame (F,) of a waveform (T,); the last frame may be shorter.
 

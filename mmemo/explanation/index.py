@@ -13,6 +13,7 @@ from mmemo.explanation.checks import read_checks
 from mmemo.explanation.explanation import (
     ARRAYS_FILE,
     METHODS,
+    OF_NO_CLASS,
     Explanation,
     ExplanationRecord,
     read_record,
@@ -138,8 +139,12 @@ def _entry(folder: Path, root: Path) -> Entry:
 
 
 def _words(explanation: Explanation) -> list[ColouredWord]:
-    """In the colours of the first method that has attributed them."""
-    found = [name for name, a in explanation.attributions.items() if a.words is not None]
+    """In the colours of the first method that has attributed them to the class."""
+    found = [
+        name
+        for name, attribution in explanation.attributions.items()
+        if attribution.words is not None and name not in OF_NO_CLASS
+    ]
     return coloured_words(explanation, found[0]) if found and explanation.words else []
 
 

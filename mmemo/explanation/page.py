@@ -10,14 +10,16 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from mmemo.explanation.checks import CHECKS_FILE, ChecksDocument, read_checks
-from mmemo.explanation.explanation import RECORD_FILE, Explanation
+from mmemo.explanation.explanation import OWN_UNITS, RECORD_FILE, Explanation
 from mmemo.explanation.figures import explanation_figures, page_figures, save_explanation_figures
 from mmemo.explanation.scale import (
     AGAINST_COLOUR,
+    DIFFERENCE,
     FOR_COLOUR,
     NORMALISATION,
     TITLES,
     coloured_words,
+    frame_values,
     gradient_stops,
     word_values,
 )
@@ -99,6 +101,7 @@ def render_explanation(
         for_colour=FOR_COLOUR,
         against_colour=AGAINST_COLOUR,
         normalisation=NORMALISATION,
+        has_difference=DIFFERENCE in {*frame_values(explanation), *word_values(explanation)},
         stops=gradient_stops(),
         sound="" if sound is None else sound_data_uri(sound, explanation.sample_rate),
         num_samples=0 if sound is None else len(sound),
@@ -106,6 +109,7 @@ def render_explanation(
         unattributed=explanation.transcript[:first],
         words={name: coloured_words(explanation, name) for name in methods},
         titles=TITLES,
+        own_units=OWN_UNITS,
         is_saved=is_saved,
         checks=checks,
         check_images=in_page(of_checks),

@@ -177,8 +177,8 @@ class PerturbedUtterance:
             with torch.no_grad():
                 return [
                     self.replaced_logits(
-                        None if frames is None else self._masked_waveform(frames[part]),
-                        None if words is None else self._masked_embeddings(words[part]),
+                        None if frames is None else self.masked_waveform(_mask(frames[part])),
+                        None if words is None else self.masked_embeddings(_mask(words[part])),
                     )
                     for part in rows
                 ]
@@ -197,22 +197,29 @@ class PerturbedUtterance:
             )
 
     def masked_embeddings(self, kept: Tensor) -> Tensor:
-        """Embeddings (N, L, D) with only words kept that are True in (N, W)."""
+        """Embeddings (N, L, D) with only words kept that are True in (N, W).
+
+        Raises:
+            ValueError: If there is no text.
+        """
         embeddings, baseline = self.embeddings, self.baselines.embeddings
         if embeddings is None or baseline is None:
             raise ValueError(f"{self.inputs.key}: expected a text, got none")
         token_words = self.inputs.token_words
+        kept = kept.to(token_words.device)
         is_kept = kept[:, token_words.clamp(min=0)] | (token_words == FIXED_TOKEN)
         return torch.where(is_kept[:, :, None], embeddings, baseline)
 
-    def _masked_embeddings(self, kept: Masks) -> Tensor:
-        return self.masked_embeddings(torch.from_numpy(kept).to(self.inputs.token_words.device))
+    def masked_waveform(self, kept: Tensor) -> Tensor:
+        """Samples (N, T) with only frames of 20 ms kept that are True in (N, F).
 
-    def _masked_waveform(self, kept: Masks) -> Tensor:
+        Raises:
+            ValueError: If there is no sound.
+        """
         waveform, baselines = self.waveform, self.baselines.waveforms
         if waveform is None or baselines is None:
             raise ValueError(f"{self.inputs.key}: expected sound, got none")
-        is_kept = torch.from_numpy(kept).to(waveform.device)
+        is_kept = kept.to(waveform.device)
         is_kept = is_kept.repeat_interleave(frame_samples(self.inputs.sample_rate), dim=1)
         return torch.where(is_kept[:, : waveform.shape[1]], waveform, baselines[:1])
 
@@ -225,6 +232,10 @@ class PerturbedUtterance:
             text = _repeated(self.inputs.text, len(embeddings))
             features["text"] = text_encoder(text, embeddings)
         return features
+
+
+def _mask(kept: Masks) -> Tensor:
+    return torch.from_numpy(kept)
 
 
 def _padded(waveform: Tensor, inputs: AudioInput) -> AudioInput:

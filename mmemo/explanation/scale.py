@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap, to_hex
 from numpy.typing import NDArray
 
-from mmemo.explanation.explanation import METHODS, Attribution, Explanation
+from mmemo.explanation.explanation import COMPARED, METHODS, Attribution, Explanation
 from mmemo.explanation.frames import estimated_word_times
 
 Floats = NDArray[np.float64]
@@ -93,8 +93,8 @@ def word_values(explanation: Explanation) -> dict[str, Floats]:
 def _values(attributions: dict[str, Floats | None]) -> dict[str, Floats]:
     found = {name: values for name, values in attributions.items() if values is not None}
     shown = {name: normalised(values) for name, values in found.items()}
-    if len(found) == len(METHODS):
-        shown[DIFFERENCE] = difference(*(found[name] for name in METHODS))
+    if all(name in found for name in COMPARED):
+        shown[DIFFERENCE] = difference(*(found[name] for name in COMPARED))
     return shown
 
 

@@ -48,6 +48,8 @@ DESCRIPTIONS = {
     "randomisation": "Correlation with the explanation as more of the model is random",
 }
 
+MAX_PANELS_IN_ROW = 4
+
 MODALITY_COLOURS = {"audio": COLOURS[0], "text": COLOURS[4]}
 STAGE_LINES = {"before": (MUTED, "--", "o"), "after": (COLOURS[0], "-", "s")}
 """Colour, line and mark: told apart in grey too."""
@@ -114,8 +116,10 @@ def positions_figure(summary: SetSummary) -> Figure:
     grid = figure.subplots(len(classes), 2, squeeze=False, sharex="col", sharey="col")
     for (tenths, zones), name in zip(grid, classes, strict=True):
         of_class = [row for row in summary.tenths if row.class_name == name]
-        for index, (method, label) in enumerate(METHODS.items()):
-            _plot_tenths(tenths, [r for r in of_class if r.method == method], index, label)
+        there = [method for method in METHODS if any(r.method == method for r in of_class)]
+        for index, method in enumerate(there):
+            shift = METHOD_SHIFT * (index - (len(there) - 1) / 2)
+            _plot_tenths(tenths, [r for r in of_class if r.method == method], method, shift)
         _plot_zones(zones, [row for row in summary.zones if row.class_name == name])
         num = max(row.num for row in of_class)
         tenths.set_ylabel(f"{name}\nN = {num}", fontsize="small")
@@ -131,13 +135,28 @@ def positions_figure(summary: SetSummary) -> Figure:
     return figure
 
 
-METHOD_LINES = ((FOR_COLOUR, "o"), (AGAINST_COLOUR, "s"))
+METHOD_LINES = {
+    name: line
+    for name, line in zip(
+        METHODS,
+        (
+            *((FOR_COLOUR, "o"), (AGAINST_COLOUR, "s"), (COLOURS[0], "^")),
+            *((COLOURS[1], "v"), (COLOURS[2], "D"), (INK, "x")),
+        ),
+        strict=True,
+    )
+}
+"""Colour and mark of each method."""
+
+METHOD_SHIFT = 0.16
+"""Of the places of a method's points to those of the one before it, of a tenth."""
 
 
-def _plot_tenths(axes: Axes, rows: Sequence[TenthShare], index: int, label: str) -> None:
-    colour, mark = METHOD_LINES[index]
-    places = [row.tenth + 0.16 * (index - 0.5) for row in rows]
+def _plot_tenths(axes: Axes, rows: Sequence[TenthShare], method: str, shift: float) -> None:
+    colour, mark = METHOD_LINES[method]
+    places = [row.tenth + shift for row in rows]
     values = [row.mean for row in rows]
+    label = METHODS[method]
     axes.plot(places, values, mark, color=colour, markersize=3.5, linestyle="-", label=label)
     _draw_intervals(axes, places, rows, colour)
     axes.axhline(0.1, color=MUTED, linestyle="--", linewidth=0.8)
@@ -145,15 +164,17 @@ def _plot_tenths(axes: Axes, rows: Sequence[TenthShare], index: int, label: str)
 
 
 def _plot_zones(axes: Axes, rows: Sequence[ZoneShare]) -> None:
-    by_method = {name: [row for row in rows if row.method == name] for name in METHODS}
-    some = next((own for own in by_method.values() if own), [])
+    every = {name: [row for row in rows if row.method == name] for name in METHODS}
+    by_method = {name: own for name, own in every.items() if own}
+    some = next(iter(by_method.values()), [])
     if some:
         edges = [row.start for row in some] + [some[-1].stop]
         lengths = [row.length_share for row in some]
         axes.stairs(lengths, edges, fill=True, color=GRID, label="length alone")
     for index, (name, own) in enumerate(by_method.items()):
-        colour, mark = METHOD_LINES[index]
-        places = [(row.start + row.stop) / 2 + 900 * (index - 0.5) for row in own]
+        colour, mark = METHOD_LINES[name]
+        shift = 900 * (index - (len(by_method) - 1) / 2)
+        places = [(row.start + row.stop) / 2 + shift for row in own]
         values = [row.mean for row in own]
         axes.plot(places, values, mark, color=colour, markersize=3.5, label=METHODS[name])
         _draw_intervals(axes, places, own, colour)
@@ -362,8 +383,13 @@ def _by_place(parts: Sequence[Mapping[str, Value]]) -> dict[str, list[Value]]:
 
 
 def _panels(count: int, height: float = 3.2) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(2.6 * count + 0.6, height), layout="constrained")
-    return figure, list(figure.subplots(1, count, squeeze=False, sharey=True)[0])
+    columns = min(count, MAX_PANELS_IN_ROW)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(2.6 * columns + 0.6, height * rows), layout="constrained")
+    all_axes = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    for unused in all_axes[count:]:
+        unused.remove()
+    return figure, all_axes[:count]
 
 
 def _means(lines: Sequence[Sequence[float]]) -> list[float]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from mmemo.documents import document_text
+from mmemo.documents import document_text, read_document
 from mmemo.errors import InputError
 from mmemo.explanation.explanation import ARRAYS_FILE, RECORD_FILE, ExplainerSettings
 from mmemo.folders import write_whole
@@ -83,7 +83,7 @@ class SetFolder:
         if not file.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(file, text)
-        elif file.read_bytes() != text.encode():
+        elif not _has_settings(file, settings):
             raise InputError(
                 f"name={folder.name}: expected a folder without explanations or with the same "
                 f"settings, {file} has others; choose another name, or leave it out"
@@ -132,6 +132,14 @@ class SetFolder:
         known = {key: reason for key, reason in known.items() if key not in done} | dict(failures)
         write_whole(file, json.dumps(known, indent=2, ensure_ascii=False) + "\n")
         return known
+
+
+def _has_settings(file: Path, settings: SetSettings) -> bool:
+    """Whether a file holds those settings, as they are or as an earlier mmemo has written them."""
+    try:
+        return read_document(file, SetSettings, "settings of a set", "remove it") == settings
+    except InputError:
+        return False
 
 
 def safe_name(key: str) -> str:

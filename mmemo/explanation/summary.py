@@ -17,7 +17,7 @@ from mmemo.evaluation.units import KeyUnits
 from mmemo.explanation.checks import ChecksDocument, read_checks
 from mmemo.explanation.checks_summary import CheckSummary, checks_summary
 from mmemo.explanation.claims import MIN_UTTERANCES, Claim, ClaimResult, check_claims
-from mmemo.explanation.explanation import METHODS
+from mmemo.explanation.explanation import METHODS, OF_NO_CLASS
 from mmemo.explanation.frames import (
     NUM_TENTHS,
     length_in_zones,
@@ -140,7 +140,7 @@ class SetSummary:
         modalities: By class, measure and modality.
         tenths: By class, method and tenth.
         zones: By class, method and zone.
-        words: By class and method.
+        words: By class and method; none of a method that is of no class.
         min_word_count: Words that occur less often are not listed.
         min_utterances: Fewer have no verdict on a claim.
         claims: Claims of a paper that the set bears on.
@@ -248,6 +248,7 @@ def summarise(
             word
             for name, group in by_class.items()
             for method in METHODS
+            if method not in OF_NO_CLASS
             for word in influential_words(name, group, method, min_word_count)
         ),
         min_word_count=min_word_count,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
+from mmemo.models.attentions import Attentions, pooling_shares, recorded_attentions
 from mmemo.models.checkpoints import Checkpoint
 from mmemo.models.layer_weights import Layers, LayerWeights, check_layers
 from mmemo.models.pooling import get_pooling
@@ -23,6 +24,10 @@ WAVEFORM_MODELS = (
     *("sew", "sew-d", "wav2vec2-conformer"),
 )
 """transformers' names of the architectures over raw waveforms that are known here."""
+
+
+UNLIKE_FRAMES = ("audio-spectrogram-transformer", "sew", "sew-d")
+"""Architectures whose layers attend to something else than the frames that they give."""
 
 
 class PretrainedAudioEncoder(nn.Module):
@@ -138,6 +143,20 @@ class PretrainedAudioEncoder(nn.Module):
         layers, mask = self.backbone(audio, self.all_layers)
         pooled = self.layer_weights([self.pool(layer, mask) for layer in layers])
         return Features(self.layer_weights(layers), mask, pooled)
+
+    def attentions(self, audio: AudioInput) -> Attentions:
+        """How each layer attends from frame to frame of (B, T); see ``Attentions``.
+
+        Layers are left out where their frames are not those of ``forward``: SEW's, which halves
+        them, and AST's, whose patches are of time and frequency.
+        """
+        with recorded_attentions(self.model) as found:
+            _, mask = self.backbone(audio, self.all_layers)
+        num_frames = mask.shape[1]
+        is_same = all(layer.shape[-1] >= num_frames for layer in found)
+        layers = [layer[..., :num_frames, :num_frames] for layer in found]
+        is_told = is_same and self.backbone.config.model_type not in UNLIKE_FRAMES
+        return Attentions(tuple(layers) if is_told else (), pooling_shares(self.pool, mask), mask)
 
     def pooled_layers(self, audio: AudioInput) -> Tensor:
         """What a frozen model makes of a batch, before the weighting: (B, N, D_out)."""

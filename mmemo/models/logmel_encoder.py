@@ -24,7 +24,8 @@ class LogMelEncoder(nn.Module):
 
     Every convolution sees zeros outside the real frames, whether the batch is padded or not, and
     normalisation is within a frame: padding does not change the answer. The mel energies keep
-    their level, because loudness tells about emotion.
+    their level, because loudness tells about emotion. ``maps`` is given the last one's activations
+    (B, D, F), for what looks inside.
 
     Args:
         sample_rate: In Hz.
@@ -68,6 +69,7 @@ class LogMelEncoder(nn.Module):
             _MaskedConvolution(num_mels if index == 0 else width, width, dropout)
             for index in range(num_layers)
         )
+        self.maps = nn.Identity()
         self.pool, factor = get_pooling(pooling)
         self.output_dim = factor * width
         self.frame_dim = width
@@ -87,6 +89,7 @@ class LogMelEncoder(nn.Module):
         mask = positions < lengths.clamp(min=1)[:, None]
         for layer in self.layers:
             frames, mask = layer(frames, mask)
+        frames = self.maps(frames.transpose(1, 2)).transpose(1, 2)
         return Features(frames, mask, self.pool(frames, mask))
 
     def save_assets(self, folder: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.data.frontends import AudioFrontend, TextFrontend
+from mmemo.models.attentions import Attentions
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,35 @@ class AudioEncoder(AudioFrontend, Protocol):
 
     def save_assets(self, folder: Path) -> None:
         """Write what is needed, beside the weights, to build the encoder again."""
+        ...
+
+
+@runtime_checkable
+class MapEncoder(Protocol):
+    """An encoder of sound whose frames are maps of a convolutional network.
+
+    ``maps`` is a module whose output (B, D, F) or (B, D, F, M) is the last block's activations:
+    D maps over F frames, which share the real sound equally, and M bands.
+    """
+
+    maps: nn.Module
+
+
+@runtime_checkable
+class AttendingAudioEncoder(Protocol):
+    """An encoder of sound that can tell how its layers attend."""
+
+    def attentions(self, audio: AudioInput) -> Attentions:
+        """Attention between frames, with the layers of a batch empty where it cannot."""
+        ...
+
+
+@runtime_checkable
+class AttendingTextEncoder(Protocol):
+    """A text encoder that can tell how its layers attend."""
+
+    def attentions(self, text: TextInput) -> Attentions:
+        """Attention between tokens."""
         ...
 
 

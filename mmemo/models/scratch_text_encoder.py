@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmemo.data.batch import TextInput
 from mmemo.data.frontends import Tokens
 from mmemo.errors import InputError
+from mmemo.models.attentions import Attentions, pooling_shares
 from mmemo.models.pooling import get_pooling
 from mmemo.models.protocols import Features, OwnTokens
 from mmemo.models.text_context import Layout
@@ -101,11 +102,25 @@ class ScratchTextEncoder(nn.Module):
     def forward(self, text: TextInput, inputs_embeds: Tensor | None = None) -> Features:
         """Encode (B, L) into one frame for each token (B, L, D)."""
         words = self.embed(text.input_ids) if inputs_embeds is None else inputs_embeds
-        positions = torch.arange(words.shape[1], device=words.device)
-        frames = self.transformer(
-            words + self.position_embeddings(positions), src_key_padding_mask=~text.mask
-        )
+        frames = self.transformer(self._placed(words), src_key_padding_mask=~text.mask)
         return Features(frames, text.mask, self.pool(frames, text.pooled_mask))
+
+    def _placed(self, words: Tensor) -> Tensor:
+        positions = torch.arange(words.shape[1], device=words.device)
+        placed: Tensor = words + self.position_embeddings(positions)
+        return placed
+
+    def attentions(self, text: TextInput) -> Attentions:
+        """How each layer attends from token to token of (B, L); see ``Attentions``."""
+        hidden, padded, layers = self._placed(self.embed(text.input_ids)), ~text.mask, []
+        for layer in self.transformer.layers:
+            normed = layer.norm1(hidden)
+            _, weights = layer.self_attn(
+                *(normed, normed, normed), key_padding_mask=padded, average_attn_weights=False
+            )
+            layers.append(weights)
+            hidden = layer(hidden, src_key_padding_mask=padded)
+        return Attentions(tuple(layers), pooling_shares(self.pool, text.pooled_mask), text.mask)
 
     def own_tokens(self, transcript: str) -> OwnTokens:
         """A transcript's tokens and where in it they are."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmemo.data.batch import TextInput
 from mmemo.data.frontends import Tokens
 from mmemo.errors import InputError
+from mmemo.models.attentions import Attentions, pooling_shares, recorded_attentions
 from mmemo.models.checkpoints import Checkpoint
 from mmemo.models.layer_weights import Layers, LayerWeights, check_layers
 from mmemo.models.pooling import get_pooling
@@ -175,6 +176,12 @@ class PretrainedTextEncoder(nn.Module):
         """The tokens' word embeddings (B, L, D), before positions and normalisation."""
         embeddings: Tensor = self.model.get_input_embeddings()(input_ids)
         return embeddings
+
+    def attentions(self, text: TextInput) -> Attentions:
+        """How each layer attends from token to token of (B, L); see ``Attentions``."""
+        with recorded_attentions(self.model) as found:
+            self._encode(text, None)
+        return Attentions(tuple(found), pooling_shares(self.pool, text.pooled_mask), text.mask)
 
     def pooled_layers(self, text: TextInput) -> Tensor:
         """What a frozen model makes of a batch, before the weighting: (B, N, D_out)."""

@@ -245,8 +245,10 @@ class FastWavLMAttention(WavLMAttention):
 
     transformers calls ``F.multi_head_attention_forward``, which in evaluation under bfloat16
     autocast on a CPU copies inside a fused path, and which passes by what is put around the
-    projections, such as low-rank updates.
+    projections, such as low-rank updates. Weights are given back with ``keeps_weights`` alone.
     """
+
+    keeps_weights = False
 
     def torch_multi_head_self_attention(  # type: ignore[override]
         self,
@@ -254,14 +256,14 @@ class FastWavLMAttention(WavLMAttention):
         attention_mask: Tensor | None,
         gated_position_bias: Tensor,
         output_attentions: bool = False,
-    ) -> tuple[Tensor, None]:
-        """Attend.
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend; gives (B, F, D), and the weights (B, H, F, F) where they are kept.
 
         Args:
             hidden_states: (B, F, D).
             attention_mask: (B, F), 1 where a frame is real, or None.
             gated_position_bias: (B * H, F, F), added to the scores.
-            output_attentions: Given by transformers before 5.16; weights are never given back.
+            output_attentions: Given by transformers before 5.16, and read by nothing here.
         """
         batch_size, num_frames, _ = hidden_states.shape
         shape = (batch_size, num_frames, self.num_heads, self.head_dim)
@@ -274,7 +276,8 @@ class FastWavLMAttention(WavLMAttention):
             padded = attention_mask.ne(1)[:, None, None]
             bias = bias.masked_fill(padded, torch.finfo(bias.dtype).min)
         dropout = self.dropout if self.training else 0.0
-        if hidden_states.is_cuda:
+        weights: Tensor | None = None
+        if hidden_states.is_cuda and not self.keeps_weights:
             attended = nn.functional.scaled_dot_product_attention(
                 query, key, value, attn_mask=bias.to(query.dtype), dropout_p=dropout
             )
@@ -282,7 +285,8 @@ class FastWavLMAttention(WavLMAttention):
             scores = (query * self.scaling) @ key.transpose(2, 3)
             weights = (scores + bias).softmax(dim=-1)
             attended = nn.functional.dropout(weights, dropout).to(value.dtype) @ value
-        return self.out_proj(attended.transpose(1, 2).flatten(2)), None
+        kept = weights if self.keeps_weights else None
+        return self.out_proj(attended.transpose(1, 2).flatten(2)), kept
 
 
 def use_fast_attention(model: Any) -> None:  # noqa: ANN401

@@ -66,6 +66,22 @@ def test_help_tells_meanings_and_what_was_typed() -> None:
     assert "#" not in dim
 
 
+def test_several_options_of_a_group_have_their_meanings() -> None:
+    lines = shown("explain", "run=RUN", "methods=[lime,grad_cam]")
+    text = " ".join("\n".join(lines).split())
+    assert " methods: attention_rollout, grad_cam, integrated_gradients, kernel_shap" in text
+    assert "(now grad_cam, lime)" in text
+    (samples,) = (line for line in lines if line.startswith("    num_samples: 500"))
+    assert samples.endswith("# passes of each utterance")
+    assert not any("n_steps" in line for line in lines)
+    typed = ["run=RUN", "methods=[lime,grad_cam]", "lime.num_samples=20"]
+    assert did_you_mean("explain", typed, config_dir()) == []
+    hints = did_you_mean("explain", [*typed, "lime.num_sample=20"], config_dir())
+    assert hints == ["lime.num_sample=20: did you mean lime.num_samples=20?"]
+    (hint,) = did_you_mean("explain", ["run=RUN", "methods=[lime,lemon]"], config_dir())
+    assert hint.startswith("methods=[lime,lemon]: did you mean methods=[…] of attention_rollout")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_examples_are_of_the_command_and_compose(command: str) -> None:
     for example in EXAMPLES[command]:

@@ -13,9 +13,10 @@ from transformers import RobertaModel
 
 from mmemo.comparison.groups import seed_siblings
 from mmemo.corpora.meld_raw import LAYOUT
+from mmemo.explanation.attention_rollout import MEANING
 from mmemo.explanation.encoder_probes import TABLE_FILE, encoder_stages
 from mmemo.explanation.explainer import Explainer
-from mmemo.explanation.explanation import Explanation
+from mmemo.explanation.explanation import METHODS, OF_NO_CLASS, Explanation
 from mmemo.explanation.faithfulness import Faithfulness
 from mmemo.explanation.inputs import UtteranceInput
 from mmemo.explanation.passes import ExplanationError
@@ -152,6 +153,37 @@ def test_none_that_works_is_an_error(
     assert "target: expected predicted, true or one of anger" in target.stderr
     probes = cli("explain", f"run={run.path}", "num_random=1", "probes=true", *QUICK, expect=1)
     assert "probes=true: expected a run with a pretrained encoder" in probes.stderr
+
+
+def test_all_methods_are_drawn_checked_and_compared(cli: Cli, run: RunFolder) -> None:
+    options = [
+        f"methods=[{','.join(METHODS)}]",
+        "lime.num_samples=20",
+        "kernel_shap.num_samples=20",
+        "faithfulness=true",
+        "faithfulness_checks.num_randomised=0",
+    ]
+    command = ["explain", f"run={run.path}", "keys=[test/dia0_utt1]", *options, *QUICK]
+    printed = cli(*command).stdout
+    folder = only_set(run)
+    (explanation,) = explanations(folder).values()
+    assert list(explanation.attributions) == list(METHODS)
+    told = f"{explanation.forward_passes} forward and {explanation.backward_passes} backward"
+    assert told in printed
+    assert MEANING in explanation.notes
+    (file,) = folder.glob("*/checks.json")
+    rows = {(row["method"], row["modality"]) for row in json.loads(file.read_text())["rows"]}
+    assert {("lime and kernel_shap", "text"), ("occlusion and grad_cam", "audio")} <= rows
+    assert ("attention_rollout", "text") in rows
+    page = (file.parent / "explanation.html").read_text(encoding="utf-8")
+    for name in METHODS.values():
+        assert name in page
+    index = (folder / "index.html").read_text(encoding="utf-8")
+    assert "lime and kernel shap, text" in index
+    assert {word.method for word in read_summary(folder).words} <= set(METHODS) - OF_NO_CLASS
+    assert "all 1 explanations are there" in cli(*command).stdout
+    unknown = cli("explain", f"run={run.path}", "methods=[lemon]", expect=1)
+    assert "methods/lemon" in unknown.stderr and "kernel_shap" in unknown.stderr
 
 
 def test_seeds_are_compared_and_all_is_logged(cli: Cli, small: list[str], tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def option_names(group: str) -> set[str]:
         ("data.md", "labels"),
         ("data.md", "corpus/emotions"),
         ("processes.md", "trainer"),
+        ("explaining.md", "methods"),
     ],
 )
 def test_tables_of_options_are_complete(page: str, group: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from hydra.utils import instantiate
@@ -37,12 +37,18 @@ def made(
     occlusion: Attribution | None = None,
     shapley: dict[str, float] | None = None,
     sound: np.ndarray | None = None,
+    further: Mapping[str, Attribution] | None = None,
 ) -> Explanation:
     """Two classes, Integrated Gradients as given, a quiet 200 Hz tone of as many frames."""
     num_frames = 0 if frames is None else len(frames)
     if sound is None and num_frames:
         times = np.arange(num_frames * FRAME) / RATE
         sound = (0.25 * np.sin(2 * np.pi * 200 * times)).astype(np.float32)
+    gradients = Attribution(
+        None if frames is None else np.array(frames, dtype=np.float64),
+        None if words is None else np.array(words, dtype=np.float64),
+    )
+    others = {**({} if occlusion is None else {"occlusion": occlusion}), **(further or {})}
     values = shapley if shapley is not None else {"audio": 1.0, "text": 2.0}
     return Explanation(
         key=key,
@@ -56,12 +62,8 @@ def made(
         sample_rate=RATE,
         transcript=transcript,
         words=tuple(Word(transcript[a:b], a, b) for a, b in word_spans(transcript)),
-        integrated_gradients=Attribution(
-            None if frames is None else np.array(frames, dtype=np.float64),
-            None if words is None else np.array(words, dtype=np.float64),
-        ),
+        attributions={"integrated_gradients": gradients, **others},
         convergence=Convergence.of(2.0, -1.0, 0.03),
-        occlusion=occlusion,
         shapley=ModalityShapley(values, {"none": -1.0, "audio+text": 2.0}),
         forward_passes=9,
         backward_passes=4,

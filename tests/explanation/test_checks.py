@@ -17,6 +17,7 @@ from mmemo.explanation.checks import (
     RandomisedStage,
 )
 from mmemo.explanation.checks_summary import checks_summary
+from mmemo.explanation.explanation import COMPARED
 
 SETTINGS = CheckSettings({}, False, ())
 WEIGHTS = np.linspace(0.01, 0.1, 10)
@@ -70,12 +71,12 @@ def test_an_attribution_that_is_the_loudness_is_told() -> None:
 
 def test_methods_that_agree_and_that_do_not() -> None:
     checks = ExplanationChecks("a")
-    checks.add_methods("text", WEIGHTS, WEIGHTS**2, seed=0)
+    checks.add_methods(COMPARED, "text", WEIGHTS, WEIGHTS**2, seed=0)
     assert row(checks, "rank correlation") == (pytest.approx(1.0), "they agree")
     # Both of two units: one in 45 orders of ten has them too.
     assert row(checks, "overlap of the top 20%") == (1.0, "more than by chance")
     other = ExplanationChecks("b")
-    other.add_methods("text", WEIGHTS, -WEIGHTS, seed=0)
+    other.add_methods(COMPARED, "text", WEIGHTS, -WEIGHTS, seed=0)
     # 28 in 45 have none either.
     assert row(other, "overlap of the top 20%") == (0.0, NO_VERDICT)
     assert row(other, "rank correlation")[1] == "they do not agree"
@@ -83,7 +84,7 @@ def test_methods_that_agree_and_that_do_not() -> None:
 
 def test_three_words_agree_by_chance() -> None:
     checks = ExplanationChecks("a")
-    checks.add_methods("text", WEIGHTS[:3], WEIGHTS[:3], seed=0)
+    checks.add_methods(COMPARED, "text", WEIGHTS[:3], WEIGHTS[:3], seed=0)
     assert row(checks, "rank correlation") == (pytest.approx(1.0), NO_VERDICT)
     # One of six orders is the same.
     (p,) = [r.p for r in checks.rows if r.name == "rank correlation"]
@@ -177,5 +178,5 @@ def test_one_word_has_no_order() -> None:
         "occlusion", "text", np.array([1.0]), lambda masks: masks[:, 0] * 0.5, num_random=50, seed=0
     )
     assert {row.verdict for row in checks.rows} == {NO_VERDICT}
-    checks.add_methods("text", np.array([1.0]), np.array([2.0]), seed=0)
+    checks.add_methods(COMPARED, "text", np.array([1.0]), np.array([2.0]), seed=0)
     assert [row.value for row in checks.rows[-2:]] == [None, None]

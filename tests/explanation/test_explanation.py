@@ -9,6 +9,8 @@ import pytest
 
 from mmemo.errors import InputError
 from mmemo.explanation.explanation import (
+    COMPARED,
+    METHODS,
     UNITS,
     Attribution,
     Convergence,
@@ -32,9 +34,12 @@ FULL = Explanation(
     sample_rate=1000,
     transcript="Oh nö",
     words=(Word("Oh", 0, 2), Word("nö", 3, 5, is_read=False)),
-    integrated_gradients=Attribution(np.array([0.5, -0.25, 0.0]), np.array([1.0, 0.0])),
+    attributions={
+        "integrated_gradients": Attribution(np.array([0.5, -0.25, 0.0]), np.array([1.0, 0.0])),
+        "occlusion": Attribution(None, np.array([0.1, 0.0])),
+        "lime": Attribution(np.array([0.25, 0.25, -1.0]), None),
+    },
     convergence=Convergence.of(given=1.0, baseline=-0.5, delta=0.03),
-    occlusion=Attribution(None, np.array([0.1, 0.0])),
     shapley=ModalityShapley({"audio": 1.0, "text": 0.5}, {"none": -0.5, "audio+text": 1.0}),
     forward_passes=10,
     backward_passes=4,
@@ -42,14 +47,13 @@ FULL = Explanation(
     seed=7,
     notes=("a note",),
 )
-BARE = replace(
-    FULL, sound=None, integrated_gradients=None, convergence=None, occlusion=None, shapley=None
-)
+BARE = replace(FULL, sound=None, attributions={}, convergence=None, shapley=None)
 
 
 def arrays(explanation: Explanation) -> list[np.ndarray | None]:
     found: list[np.ndarray | None] = [explanation.sound, explanation.probabilities]
-    for method in (explanation.integrated_gradients, explanation.occlusion):
+    for name in ("integrated_gradients", "occlusion", "lime"):
+        method = explanation.attributions.get(name)
         found += [None, None] if method is None else [method.frames, method.words]
     return found
 
@@ -77,6 +81,19 @@ def test_the_record_says_units_and_the_true_end(tmp_path: Path) -> None:
     word = {"text": "nö", "start": 3, "stop": 5, "is_read": False}
     assert record["words"][1] == word | {"start_s": None, "end_s": None}
     assert FULL.frame_samples == 20
+
+
+def test_a_record_of_before_further_methods_is_read(tmp_path: Path) -> None:
+    FULL.save(tmp_path)
+    file = tmp_path / "explanation.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    for name in set(METHODS) - set(COMPARED):
+        del record["settings"][name]
+    record["methods"] = list(COMPARED)
+    file.write_text(json.dumps(record), encoding="utf-8")
+    found = Explanation.load(tmp_path)
+    assert list(found.attributions) == list(COMPARED)
+    assert found.settings == FULL.settings
 
 
 def test_no_explanation_no_record(tmp_path: Path) -> None:

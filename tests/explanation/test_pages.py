@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from mmemo.documents import write_document
 from mmemo.errors import InputError
 from mmemo.explanation.checks import Check, ChecksDocument, CheckSettings, RandomisedStage
-from mmemo.explanation.explanation import Attribution, Explanation
+from mmemo.explanation.explanation import METHODS, Attribution, Explanation
 from mmemo.explanation.figures import (
     explanation_figures,
     mel_position,
@@ -164,8 +164,38 @@ def test_what_randomisation_leaves_is_drawn_where_it_is_known() -> None:
     assert list(panel.values())[2] == pytest.approx([0.6, -0.2])
 
 
+def test_many_panels_stand_in_rows() -> None:
+    figure = curves_figure([checks({f"{method}/audio": CURVES for method in METHODS})])
+    assert figure is not None
+    assert len(figure.axes) == len(METHODS) == 6
+    assert figure.axes[4].get_position().y1 < figure.axes[0].get_position().y0
+    assert figure.axes[4].get_title() == "Grad-CAM, audio (N = 1)"
+
+
 def rendered(explanation: Explanation) -> str:
     return render_explanation(explanation, None, {}, explanation_figures(explanation), {})
+
+
+def test_every_method_is_drawn_in_its_own_unit() -> None:
+    attribution = Attribution(np.array([0.0, 0.5, 0.25, 0.0]), np.array([0.1, 0.0, 0.2]))
+    further = {
+        "lime": attribution,
+        "grad_cam": replace(attribution, words=None),
+        "attention_rollout": attribution,
+    }
+    explanation = made(further=further)
+    titles = [axes.get_title(loc="left") for axes in methods_figure(explanation).axes]
+    assert "LIME (1 stands for 0.5 of F in a frame)" in titles
+    assert "Grad-CAM (1 stands for 0.5 of activation × gradient of F in a frame)" in titles
+    assert "Attention rollout (1 stands for 0.5 of attention, for no class in a frame)" in titles
+    page = rendered(explanation)
+    assert "<h3>LIME</h3>" in page and "<h3>Attention rollout</h3>" in page
+    assert "<h3>Grad-CAM</h3>" not in page, "it has no words"
+    assert "+0.200 of attention, for no class, +1.000 normalised" in page
+    assert "+0.200 of F, +1.000 normalised" in page
+    assert 'id="joint-grad-cam' in page and 'id="joint-lime' in page
+    # Not both of the paper's: there is no difference to draw.
+    assert "Integrated Gradients − Occlusion" not in page and "In the difference" not in page
 
 
 def test_a_page_holds_sound_words_and_checks(tmp_path: Path) -> None:
