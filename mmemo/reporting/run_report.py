@@ -31,7 +31,7 @@ from mmemo.runs.run_files import DataCard, read_history
 from mmemo.runs.run_folder import RESTORE, RunFolder
 
 MAX_SHOWN = 200
-CHOSEN_PARTS = ("audio_encoder", "text_encoder", "sampling")
+CHOSEN_PARTS = ("audio_encoder", "text_encoder", "context", "sampling")
 MOST_CONFIDENT_ERRORS = 15
 FIGURE_TITLES = {
     "confusion": "Confusion matrix of the test split: counts and row percentages",

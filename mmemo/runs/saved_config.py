@@ -42,6 +42,9 @@ BUILT_PARTS = (
 
 OPTIONAL_PARTS = ("audio_encoder", "text_encoder", "scheduler", "denoiser", "logger")
 
+LATER_PARTS = ("context",)
+"""The same, which runs of an earlier mmemo have not."""
+
 _RESERVED = re.compile(r"_\w+_")
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -342,10 +345,10 @@ def _check_shape(path: Path, resolved: Mapping[str, Any]) -> None:
         part = resolved.get(name)
         if not isinstance(part, dict) or "_target_" not in part:
             raise damaged(path, WHAT, f"{name}: it has nothing to build", RESTORE)
-    for name in OPTIONAL_PARTS:
-        if name not in resolved:
+    for name in (*OPTIONAL_PARTS, *LATER_PARTS):
+        if name not in resolved and name not in LATER_PARTS:
             raise damaged(path, WHAT, f"{name}: it is missing", RESTORE)
-        part = resolved[name]
+        part = resolved.get(name)
         if part and (not isinstance(part, dict) or "_target_" not in part):
             raise damaged(path, WHAT, f"{name}: it is neither null nor something to build", RESTORE)
     callbacks = resolved.get("callbacks")

@@ -17,6 +17,7 @@ from mmemo.data.augmentation import check_perturbations
 from mmemo.data.datamodule import check_loading
 from mmemo.errors import InputError
 from mmemo.models.protocols import AudioEncoder
+from mmemo.runs.dialogue_batches import check_dialogue_batches
 from mmemo.runs.label_coverage import check_labels, check_trained_classes
 from mmemo.runs.loss import build_loss
 
@@ -109,6 +110,7 @@ def _check_split(
         )
     rows = split.assign(rows[rows[labels.column].isin(labels.classes)], labels.column)
     check_disjoint(rows, split)
+    check_dialogue_batches(cfg, rows)
     for name in SPLITS:
         if not (rows["split"] == name).any():
             raise InputError(

@@ -110,6 +110,7 @@ def option_names(group: str) -> set[str]:
     ("page", "group"),
     [
         ("encoders.md", "fusion"),
+        ("dialogues.md", "context"),
         ("data.md", "denoiser"),
         ("data.md", "labels"),
         ("data.md", "corpus/emotions"),
