@@ -99,20 +99,18 @@ class DialogueStates(nn.Module):
         super().__init__()
         self.global_cell = nn.GRUCell(input_dim + party_dim, global_dim)
         self.party_cell = nn.GRUCell(input_dim + global_dim, party_dim)
-        self.emotion_cell = nn.GRUCell(party_dim, emotion_dim)
+        self.emotions = nn.GRU(party_dim, emotion_dim, batch_first=True)
         self.attention = BilinearAttention(input_dim, global_dim)
 
     def forward(self, vectors: Tensor, speaker: Tensor) -> Tensor:
         """Emotion representations (G, N, D_e) of utterances (G, N, D) and speakers (G, N)."""
-        num_dialogues, num_steps, _ = vectors.shape
-        num_speakers = int(speaker.max()) + 1
+        num_dialogues, num_speakers = len(vectors), int(speaker.max()) + 1
         global_state = vectors.new_zeros(num_dialogues, self.global_cell.hidden_size)
-        emotion = vectors.new_zeros(num_dialogues, self.emotion_cell.hidden_size)
         party_dim = self.party_cell.hidden_size
         parties = vectors.new_zeros(num_dialogues, num_speakers, party_dim)
         # g_0 stands first and is not looked at: the first utterance has no context.
         history = [global_state]
-        emotions: list[Tensor] = []
+        of_speakers: list[Tensor] = []
         for said, who in zip(vectors.unbind(dim=1), speaker.unbind(dim=1), strict=True):
             context = self._attended(said, torch.stack(history, dim=1))
             place = who[:, None, None].expand(-1, 1, party_dim)
@@ -120,13 +118,13 @@ class DialogueStates(nn.Module):
             global_state = self.global_cell(torch.cat([said, party], dim=1), global_state)
             party = self.party_cell(torch.cat([said, context], dim=1), party)
             parties = parties.scatter(1, place, party[:, None])
-            emotion = self.emotion_cell(party, emotion)
             history.append(global_state)
-            emotions.append(emotion)
+            of_speakers.append(party)
         # The last global state is read by nobody: of dialogues of one utterance none would be, and
         # several processes wait for a gradient, here of 0, of every weight.
-        emotions[-1] = emotions[-1] + 0 * global_state.sum(dim=1, keepdim=True)
-        return torch.stack(emotions, dim=1)
+        of_speakers[-1] = of_speakers[-1] + 0 * global_state.sum(dim=1, keepdim=True)
+        emotions: Tensor = self.emotions(torch.stack(of_speakers, dim=1))[0]
+        return emotions
 
     def _attended(self, said: Tensor, history: Tensor) -> Tensor:
         """c_t (G, D_g) of g_0 and the earlier global states (G, t, D_g)."""

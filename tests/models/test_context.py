@@ -118,20 +118,20 @@ def test_who_speaks_matters_and_what_they_are_called_does_not(
     assert not torch.allclose(given("abab"), given("aabb"), atol=1e-3)
 
 
-def forget(cell: nn.GRUCell, weight: list[list[float]]) -> None:
+def forget(cell: nn.Module, weight: list[list[float]], layer: str = "") -> None:
     """Make a GRU of one unit tanh(weight x): its gates let nothing of the old state through."""
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter.zero_()
-        cell.weight_ih[2:].copy_(torch.tensor(weight))
-        cell.bias_ih[1] = -100.0
+        cell.get_parameter(f"weight_ih{layer}")[2:].copy_(torch.tensor(weight))
+        cell.get_parameter(f"bias_ih{layer}")[1] = -100.0
 
 
 def test_dialogue_rnn_by_hand() -> None:
     states = DialogueStates(1, 1, 1, 1)
     forget(states.global_cell, [[1.0, 2.0]])
     forget(states.party_cell, [[1.0, 3.0]])
-    forget(states.emotion_cell, [[1.0]])
+    forget(states.emotions, [[1.0]], "_l0")
     with torch.no_grad():
         states.attention.weight.weight.copy_(torch.tensor([[0.5]]))
     said = torch.tensor([0.4, -0.3, 0.8])
