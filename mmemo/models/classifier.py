@@ -101,7 +101,9 @@ class EmotionClassifier(nn.Module):
         Raises:
             InputError: If the batch lacks a modality that the model was not trained without.
         """
-        return self.classify(self.encode(batch), batch.dialogues)[: len(batch)]
+        logits = self.classify(self.encode(batch), batch.dialogues)
+        # Of a dialogue's utterances those behind the batch's own are context alone.
+        return logits if batch.dialogues is None else logits[: len(batch)]
 
     def classify(
         self, features: Mapping[str, EncodedModality], dialogues: Dialogues | None = None

@@ -18,7 +18,7 @@ from mmemo.audio.prepared import FULL_SCALE
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.batch import Batch, Collator, Example
 from mmemo.data.dialogues import Turn
-from mmemo.data.sampling import DialogueSampler, EvaluationSampler
+from mmemo.data.sampling import EvaluationSampler
 from mmemo.errors import InputError
 from mmemo.evaluation.calibration import scaled, table_temperature
 from mmemo.evaluation.predictions import read_predictions
@@ -280,8 +280,8 @@ class Predictor:
             return
         dialogues = _dialogues(spoken)
         whole = [sum(lengths[place] for place in members) for members in dialogues]
-        for batch in DialogueSampler(EvaluationSampler(whole, batch_size), dialogues):
-            yield [int(place) for place in batch]
+        for chosen in EvaluationSampler(whole, batch_size):
+            yield [place for number in chosen for place in dialogues[number]]
 
     def _length(self, spoken: Spoken) -> int:
         """What it costs, as in evaluation."""
