@@ -189,11 +189,12 @@ class EmotionDataModule(lightning.LightningDataModule):
         min_duration_s: float,
     ) -> dict[str, UtteranceDataset]:
         texts = spoken_texts(self.states, text_cleaning, self.speaker_names)
-        silent = self.rows.iloc[:0]
+        every = self.rows
         if self.dialogue_batches:
             needs = (min_duration_s, audio_encoder is not None, text_encoder is not None)
             silent = silent_rows(self.states, self.rows, self.split.group_columns, *needs)
-        every = pd.concat([self.rows, silent], ignore_index=True)
+            if not silent.empty:
+                every = pd.concat([self.rows, silent], ignore_index=True)
         contexts = pd.Series(
             dialogue_contexts(
                 self.states,

@@ -97,10 +97,11 @@ class Dialogues:
 
 def turns_of(rows: pd.DataFrame) -> list[Turn]:
     """The turn of each row of one split: dialogue_id, corpus_split, speaker."""
-    columns = rows[[*DIALOGUE, "speaker"]].fillna("")
+    names = rows[DIALOGUE].itertuples(index=False, name=None)
+    speakers = rows["speaker"].fillna("").astype(str)
     return [
         Turn(f"{split}/{dialogue}", speaker)
-        for split, dialogue, speaker in columns.itertuples(index=False, name=None)
+        for (split, dialogue), speaker in zip(names, speakers, strict=True)
     ]
 
 

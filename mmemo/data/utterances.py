@@ -61,7 +61,9 @@ class UtteranceDataset(Dataset[Example]):
         silent: pd.DataFrame | None = None,
     ) -> None:
         self.rows = rows.reset_index(drop=True)
-        every = self.rows if silent is None else pd.concat([self.rows, silent], ignore_index=True)
+        every = self.rows
+        if silent is not None and not silent.empty:
+            every = pd.concat([self.rows, silent], ignore_index=True)
         self.prepared = prepared
         self.max_samples = max_samples
         self.augmentation = augmentation

@@ -11,6 +11,7 @@ import pytest
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.runs.run_folder import RunFolder
 from tests.commands.conftest import Cli, only_run
+from tests.commands.hostile_runs import without_digests
 from tests.commands.interruptions import SignalAt, befalls
 from tests.commands.test_interruption import assert_same_run
 from tests.conftest import FIVE, meld_row, write_csv
@@ -146,6 +147,7 @@ def test_a_run_of_before_has_no_context(cli: Cli, spoken: list[str], tmp_path: P
     kept = [line for line in lines if not line.strip().startswith(("context:", "dialogue_batches"))]
     assert len(kept) == len(lines) - 2
     moved = shutil.copytree(run.path, tmp_path / "moved")
+    without_digests(moved)
     (moved / "composed.yaml").write_text("\n".join(kept))
     cli("evaluate", f"run={moved}")
     again = pd.read_parquet(RunFolder(moved).predictions_file)
