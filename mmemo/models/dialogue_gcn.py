@@ -1,4 +1,11 @@
-"""A graph over the utterances of a dialogue, whose edges know who speaks to whom, and when."""
+"""A graph over the utterances of a dialogue, whose edges know who speaks to whom, and when.
+
+Of the other graph model that the reproduced paper's Table 4 names, Bi-LG-GCN (Alsaadawı and Daş
+2024, BAJECE 12(1)), the abstract alone could be read. It tells of kernel PCA of each modality, a
+generator, a discriminator and a "bi-lateral gradient graph neural network", and leaves open what
+nodes and edges are, whether dialogues are seen at all, the layers, the losses and the split: it is
+not built here.
+"""
 
 from __future__ import annotations
 
