@@ -267,8 +267,12 @@ def _predicted(module: EmotionModule, trainer: lightning.Trainer, loader: Any) -
     with fused_embeddings(module) as vectors:
         mine: Any = trainer.predict(module, dataloaders=loader) or []
     keys = [names for names, _ in mine]
-    # A classifier of the user's own may ask its fusion more than once a batch.
-    embeddings = list(zip(keys, vectors, strict=True)) if len(vectors) == len(keys) else []
+    # A classifier of the user's own may ask its fusion more than once a batch. Of a dialogue, what
+    # is behind a batch's own utterances is context alone.
+    is_complete = len(vectors) == len(keys)
+    embeddings = (
+        [(k, v[: len(k)]) for k, v in zip(keys, vectors, strict=True)] if is_complete else []
+    )
     return Predicted(gathered(mine), gathered(embeddings))
 
 

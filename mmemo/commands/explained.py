@@ -150,6 +150,13 @@ class CorpusUtterances(Explained):
         check_same_split(rebuilt.folder, self.datamodule)
         rebuilt.module.to(rebuilt.device)
         classifier = cast(EmotionClassifier, rebuilt.module.classifier)
+        if classifier.context is not None:
+            raise InputError(
+                f"{rebuilt.folder.path}: expected a model that answers each utterance by itself, "
+                "this one reads the whole dialogue (context), which no explanation goes through; "
+                "name a run of context=none, or explain an utterance that stands alone with "
+                "input=FILE"
+            )
         super().__init__(cfg, rebuilt.labels.classes, classifier)
         self.selection = selection_of(cfg)
 
@@ -256,6 +263,13 @@ class UserInputs(Explained):
         self.predictor = Predictor.open(run, trusted_names(cfg.trust), cfg.accelerator)
         super().__init__(cfg, self.predictor.labels.classes, self.predictor.classifier)
         self.inputs = inputs or _prepared(cfg, self.predictor)
+        dialogues = [s.dialogue for s in self.inputs.spoken.values() if s.dialogue]
+        if self.predictor.reads_dialogues and len(set(dialogues)) < len(dialogues):
+            raise InputError(
+                f"input: expected utterances that stand alone for {self.folder.path}, whose model "
+                "reads whole dialogues (context), which no explanation goes through, got several "
+                "of one dialogue; leave the column dialogue out to explain each by itself"
+            )
 
     @property
     def folder(self) -> RunFolder:

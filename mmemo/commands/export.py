@@ -37,6 +37,7 @@ def run(cfg: DictConfig) -> None:
     """Write a run in a format; nothing is left where that fails."""
     written: Format = instantiate(cfg.format, _convert_="all")
     model = rebuild_model(cfg.run, trusted_names(cfg.trust), accelerator="cpu")
+    _check_alone(model)
     folder = _output(cfg.output, model, written.name)
     model.experiment.check_run_name(folder)
     clips, kind = _clips(model, cfg.prepared, written.num_clips) if written.num_clips else ([], "")
@@ -52,6 +53,15 @@ def run(cfg: DictConfig) -> None:
         print(sentence)
     for path in sorted(file for file in folder.rglob("*") if file.is_file()):
         print(f"{path.stat().st_size:>12,} bytes: {path}")
+
+
+def _check_alone(model: RebuiltModel) -> None:
+    if getattr(model.module.classifier, "context", None) is not None:
+        raise InputError(
+            f"run: expected a model that answers each utterance by itself, {model.folder.path} "
+            "reads the whole dialogue (context), for which no format has a place; name a run of "
+            "context=none, or answer with `mmemo predict`"
+        )
 
 
 def _output(output: str | None, model: RebuiltModel, name: str) -> Path:

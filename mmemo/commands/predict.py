@@ -120,6 +120,9 @@ def _print(
     if len(ensemble.predictors) > 1:
         title = f"{len(ensemble.predictors)} runs together, mean ± standard deviation over them"
     has_context = any(row.before or row.after for row in requests.rows)
+    if ensemble.reads_dialogues:
+        named = [row.dialogue for row in requests.rows if row.dialogue]
+        has_context = has_context or len(set(named)) < len(named)
     notes = list(reading_notes(ensemble, answers, calibrated, has_context))
     notes += [note for predictor in ensemble.predictors for note in training_notes(predictor)]
     if len(answers) > NUM_SHOWN:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from mmemo.data.dialogues import Dialogues, Turn
 from mmemo.errors import InputError
 
 
@@ -25,6 +26,9 @@ class Example:
         own_tokens: Where the utterance's own tokens begin and end; None where all are its own.
         text_features: (N, D) float32, the same of the text.
         votes: (C,) float32, the raters' shares of votes; None where there are no raters.
+        turn: Where it stands in its dialogue; None where batches are of single utterances.
+        is_answered: Whether it is answered; False for what is context alone, whose target means
+            nothing.
     """
 
     key: str
@@ -35,6 +39,8 @@ class Example:
     own_tokens: tuple[int, int] | None = None
     text_features: Tensor | None = None
     votes: Tensor | None = None
+    turn: Turn | None = None
+    is_answered: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,10 @@ class TextInput:
 class Batch:
     """Utterances side by side.
 
-    ``target`` is (B,); ``votes`` (B, C), the raters' shares of votes, None where there are none.
+    ``target`` is (B,); ``votes`` (B, C), the raters' shares of votes, None where there are none;
+    ``dialogues`` tells which of them are a dialogue, None where they are single utterances. With
+    dialogues, sound and text may be of more utterances than these B: those behind them are
+    context, and not answered.
     """
 
     keys: tuple[str, ...]
@@ -131,9 +140,10 @@ class Batch:
     audio: AudioInput | AudioFeatures | None
     text: TextInput | TextFeatures | None
     votes: Tensor | None = None
+    dialogues: Dialogues | None = None
 
     def __len__(self) -> int:
-        """Number of utterances B."""
+        """Number of utterances B that are answered."""
         return len(self.keys)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
@@ -144,6 +154,7 @@ class Batch:
             self.audio and self.audio.to(device, non_blocking),
             self.text and self.text.to(device, non_blocking),
             None if self.votes is None else self.votes.to(device, non_blocking=non_blocking),
+            self.dialogues and self.dialogues.to(device, non_blocking),
         )
 
     def pin_memory(self) -> Batch:
@@ -154,6 +165,7 @@ class Batch:
             self.audio and self.audio.pin_memory(),
             self.text and self.text.pin_memory(),
             None if self.votes is None else self.votes.pin_memory(),
+            self.dialogues and self.dialogues.pin_memory(),
         )
 
 
@@ -172,17 +184,22 @@ class Collator:
     pad_token_id: int = 0
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        """Collate one or more examples of the same modalities."""
+        """Collate one or more examples of the same modalities, all of dialogues or none."""
+        order = sorted(range(len(examples)), key=lambda place: not examples[place].is_answered)
+        turns = [e.turn for e in examples if e.turn is not None]
+        examples = [examples[place] for place in order]
+        answered = [e for e in examples if e.is_answered]
         waveforms = [e.waveform for e in examples if e.waveform is not None]
         sound = [e.audio_features for e in examples if e.audio_features is not None]
         text = [e.text_features for e in examples if e.text_features is not None]
-        votes = [e.votes for e in examples if e.votes is not None]
+        votes = [e.votes for e in answered if e.votes is not None]
         return Batch(
-            keys=tuple(e.key for e in examples),
-            target=torch.tensor([e.target for e in examples]),
+            keys=tuple(e.key for e in answered),
+            target=torch.tensor([e.target for e in answered]),
             audio=AudioFeatures(torch.stack(sound)) if sound else self._pad_audio(waveforms),
             text=TextFeatures(torch.stack(text)) if text else self._pad_text(examples),
             votes=torch.stack(votes) if votes else None,
+            dialogues=Dialogues.of(turns).renumbered(order) if turns else None,
         )
 
     def _pad_audio(self, waveforms: list[Tensor]) -> AudioInput | None:

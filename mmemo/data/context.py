@@ -85,7 +85,7 @@ def dialogue_contexts(
     )
     with_words = with_words.dropna(subset=["dialogue_id", "utterance_id"])
     with_words = with_words.sort_values("utterance_id", kind="stable")
-    splits = _utterance_splits(with_words, rows, group_columns)
+    splits = utterance_splits(with_words, rows, group_columns)
     dialogues = {
         name: (part["utterance_id"].tolist(), part["key"].tolist())
         for name, part in with_words.groupby(DIALOGUE)
@@ -111,13 +111,18 @@ def dialogue_contexts(
     return contexts
 
 
-def _utterance_splits(
+def utterance_splits(
     with_words: pd.DataFrame, rows: pd.DataFrame, group_columns: Sequence[str]
 ) -> dict[str, str]:
     """The one split of each utterance that has one.
 
     An utterance that the protocol has not dealt, such as one of an excluded class, has that of
     its dialogue and of its group, where all dealt rows of both are in one split.
+
+    Args:
+        with_words: Utterances: key, corpus_split, dialogue_id, and the columns of the groups.
+        rows: Rows of a split protocol.
+        group_columns: What the protocol keeps apart.
     """
     found: dict[str, set[str]] = {}
     for key, split in zip(rows["source_key"], rows["split"], strict=True):

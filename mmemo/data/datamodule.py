@@ -20,8 +20,15 @@ from mmemo.corpora.utterance import SPLITS, LabelSet
 from mmemo.data.augmentation import Augmentation, Draw
 from mmemo.data.batch import Batch, Collator, Example
 from mmemo.data.context import check_context, dialogue_contexts, spoken_texts
+from mmemo.data.dialogues import check_several_utterances, silent_rows
 from mmemo.data.frontends import AudioFrontend, TextFrontend
-from mmemo.data.sampling import EvaluationSampler, LengthBucketSampler, Sampling
+from mmemo.data.sampling import (
+    DialogueSampler,
+    EvaluationSampler,
+    LengthBucketSampler,
+    Sampling,
+    check_dialogue_sampling,
+)
 from mmemo.data.selection import kept_rows, utterance_states
 from mmemo.data.text_cleaning import TextCleaning
 from mmemo.data.utterances import SplitSounds, UtteranceDataset
@@ -83,11 +90,14 @@ class EmotionDataModule(lightning.LightningDataModule):
         needs_transcript: Whether utterances without a transcript are skipped.
         augmentation: What is done to the sound of training batches, by name, in this order; None
             or nothing for none.
+        dialogue_batches: Whether batches are of whole dialogues, their utterances in order;
+            ``batch_size`` and ``eval_batch_size`` then count dialogues. Utterances of excluded
+            classes are in them, and are not answered; of another split none is.
 
     Raises:
         InputError: If a number is out of its range, a split has no utterance of these
             classes, two splits share one, or the prepared rate is not the audio encoder's, or
-            prepared sound is missing.
+            prepared sound is missing, or there are no whole dialogues where they are wanted.
     """
 
     def __init__(
@@ -113,6 +123,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         splits: Sequence[str] = SPLITS,
         needs_transcript: bool = False,
         augmentation: Mapping[str, Perturbation] | None = None,
+        dialogue_batches: bool = False,
     ) -> None:
         super().__init__()
         if audio_encoder is not None and audio_encoder.sample_rate != prepared.sample_rate:
@@ -131,6 +142,8 @@ class EmotionDataModule(lightning.LightningDataModule):
             seed,
         )
         check_context(context_utterances, future_utterances)
+        if dialogue_batches:
+            check_dialogue_sampling(sampling)
         prepared.check_size()
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -142,6 +155,7 @@ class EmotionDataModule(lightning.LightningDataModule):
         self.context_utterances = context_utterances
         self.future_utterances = future_utterances
         self.speaker_names = speaker_names
+        self.dialogue_batches = dialogue_batches
         self._train_sampler: LengthBucketSampler | None = None
         self._resume_point = (0, 0)
         self.prepared = prepared
@@ -155,8 +169,10 @@ class EmotionDataModule(lightning.LightningDataModule):
         self.leak_shares = leak_shares(self.rows)
         self.rows["split_protocol"] = protocol_stamp(split.name, split.leaky)
         self.datasets = self._datasets(
-            splits, audio_encoder, text_encoder, text_cleaning, max_duration_s
+            splits, audio_encoder, text_encoder, text_cleaning, max_duration_s, min_duration_s
         )
+        if dialogue_batches and "train" in self.datasets:
+            check_several_utterances(self.datasets["train"].dialogues or ())
         self.augmentation = self._augmentation(augmentation or {})
         self.collator = Collator(
             min_samples=audio_encoder.min_samples if audio_encoder else 1,
@@ -171,15 +187,26 @@ class EmotionDataModule(lightning.LightningDataModule):
         text_encoder: TextFrontend | None,
         text_cleaning: TextCleaning | None,
         max_duration_s: float,
+        min_duration_s: float,
     ) -> dict[str, UtteranceDataset]:
         texts = spoken_texts(self.states, text_cleaning, self.speaker_names)
-        contexts = dialogue_contexts(
-            self.states,
-            self.rows,
-            self.context_utterances,
-            self.future_utterances,
-            self.split.group_columns,
+        every = self.rows
+        if self.dialogue_batches:
+            needs = (min_duration_s, audio_encoder is not None, text_encoder is not None)
+            silent = silent_rows(self.states, self.rows, self.split.group_columns, *needs)
+            if not silent.empty:
+                every = pd.concat([self.rows, silent], ignore_index=True)
+        contexts = pd.Series(
+            dialogue_contexts(
+                self.states,
+                every,
+                self.context_utterances,
+                self.future_utterances,
+                self.split.group_columns,
+            ),
+            every.index,
         )
+        self.silent = every.iloc[len(self.rows) :]
         return {
             name: UtteranceDataset(
                 rows,
@@ -189,12 +216,16 @@ class EmotionDataModule(lightning.LightningDataModule):
                 text_encoder,
                 max_samples=round(max_duration_s * self.prepared.sample_rate),
                 texts=texts,
-                contexts=[contexts[place] for place in rows.index],
+                contexts=contexts[[*rows.index, *beside.index]].tolist(),
+                split=name,
+                in_dialogues=self.dialogue_batches,
+                silent=beside,
             )
-            for name, rows in ((name, self._select(name)) for name in splits)
+            for name, rows, beside in ((name, *self._select(name)) for name in splits)
         }
 
-    def _select(self, split: str) -> pd.DataFrame:
+    def _select(self, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The rows of a split, and those that are context alone."""
         rows = self.rows[self.rows["split"] == split]
         if rows.empty:
             raise InputError(
@@ -202,7 +233,7 @@ class EmotionDataModule(lightning.LightningDataModule):
                 f"classes {', '.join(self.labels.classes)}, found none; `mmemo prepare "
                 f"labels={self.labels.name}` tells what was skipped"
             )
-        return rows
+        return rows, self.silent[self.silent["split"] == split]
 
     def _augmentation(self, perturbations: Mapping[str, Perturbation]) -> Augmentation | None:
         """What is done to training batches; the training split knows of it alone."""
@@ -227,7 +258,7 @@ class EmotionDataModule(lightning.LightningDataModule):
     def use_audio_features(self, features: Mapping[str, Tensor]) -> None:
         """Hand out features (N, D), by source key, in place of sound that is always the same."""
         for dataset in self.with_constant_sound().values():
-            dataset.audio_features = [features[key] for key in dataset.rows["source_key"]]
+            dataset.audio_features = [features[key] for key in dataset.source_keys]
 
     def train_counts(self) -> list[int]:
         """How many training utterances each class has, in label order (C,)."""
@@ -253,18 +284,19 @@ class EmotionDataModule(lightning.LightningDataModule):
         dataset = self.datasets["train"]
         num_replicas, rank = self._processes()
         self._train_sampler = LengthBucketSampler(
-            dataset.lengths(),
+            dataset.batched_lengths(),
             self.batch_size,
             num_replicas,
             rank,
             self.seed,
             self.bucket_batches,
-            targets=dataset.targets,
+            targets=None if self.dialogue_batches else dataset.targets,
             sampling=self.sampling,
             tells_draws=self.augmentation is not None,
+            unit=self._unit,
         )
         self._train_sampler.resume_at(*self._resume_point)
-        return self._loader(dataset, self._train_sampler)
+        return self._loader(dataset, _of_utterances(dataset, self._train_sampler))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """This process' part of the validation utterances, by length."""
@@ -303,10 +335,14 @@ class EmotionDataModule(lightning.LightningDataModule):
 
     def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
         dataset = self.datasets[split]
-        processes = self._processes()
-        return self._loader(
-            dataset, EvaluationSampler(dataset.lengths(), self.eval_batch_size, *processes)
+        sampler = EvaluationSampler(
+            dataset.batched_lengths(), self.eval_batch_size, *self._processes(), self._unit
         )
+        return self._loader(dataset, _of_utterances(dataset, sampler))
+
+    @property
+    def _unit(self) -> str:
+        return "dialogue" if self.dialogue_batches else "utterance"
 
     def _processes(self) -> tuple[int, int]:
         """How many processes there are, and which of them this is."""
@@ -330,3 +366,10 @@ class EmotionDataModule(lightning.LightningDataModule):
             pin_memory=pin_memory,
             collate_fn=self.collator,
         )
+
+
+def _of_utterances(
+    dataset: UtteranceDataset, sampler: LengthBucketSampler | EvaluationSampler
+) -> Sampler[list[int] | list[Draw]]:
+    """Places of utterances, of whole dialogues where the sampler draws dialogues."""
+    return sampler if dataset.dialogues is None else DialogueSampler(sampler, dataset.dialogues)

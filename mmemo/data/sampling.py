@@ -64,18 +64,26 @@ def _drawn_evenly(members: Indices, count: int, generator: np.random.Generator) 
     return np.concatenate([np.tile(members, times), generator.choice(members, rest, replace=False)])
 
 
-def num_global_batches(num_utterances: int, batch_size: int, num_replicas: int) -> int:
+def num_global_batches(
+    num_utterances: int, batch_size: int, num_replicas: int, unit: str = "utterance"
+) -> int:
     """How many batches are cut from N utterances: ceil(N / (batch_size * num_replicas)).
 
     Every process has a part of every batch. That takes fewer batches only where ``batch_size``
     is 1 and N not a multiple of the processes: then a few hold an utterance more.
+
+    Args:
+        num_utterances: N, or that many of another unit.
+        batch_size: Of one process.
+        num_replicas: Processes.
+        unit: What is dealt to them.
 
     Raises:
         InputError: If there are fewer utterances than processes.
     """
     if num_utterances < num_replicas:
         raise InputError(
-            f"trainer: expected at least one utterance of each split for each process, got a "
+            f"trainer: expected at least one {unit} of each split for each process, got a "
             f"split of {num_utterances} for {num_replicas} processes; use fewer "
             "(trainer.devices, trainer.num_nodes)"
         )
@@ -105,6 +113,7 @@ class LengthBucketSampler(Sampler[list[int] | list[Draw]]):
         targets: Class of each utterance (N,), where ``sampling`` asks for it.
         sampling: Chooses the utterances of each epoch; None for every one once.
         tells_draws: Whether draws are handed out in place of indices, for augmentation.
+        unit: What each length is of, where it is no utterance.
 
     Raises:
         InputError: If there are fewer utterances than processes.
@@ -122,10 +131,11 @@ class LengthBucketSampler(Sampler[list[int] | list[Draw]]):
         targets: Sequence[int] | None = None,
         sampling: Sampling | None = None,
         tells_draws: bool = False,
+        unit: str = "utterance",
     ) -> None:
         self.tells_draws = tells_draws
         self.lengths = np.asarray(lengths, dtype=np.float64)
-        self.num_batches = num_global_batches(len(lengths), batch_size, num_replicas)
+        self.num_batches = num_global_batches(len(lengths), batch_size, num_replicas, unit)
         self.num_replicas = num_replicas
         self.rank = rank
         self.seed = seed
@@ -202,15 +212,21 @@ class EvaluationSampler(Sampler[list[int]]):
         batch_size: Utterances in a batch, for each process.
         num_replicas: Number of processes.
         rank: This process, from 0.
+        unit: What each length is of, where it is no utterance.
 
     Raises:
         InputError: If there are fewer utterances than processes.
     """
 
     def __init__(
-        self, lengths: Sequence[int], batch_size: int, num_replicas: int = 1, rank: int = 0
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        num_replicas: int = 1,
+        rank: int = 0,
+        unit: str = "utterance",
     ) -> None:
-        num_batches = num_global_batches(len(lengths), batch_size, num_replicas)
+        num_batches = num_global_batches(len(lengths), batch_size, num_replicas, unit)
         order = np.argsort(np.asarray(lengths), kind="stable")
         self.batches: list[list[int]] = [
             batch[rank::num_replicas].tolist() for batch in np.array_split(order, num_batches)
@@ -223,3 +239,56 @@ class EvaluationSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Indices of this process' part of each batch."""
         return iter(self.batches)
+
+
+class DialogueSampler(Sampler[list[int] | list[Draw]]):
+    """Batches of whole dialogues: each is the utterances of those that another sampler chooses.
+
+    Args:
+        batches: Chooses dialogues.
+        dialogues: The utterances of each dialogue, in order.
+    """
+
+    def __init__(
+        self,
+        batches: LengthBucketSampler | EvaluationSampler,
+        dialogues: Sequence[Sequence[int]],
+    ) -> None:
+        self.batches = batches
+        self.dialogues = dialogues
+
+    @property
+    def sampler(self) -> LengthBucketSampler | EvaluationSampler:
+        """What chooses dialogues: Lightning tells it the epoch."""
+        return self.batches
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch, the same for every process."""
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int] | list[Draw]]:
+        """Indices of utterances, or their draws; those of a dialogue one after the other."""
+        for chosen in self.batches:
+            given: list[int] = []
+            draws: list[Draw] = []
+            for one in chosen:
+                if isinstance(one, Draw):
+                    # Each utterance is drawn once an epoch: its own index tells its draw.
+                    draws += [Draw(i, one.epoch, i) for i in self.dialogues[one.index]]
+                else:
+                    given += self.dialogues[one]
+            yield draws or given
+
+
+def check_dialogue_sampling(sampling: Sampling | None) -> None:
+    """Refuse a choice of single utterances where whole dialogues are wanted.
+
+    Raises:
+        InputError: If it is one.
+    """
+    if sampling is not None and not isinstance(sampling, NaturalSampling):
+        raise InputError(
+            f"sampling: expected natural with data.dialogue_batches=true, whose dialogues are "
+            f"whole, got {type(sampling).__name__}, which draws single utterances; set "
+            "sampling=natural, and weigh classes by loss=weighted"
+        )

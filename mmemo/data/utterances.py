@@ -18,6 +18,7 @@ from mmemo.corpora.utterance import LabelSet
 from mmemo.data.augmentation import Augmentation, Draw
 from mmemo.data.batch import Example
 from mmemo.data.context import Context
+from mmemo.data.dialogues import turns_of, whole_dialogues
 from mmemo.data.frontends import AudioFrontend, TextFrontend, Tokens
 
 
@@ -35,6 +36,13 @@ class UtteranceDataset(Dataset[Example]):
         contexts: The utterances read beside each row's.
         augmentation: What is done to the sound of a draw, never to that of an index; None for
             nothing.
+        split: What the split is called.
+        in_dialogues: Whether each example tells its turn in its dialogue.
+        silent: More rows, which are context of dialogues and not answered; ``contexts`` has
+            theirs at its end. None for none.
+
+    Raises:
+        InputError: If dialogues are asked for of a split that repeats utterances.
     """
 
     def __init__(
@@ -48,27 +56,36 @@ class UtteranceDataset(Dataset[Example]):
         texts: Mapping[str, str],
         contexts: Sequence[Context],
         augmentation: Augmentation | None = None,
+        split: str = "",
+        in_dialogues: bool = False,
+        silent: pd.DataFrame | None = None,
     ) -> None:
         self.rows = rows.reset_index(drop=True)
+        every = self.rows
+        if silent is not None and not silent.empty:
+            every = pd.concat([self.rows, silent], ignore_index=True)
         self.prepared = prepared
         self.max_samples = max_samples
         self.augmentation = augmentation
         self.preprocess = audio_encoder.preprocess if audio_encoder else None
         self.tokenize = text_encoder.tokenize if text_encoder else None
-        self.keys: list[str] = self.rows["key"].tolist()
+        self.keys: list[str] = every["key"].tolist()
+        self.source_keys: list[str] = every["source_key"].tolist()
         self.targets = [labels.index(label) for label in self.rows[labels.column]]
         self.votes = rating_shares(self.rows, self.targets, labels)
-        self.transcripts = [texts[key] for key in self.rows["source_key"]]
+        self.transcripts = [texts[key] for key in self.source_keys]
         self.before = [[texts[key] for key in context.before] for context in contexts]
         self.after = [[texts[key] for key in context.after] for context in contexts]
         columns = ["audio_file", "offset", "num_samples"]
-        self.places = list(self.rows[columns].itertuples(index=False, name=None))
+        self.places = list(every[columns].itertuples(index=False, name=None))
+        self.dialogues = whole_dialogues(every, split, len(self.rows)) if in_dialogues else None
+        self.turns = turns_of(every) if in_dialogues else None
         self.audio_features: list[Tensor] | None = None
         self.text_features: list[Tensor] | None = None
         self.sound_is_padded = audio_encoder is not None and audio_encoder.fixed_samples is None
 
     def __len__(self) -> int:
-        """Number of utterances."""
+        """Number of utterances, those among them that are not answered."""
         return len(self.keys)
 
     def __getitem__(self, index: int | Draw) -> Example:
@@ -79,9 +96,15 @@ class UtteranceDataset(Dataset[Example]):
             features = self.audio_features[index]
         elif self.preprocess is not None:
             waveform = self.preprocess(self._augmented(index, draw))
-        example = Example(self.keys[index], self.targets[index], waveform, None, features)
-        if self.votes is not None:
+        is_answered = index < len(self.targets)
+        target = self.targets[index] if is_answered else 0
+        example = Example(
+            self.keys[index], target, waveform, None, features, is_answered=is_answered
+        )
+        if self.votes is not None and is_answered:
             example = replace(example, votes=self.votes[index])
+        if self.turns is not None:
+            example = replace(example, turn=self.turns[index])
         if self.text_features is not None:
             return replace(example, text_features=self.text_features[index])
         if self.tokenize is None:
@@ -101,6 +124,13 @@ class UtteranceDataset(Dataset[Example]):
             return [min(num_samples, self.max_samples) for _, _, num_samples in self.places]
         texts = zip(self.transcripts, self.before, self.after, strict=True)
         return [sum(map(len, [own, *before, *after])) for own, before, after in texts]
+
+    def batched_lengths(self) -> list[int]:
+        """What that costs which batches are made of: utterances, or whole dialogues."""
+        lengths = self.lengths()
+        if self.dialogues is None:
+            return lengths
+        return [sum(lengths[place] for place in members) for members in self.dialogues]
 
     def _augmented(self, index: int, draw: Draw | None) -> Tensor:
         sound = self.sound(index)

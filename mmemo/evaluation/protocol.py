@@ -36,6 +36,7 @@ class Protocol:
         context_utterances: How many earlier utterances the text encoder reads.
         future_utterances: How many later ones.
         speaker_names: Whether it reads who speaks.
+        context: Class of what reads the dialogue between fusion and head; "none" for none.
         sampling: Class of what draws the training batches.
         loss: Name of the training loss; None for a classical classifier, which has none.
         loss_settings: Its settings.
@@ -65,6 +66,7 @@ class Protocol:
     context_utterances: int | None = None
     future_utterances: int | None = None
     speaker_names: bool | None = None
+    context: str | None = None
     sampling: str | None = None
     loss: str | None = None
     loss_settings: Mapping[str, JsonValue] | None = None

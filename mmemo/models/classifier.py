@@ -1,4 +1,4 @@
-"""The dual encoder: encoders, fusion, head."""
+"""The dual encoder: encoders, fusion, where wanted the dialogue, head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mmemo.data.batch import AudioFeatures, Batch, TextFeatures
+from mmemo.data.dialogues import Dialogues
 from mmemo.errors import InputError
+from mmemo.models.context import ContextModel
 from mmemo.models.fusion import Fusion, ModalityVectors
 from mmemo.models.protocols import (
     AudioEncoder,
@@ -28,7 +30,8 @@ class EmotionClassifier(nn.Module):
     """Encoders, then fusion, then a head: dropout and two linear layers with ReLU between.
 
     Source: Pandey et al. 2025, J. Intell. 13(12):159. One encoder left out gives the unimodal
-    baseline of the other. A fusion may ask for several such heads (``Fusion.build_head``).
+    baseline of the other. A fusion may ask for several such heads (``Fusion.build_head``). A
+    context model stands between fusion and head, which then answers with the dialogue in view.
 
     Args:
         audio_encoder: Sound to features, or None.
@@ -38,9 +41,11 @@ class EmotionClassifier(nn.Module):
         num_classes: C.
         hidden_dim: Features between a head's two layers.
         dropout: Before the first layer.
+        context: Builds the context model from the size of what the fusion gives; None for none.
 
     Raises:
-        InputError: If there is no encoder, or a number is out of its range.
+        InputError: If there is no encoder, a number is out of its range, or the fusion has heads of
+            its own, which leave no place for a context model.
     """
 
     has_gradient = True
@@ -54,6 +59,7 @@ class EmotionClassifier(nn.Module):
         num_classes: int,
         hidden_dim: int = 256,
         dropout: float = 0.2,
+        context: Callable[[int], ContextModel] | None = None,
     ) -> None:
         super().__init__()
         if audio_encoder is None and text_encoder is None:
@@ -82,7 +88,18 @@ class EmotionClassifier(nn.Module):
                 nn.Linear(hidden_dim, num_classes),
             )
 
-        self.head = self.fusion.build_head(layers)
+        self.context: ContextModel | None = None
+        if context is None:
+            self.head = self.fusion.build_head(layers)
+            return
+        if type(self.fusion).build_head is not Fusion.build_head:
+            raise InputError(
+                "context: expected a fusion that makes one vector of an utterance, got "
+                f"{type(self.fusion).__name__}, which has a head for each modality; choose "
+                "another fusion (fusion=bottleneck), or context=none"
+            )
+        self.context = context(self.fusion.output_dim)
+        self.head = layers(self.context.output_dim)
 
     @property
     def trains_every_weight(self) -> bool:
@@ -90,7 +107,7 @@ class EmotionClassifier(nn.Module):
 
         A part says so itself; one of the user's own that says nothing may leave some out.
         """
-        parts = (self.audio_encoder, self.text_encoder, self.fusion)
+        parts = (self.audio_encoder, self.text_encoder, self.fusion, self.context)
         return all(
             getattr(part, "trains_every_weight", False) for part in parts if part is not None
         )
@@ -101,16 +118,29 @@ class EmotionClassifier(nn.Module):
         Raises:
             InputError: If the batch lacks a modality that the model was not trained without.
         """
-        return self.classify(self.encode(batch))
+        logits = self.classify(self.encode(batch), batch.dialogues)
+        # Of a dialogue's utterances those behind the batch's own are context alone.
+        return logits if batch.dialogues is None else logits[: len(batch)]
 
-    def classify(self, features: Mapping[str, EncodedModality]) -> Tensor:
+    def classify(
+        self, features: Mapping[str, EncodedModality], dialogues: Dialogues | None = None
+    ) -> Tensor:
         """Logits (B, C) of modalities that are encoded already.
 
-        Autocast ends here: fusion and head compute in the type of their weights, because they
-        cost little, and what they round goes into the loss as it is.
+        Autocast ends here: fusion, context and head compute in the type of their weights, because
+        they cost little, and what they round goes into the loss as it is.
+
+        Args:
+            features: Of each modality that there is.
+            dialogues: Which of the utterances are a dialogue, which a context model reads; None
+                where each is one of its own.
         """
         with torch.autocast(self._like_head().device.type, enabled=False):
-            logits: Tensor = self.head(self.fuse(features))
+            fused = self.fuse(features)
+            if self.context is not None and isinstance(fused, Tensor):
+                alone = Dialogues.alone(fused.shape[0], fused.device)
+                fused = self.context(fused, alone if dialogues is None else dialogues)
+            logits: Tensor = self.head(fused)
         return logits
 
     def fuse(self, features: Mapping[str, EncodedModality]) -> Tensor | ModalityVectors:

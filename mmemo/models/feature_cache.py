@@ -65,7 +65,7 @@ class FeatureCache:
             device: Where to encode.
         """
         parts = [_sound_alone(part) for part in datamodule.with_constant_sound().values()]
-        sources = [key for part in parts for key in part.rows["source_key"]]
+        sources = [key for part in parts for key in part.source_keys]
         source_of = dict(zip((key for part in parts for key in part.keys), sources, strict=True))
         places = {source: place for place, source in reversed(list(enumerate(sources)))}
         max_samples = parts[0].max_samples

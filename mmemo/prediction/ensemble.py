@@ -127,6 +127,16 @@ class Ensemble:
         return max(p.preprocessing.future_utterances for p in self.predictors)
 
     @property
+    def reads_dialogues(self) -> bool:
+        """Whether a model's answer depends on the others of the dialogue that are asked."""
+        return any(predictor.reads_dialogues for predictor in self.predictors)
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether a model reads more of the dialogue than the utterance."""
+        return self.num_before + self.num_after > 0 or self.reads_dialogues
+
+    @property
     def max_duration_s(self) -> float | None:
         """What is longer is cut before it is heard; None where nothing is heard."""
         limits = [
@@ -205,12 +215,17 @@ class Ensemble:
         progress: Callable[[int], object] | None,
     ) -> Iterator[list[PendingAnswer]]:
         size = BATCHES_IN_A_POOL * min(p.preprocessing.batch_size for p in self.predictors)
+        last = {r.dialogue: place for place, r in enumerate(requests) if r.dialogue}
+        whole_at = 0
         pool: list[PendingAnswer] = []
-        for request, prepared in self._prepared(requests, options):
+        for place, (request, prepared) in enumerate(self._prepared(requests, options)):
             pool += self._rows(request, prepared, options)
             if progress is not None:
                 progress(1)
-            if len(pool) >= size:
+            if self.reads_dialogues:
+                # No dialogue is cut in two.
+                whole_at = max(whole_at, last.get(request.dialogue, 0))
+            if len(pool) >= size and place >= whole_at:
                 yield pool
                 pool = []
         yield pool
@@ -362,6 +377,8 @@ def _spoken(request: Request, stretch: Stretch | None) -> Spoken:
         request.speaker,
         request.before,
         request.after,
+        request.dialogue,
+        request.order,
     )
 
 

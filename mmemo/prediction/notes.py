@@ -28,7 +28,7 @@ def reading_notes(
         ensemble: Whose they are.
         answers: Those that are read.
         calibrated: Whether their probabilities are.
-        has_context: Whether any was asked with what was said around it.
+        has_context: Whether any was asked with others of its dialogue.
     """
     kinds = list(dict.fromkeys(a.missing for a in answers if a.probabilities is not None))
     for kind in kinds:
@@ -52,7 +52,7 @@ def reading_notes(
             f"{len(cut)} longer than {limit_s:g} s, where the model cuts what it hears; "
             f"mmemo predict with window_s={limit_s:g} answers on all of it."
         )
-    if ensemble.num_before + ensemble.num_after > 0 and not has_context:
+    if ensemble.reads_context and not has_context:
         yield (
             "No context was given, which the model has read in training: mmemo predict takes it "
             "from the columns dialogue and order of a CSV."

@@ -45,6 +45,8 @@ class Request:
         speaker: Whose they are, if it is known.
         before: Earlier utterances of the dialogue with their speakers, oldest first.
         after: Later ones.
+        dialogue: Names the dialogue that it is of; nothing for one of its own.
+        order: When it is said in the dialogue.
         reason: Why it cannot be asked, as a short fixed phrase; nothing where it can.
         detail: The one case.
     """
@@ -56,6 +58,8 @@ class Request:
     speaker: str = ""
     before: tuple[tuple[str, str], ...] = ()
     after: tuple[tuple[str, str], ...] = ()
+    dialogue: str = ""
+    order: float = 0.0
     reason: str = ""
     detail: str = ""
 
@@ -153,7 +157,11 @@ def _table_rows(
         index=table.index,
     )
     rows = [_row(path.parent, *row) for row in cells.itertuples(index=False, name=None)]
-    return _with_context(rows, cells, num_before, num_after)
+    rows = [
+        replace(row, dialogue=dialogue, order=order)
+        for row, dialogue, order in zip(rows, cells["dialogue"], _orders(cells), strict=True)
+    ]
+    return _with_context(rows, cells["transcript"], num_before, num_after)
 
 
 def _row(
@@ -210,24 +218,29 @@ def _seconds(cell: str, default: float | None) -> float | None:
     return value if math.isfinite(value) and value >= 0 else _WRONG
 
 
+def _orders(cells: pd.DataFrame) -> list[float]:
+    """When each row is said in its dialogue: as it says, or by its place in the table."""
+    places = cells.groupby("dialogue").cumcount()
+    given = cells["order"].map(lambda cell: whole_number(cell.removesuffix(".0")))
+    orders: list[float] = given.astype("Float64").fillna(places.astype("Float64")).tolist()
+    return orders
+
+
 def _with_context(
-    rows: Sequence[Request], cells: pd.DataFrame, num_before: int, num_after: int
+    rows: Sequence[Request], transcripts: pd.Series[str], num_before: int, num_after: int
 ) -> tuple[Request, ...]:
     """Add what was said before and after, as training reads a dialogue."""
-    if num_before == num_after == 0 or not (cells["dialogue"] != "").any():
+    if num_before == num_after == 0 or not any(row.dialogue for row in rows):
         return tuple(rows)
-    is_in_one = cells["dialogue"] != ""
-    places = cells.groupby("dialogue").cumcount()
-    order = cells["order"].map(lambda cell: whole_number(cell.removesuffix(".0")))
     states = pd.DataFrame(
         {
             "key": [str(index) for index in range(len(rows))],
             "split": "",
-            "transcript": cells["transcript"].to_numpy(),
-            "dialogue_id": pd.factorize(cells["dialogue"])[0],
-            "utterance_id": order.astype("Float64").fillna(places.astype("Float64")).to_numpy(),
+            "transcript": transcripts.to_numpy(),
+            "dialogue_id": pd.factorize(pd.Series([row.dialogue for row in rows]))[0],
+            "utterance_id": [row.order for row in rows],
         }
-    )[is_in_one.to_numpy()]
+    )[[row.dialogue != "" for row in rows]]
     rows_of_context = states.assign(source_key=states["key"], corpus_split=states["split"])
     contexts = dialogue_contexts(states, rows_of_context, num_before, num_after)
     found = list(rows)

@@ -49,7 +49,7 @@ from mmemo.runs.run_files import DataCard, read_history
 from mmemo.runs.run_folder import RESTORE, RunFolder
 
 MAX_SHOWN = 200
-CHOSEN_PARTS = ("audio_encoder", "text_encoder", "sampling")
+CHOSEN_PARTS = ("audio_encoder", "text_encoder", "context", "sampling")
 MOST_CONFIDENT_ERRORS = 15
 MAX_GROUPS = 30
 """Of a column in a table; of more those with the lowest scores."""

@@ -32,6 +32,7 @@ from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.runs.data_source import Corpus, DataSource, build_data_source
+from mmemo.runs.dialogue_batches import reads_dialogues
 from mmemo.runs.logged_metrics import logged_metrics
 from mmemo.runs.loss import build_loss
 from mmemo.runs.missing_modality import check_missing
@@ -161,6 +162,7 @@ class Experiment:
     def build_module(self, encoders: Encoders) -> EmotionModule:
         """The classifier over the encoders, in its training module."""
         cfg = self._cfg
+        context = instantiate(cfg.get("context"), _convert_="all")
         classifier = instantiate(
             cfg.classifier,
             _convert_="all",
@@ -168,6 +170,8 @@ class Experiment:
             text_encoder=encoders.text,
             fusion=instantiate(cfg.fusion, _convert_="all"),
             num_classes=len(self.labels),
+            # A classifier of the user's own need not take one.
+            **({"context": context} if context is not None else {}),
         )
         if cfg.compile:
             # In place: the names of the weights stay the same.
@@ -319,6 +323,9 @@ class Experiment:
         encoders: Encoders,
         **changes: Any,  # noqa: ANN401
     ) -> EmotionDataModule:
+        # Loaders of the user's own need not know of dialogues.
+        if "dialogue_batches" in settings or reads_dialogues(self._cfg):
+            changes |= {"dialogue_batches": reads_dialogues(self._cfg)}
         datamodule: EmotionDataModule = instantiate(
             settings,
             _convert_="all",

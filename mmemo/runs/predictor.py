@@ -17,6 +17,7 @@ from mmemo.audio.clip_worker import ClipWorker, Quantised
 from mmemo.audio.prepared import FULL_SCALE
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.batch import Batch, Collator, Example
+from mmemo.data.dialogues import Turn
 from mmemo.data.sampling import EvaluationSampler
 from mmemo.errors import InputError
 from mmemo.evaluation.calibration import scaled, table_temperature
@@ -44,6 +45,9 @@ class Spoken:
         speaker: Their speaker's name, if it is known.
         before: Earlier utterances of the dialogue with their speakers, oldest first.
         after: Later ones.
+        dialogue: Names the dialogue that it is of, among all that is asked at once; nothing for
+            one of its own.
+        order: When it is said in the dialogue.
     """
 
     key: str
@@ -52,6 +56,8 @@ class Spoken:
     speaker: str = ""
     before: tuple[tuple[str, str], ...] = ()
     after: tuple[tuple[str, str], ...] = ()
+    dialogue: str = ""
+    order: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,11 @@ class Predictor:
     def modalities(self) -> tuple[str, ...]:
         """What the model was trained on: of "audio" and "text" one or both."""
         return self.classifier.fusion.modalities
+
+    @property
+    def reads_dialogues(self) -> bool:
+        """Whether its answer on an utterance depends on the others of the dialogue."""
+        return self.classifier.context is not None
 
     @property
     def answers_without(self) -> bool:
@@ -243,7 +254,8 @@ class Predictor:
         """Answer on each, in batches of similar length.
 
         Args:
-            spoken: What is asked about.
+            spoken: What is asked about. A model that reads dialogues is given the utterances of
+                each together; those that lack a modality, which it does without, apart.
             embeddings: Whether to give the vectors too.
             progress: Called with the number of answers that were just given.
 
@@ -267,7 +279,14 @@ class Predictor:
 
     def _batches(self, spoken: Sequence[Spoken]) -> Iterator[list[int]]:
         lengths = [self._length(one) for one in spoken]
-        yield from EvaluationSampler(lengths, self.preprocessing.batch_size)
+        batch_size = self.preprocessing.batch_size
+        if not self.reads_dialogues:
+            yield from EvaluationSampler(lengths, batch_size)
+            return
+        dialogues = _dialogues(spoken)
+        whole = [sum(lengths[place] for place in members) for members in dialogues]
+        for chosen in EvaluationSampler(whole, batch_size):
+            yield [place for number in chosen for place in dialogues[number]]
 
     def _length(self, spoken: Spoken) -> int:
         """What it costs, as in evaluation."""
@@ -279,10 +298,17 @@ class Predictor:
     def _answer_batch(
         self, spoken: Sequence[Spoken], missing: str | None, embeddings: bool
     ) -> list[Answer]:
-        batch: Batch = self.collator([self.example(one) for one in spoken]).to(self.device)
+        examples = [self.example(one) for one in spoken]
+        if self.reads_dialogues:
+            examples = [
+                # What is of no dialogue is named by its place, as no dialogue of a table is.
+                replace(e, turn=Turn(f"/{one.dialogue}" if one.dialogue else str(n), one.speaker))
+                for n, (e, one) in enumerate(zip(examples, spoken, strict=True))
+            ]
+        batch: Batch = self.collator(examples).to(self.device)
         with torch.inference_mode(), self._trainer.precision_plugin.predict_step_context():
             features = self.classifier.encode(batch)
-            logits = self.classifier.classify(features)
+            logits = self.classifier.classify(features, batch.dialogues)
             probabilities = torch.softmax(logits.float(), dim=1).cpu().double().numpy()
             fused = embedding_of(self.classifier.fuse(features))
             vectors: dict[str, Tensor] = {}
@@ -300,3 +326,16 @@ class Predictor:
             )
             for index, row in enumerate(probabilities)
         ]
+
+
+def _dialogues(spoken: Sequence[Spoken]) -> list[list[int]]:
+    """The places of each dialogue's utterances, in order; what is of none is alone."""
+    found: dict[str, list[int]] = {}
+    alone: list[list[int]] = []
+    for place, one in enumerate(spoken):
+        if one.dialogue:
+            found.setdefault(one.dialogue, []).append(place)
+        else:
+            alone.append([place])
+    ordered = [sorted(members, key=lambda p: spoken[p].order) for members in found.values()]
+    return [*ordered, *alone]

@@ -45,7 +45,7 @@ def run_protocol(
         split_settings=_settings(cfg.split) | _number_of_folds(datamodule.split),
         labels=datamodule.labels.name,
         classes=tuple(datamodule.labels.classes),
-        num_utterances={split: len(data) for split, data in datamodule.datasets.items()},
+        num_utterances={split: len(data.rows) for split, data in datamodule.datasets.items()},
         has_sound=prepared.has_sound,
         denoiser=meta.denoiser and f"{meta.denoiser} {meta.denoiser_version}",
         audio_encoder=_part_name(cfg.audio_encoder),
@@ -53,6 +53,7 @@ def run_protocol(
         context_utterances=datamodule.context_utterances,
         future_utterances=datamodule.future_utterances,
         speaker_names=datamodule.speaker_names,
+        context=_part_name(cfg.get("context")),
         sampling=_part_name(cfg.sampling),
         # An estimator is not trained by the loss that its config has all the same.
         loss=None if tuning else loss,

@@ -18,6 +18,7 @@ from mmemo.data.datamodule import check_loading
 from mmemo.data.sampling import NaturalSampling
 from mmemo.errors import InputError
 from mmemo.models.protocols import AudioEncoder
+from mmemo.runs.dialogue_batches import check_dialogue_batches
 from mmemo.runs.label_coverage import check_labels, check_trained_classes
 from mmemo.runs.loss import build_loss
 
@@ -137,6 +138,7 @@ def _check_split(
         )
     rows = split.assign(rows[rows[labels.column].isin(labels.classes)], labels.column)
     check_disjoint(rows, split)
+    check_dialogue_batches(cfg, rows)
     for name in SPLITS:
         if not (rows["split"] == name).any():
             raise InputError(

@@ -112,6 +112,7 @@ def option_names(group: str) -> set[str]:
         ("encoders.md", "fusion"),
         ("baselines.md", "classifier"),
         ("baselines.md", "features"),
+        ("dialogues.md", "context"),
         ("data.md", "denoiser"),
         ("data.md", "labels"),
         ("data.md", "corpus/emotions"),
