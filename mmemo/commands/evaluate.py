@@ -269,10 +269,8 @@ def _predicted(module: EmotionModule, trainer: lightning.Trainer, loader: Any) -
     keys = [names for names, _ in mine]
     # A classifier of the user's own may ask its fusion more than once a batch. Of a dialogue, what
     # is behind a batch's own utterances is context alone.
-    is_complete = len(vectors) == len(keys)
-    embeddings = (
-        [(k, v[: len(k)]) for k, v in zip(keys, vectors, strict=True)] if is_complete else []
-    )
+    by_batch = list(zip(keys, vectors, strict=True)) if len(vectors) == len(keys) else []
+    embeddings = [(names, batch[: len(names)]) for names, batch in by_batch]
     return Predicted(gathered(mine), gathered(embeddings))
 
 

@@ -171,4 +171,5 @@ class RelationalLayer(nn.Module):
         said = torch.stack([base(nodes) for base in self.bases], dim=3)
         messages = torch.einsum("gijk,gjdk->gid", parts, said)
         own = torch.diagonal(weights, dim1=1, dim2=2)[:, :, None]
-        return messages + own * self.itself(nodes)
+        kept: Tensor = own * self.itself(nodes)
+        return messages + kept

@@ -68,7 +68,7 @@ class DialogueRNN(ContextModel):
                 reversed_in_dialogues(vectors, mask), reversed_in_dialogues(speaker, mask)
             )
             emotions.append(reversed_in_dialogues(from_end, mask))
-        emotion = self.dropout(torch.cat(emotions, dim=2))
+        emotion: Tensor = self.dropout(torch.cat(emotions, dim=2))
         if self.attention is None:
             return emotion
         allowed = mask[:, None, :].expand(-1, mask.shape[1], -1)
