@@ -38,7 +38,8 @@ from mmemo.reporting.wandb_results import print_upload, wandb_session
 from mmemo.runs.classical_files import FITTED_EPOCH, write_fit
 from mmemo.runs.data_card import check_same_data, check_same_split, write_data_card
 from mmemo.runs.data_source import DataSource, build_data_source, settle_labels
-from mmemo.runs.experiment import DENOISER, Encoders, Experiment
+from mmemo.runs.encoders import Encoders
+from mmemo.runs.experiment import DENOISER, Experiment
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.rebuilt_run import load_checkpoint, saved_parts
 from mmemo.runs.run_files import check_checksums

@@ -31,7 +31,7 @@ from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.protocols import TextEncoder
 from mmemo.models.text_encoders import PretrainedTextEncoder
 from mmemo.progress import progress_bar
-from mmemo.runs.experiment import Encoders
+from mmemo.runs.encoders import Encoders
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.rebuilt_run import RebuiltRun
 

@@ -13,7 +13,7 @@ from mmemo.data.batch import Batch, Collator, Example
 from mmemo.data.frontends import Tokens
 from mmemo.data.utterances import UtteranceDataset
 from mmemo.export.graph import NUM_SAMPLES, NUM_TOKENS, OWN_TOKENS, SAMPLES, TOKEN_IDS
-from mmemo.runs.experiment import Encoders
+from mmemo.runs.encoders import Encoders
 
 MADE_DURATIONS_S = (0.3, 4.0)
 MADE_WORDS = (

@@ -18,7 +18,8 @@ from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.folders import config_dir
 from mmemo.runs.data_source import build_data_source, settle_labels
-from mmemo.runs.experiment import Encoders, Experiment
+from mmemo.runs.encoders import Encoders
+from mmemo.runs.experiment import Experiment
 from mmemo.runs.joint_option import with_joint_corpora
 from mmemo.runs.label_overrides import with_own_labels
 from mmemo.runs.overrides import make_paths_absolute, quoted, readable_by_hydra

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -29,10 +29,9 @@ from mmemo.evaluation.own_metrics import OwnMetric
 from mmemo.evaluation.protocol import Protocol
 from mmemo.evaluation.subgroups import Subgroups
 from mmemo.models.classifier import EmotionClassifier
-from mmemo.models.feature_cache import FeatureCache
-from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.runs.data_source import Corpus, DataSource, build_data_source
 from mmemo.runs.dialogue_batches import reads_dialogues
+from mmemo.runs.encoders import Encoders, use_frozen_features
 from mmemo.runs.logged_metrics import logged_metrics
 from mmemo.runs.loss import build_loss
 from mmemo.runs.missing_modality import check_missing
@@ -41,7 +40,11 @@ from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_folder import RunFolder
 from mmemo.runs.run_protocol import run_protocol
 from mmemo.runs.settings_check import check_settings
-from mmemo.runs.trainer import build_trainer
+from mmemo.runs.trainer import (
+    build_answering_trainer,
+    build_one_process_trainer,
+    build_trainer,
+)
 from mmemo.training.interruption import Interruption
 from mmemo.training.module import EmotionModule
 
@@ -52,26 +55,6 @@ USUAL_TARGETS = {
     "abstention": "mmemo.evaluation.abstention.Abstention",
 }
 """Parts that runs of an earlier mmemo lack."""
-
-ONE_PROCESS: Mapping[str, Any] = dict(logger=False, devices=1, num_nodes=1, strategy="auto")
-"""Of a trainer that evaluates or answers."""
-
-
-@dataclass(frozen=True)
-class Encoders:
-    """The two encoders; one may be left out."""
-
-    audio: AudioEncoder | None
-    text: TextEncoder | None
-
-    def named(self) -> dict[str, AudioEncoder | TextEncoder]:
-        """Those that are there, by the name of their option."""
-        both = {"audio_encoder": self.audio, "text_encoder": self.text}
-        return {name: encoder for name, encoder in both.items() if encoder is not None}
-
-    def without(self, missing: str | None) -> Encoders:
-        """Those that are left without a modality, "audio" or "text": no batch has it then."""
-        return replace(self, **{missing: None}) if missing is not None else self
 
 
 class Experiment:
@@ -263,30 +246,12 @@ class Experiment:
         return build_trainer(self._cfg.trainer, callbacks)
 
     def build_one_process_trainer(self) -> lightning.Trainer:
-        """Lightning's trainer for one process, without logger and callbacks.
-
-        Raises:
-            InputError: As ``build_trainer`` does.
-        """
-        return build_trainer(self._cfg.trainer, None, **ONE_PROCESS)
+        """Lightning's trainer for one process, without callbacks; errors as ``build_trainer``."""
+        return build_one_process_trainer(self._cfg.trainer)
 
     def build_answering_trainer(self, accelerator: str) -> lightning.Trainer:
-        """Lightning's trainer for one process on a device that may be another than in training.
-
-        A run of float16, in which CPUs do not compute, answers there in float32.
-
-        Args:
-            accelerator: As Lightning names it: "auto", "cpu", "gpu".
-
-        Raises:
-            InputError: As ``build_trainer`` does.
-        """
-        precision = str(self._cfg.trainer.precision or "32-true")
-        on_cpu = accelerator == "cpu" or not torch.cuda.is_available()
-        if on_cpu and precision.startswith("16"):
-            precision = "32-true"
-        part, changes = self._cfg.trainer, {"accelerator": accelerator, "precision": precision}
-        return build_trainer(part, None, **ONE_PROCESS, **changes)
+        """The same on a device that may be another than in training: "auto", "cpu", "gpu"."""
+        return build_answering_trainer(self._cfg.trainer, accelerator)
 
     def build_plain_datamodule(
         self, prepared: PreparedCorpus, encoders: Encoders
@@ -350,32 +315,8 @@ class Experiment:
         Unless the module's fusion needs frames.
         """
         datamodule = self.build_plain_datamodule(prepared, encoders)
-        # What takes less time to compute than to read is not kept.
-        frozen = [
-            name
-            for name, encoder in encoders.named().items()
-            if encoder.frozen and not getattr(encoder, "is_cheap", False)
-        ]
-        if frozen and cast(EmotionClassifier, module.classifier).fusion.needs_frames:
-            for name in frozen:
-                print(f"the frozen {name} is run at every step: this fusion needs its frames")
-            return datamodule
-        cache: FeatureCache = instantiate(self._cfg.feature_cache, _convert_="all")
-        for name in frozen:
-            settings = OmegaConf.to_yaml(self._cfg[name], resolve=True, sort_keys=True)
-            if name == "audio_encoder":
-                audio = cast(AudioEncoder, encoders.audio)
-                if datamodule.augmentation is not None:
-                    print(
-                        "the frozen audio_encoder is run at every training step: augmentation "
-                        "changes what it hears"
-                    )
-                features = cache.audio_features(audio, settings, datamodule, device)
-                datamodule.use_audio_features(features)
-            else:
-                text = cast(TextEncoder, encoders.text)
-                features = cache.text_features(text, settings, datamodule, device)
-                datamodule.use_text_features(features)
+        needs_frames = cast(EmotionClassifier, module.classifier).fusion.needs_frames
+        use_frozen_features(self._cfg, datamodule, encoders, device, needs_frames)
         return datamodule
 
     def check(self, annotations: Annotations, encoders: Encoders, preparer: Preparer) -> None:

@@ -23,7 +23,8 @@ from mmemo.evaluation.other_corpus import OtherCorpus, Shared, results_folder
 from mmemo.evaluation.protocol import Protocol
 from mmemo.runs.data_card import check_same_data
 from mmemo.runs.data_source import CheckedCorpus
-from mmemo.runs.experiment import Encoders, Experiment
+from mmemo.runs.encoders import Encoders
+from mmemo.runs.experiment import Experiment
 from mmemo.runs.label_coverage import suggested_table
 from mmemo.runs.run_folder import RunFolder
 

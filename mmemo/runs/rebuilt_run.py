@@ -15,7 +15,8 @@ from mmemo.corpora.utterance import LabelSet
 from mmemo.documents import reason
 from mmemo.errors import InputError
 from mmemo.runs.data_card import check_same_data
-from mmemo.runs.experiment import Encoders, Experiment
+from mmemo.runs.encoders import Encoders
+from mmemo.runs.experiment import Experiment
 from mmemo.runs.input_errors import input_error
 from mmemo.runs.preprocessing import Preprocessing
 from mmemo.runs.run_files import check_checksums

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning
+import torch
 from hydra.utils import instantiate
 from lightning.fabric.plugins import ClusterEnvironment
 from omegaconf import DictConfig
@@ -15,6 +17,10 @@ from mmemo.training.slurm_processes import slurm_environment
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 SHORT_PRECISIONS = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+
+
+ONE_PROCESS: Mapping[str, Any] = dict(logger=False, devices=1, num_nodes=1, strategy="auto")
+"""Of a trainer that evaluates or answers."""
 
 
 def build_trainer(
@@ -56,3 +62,28 @@ def build_trainer(
             f"{trainer.precision} instead; set precision={trainer.precision}"
         )
     return trainer
+
+
+def build_one_process_trainer(part: DictConfig) -> lightning.Trainer:
+    """Build it for one process, without logger and callbacks; errors as of ``build_trainer``."""
+    return build_trainer(part, None, **ONE_PROCESS)
+
+
+def build_answering_trainer(part: DictConfig, accelerator: str) -> lightning.Trainer:
+    """Build it for one process on a device that may be another than in training.
+
+    A run of float16, in which CPUs do not compute, answers there in float32.
+
+    Args:
+        part: The config's.
+        accelerator: As Lightning names it: "auto", "cpu", "gpu".
+
+    Raises:
+        InputError: As ``build_trainer`` does.
+    """
+    precision = str(part.precision or "32-true")
+    on_cpu = accelerator == "cpu" or not torch.cuda.is_available()
+    if on_cpu and precision.startswith("16"):
+        precision = "32-true"
+    changes = {"accelerator": accelerator, "precision": precision}
+    return build_trainer(part, None, **ONE_PROCESS, **changes)

@@ -29,7 +29,7 @@ from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from mmemo.models.squeeze_excitation_fusion import SqueezeExcitationFusion
 from mmemo.models.text_encoders import PretrainedTextEncoder
-from mmemo.runs.experiment import Encoders
+from mmemo.runs.encoders import Encoders
 from tests.conftest import TINY_SPEECH
 
 LENGTHS = (900, 1450, 2777, 4000, 7001)
