@@ -81,8 +81,8 @@ def test_a_job_that_has_ended_is_noticed_by_its_file_and_no_accounting_is_asked(
     (returned,) = running.results()
     thread.join()
     assert returned.return_value == 0.5
-    assert time.monotonic() - ended_s[0] < 2, "it looks once a second"
-    assert queue.calls() == ["squeue"]
+    assert time.monotonic() - ended_s[0] < 3, "it looks once a second"
+    assert set(queue.calls()) == {"squeue"}
     assert "".join(capfd.readouterr()) == ""
 
 
@@ -92,7 +92,9 @@ def test_a_job_that_was_cancelled_is_told_of_and_the_next_one_is_waited_for(
     queue.says("12_1|RUNNING|None")
     cancelled, other = job("12_0"), job("12_1")
     end(other, JobReturn(status=JobStatus.COMPLETED, _return_value=0.25))
+    begun_s = time.monotonic()
     (returned,) = cancelled.results()
+    assert time.monotonic() - begun_s < 3, "the queue's word is enough"
     assert returned.status is JobStatus.FAILED
     assert isinstance(returned._return_value, InputError)
     assert other.results()[0].return_value == 0.25
