@@ -23,6 +23,7 @@ from mmemo.models.protocols import (
     PooledFeatures,
     TextEncoder,
 )
+from mmemo.models.trainable import trains_every_weight
 from mmemo.values import check_real, check_whole
 
 
@@ -103,14 +104,17 @@ class EmotionClassifier(nn.Module):
 
     @property
     def trains_every_weight(self) -> bool:
-        """Whether each step reaches every trained parameter.
+        """Whether each step reaches every trained parameter, on batches of all modalities.
 
         A part says so itself; one of the user's own that says nothing may leave some out.
         """
-        parts = (self.audio_encoder, self.text_encoder, self.fusion, self.context)
-        return all(
-            getattr(part, "trains_every_weight", False) for part in parts if part is not None
-        )
+        encoders = [part for part in (self.audio_encoder, self.text_encoder) if part is not None]
+        if self.fusion.needs_frames and any(
+            getattr(encoder, "pools_with_weights", False) for encoder in encoders
+        ):
+            return False
+        parts = [*encoders, self.fusion, *([] if self.context is None else [self.context])]
+        return all(trains_every_weight(part) for part in parts)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C).

@@ -19,6 +19,7 @@ from mmemo.models.frame_attention import masked_softmax
 from mmemo.models.precision import FixedBuffers
 from mmemo.models.protocols import AudioEncoder, Features
 from mmemo.models.speech_backbones import frame_mask
+from mmemo.models.trainable import trains_every_weight
 from mmemo.values import check_whole
 
 MIN_POWER = 1e-6
@@ -60,6 +61,7 @@ class CoAttentionEncoder(nn.Module):
     """
 
     frozen = False
+    pools_with_weights = True
 
     def __init__(
         self,
@@ -92,6 +94,11 @@ class CoAttentionEncoder(nn.Module):
         self.co_attention = CoAttention(2 * level_dim, self.speech.frame_dim, level_dim)
         self.frame_dim: int = self.speech.frame_dim
         self.output_dim = 3 * level_dim
+
+    @property
+    def trains_every_weight(self) -> bool:
+        """Whether each step reaches every trained parameter: the speech model says so."""
+        return trains_every_weight(self.speech)
 
     @property
     def model(self) -> nn.Module:

@@ -15,9 +15,11 @@ class ContextModel(nn.Module, ABC):
     """From each utterance's own vector (B, D) to one that knows of its dialogue (B, D').
 
     One of your own sets ``output_dim``, D', and writes ``in_dialogues``. It is built with D, the
-    size of what the fusion gives.
+    size of what the fusion gives. One that gives each trained weight a gradient in every step, also
+    where each dialogue has one utterance, sets ``trains_every_weight``.
     """
 
+    trains_every_weight: bool = False
     output_dim: int
 
     def forward(self, vectors: Tensor, dialogues: Dialogues) -> Tensor:

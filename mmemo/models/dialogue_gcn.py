@@ -52,6 +52,8 @@ class DialogueGCN(ContextModel):
         dropout: Of g and h1.
     """
 
+    trains_every_weight = True
+
     def __init__(
         self,
         input_dim: int,

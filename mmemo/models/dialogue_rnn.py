@@ -39,6 +39,8 @@ class DialogueRNN(ContextModel):
         dropout: Of the emotion representations.
     """
 
+    trains_every_weight = True
+
     def __init__(
         self,
         input_dim: int,

@@ -37,7 +37,6 @@ class EgemapsEncoder(nn.Module):
 
     fixed_samples: int | None = None
     frozen = True
-    trains_every_weight = True
     packages = ("opensmile",)
 
     def __init__(self, sample_rate: int = 16_000) -> None:

@@ -45,6 +45,8 @@ class HybridAttentionFusion(FrameFusion):
             masked out then.
     """
 
+    trains_every_weight = True
+
     def __init__(
         self,
         input_dims: Mapping[str, FeatureDims],

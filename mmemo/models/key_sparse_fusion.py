@@ -47,6 +47,8 @@ class KeySparseFusion(FrameFusion):
         InputError: If a number is out of range.
     """
 
+    trains_every_weight = True
+
     def __init__(
         self,
         input_dims: Mapping[str, FeatureDims],

@@ -51,6 +51,8 @@ class LabelGuidedFusion(FrameFusion):
         InputError: If a number is out of range.
     """
 
+    trains_every_weight = True
+
     def __init__(
         self,
         input_dims: Mapping[str, FeatureDims],

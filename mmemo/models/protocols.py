@@ -53,6 +53,10 @@ class AudioEncoder(AudioFrontend, Protocol):
 
     ``frozen`` says that no weight of its model is trained and nothing is random: what
     ``pooled_layers`` gives is computed once and kept, and ``from_pooled_layers`` goes on from it.
+
+    Two attributes may be left out. ``trains_every_weight`` says that ``pooled`` has a gradient by
+    each trained weight in every step; ``pools_with_weights``, that some of these weights stand
+    behind the frames, so that a fusion of frames does not train them.
     """
 
     frame_dim: int

@@ -46,6 +46,15 @@ def set_trainable(model: Any, trainable: str, option: str, lora_rank: int) -> bo
     return False
 
 
+def trains_every_weight(part: Any) -> bool:  # noqa: ANN401
+    """Whether a part of a model has a gradient by each of its trained weights in every step.
+
+    It says so itself by an attribute of this name; one without trained weights need not.
+    """
+    says_so = bool(getattr(part, "trains_every_weight", False))
+    return says_so or not any(weight.requires_grad for weight in part.parameters())
+
+
 def transformer_layers(model: nn.Module, option: str) -> nn.ModuleList:
     """A model's layers, bottom first: of the lists of that name, the largest with attention.
 

@@ -15,6 +15,7 @@ from torchmetrics import Metric, MetricCollection
 
 from mmemo.data.batch import Batch
 from mmemo.models.precision import at_least_float32
+from mmemo.models.trainable import trains_every_weight
 from mmemo.training.epoch_metrics import standard_metrics
 from mmemo.training.finite_loss import WatchedLoss, not_finite
 from mmemo.training.losses import CrossEntropy, EpochLoss
@@ -74,7 +75,7 @@ class EmotionModule(lightning.LightningModule):
     @property
     def trains_every_weight(self) -> bool:
         """Whether each step reaches every trained parameter; False where that is not known."""
-        return bool(getattr(self.classifier, "trains_every_weight", False))
+        return all(trains_every_weight(part) for part in (self.classifier, self.loss))
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C)."""

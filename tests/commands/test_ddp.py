@@ -12,7 +12,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from omegaconf import OmegaConf
+from torch import distributed
 
 from mmemo.errors import InputError
 from mmemo.runs.run_folder import RunFolder
@@ -182,6 +184,52 @@ def test_slurms_processes_end_with_the_status_of_the_first(
     assert (first.ended(60), second.ended(60)) == (status, status)
     assert second.stdout.read_text().strip() == str(run)
     assert first.stderr.read_text() + second.stderr.read_text() == ""
+
+
+def join_group(rank: int, port: int) -> None:
+    """Train along, as far as the group is concerned."""
+    place = f"tcp://127.0.0.1:{port}"
+    distributed.init_process_group("gloo", place, rank=rank, world_size=2)
+    shared = torch.tensor(rank + 1.0)
+    distributed.all_reduce(shared)
+    assert float(shared) == 3
+
+
+def lead_group(port: int, writes_s: float) -> None:
+    """The first process of a step, which writes the report behind the last step."""
+    with SlurmStep() as step:
+        step.announce(Path("/run"))
+        join_group(0, port)
+        time.sleep(writes_s)
+        written_s = time.monotonic()
+    print(written_s, time.monotonic(), distributed.is_initialized())
+
+
+def follow_group(port: int) -> None:
+    """Another one, which is done with its last prediction."""
+    follower = SlurmFollower()
+    follower.announced_run()
+    join_group(1, port)
+    done_s = time.monotonic()
+    assert follower.end(None) == 0
+    print(done_s, time.monotonic(), distributed.is_initialized())
+
+
+def test_slurms_processes_leave_their_group_together_when_all_is_written(
+    forking: Forking, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    environments = [os.environ | step(rank, port=93) for rank in range(2)]
+    first = forking.start(lead_group, port, 1.0, folder=tmp_path, environment=environments[0])
+    second = forking.start(follow_group, port, folder=tmp_path, environment=environments[1])
+    assert (first.ended(60), second.ended(60)) == (0, 0)
+    assert first.stderr.read_text() + second.stderr.read_text() == ""
+    written, first_left, first_is_in = first.stdout.read_text().split()
+    done, second_left, second_is_in = second.stdout.read_text().split()
+    assert (first_is_in, second_is_in) == ("False", "False")
+    assert float(done) < float(written) < min(float(first_left), float(second_left))
 
 
 def test_slurm_started_other_processes_than_the_trainer_asks_for(

@@ -17,8 +17,10 @@ from mmemo.runs.run_folder import RunFolder
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "tests" / "slurm" / "cluster"
 
-SMALL = ["experiment=demo", "corpus.num_utterances=60", "logger=none", "data.batch_size=4"]
-"""A demo that is trained in seconds."""
+SOUND = ["denoiser=off", "corpus.num_utterances=60", "corpus.num_workers=0"]
+SOUND += ["preparer.num_workers=0"]
+SMALL = ["experiment=demo", *SOUND, "logger=none", "data.batch_size=4"]
+"""A demo that is prepared and trained in seconds."""
 
 ON_CPUS = [
     "hydra/launcher=slurm_gpu",

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from mmemo.audio.preparation import open_prepared
-from tests.slurm.conftest import ON_CPUS, Cluster
+from tests.slurm.conftest import ON_CPUS, SOUND, Cluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
 def test_two_jobs_prepare_what_one_process_does(cluster: Cluster, tmp_path: Path) -> None:
-    corpus = ["corpus=demo", "corpus.num_utterances=60", "preparer.num_workers=0"]
+    corpus = ["corpus=demo", *SOUND]
     jobs = cluster.mmemo(
         *("prepare", "-m", *corpus, *ON_CPUS, "shard=0,1", "shards=2"), "cache_dir=shards"
     )

@@ -16,6 +16,7 @@ from mmemo.runs.run_folder import RunFolder
 from tests.forking import IMPORTED
 from tests.slurm.conftest import ON_CPUS, SMALL, Cluster, num_epochs
 from tests.slurm.forked_python import serve, write_client
+from tests.slurm.held_epochs import go_on, held
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -31,8 +32,8 @@ def test_cells_outlive_a_node_that_dies_and_a_preemption_but_no_cancelling(
 ) -> None:
     sweep = cluster.mmemo(
         *("train", "-m", *SMALL, *ON_CPUS, "name=sweep"),
-        *("trainer.max_epochs=30", "callbacks.early_stopping.patience=30"),
-        "fusion.bottleneck_dim=8,16,24",
+        *("trainer.max_epochs=5", "callbacks.early_stopping.patience=5"),
+        *("fusion.bottleneck_dim=8,16,24", *held([1], tmp_path / "held")),
     )
 
     def trains(varied: str) -> bool:
@@ -46,6 +47,7 @@ def test_cells_outlive_a_node_that_dies_and_a_preemption_but_no_cancelling(
     cluster.node("down", "n2")
     cluster.wait(lambda: cluster.facts(on_node["n2"])["Restarts"] == "1", 60)
     cluster.node("up", "n2")
+    go_on(1, tmp_path / "held")
 
     said, problems = sweep.communicate(timeout=200)
     assert sweep.returncode == 1
@@ -59,7 +61,7 @@ def test_cells_outlive_a_node_that_dies_and_a_preemption_but_no_cancelling(
         assert log.count("run folder: ") == 2
         assert log.count("Test split") == 1
         assert "auto-requeueing" not in log
-        assert num_epochs(run) == 30
+        assert num_epochs(run) == 5
     logs = [(run.path / "train.log").read_text() for run in cells(tmp_path).values()]
     assert sum("stopping after this step" in log for log in logs) == 1, "the preempted one"
 
