@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mmemo.comparison.document import AdjustedP, Difference, SeedMcNemar, SmallestP
+from mmemo.comparison.difference_results import AdjustedP, Difference, SeedMcNemar, SmallestP
 from mmemo.comparison.ranking_metric import ComparedMetric
 from mmemo.comparison.scored_groups import GroupAnswers
 from mmemo.evaluation.confusion_scores import Floats

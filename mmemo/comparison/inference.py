@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mmemo.comparison.difference_results import Difference, InferenceFacts, SmallestP
 from mmemo.comparison.differences import DifferenceTests, num_resamples
-from mmemo.comparison.document import Difference, FoldChoice, InferenceFacts, SmallestP
+from mmemo.comparison.document import FoldChoice
 from mmemo.comparison.groups import FOLD
 from mmemo.comparison.ranking_metric import ComparedMetric, ComparedMetrics
 from mmemo.comparison.scored_groups import Bounds, GroupAnswers, ScoredGroup, TableUtterances

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from mmemo.comparison.difference_results import Difference
 from mmemo.comparison.document import (
     ComparisonDocument,
     ComparisonTable,
-    Difference,
     GroupResult,
     ScoreWithIntervals,
     SubgroupColumn,
