@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmemo.comparison.document import SubgroupColumn, SubgroupScores
+from mmemo.comparison.document import (
+    ComparisonDocument,
+    ComparisonTable,
+    GroupResult,
+    SubgroupColumn,
+    SubgroupScores,
+)
 from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, misjudged_as
 from mmemo.evaluation.intervals import (
     RUN_CONFIDENCE,
@@ -23,6 +29,17 @@ from mmemo.evaluation.intervals import (
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.evaluation.subgroups import Grouping, Subgroups
 from mmemo.evaluation.units import Units
+from mmemo.reporting.group_tables import column_name
+from mmemo.reporting.numbers import UNDEFINED, metric_name
+from mmemo.reporting.tables import (
+    Cell,
+    Table,
+    interval_cell,
+    mean_cell,
+    named,
+    score_cell,
+    table_of,
+)
 
 NUM_RESAMPLES = 500
 
@@ -121,3 +138,39 @@ class SubgroupScorer:
             for one in (high, low)
         ]
         return interval(drawn[0] - drawn[1], RUN_CONFIDENCE, self.units)
+
+
+def subgroups_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
+    """Of each group and column the values that it is worst and best on."""
+    columns = list(dict.fromkeys(name for group in table.groups for name in group.subgroups))
+    rows = [
+        _subgroup_row(column, group, group.subgroups[column])
+        for column in columns
+        for group in table.groups
+        if column in group.subgroups
+    ]
+    metric, harmful = metric_name(document.subgroup_metric), document.harmful_class
+    header = ["by", "group", "values", f"lowest\n{metric}", "", f"highest\n{metric}", "", "gap"]
+    header += ["95 % interval,\nthese models"]
+    header += [f"most taken\nfor {harmful or UNDEFINED}", ""]
+    note = (
+        "Means over the seeds of the test utterances with one value of a column, of as many as "
+        "subgroups.min_utterances asks for. The gap is the largest of several, and so never 0 by "
+        "chance alone; its interval is of these two values, and each run's report tests it."
+    )
+    return table_of("subgroups", "For whom, test", header, "llrlrlrrrlr", rows, note)
+
+
+def _subgroup_row(name: str, group: GroupResult, column: SubgroupColumn) -> list[Cell]:
+    found = column.groups
+    by_score = sorted(found, key=lambda value: found[value].score.mean)
+    low, high = by_score[0], by_score[-1]
+    cells = [named(column_name(name)), named(group.name), Cell(str(len(found)), len(found))]
+    for value in (low, high):
+        cells += [named(value), mean_cell(found[value].score)]
+    cells += [score_cell(column.gap), interval_cell(column.gap_interval)]
+    harm = {value: one.misjudged for value, one in found.items() if one.misjudged is not None}
+    if not harm:
+        return [*cells, Cell(UNDEFINED), Cell(UNDEFINED)]
+    worst = max(harm, key=lambda value: harm[value].mean)
+    return [*cells, named(worst), mean_cell(harm[worst])]

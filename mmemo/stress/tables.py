@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmemo.reporting import numbers
 from mmemo.reporting.numbers import counted, interval, metric_name, percent, score, signed
-from mmemo.reporting.tables import Cell, Table, named, table_of
+from mmemo.reporting.tables import Cell, Table, named, score_cell, table_of
 from mmemo.stress.document import (
     METRICS,
     ConditionResult,
@@ -34,12 +34,12 @@ def conditions_table(document: StressDocument) -> Table:
     align = "llr" + "rr" * len(METRICS)
     clean: list[Cell | str] = [named("clean"), "", str(document.num_utterances)]
     for metric in METRICS:
-        clean += [_number(document.clean[metric]), Cell("")]
+        clean += [score_cell(document.clean[metric]), Cell("")]
     rows: list[list[Cell | str]] = [clean]
     for one in document.conditions:
         row: list[Cell | str] = [*_names(one), str(one.num_utterances)]
         for metric in METRICS:
-            row += [_number(one.scores[metric].value), _difference(one.scores[metric])]
+            row += [score_cell(one.scores[metric].value), _difference(one.scores[metric])]
         rows.append(row)
     kinds = ["main", *[""] * len(document.conditions)]
     return table_of("conditions", "All conditions", header, align, rows, _note(document), kinds)
@@ -201,10 +201,6 @@ def frame(document: StressDocument) -> pd.DataFrame:
             row[f"{metric}_difference_low"], row[f"{metric}_difference_high"] = bounds
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _number(value: float) -> Cell:
-    return Cell(score(value), value)
 
 
 def _difference(one: StressScore) -> Cell:

@@ -20,7 +20,8 @@ from sklearn.metrics import (
 from mmemo.comparison.comparison import ALL_PAIRS_UP_TO, Comparison
 from mmemo.comparison.document import read_comparison
 from mmemo.comparison.runs import find_runs, read_runs
-from mmemo.comparison.tables import calibration_table, subgroups_table
+from mmemo.comparison.subgroup_scores import subgroups_table
+from mmemo.comparison.tables import calibration_table
 from mmemo.documents import document_text, write_document
 from mmemo.errors import InputError
 from mmemo.evaluation.own_metrics import OwnMetric
