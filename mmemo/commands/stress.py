@@ -15,7 +15,7 @@ from mmemo.audio.denoisers import Denoiser, Samples
 from mmemo.cores import num_cores
 from mmemo.documents import write_document
 from mmemo.folders import check_writable, write_whole
-from mmemo.prediction.ensemble import Transcriber
+from mmemo.prediction.options import Transcriber
 from mmemo.reporting.tables import plain_console, print_table, printed
 from mmemo.runs.predictor import Predictor
 from mmemo.runs.rebuilt_run import rebuild_model

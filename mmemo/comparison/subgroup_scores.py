@@ -16,18 +16,18 @@ from mmemo.comparison.document import (
     SubgroupScores,
 )
 from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, misjudged_as
+from mmemo.evaluation.grouping import Grouping
 from mmemo.evaluation.intervals import (
     RUN_CONFIDENCE,
     RUN_SEED,
     Interval,
     UnitTallies,
-    interval,
-    jackknife_interval,
     left_out_scores,
     resampled_scores,
+    score_interval,
 )
 from mmemo.evaluation.seed_summary import SeedSummary
-from mmemo.evaluation.subgroups import Grouping, Subgroups
+from mmemo.evaluation.subgroups import Subgroups
 from mmemo.evaluation.units import Units
 from mmemo.reporting.group_tables import column_name
 from mmemo.reporting.numbers import UNDEFINED, metric_name
@@ -123,21 +123,20 @@ class SubgroupScorer:
 
     def _gap_interval(self, low: UnitTallies, high: UnitTallies) -> Interval | None:
         """Of the difference of two groups' means over the seeds, in the same draws of units."""
-        if self.units.has_jackknife:
-            parts = [left_out_scores(one, self.metric).mean(axis=1) for one in (high, low)]
-            value = float(high.scores(self.metric).mean() - low.scores(self.metric).mean())
-            limits = (-1.0, 1.0)
-            return jackknife_interval(
-                value, parts[0] - parts[1], RUN_CONFIDENCE, self.units, limits
-            )
-        if self.units.are_few:
+        units = self.units
+        if units.has_jackknife:
+            drawn = [left_out_scores(one, self.metric) for one in (high, low)]
+        elif units.are_few:
             return None
-        metrics = {"score": self.metric}
-        drawn = [
-            resampled_scores(one, metrics, NUM_RESAMPLES, RUN_SEED)["score"].mean(axis=1)
-            for one in (high, low)
-        ]
-        return interval(drawn[0] - drawn[1], RUN_CONFIDENCE, self.units)
+        else:
+            metrics = {"score": self.metric}
+            drawn = [
+                resampled_scores(one, metrics, NUM_RESAMPLES, RUN_SEED)["score"]
+                for one in (high, low)
+            ]
+        value = float(high.scores(self.metric).mean() - low.scores(self.metric).mean())
+        gaps = drawn[0].mean(axis=1) - drawn[1].mean(axis=1)
+        return score_interval(value, gaps, RUN_CONFIDENCE, units, (-1.0, 1.0))
 
 
 def subgroups_table(document: ComparisonDocument, table: ComparisonTable) -> Table:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mmemo.evaluation.calibration import bin_numbers
+from mmemo.evaluation.calibration import calibration_errors
 from mmemo.evaluation.confusion_scores import METRICS as COUNTED
 from mmemo.evaluation.intervals import (
     RUN_CONFIDENCE,
@@ -18,8 +18,7 @@ from mmemo.evaluation.intervals import (
     Interval,
     UnitTallies,
     drawn_counts,
-    interval,
-    jackknife_interval,
+    score_interval,
 )
 from mmemo.evaluation.units import Units
 from mmemo.stress.document import METRICS, StressScore
@@ -73,9 +72,7 @@ class PairedScores:
         self, value: float, drawn: Floats, limits: Interval = (-1.0, 1.0)
     ) -> Interval | None:
         """The interval of a number by its values (R,) under ``weights``."""
-        if self.units.has_jackknife:
-            return jackknife_interval(value, drawn, self.confidence, self.units, limits)
-        return interval(drawn, self.confidence, self.units)
+        return score_interval(value, drawn, self.confidence, self.units, limits)
 
     def _compared(
         self, one: Mapping[str, Floats], clean: Mapping[str, Floats]
@@ -95,25 +92,10 @@ class PairedScores:
         tallies = UnitTallies.of(self.target, [preds], self.num_classes, self.units)
         counted = tallies.weighted(weights)
         found = {name: COUNTED[name](counted)[:, 0] for name in METRICS if name in COUNTED}
-        found["ece"] = self._calibration_errors(probabilities, preds, weights)
+        found["ece"] = calibration_errors(
+            probabilities.max(axis=1), preds == self.target, self.units.number, weights
+        )
         return found
-
-    def _calibration_errors(self, probabilities: Floats, preds: Numbers, weights: Floats) -> Floats:
-        """The expected calibration error under each of the weights, (R,).
-
-        A bin's gap between confidence and accuracy, weighed by its utterances, is the sum of
-        theirs: sums by unit and bin are enough.
-        """
-        confidence = probabilities.max(axis=1)
-        bins = bin_numbers(confidence)
-        num_bins = int(bins.max()) + 1
-        place = self.units.number * num_bins + bins
-        gaps = np.bincount(
-            place, weights=confidence - (preds == self.target), minlength=self.units.num * num_bins
-        ).reshape(self.units.num, num_bins)
-        sizes = self.units.sizes.astype(np.float64)
-        errors: Floats = np.abs(weights @ gaps).sum(axis=1) / (weights @ sizes)
-        return errors
 
 
 def only_where(
