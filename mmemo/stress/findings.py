@@ -126,7 +126,7 @@ class StressFindings:
                 continue
             rate = None
             if answers.read is not None:
-                rate = word_error_rate(self.given.said.texts, answers.read)
+                rate = word_error_rate(self.given.transcripts, answers.read)
             scores = self.scores.of(answers.probabilities, self.clean)
             found.append(self._result(condition, scores, len(self.given), rate))
         return found + self._contradicted_results()

@@ -10,6 +10,7 @@ import pytest
 
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.runs.run_folder import RunFolder
+from mmemo.stress.document import read_stress
 from tests.commands.conftest import Cli, only_run
 from tests.commands.hostile_runs import without_digests
 from tests.commands.interruptions import SignalAt, befalls
@@ -87,6 +88,12 @@ def test_a_run_of_dialogues_is_evaluated_and_asked(
     np.testing.assert_allclose(
         probabilities(loose.loc[["line 2 of joy in test5"]]), alone, atol=1e-5
     )
+
+    only = [f"~conditions.{name}" for name in ("substitutions", "deletions", "insertions")]
+    cli("stress", f"run={run.path}", "conditions=[words]", *only, "~conditions.all_errors")
+    stressed = read_stress(run.path)
+    assert stressed.num_utterances == 24
+    assert stressed.largest_difference < 1e-5
 
     said = cli("explain", f"run={run.path}", expect=1).stderr
     assert "this one reads the whole dialogue (context)" in said
