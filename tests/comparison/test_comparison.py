@@ -259,8 +259,8 @@ def test_what_is_written_is_read_back(two_groups: Path, tmp_path: Path) -> None:
     added = ("subgroup_metric", "harmful_class", "stressed", "stress_notes", "direction")
     for name in (*added, "cross_corpus"):
         del content[name]
-    for table in content["tables"]:
-        for group in table["groups"]:
+    for one in content["tables"]:
+        for group in one["groups"]:
             for name in ("per_class_recall", "aurc", "subgroups"):
                 del group[name]
     for earlier in (1, 2):
