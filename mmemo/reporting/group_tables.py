@@ -58,7 +58,7 @@ def _place(group: str | None, column: GroupColumn, metric: str) -> str:
 def _gap(gap: GroupGap | None) -> list[str]:
     if gap is None:
         return [UNDEFINED, UNDEFINED]
-    return [score(gap.value), f"{p_value(gap.p)} ({p_value(gap.holm_p)})"]
+    return [score(gap.value), f"{p_value(gap.p)}\n({p_value(gap.holm_p)})"]
 
 
 def group_table(name: str, groups: GroupMetrics, most: int | None = None) -> Table:

@@ -29,6 +29,7 @@ class Condition:
         level: What is written below it.
         value: Place on the axis; None for names, which stand side by side.
         axis: What the values are, with their unit.
+        neutral: Value that changes nothing, where others lie on both sides of it; else None.
         sound: Done to the sound as it was recorded; None for nothing.
         denoising: Of ``DENOISING``.
         words: Done to the words; None for nothing.
@@ -43,6 +44,7 @@ class Condition:
     level: str = ""
     value: float | None = None
     axis: str = ""
+    neutral: float | None = None
     sound: Perturbation | None = None
     denoising: str = AS_TRAINED
     words: WordChange | None = None

@@ -64,6 +64,27 @@ class PairedScores:
         """
         return self._compared(self._scores(probabilities), self._scores(clean))
 
+    def beyond(
+        self, pair: tuple[Floats, Floats], of_clean: tuple[Floats, Floats]
+    ) -> dict[str, StressScore]:
+        """Each metric's difference of a pair, and how much more it is than that of another one.
+
+        Args:
+            pair: Two of (N, C).
+            of_clean: Two of (N, C).
+        """
+        gain, clean = (self._gains(*two) for two in (pair, of_clean))
+        found = {}
+        for name in METRICS:
+            more = gain[name] - clean[name]
+            bounds = self.interval(float(more[0]), more[1:], (-2.0, 2.0))
+            found[name] = StressScore(float(gain[name][0]), float(more[0]), bounds)
+        return found
+
+    def _gains(self, one: Floats, other: Floats) -> dict[str, Floats]:
+        first, second = self._scores(one), self._scores(other)
+        return {name: first[name] - second[name] for name in METRICS}
+
     def values(self, probabilities: Floats) -> dict[str, float]:
         """Each metric of probabilities (N, C)."""
         return {name: float(values[0]) for name, values in self._scores(probabilities).items()}

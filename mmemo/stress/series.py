@@ -57,6 +57,8 @@ class SoundSeries:
         levels: Numbers, from little to much.
         curve: Its line, where several series share a panel.
         denoising: Of ``DENOISING`` one or both.
+        neutral: Level that changes nothing, where others lie on both sides of it; None where the
+            levels begin beyond it.
 
     Raises:
         InputError: If there is no level, or no such way of denoising.
@@ -69,6 +71,7 @@ class SoundSeries:
     levels: Sequence[float]
     curve: str = ""
     denoising: Sequence[str] = (AS_TRAINED,)
+    neutral: float | None = None
     needs: tuple[str, ...] = field(default=(AUDIO,), init=False)
 
     def __post_init__(self) -> None:
@@ -88,12 +91,18 @@ class SoundSeries:
         found = []
         for denoising in self.denoising:
             if denoising == OTHERWISE:
-                clean = Condition(self.panel, self.curve, CLEAN, None, self.axis)
+                clean = Condition(self.panel, self.curve, CLEAN, None, self.axis, self.neutral)
                 found.append(replace(clean, denoising=denoising))
             for level in self.levels:
                 sound = self.perturbation(**dict.fromkeys(self.parameters, level))
                 condition = Condition(
-                    self.panel, self.curve, f"{level:g}", float(level), self.axis, sound
+                    self.panel,
+                    self.curve,
+                    f"{level:g}",
+                    float(level),
+                    self.axis,
+                    self.neutral,
+                    sound,
                 )
                 found.append(replace(condition, denoising=denoising))
         return found
