@@ -26,7 +26,8 @@ import torch
 
 from mmemo.audio.media import decode
 from mmemo.audio.recordings import Recording, RecordingWorker, prepared_recordings
-from mmemo.prediction.ensemble import Ensemble, PredictionOptions
+from mmemo.prediction.ensemble import Ensemble
+from mmemo.prediction.options import PredictionOptions
 from mmemo.prediction.requests import Request
 from mmemo.runs.predictor import Predictor, Spoken
 from mmemo.runs.rebuilt_run import rebuild_run

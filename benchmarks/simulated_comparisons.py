@@ -25,10 +25,9 @@ from mmemo.evaluation.confusion_scores import METRICS
 from mmemo.evaluation.intervals import (
     UnitTallies,
     bootstrap_p,
-    interval,
-    jackknife_interval,
     left_out_scores,
     resampled_scores,
+    score_interval,
 )
 from mmemo.evaluation.setting_estimates import SettingModel
 from mmemo.evaluation.significance import UnitSwaps, holm, mcnemar_tests, randomisation_p
@@ -176,13 +175,12 @@ def _coverage(repeats: int, seed: int, sizes: NDArray[np.int64]) -> tuple[Rate, 
     metric = {"accuracy": METRICS["accuracy"]}
     for random in repeated(repeats, seed):
         drawn = World(of_unit=0.1).draw(random, sizes, 1)
+        value = float(drawn.counts.scores(METRICS["accuracy"])[0])
         if drawn.units.has_jackknife:
-            value = float(drawn.counts.scores(METRICS["accuracy"])[0])
-            left_out = left_out_scores(drawn.counts, METRICS["accuracy"])[:, 0]
-            found = jackknife_interval(value, left_out, 0.95, drawn.units)
+            scores = left_out_scores(drawn.counts, METRICS["accuracy"])
         else:
-            resampled = resampled_scores(drawn.counts, metric, NUM_RESAMPLES, seed)["accuracy"]
-            found = interval(resampled[:, 0], 0.95, drawn.units)
+            scores = resampled_scores(drawn.counts, metric, NUM_RESAMPLES, seed)["accuracy"]
+        found = score_interval(value, scores[:, 0], 0.95, drawn.units)
         clips = random.binomial(len(drawn.units.number), drawn.right.mean(), size=NUM_RESAMPLES)
         low, high = np.quantile(clips / len(drawn.units.number), [0.025, 0.975])
         answers[0].append(holds((low, high), World().truth))

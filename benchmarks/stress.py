@@ -25,8 +25,9 @@ from mmemo.audio.synthetic_noise import WhiteNoise
 from mmemo.runs.predictor import Predictor
 from mmemo.runs.rebuilt_run import rebuild_model
 from mmemo.stress.answers import AnswerStore
-from mmemo.stress.conditions import Condition, SoundSeries, WordErrorSeries
+from mmemo.stress.conditions import Condition
 from mmemo.stress.runner import StressRunner
+from mmemo.stress.series import SoundSeries, WordErrorSeries
 from mmemo.stress.sound_pool import SoundPool, SoundWorker
 from mmemo.stress.test_set import StressSet, open_test_set
 
@@ -44,8 +45,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = options.run or train(Path(folder), options.utterances, ())
         model = rebuild_model(run, accelerator="cpu")
-        with open_test_set(model, None, None, 0, Path(folder)) as given:
-            measure(Predictor(model), given, options.conditions, options.repeats, Path(folder))
+        predictor = Predictor(model)
+        reads_dialogues = predictor.reads_dialogues
+        with open_test_set(model, None, None, 0, Path(folder), reads_dialogues) as given:
+            measure(predictor, given, options.conditions, options.repeats, Path(folder))
 
 
 def measure(predictor: Predictor, given: StressSet, num: int, repeats: int, folder: Path) -> None:

@@ -22,6 +22,7 @@ from mmemo.corpora.meld import COLUMNS
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.corpora.utterance import LabelSet
 from tests.forking import Forking
+from tests.tiny_recogniser import write_recogniser
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a terminal, also where a shell has started the tests in the background.
@@ -256,3 +257,9 @@ def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     WhisperModel(config).half().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_recogniser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Whisper in a folder, as ``asr.checkpoint`` names one."""
+    return write_recogniser(tmp_path_factory.mktemp("recogniser"))

@@ -29,7 +29,8 @@ from mmemo.explanation.selection import most_confident
 from mmemo.explanation.set_folder import SetSettings
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.prediction.answers import SpokenWord
-from mmemo.prediction.ensemble import Ensemble, PredictionOptions
+from mmemo.prediction.ensemble import Ensemble
+from mmemo.prediction.options import PredictionOptions
 from mmemo.prediction.requests import Request
 from mmemo.runs.data_card import check_same_split
 from mmemo.runs.predictor import Predictor, Spoken

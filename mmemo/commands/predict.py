@@ -19,9 +19,10 @@ from mmemo.prediction.answers import (
     check_outputs,
     write_answers,
 )
-from mmemo.prediction.ensemble import Ensemble, PredictionOptions
+from mmemo.prediction.ensemble import Ensemble
 from mmemo.prediction.members import open_ensemble
 from mmemo.prediction.notes import reading_notes, training_notes
+from mmemo.prediction.options import PredictionOptions
 from mmemo.prediction.requests import Requests
 from mmemo.prediction.timeline import write_timelines
 from mmemo.progress import progress_bar

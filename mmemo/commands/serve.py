@@ -8,9 +8,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo.commands.predict import names
-from mmemo.prediction.ensemble import PredictionOptions
 from mmemo.prediction.loaded_run import LoadedRun
 from mmemo.prediction.members import open_ensemble
+from mmemo.prediction.options import PredictionOptions
 from mmemo.runs.saved_config import trusted_names
 from mmemo.serving.answering import AnsweringService, UploadLimits
 from mmemo.serving.page import build_page

@@ -9,24 +9,24 @@ from pathlib import Path
 
 import numpy as np
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mmemo.audio.denoisers import Denoiser, Samples
 from mmemo.cores import num_cores
 from mmemo.documents import write_document
 from mmemo.folders import check_writable, write_whole
-from mmemo.prediction.ensemble import Transcriber
+from mmemo.prediction.options import Transcriber
 from mmemo.reporting.tables import plain_console, print_table, printed
 from mmemo.runs.predictor import Predictor
 from mmemo.runs.rebuilt_run import rebuild_model
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
 from mmemo.runs.saved_config import trusted_names
 from mmemo.stress.answers import AnswerStore
-from mmemo.stress.conditions import Series, chosen_conditions, usable_series
 from mmemo.stress.document import STRESS_FILE, STRESS_FOLDER, StressDocument
 from mmemo.stress.findings import StressFindings
 from mmemo.stress.page import SHOWN_METRIC, summary_lines, write_stress_page
 from mmemo.stress.runner import Recogniser, StressRunner
+from mmemo.stress.series import RecogniserName, Series, chosen_conditions, usable_series
 from mmemo.stress.sound_pool import SoundWorker, open_sound_pool
 from mmemo.stress.tables import frame, short_table
 from mmemo.stress.test_set import StressSet, open_test_set
@@ -50,7 +50,9 @@ def run(cfg: DictConfig) -> None:
     predictor = Predictor(model)
     output = run_folder.path / STRESS_FOLDER
     output.mkdir(exist_ok=True)
-    with open_test_set(model, cfg.prepared, cfg.unit, cfg.seed, output) as every:
+    with open_test_set(
+        model, cfg.prepared, cfg.unit, cfg.seed, output, predictor.reads_dialogues
+    ) as every:
         given = _some(every, cfg.num_utterances, cfg.seed)
         document = _stressed(cfg, series, predictor, given, len(every), output)
     _write(replace(document, left_out=tuple(left_out)), output)
@@ -66,8 +68,7 @@ def _check(cfg: DictConfig) -> None:
 def _some(given: StressSet, num: int | None, seed: int) -> StressSet:
     if num is None or num >= len(given):
         return given
-    chosen = np.random.default_rng(seed).permutation(len(given))[:num]
-    return given.only(sorted(map(int, chosen)))
+    return given.drawn(num, seed)
 
 
 def _stressed(
@@ -125,10 +126,14 @@ def _tell(line: str) -> None:
     print(line, flush=True)
 
 
-def _recogniser_name(cfg: DictConfig) -> str:
-    """What its words depend on."""
-    settings = (cfg.asr.get(name) for name in ("_target_", "checkpoint", "revision", "language"))
-    return " ".join(map(str, settings))
+def _recogniser_name(cfg: DictConfig) -> RecogniserName:
+    """By all that its words depend on: not how many sounds are written down together, and where."""
+    settings = OmegaConf.to_container(cfg.asr, resolve=True)
+    assert isinstance(settings, dict)
+    told = {str(k): v for k, v in settings.items() if k not in ("batch_size", "accelerator")}
+    checkpoint, target = told.get("checkpoint"), str(told["_target_"])
+    label = Path(str(checkpoint)).name if checkpoint else target.rpartition(".")[2]
+    return RecogniserName(label, repr(sorted(told.items())))
 
 
 def _recogniser(transcriber: Transcriber) -> Recogniser:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mmemo.comparison.cross_corpus import cross_corpus_results
-from mmemo.comparison.document import ComparisonDocument, ComparisonTable, ModalityGain
+from mmemo.comparison.document import ComparisonDocument, ComparisonTable
+from mmemo.comparison.gain_results import ModalityGain
 from mmemo.comparison.group_names import differing_settings, group_names
 from mmemo.comparison.groups import RunGroup, group_runs
 from mmemo.comparison.inference import Inference

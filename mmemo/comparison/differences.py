@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mmemo.comparison.document import AdjustedP, Difference, SeedMcNemar, SmallestP
+from mmemo.comparison.difference_results import AdjustedP, Difference, SeedMcNemar, SmallestP
 from mmemo.comparison.ranking_metric import ComparedMetric
 from mmemo.comparison.scored_groups import GroupAnswers
 from mmemo.evaluation.confusion_scores import Floats
 from mmemo.evaluation.intervals import (
     Interval,
     bootstrap_p,
-    interval,
-    jackknife_interval,
+    score_interval,
     smallest_bootstrap_p,
 )
 from mmemo.evaluation.setting_estimates import SettingEstimate
@@ -123,10 +122,8 @@ class DifferenceTests:
         return found
 
     def _of_models(self, difference: float, drawn: Floats) -> Interval | None:
-        if self.units.has_jackknife:
-            limits = (-self.metric.span, self.metric.span)
-            return jackknife_interval(difference, drawn, self.confidence, self.units, limits)
-        return interval(drawn, self.confidence, self.units)
+        limits = (-self.metric.span, self.metric.span)
+        return score_interval(difference, drawn, self.confidence, self.units, limits)
 
     def _randomisation_p(
         self, common: Sequence[tuple[GroupAnswers, GroupAnswers]]

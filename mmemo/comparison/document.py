@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from mmemo.comparison.difference_results import Difference, InferenceFacts
+from mmemo.comparison.gain_results import ModalityGain
 from mmemo.comparison.published import PublishedBeside
 from mmemo.comparison.ranked_protocol import RankedProtocol
 from mmemo.comparison.runs import LeftOut, Setting
@@ -18,7 +20,6 @@ from mmemo.documents import read_document
 from mmemo.evaluation.intervals import Interval
 from mmemo.evaluation.run_metrics import Calibration
 from mmemo.evaluation.seed_summary import SeedSummary
-from mmemo.evaluation.significance import SeedTest
 from mmemo.metric_table import Direction
 
 
@@ -132,44 +133,6 @@ class GroupResult:
 
 
 @dataclass(frozen=True)
-class SmallestP:
-    """The least that p values counted from resamples can be."""
-
-    bootstrap_p: float | None
-    randomisation_p: float | None
-
-
-@dataclass(frozen=True)
-class InferenceFacts:
-    """What intervals and tests of a table rest on.
-
-    Args:
-        unit: What is drawn anew: "dialogue".
-        num_units: How many of them the test split has.
-        effective_units: So many of equal size vary as much.
-        is_unit_of_split: Whether that is what the split keeps together.
-        kinds: What the two kinds of interval are of, by name.
-        num_comparisons: Differences that p values are adjusted for.
-        num_resamples: Resamples of bootstrap and randomisation.
-        smallest_p: Least p values of one comparison.
-        smallest_adjusted_p: Least p values when all comparisons are adjusted by Holm's method.
-        is_jackknife: Whether the interval of these trained models leaves out one unit at a time,
-            as units are few.
-    """
-
-    unit: str
-    num_units: int
-    effective_units: float
-    is_unit_of_split: bool
-    kinds: Mapping[str, str]
-    num_comparisons: int
-    num_resamples: int
-    smallest_p: SmallestP
-    smallest_adjusted_p: SmallestP
-    is_jackknife: bool = False
-
-
-@dataclass(frozen=True)
 class FoldChoice:
     """What each fold's own validation chooses, where the folds of a cross-validation are joined.
 
@@ -182,136 +145,6 @@ class FoldChoice:
     chosen: Mapping[str, str]
     seeds: tuple[int, ...]
     test: Mapping[str, ScoreWithIntervals]
-
-
-@dataclass(frozen=True)
-class SeedMcNemar:
-    """McNemar's test of the two runs of one seed.
-
-    Args:
-        seed: Seed of the two runs.
-        p: Over units; None where there is one unit alone.
-        only_a_right: Utterances that the first group's run alone gets right.
-        only_b_right: Utterances that the second group's run alone gets right.
-    """
-
-    seed: int
-    p: float | None
-    only_a_right: int
-    only_b_right: int
-
-
-@dataclass(frozen=True)
-class AdjustedP:
-    """P values adjusted by Holm's method for all comparisons of the table."""
-
-    setting_p: float | None
-    bootstrap_p: float | None
-    randomisation_p: float | None
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One group minus another on test.
-
-    Args:
-        a: Name of the first group.
-        b: Name of the second group.
-        difference: Mean over seeds of the first minus that of the second.
-        interval: Bounds for the settings: seeds and test units drawn anew.
-        setting_p: P value of no difference between the settings, by the same model.
-        interval_models: Bounds for these trained models, by bootstrap over units.
-        bootstrap_p: P value of no difference between these models, by the same resamples.
-        holm: The three p values of the table's comparisons, adjusted.
-        randomisation_p: P value by approximate randomisation of units over the common seeds.
-        mcnemar: McNemar's test of each common seed.
-        wilcoxon: Signed-rank test over the common seeds.
-        sign_test: Sign test over the common seeds.
-    """
-
-    a: str
-    b: str
-    difference: float
-    interval: Interval | None
-    setting_p: float | None
-    interval_models: Interval | None
-    bootstrap_p: float | None
-    holm: AdjustedP
-    randomisation_p: float | None
-    mcnemar: tuple[SeedMcNemar, ...]
-    wilcoxon: SeedTest
-    sign_test: SeedTest
-
-
-@dataclass(frozen=True)
-class GainRow:
-    """Utterances of one kind, and how each model does on them: means over seeds.
-
-    Args:
-        value: The kind: a class, a range of durations.
-        num: How many utterances.
-        both: Score of the fused model.
-        audio: Score of the model that only hears.
-        text: Score of the model that only reads.
-        gain_over_audio: Score of the fused model minus that of the model that only hears.
-        gain_over_text: Score of the fused model minus that of the model that only reads.
-    """
-
-    value: str
-    num: int
-    both: float
-    audio: float | None
-    text: float | None
-    gain_over_audio: SeedSummary | None
-    gain_over_text: SeedSummary | None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Which of the unimodal models is right, in shares of the utterances, means over seeds.
-
-    ``kappa`` is Cohen's (1960) of their predictions; None where it is undefined for each seed.
-    """
-
-    both_right: float
-    only_audio_right: float
-    only_text_right: float
-    neither_right: float
-    kappa: float | None
-
-
-@dataclass(frozen=True)
-class MeanScores:
-    """Scores on test, means over seeds."""
-
-    accuracy: float
-    macro_f1: float
-
-
-@dataclass(frozen=True)
-class ModalityGain:
-    """Where the best fused model gains over the best unimodal ones, on the same utterances.
-
-    Args:
-        models: Name of the group by modalities: "audio+text", "audio", "text".
-        seeds: Seeds that all models have.
-        num_utterances: Utterances of the test split.
-        by: Rows for each kind of breakdown: ``class`` (recall), ``class_f1``, ``duration_s``,
-            ``num_words``, ``speaker`` (accuracy).
-        agreement: How often the unimodal models agree; None where one is missing.
-        oracle: Scores of an oracle that is right where either unimodal model is.
-        fused: Scores of the fused model.
-        notes: For the reader.
-    """
-
-    models: Mapping[str, str]
-    seeds: tuple[int, ...]
-    num_utterances: int
-    by: Mapping[str, tuple[GainRow, ...]]
-    agreement: Agreement | None
-    oracle: MeanScores | None
-    fused: MeanScores | None
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from rich.text import Text
 from mmemo.comparison import sentences
 from mmemo.comparison.cross_corpus import cross_corpus_table
 from mmemo.comparison.document import ComparisonDocument, ComparisonTable, GroupResult
+from mmemo.comparison.published import published_tables
 from mmemo.comparison.stressed_groups import stress_tables
-from mmemo.comparison.tables import comparison_tables, published_tables
+from mmemo.comparison.tables import comparison_tables
 from mmemo.evaluation.intervals import Interval
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.reporting import tables
@@ -40,7 +41,7 @@ def terminal_text(document: ComparisonDocument) -> str:
             if part.name in TERMINAL_TABLES or (part.name == "settings" and has_labels):
                 is_long = part.name == "differences"
                 print_table(console, part, MAX_TERMINAL_DIFFERENCES if is_long else None)
-        if num_apart := len(published_tables(table)[1]):
+        if num_apart := len(published_tables(table.published)[1]):
             console.print(Text(f"Published otherwise, not to be ranked: {num_apart}, in the page."))
         for sentence in filter(None, [*table.notes, sentences.gain_summary(table)]):
             console.print(Text(f"Note: {sentence}"))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mmemo.comparison.difference_results import Difference, InferenceFacts, SmallestP
 from mmemo.comparison.differences import DifferenceTests, num_resamples
-from mmemo.comparison.document import Difference, FoldChoice, InferenceFacts, SmallestP
+from mmemo.comparison.document import FoldChoice
 from mmemo.comparison.groups import FOLD
 from mmemo.comparison.ranking_metric import ComparedMetric, ComparedMetrics
 from mmemo.comparison.scored_groups import Bounds, GroupAnswers, ScoredGroup, TableUtterances
@@ -17,15 +18,13 @@ from mmemo.evaluation.confusion_scores import Floats, Tallies, confusion_counts
 from mmemo.evaluation.intervals import (
     Interval,
     UnitTallies,
-    interval,
-    jackknife_interval,
-    left_out_answers,
     left_out_scores,
-    resampled_answers,
     resampled_scores,
+    score_interval,
     stacked,
 )
 from mmemo.evaluation.own_metrics import Answers
+from mmemo.evaluation.row_intervals import left_out_answers, resampled_answers
 from mmemo.evaluation.setting_estimates import SettingEstimate, SettingModel
 from mmemo.evaluation.significance import holm
 from mmemo.evaluation.units import Units, plural
@@ -159,9 +158,7 @@ class Inference:
     ) -> Interval | None:
         """Of a score (in resamples (R,), or without each of few units (G,))."""
         limits = (metric.lowest, metric.highest)
-        if units.has_jackknife:
-            return jackknife_interval(value, drawn, self.confidence, units, limits)
-        return interval(drawn, self.confidence, units)
+        return score_interval(value, drawn, self.confidence, units, limits)
 
     def _facts(self, tests: DifferenceTests, differences: Sequence[Difference]) -> InferenceFacts:
         units, smallest = tests.units, tests.smallest_p()

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from mmemo.comparison.document import Agreement, GainRow, MeanScores, ModalityGain
+from mmemo.comparison.gain_results import Agreement, GainRow, MeanScores, ModalityGain
 from mmemo.evaluation.confusion_scores import (
     Floats,
     Tallies,

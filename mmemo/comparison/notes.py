@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmemo.comparison.document import Difference, GroupResult, InferenceFacts, ModalityGain
+from mmemo.comparison.difference_results import Difference, InferenceFacts
+from mmemo.comparison.document import GroupResult
+from mmemo.comparison.gain_results import ModalityGain
 from mmemo.comparison.groups import effective_settings
 from mmemo.comparison.inference import InferredTable
 from mmemo.comparison.runs import RunResults

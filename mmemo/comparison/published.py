@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import yaml
 
 from mmemo.errors import InputError
 from mmemo.evaluation.confusion_scores import METRICS
+from mmemo.reporting.numbers import metric_name, plain, with_sd
+from mmemo.reporting.tables import Cell, Table, named, table_of
 
 
 @dataclass(frozen=True)
@@ -132,3 +134,40 @@ def _result(path: Path, document: Mapping[str, Any], entry: Mapping[str, Any]) -
         given = {**entry, "corpus": document["corpus"], "classes": classes}
         return PublishedResult(**given)
     raise InputError(f"{path}: {problem}; got {dict(entry)}; correct that entry")
+
+
+def published_tables(published: Sequence[PublishedBeside]) -> list[Table]:
+    """Published results that can stand beside these, and those that cannot, with the reason."""
+    beside = [result for result in published if not result.differs]
+    others = [result for result in published if result.differs]
+    header = ["system", "modalities", "context", "metric", "classes", "split", "value", "source"]
+    return [
+        table_of(
+            "published",
+            "Published, of the same metric, classes and split",
+            header,
+            "llllllrl",
+            [_published_row(result) for result in beside],
+        ),
+        table_of(
+            "published otherwise",
+            "Published on another metric, classes or split: no ranking",
+            [*header, "differs in"],
+            "llllllrll",
+            [[*_published_row(result), named(plain(result.differs))] for result in others],
+        ),
+    ]
+
+
+def _published_row(result: PublishedBeside) -> list[Cell]:
+    count = len(result.classes)
+    others = f"{count}: {plain(result.classes)}" if count else "unstated"
+    runs = f" ({result.num_runs} runs)" if result.num_runs else ""
+    return [
+        *map(named, (result.system, result.modalities, result.context)),
+        named(metric_name(result.metric)),
+        named(others if "classes" in result.differs else f"the same {count}"),
+        named(result.split),
+        Cell(with_sd(result.value, result.sd) + runs, result.value),
+        named(result.source),
+    ]

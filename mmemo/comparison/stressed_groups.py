@@ -14,7 +14,7 @@ from mmemo.comparison.runs import RunResults
 from mmemo.errors import InputError
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.reporting.numbers import UNDEFINED, counted, mean_sd, signed
-from mmemo.reporting.tables import Cell, Table, named, table_of
+from mmemo.reporting.tables import Cell, Table, mean_cell, named, table_of
 from mmemo.stress.document import METRICS, STRESS_FILE, STRESS_FOLDER, StressDocument, read_stress
 from mmemo.stress.tables import level_of, metric_title
 
@@ -99,9 +99,7 @@ def stress_tables(document: ComparisonDocument) -> list[Table]:
 
 def _table(number: int, groups: Sequence[StressedGroup]) -> Table:
     keys = dict.fromkeys((c.panel, c.line, c.level) for group in groups for c in group.conditions)
-    rows: list[list[Cell | str]] = [
-        [named("clean"), "", *(Cell(mean_sd(g.clean), g.clean.mean) for g in groups)]
-    ]
+    rows: list[list[Cell | str]] = [[named("clean"), "", *(mean_cell(g.clean) for g in groups)]]
     by_key = [{(c.panel, c.line, c.level): c for c in group.conditions} for group in groups]
     for key in keys:
         panel, line, level = key

@@ -8,21 +8,38 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmemo.comparison.document import SubgroupColumn, SubgroupScores
+from mmemo.comparison.document import (
+    ComparisonDocument,
+    ComparisonTable,
+    GroupResult,
+    SubgroupColumn,
+    SubgroupScores,
+)
 from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, misjudged_as
+from mmemo.evaluation.grouping import Grouping
 from mmemo.evaluation.intervals import (
     RUN_CONFIDENCE,
     RUN_SEED,
     Interval,
     UnitTallies,
-    interval,
-    jackknife_interval,
     left_out_scores,
     resampled_scores,
+    score_interval,
 )
 from mmemo.evaluation.seed_summary import SeedSummary
-from mmemo.evaluation.subgroups import Grouping, Subgroups
+from mmemo.evaluation.subgroups import Subgroups
 from mmemo.evaluation.units import Units
+from mmemo.reporting.group_tables import column_name
+from mmemo.reporting.numbers import UNDEFINED, metric_name
+from mmemo.reporting.tables import (
+    Cell,
+    Table,
+    interval_cell,
+    mean_cell,
+    named,
+    score_cell,
+    table_of,
+)
 
 NUM_RESAMPLES = 500
 
@@ -106,18 +123,53 @@ class SubgroupScorer:
 
     def _gap_interval(self, low: UnitTallies, high: UnitTallies) -> Interval | None:
         """Of the difference of two groups' means over the seeds, in the same draws of units."""
-        if self.units.has_jackknife:
-            parts = [left_out_scores(one, self.metric).mean(axis=1) for one in (high, low)]
-            value = float(high.scores(self.metric).mean() - low.scores(self.metric).mean())
-            limits = (-1.0, 1.0)
-            return jackknife_interval(
-                value, parts[0] - parts[1], RUN_CONFIDENCE, self.units, limits
-            )
-        if self.units.are_few:
+        units = self.units
+        if units.has_jackknife:
+            drawn = [left_out_scores(one, self.metric) for one in (high, low)]
+        elif units.are_few:
             return None
-        metrics = {"score": self.metric}
-        drawn = [
-            resampled_scores(one, metrics, NUM_RESAMPLES, RUN_SEED)["score"].mean(axis=1)
-            for one in (high, low)
-        ]
-        return interval(drawn[0] - drawn[1], RUN_CONFIDENCE, self.units)
+        else:
+            metrics = {"score": self.metric}
+            drawn = [
+                resampled_scores(one, metrics, NUM_RESAMPLES, RUN_SEED)["score"]
+                for one in (high, low)
+            ]
+        value = float(high.scores(self.metric).mean() - low.scores(self.metric).mean())
+        gaps = drawn[0].mean(axis=1) - drawn[1].mean(axis=1)
+        return score_interval(value, gaps, RUN_CONFIDENCE, units, (-1.0, 1.0))
+
+
+def subgroups_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
+    """Of each group and column the values that it is worst and best on."""
+    columns = list(dict.fromkeys(name for group in table.groups for name in group.subgroups))
+    rows = [
+        _subgroup_row(column, group, group.subgroups[column])
+        for column in columns
+        for group in table.groups
+        if column in group.subgroups
+    ]
+    metric, harmful = metric_name(document.subgroup_metric), document.harmful_class
+    header = ["by", "group", "values", f"lowest\n{metric}", "", f"highest\n{metric}", "", "gap"]
+    header += ["95 % interval,\nthese models"]
+    header += [f"most taken\nfor {harmful or UNDEFINED}", ""]
+    note = (
+        "Means over the seeds of the test utterances with one value of a column, of as many as "
+        "subgroups.min_utterances asks for. The gap is the largest of several, and so never 0 by "
+        "chance alone; its interval is of these two values, and each run's report tests it."
+    )
+    return table_of("subgroups", "For whom, test", header, "llrlrlrrrlr", rows, note)
+
+
+def _subgroup_row(name: str, group: GroupResult, column: SubgroupColumn) -> list[Cell]:
+    found = column.groups
+    by_score = sorted(found, key=lambda value: found[value].score.mean)
+    low, high = by_score[0], by_score[-1]
+    cells = [named(column_name(name)), named(group.name), Cell(str(len(found)), len(found))]
+    for value in (low, high):
+        cells += [named(value), mean_cell(found[value].score)]
+    cells += [score_cell(column.gap), interval_cell(column.gap_interval)]
+    harm = {value: one.misjudged for value, one in found.items() if one.misjudged is not None}
+    if not harm:
+        return [*cells, Cell(UNDEFINED), Cell(UNDEFINED)]
+    worst = max(harm, key=lambda value: harm[value].mean)
+    return [*cells, named(worst), mean_cell(harm[worst])]

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from mmemo.comparison.difference_results import Difference
 from mmemo.comparison.document import (
     ComparisonDocument,
     ComparisonTable,
-    Difference,
     GroupResult,
     ScoreWithIntervals,
-    SubgroupColumn,
 )
-from mmemo.comparison.published import PublishedBeside
+from mmemo.comparison.published import published_tables
 from mmemo.comparison.runs import Setting
+from mmemo.comparison.subgroup_scores import subgroups_table
 from mmemo.evaluation.intervals import Interval
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.metric_table import find_metric
-from mmemo.reporting.group_tables import column_name
 from mmemo.reporting.numbers import (
     UNDEFINED,
     counted,
     duration,
-    interval,
     mean_sd,
     metric_name,
     p_value,
@@ -30,9 +28,16 @@ from mmemo.reporting.numbers import (
     score,
     signed,
     signed_mean_sd,
-    with_sd,
 )
-from mmemo.reporting.tables import Cell, Table, named, table_of
+from mmemo.reporting.tables import (
+    Cell,
+    Table,
+    interval_cell,
+    mean_cell,
+    named,
+    score_cell,
+    table_of,
+)
 
 CHOSEN = "†"
 """A mark at the name alone: bold numbers would be read as the highest on test."""
@@ -66,7 +71,7 @@ def comparison_tables(document: ComparisonDocument, table: ComparisonTable) -> l
         subgroups_table(document, table),
         differences_table(document, table),
         *gain_tables(table),
-        *published_tables(table),
+        *published_tables(table.published),
     ]
     return [part for part in found if len(part)]
 
@@ -81,10 +86,10 @@ def results_table(document: ComparisonDocument, table: ComparisonTable) -> Table
             Cell(str(rank), rank),
             name,
             Cell(str(len(group.seeds)), len(group.seeds)),
-            _mean_cell(group.val[metric]),
-            _mean_cell(group.test[metric]),
-            *(_interval_cell(bounds_of(group.test[metric], kind)) for kind in kinds),
-            *(_mean_cell(group.test[other]) for other in others),
+            mean_cell(group.val[metric]),
+            mean_cell(group.test[metric]),
+            *(interval_cell(bounds_of(group.test[metric], kind)) for kind in kinds),
+            *(mean_cell(group.test[other]) for other in others),
         ]
         for rank, (group, name) in enumerate(
             zip(table.groups, _group_cells(document, table), strict=True), 1
@@ -184,7 +189,7 @@ def class_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
     rows = []
     for group, name in zip(table.groups, _group_cells(document, table), strict=True):
         by_class = group.per_class_recall if is_of_recall else group.per_class_f1
-        rows.append([name, *(_mean_cell(by_class[c]) for c in classes)])
+        rows.append([name, *(mean_cell(by_class[c]) for c in classes)])
     align, header = "l" + "r" * len(classes), ["group", *classes]
     title = f"{'Recall' if is_of_recall else 'F1'} of each class, test"
     return table_of("classes", title, header, align, rows, chosen_note(document))
@@ -211,9 +216,9 @@ def calibration_table(document: ComparisonDocument, table: ComparisonTable) -> T
     rows = [
         [
             named(name),
-            *map(_mean_cell, (one.temperature, one.ece, one.ece_scaled)),
-            *map(_mean_cell, (one.brier, one.brier_scaled)),
-            Cell(UNDEFINED) if aurc is None else _mean_cell(aurc),
+            *map(mean_cell, (one.temperature, one.ece, one.ece_scaled)),
+            *map(mean_cell, (one.brier, one.brier_scaled)),
+            mean_cell(aurc),
         ]
         for name, one, aurc in found
     ]
@@ -225,42 +230,6 @@ def calibration_table(document: ComparisonDocument, table: ComparisonTable) -> T
         "among the surest ones, over all shares of them. Of all three, lower is better."
     )
     return table_of("calibration", "Calibration, test", header, "lrrrrrr", rows, note)
-
-
-def subgroups_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
-    """Of each group and column the values that it is worst and best on."""
-    columns = list(dict.fromkeys(name for group in table.groups for name in group.subgroups))
-    rows = [
-        _subgroup_row(column, group, group.subgroups[column])
-        for column in columns
-        for group in table.groups
-        if column in group.subgroups
-    ]
-    metric, harmful = metric_name(document.subgroup_metric), document.harmful_class
-    header = ["by", "group", "values", f"lowest\n{metric}", "", f"highest\n{metric}", "", "gap"]
-    header += ["95 % interval,\nthese models"]
-    header += [f"most taken\nfor {harmful or UNDEFINED}", ""]
-    note = (
-        "Means over the seeds of the test utterances with one value of a column, of as many as "
-        "subgroups.min_utterances asks for. The gap is the largest of several, and so never 0 by "
-        "chance alone; its interval is of these two values, and each run's report tests it."
-    )
-    return table_of("subgroups", "For whom, test", header, "llrlrlrrrlr", rows, note)
-
-
-def _subgroup_row(name: str, group: GroupResult, column: SubgroupColumn) -> list[Cell]:
-    found = column.groups
-    by_score = sorted(found, key=lambda value: found[value].score.mean)
-    low, high = by_score[0], by_score[-1]
-    cells = [named(column_name(name)), named(group.name), Cell(str(len(found)), len(found))]
-    for value in (low, high):
-        cells += [named(value), _mean_cell(found[value].score)]
-    cells += [Cell(score(column.gap), column.gap), _interval_cell(column.gap_interval)]
-    harm = {value: one.misjudged for value, one in found.items() if one.misjudged is not None}
-    if not harm:
-        return [*cells, Cell(UNDEFINED), Cell(UNDEFINED)]
-    worst = max(harm, key=lambda value: harm[value].mean)
-    return [*cells, named(worst), _mean_cell(harm[worst])]
 
 
 def ranks_of(table: ComparisonTable) -> dict[str, int]:
@@ -305,7 +274,7 @@ def _difference_row(
         THESE_MODELS: _p_cell(pair.bootstrap_p, pair.holm.bootstrap_p),
     }
     for kind in kinds:
-        cells += [_interval_cell(bounds_of(pair, kind), with_sign=True), adjusted[kind]]
+        cells += [interval_cell(bounds_of(pair, kind), with_sign=True), adjusted[kind]]
     cells.append(_p_cell(pair.randomisation_p, pair.holm.randomisation_p))
     mcnemar = [seed.p for seed in pair.mcnemar]
     least = min((p for p in mcnemar if p is not None), default=None)
@@ -323,7 +292,7 @@ def gain_tables(table: ComparisonTable) -> list[Table]:
             [
                 named(line.value),
                 Cell(str(line.num), line.num),
-                *(Cell(score(value), value) for value in (line.both, line.audio, line.text)),
+                *map(score_cell, (line.both, line.audio, line.text)),
                 *(_gain_cell(gain) for gain in (line.gain_over_audio, line.gain_over_text)),
             ]
             for line in lines
@@ -335,43 +304,6 @@ def gain_tables(table: ComparisonTable) -> list[Table]:
             table_of(f"gain by {name}", f"Gain by {label}, test", header, "lrrrrrr", rows)
         )
     return tables
-
-
-def published_tables(table: ComparisonTable) -> list[Table]:
-    """Published results that can stand beside these, and those that cannot, with the reason."""
-    beside = [result for result in table.published if not result.differs]
-    others = [result for result in table.published if result.differs]
-    header = ["system", "modalities", "context", "metric", "classes", "split", "value", "source"]
-    return [
-        table_of(
-            "published",
-            "Published, of the same metric, classes and split",
-            header,
-            "llllllrl",
-            [_published_row(result) for result in beside],
-        ),
-        table_of(
-            "published otherwise",
-            "Published on another metric, classes or split: no ranking",
-            [*header, "differs in"],
-            "llllllrll",
-            [[*_published_row(result), named(plain(result.differs))] for result in others],
-        ),
-    ]
-
-
-def _published_row(result: PublishedBeside) -> list[Cell]:
-    count = len(result.classes)
-    others = f"{count}: {plain(result.classes)}" if count else "unstated"
-    runs = f" ({result.num_runs} runs)" if result.num_runs else ""
-    return [
-        *map(named, (result.system, result.modalities, result.context)),
-        named(metric_name(result.metric)),
-        named(others if "classes" in result.differs else f"the same {count}"),
-        named(result.split),
-        Cell(with_sd(result.value, result.sd) + runs, result.value),
-        named(result.source),
-    ]
 
 
 def _group_cells(document: ComparisonDocument, table: ComparisonTable) -> list[Cell]:
@@ -397,17 +329,8 @@ def _mean_of(summary: SeedSummary | None) -> float | None:
     return summary.mean if summary else None
 
 
-def _mean_cell(summary: SeedSummary) -> Cell:
-    """Mean and standard deviation, sorted by the mean."""
-    return Cell(mean_sd(summary), summary.mean)
-
-
 def _gain_cell(summary: SeedSummary | None) -> Cell:
     return Cell(signed_mean_sd(summary), _mean_of(summary))
-
-
-def _interval_cell(bounds: Interval | None, with_sign: bool = False) -> Cell:
-    return Cell(interval(bounds, with_sign), bounds[0] if bounds else None)
 
 
 def _p_cell(p: float | None, beside: float | None) -> Cell:

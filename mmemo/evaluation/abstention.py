@@ -1,42 +1,34 @@
-"""Knowing when not to answer: selective prediction, and sets of classes in place of one.
+"""Knowing when not to answer: risk and coverage, and a threshold that validation chooses.
 
 Sources: Geifman and El-Yaniv 2017, "Selective classification for deep neural networks", for risk
 and coverage; Geifman, Uziel and El-Yaniv 2019, "Bias-reduced uncertainty estimation for deep
-neural classifiers", for the area under the curve; Angelopoulos and Bates 2021, "A gentle
-introduction to conformal prediction", for split conformal sets by LAC (Sadinle, Lei and Wasserman
-2019) and APS (Romano, Sesia and Candès 2020, here without randomisation).
+neural classifiers", for the area under the curve.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import betabinom
 
 from mmemo.evaluation.abstention_metrics import (
     AbstentionMetrics,
     ChosenThreshold,
-    ClassCoverage,
-    ConformalSets,
     RiskPoint,
     SelectiveMetrics,
 )
 from mmemo.evaluation.calibration import fit_temperature, scaled
+from mmemo.evaluation.conformal import CONFORMAL_SCORES, conformal_sets
 from mmemo.evaluation.confusion_scores import Floats
-from mmemo.evaluation.intervals import RUN_CONFIDENCE, Interval, interval, jackknife_interval
+from mmemo.evaluation.intervals import RUN_CONFIDENCE, RUN_SEED, Interval, interval
 from mmemo.evaluation.own_metrics import Answers
 from mmemo.evaluation.predictions import classes_of
+from mmemo.evaluation.row_intervals import NUM_RESAMPLES, Bools, drawn_rows, unit_intervals
 from mmemo.evaluation.units import UNIT, Units, plural
 from mmemo.values import check_real
 
-Bools = NDArray[np.bool_]
-
-NUM_RESAMPLES = 1000
-SEED = 0
 CURVE_POINTS = 100
 COVERAGES = (0.5, 0.7, 0.8, 0.9, 1.0)
 FEW_ERRORS = 10
@@ -150,8 +142,8 @@ class Abstention:
         val_units = Units.of(unit, val, [UNIT]) if UNIT in val else None
         classes = classes_of(test)
         sets = {
-            name: _conformal(name, score, own, given, units, classes, self.miscoverage)
-            for name, score in CONFORMAL_SCORES.items()
+            name: conformal_sets(name, own, given, units, classes, self.miscoverage)
+            for name in CONFORMAL_SCORES
         }
         selective = self._selective(own, given, units, val_units)
         return AbstentionMetrics(selective, sets, tuple(_notes(val, test)))
@@ -228,46 +220,6 @@ class Abstention:
         )
 
 
-def unit_intervals(
-    scores: Callable[[NDArray[np.int64]], Floats], units: Units
-) -> list[Interval | None]:
-    """The intervals of any scores of rows: by bootstrap over units, of few by jackknife.
-
-    Args:
-        scores: (K,), of rows by their places, each as often as it is named; not a number where
-            one is undefined.
-        units: Of the rows.
-
-    Returns:
-        K of them; None where units are few, nothing varies, or some draw has no score.
-    """
-    whole = scores(np.arange(len(units.number)))
-    if units.has_jackknife:
-        kept = [np.flatnonzero(units.number != unit) for unit in range(units.num)]
-        left_out = np.array([scores(rows) for rows in kept])
-        pairs = zip(whole, left_out.T, strict=True)
-        return [jackknife_interval(float(v), part, RUN_CONFIDENCE, units) for v, part in pairs]
-    if units.are_few:
-        return [None] * len(whole)
-    drawn = np.array([scores(rows) for rows in drawn_rows(units)])
-    found = [interval(part, RUN_CONFIDENCE, units) for part in drawn.T]
-    return [one if one is not None and one[0] < one[1] else None for one in found]
-
-
-def share_interval(holds: Bools, units: Units) -> Interval | None:
-    """The interval of a share of rows (N,), as ``unit_intervals`` gives it."""
-    return unit_intervals(lambda rows: holds[rows].mean(keepdims=True), units)[0]
-
-
-def drawn_rows(units: Units) -> Iterator[NDArray[np.int64]]:
-    """Rows of resamples of units."""
-    random = np.random.default_rng(SEED)
-    order = np.argsort(units.number, kind="stable")
-    places = np.split(order, np.cumsum(units.sizes)[:-1])
-    for _ in range(NUM_RESAMPLES):
-        yield np.concatenate([places[unit] for unit in random.integers(units.num, size=units.num)])
-
-
 def _other_thresholds(
     confidence: Floats, wrong: Bools, units: Units | None, wished_error: float, test: Ranked
 ) -> tuple[Interval | None, Interval | None]:
@@ -276,7 +228,7 @@ def _other_thresholds(
         return None, None
     found = [
         Ranked.of(confidence[rows], wrong[rows]).threshold(wished_error)
-        for rows in drawn_rows(units)
+        for rows in drawn_rows(units, NUM_RESAMPLES, RUN_SEED)
     ]
     if any(threshold is None for threshold in found):
         return None, None
@@ -287,92 +239,6 @@ def _other_thresholds(
         interval(thresholds, RUN_CONFIDENCE, units),
         interval(risks, RUN_CONFIDENCE, units),
     )
-
-
-def lac_scores(probabilities: Floats) -> Floats:
-    """One less each class' probability: (N, C) to (N, C)."""
-    return 1.0 - probabilities
-
-
-def aps_scores(probabilities: Floats) -> Floats:
-    """The probability of a class and of all more probable ones together: (N, C) to (N, C).
-
-    Equally probable classes count with each other.
-    """
-    larger = probabilities[:, None, :] >= probabilities[:, :, None]
-    scores: Floats = np.where(larger, probabilities[:, None, :], 0.0).sum(axis=2)
-    return scores
-
-
-CONFORMAL_SCORES: Mapping[str, Callable[[Floats], Floats]] = {"lac": lac_scores, "aps": aps_scores}
-"""How unlike its utterance a class is, by the name of the method."""
-
-
-def conformal_quantile(scores: Floats, miscoverage: float) -> float | None:
-    """The ⌈(n + 1)(1 − α)⌉-th smallest of n scores; None where there are fewer.
-
-    Args:
-        scores: (n,), of the annotated classes.
-        miscoverage: α.
-    """
-    # What rounding adds to a whole number is none.
-    place = int(np.ceil(round((len(scores) + 1) * (1 - miscoverage), 9)))
-    return float(np.sort(scores)[place - 1]) if place <= len(scores) else None
-
-
-def _conformal(
-    name: str,
-    score: Callable[[Floats], Floats],
-    val: Answers,
-    test: Answers,
-    units: Units,
-    classes: Sequence[str],
-    miscoverage: float,
-) -> ConformalSets:
-    own = score(val.probabilities)[np.arange(len(val.target)), val.target]
-    limit = conformal_quantile(own, miscoverage)
-    given = score(test.probabilities)
-    # All classes, where validation decides nothing.
-    sets = np.ones(given.shape, np.bool_) if limit is None else given <= limit
-    held = sets[np.arange(len(test.target)), test.target]
-    sizes = sets.sum(axis=1)
-    count = np.bincount(test.target, minlength=len(classes))
-    right = np.bincount(test.target, held, minlength=len(classes))
-    return ConformalSets(
-        method=name,
-        wished_coverage=1 - miscoverage,
-        num_val=len(own),
-        score_quantile=limit,
-        coverage=float(held.mean()),
-        coverage_interval=share_interval(held, units),
-        expected=expected_coverage(len(own), len(held), miscoverage),
-        by_class={
-            label: ClassCoverage(float(right[place] / count[place]), int(count[place]))
-            for place, label in enumerate(classes)
-            if count[place]
-        },
-        mean_size=float(sizes.mean()),
-        share_single=float((sizes == 1).mean()),
-        share_empty=float((sizes == 0).mean()),
-    )
-
-
-def expected_coverage(num_val: int, num_test: int, miscoverage: float) -> Interval:
-    """Where 95 % of coverages lie of exchangeable utterances, whose scores are all different.
-
-    The number of covered ones is beta-binomial (Angelopoulos and Bates 2021, section 3.2).
-
-    Args:
-        num_val: n that the quantile is of.
-        num_test: Utterances that coverage is counted on.
-        miscoverage: α.
-    """
-    place = int(np.ceil(round((num_val + 1) * (1 - miscoverage), 9)))
-    if place > num_val:
-        return 1.0, 1.0
-    spread = betabinom(num_test, place, num_val + 1 - place)
-    tail = (1 - RUN_CONFIDENCE) / 2
-    return float(spread.ppf(tail) / num_test), float(spread.ppf(1 - tail) / num_test)
 
 
 def _confidence(answers: Answers) -> Floats:

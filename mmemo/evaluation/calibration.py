@@ -78,7 +78,7 @@ class _Answers:
 
     @property
     def ece(self) -> float:
-        return expected_calibration_error(reliability(self.confidence, self.right))
+        return expected_calibration_error(self.confidence, self.right)
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> _Answers:
@@ -162,10 +162,38 @@ def bin_numbers(confidence: Floats) -> NDArray[np.int64]:
     return found
 
 
-def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Mean gap between confidence and accuracy, weighed by the bins' utterances."""
-    total = sum(row.count for row in bins)
-    return sum(row.count / total * abs(row.confidence - row.accuracy) for row in bins)
+def expected_calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:
+    """Mean gap between confidence and accuracy, weighed by the bins' utterances.
+
+    Args:
+        confidence: (N,), the top class' probability.
+        right: (N,), whether it was the right class.
+    """
+    one_unit = np.zeros(len(right), np.int64)
+    return float(calibration_errors(confidence, right, one_unit, np.ones((1, 1)))[0])
+
+
+def calibration_errors(
+    confidence: Floats, right: NDArray[np.bool_], unit: NDArray[np.int64], weights: Floats
+) -> Floats:
+    """The expected calibration error where units count as often as each of weights says: (R,).
+
+    A bin's gap between confidence and accuracy, weighed by its utterances, is the sum of theirs:
+    sums by unit and bin are enough.
+
+    Args:
+        confidence: (N,), the top class' probability.
+        right: (N,), whether it was the right class.
+        unit: (N,), numbers of G units.
+        weights: (R, G).
+    """
+    num_units, num_bins = weights.shape[1], NUM_BINS + 1
+    place = unit * num_bins + bin_numbers(confidence)
+    gaps = np.bincount(place, weights=confidence - right, minlength=num_units * num_bins)
+    sizes = np.bincount(unit, minlength=num_units).astype(np.float64)
+    by_unit = gaps.reshape(num_units, num_bins)
+    errors: Floats = np.abs(weights @ by_unit).sum(axis=1) / (weights @ sizes)
+    return errors
 
 
 def table_calibration_error(table: pd.DataFrame) -> float:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, Tallies, class_numbers
-from mmemo.evaluation.own_metrics import Answers, OwnMetric
 from mmemo.evaluation.predictions import classes_of
 from mmemo.evaluation.run_metrics import RunIntervals
 from mmemo.evaluation.units import UNIT, Units, plural
@@ -159,40 +158,6 @@ def drawn_counts(num_units: int, num_resamples: int, seed: int) -> Iterator[Floa
         yield _how_often(random.integers(num_units, size=(size, num_units)), num_units)
 
 
-def resampled_answers(
-    runs: Sequence[Answers], metric: OwnMetric, units: Units, num_resamples: int, seed: int
-) -> Floats:
-    """Each run's scores in the same resamples as ``resampled_scores`` draws: (R, S).
-
-    Args:
-        runs: Their answers on the same utterances.
-        metric: Needs each answer.
-        units: Of the utterances.
-        num_resamples: R.
-        seed: Seed of the resamples.
-    """
-    random = np.random.default_rng(seed)
-    places = _rows_by_unit(units)
-    found = []
-    for start in range(0, num_resamples, RESAMPLES_AT_A_TIME):
-        size = min(RESAMPLES_AT_A_TIME, num_resamples - start)
-        for drawn in random.integers(units.num, size=(size, units.num)):
-            rows = np.concatenate([places[unit] for unit in drawn])
-            found.append([metric.score(answers.only(rows)) for answers in runs])
-    return np.array(found)
-
-
-def left_out_answers(runs: Sequence[Answers], metric: OwnMetric, units: Units) -> Floats:
-    """Each run's scores without one unit at a time: (G, S)."""
-    kept = [np.flatnonzero(units.number != unit) for unit in range(units.num)]
-    return np.array([[metric.score(run.only(rows)) for run in runs] for rows in kept])
-
-
-def _rows_by_unit(units: Units) -> list[NDArray[np.int64]]:
-    order = np.argsort(units.number, kind="stable")
-    return np.split(order, np.cumsum(units.sizes)[:-1])
-
-
 def interval(distribution: Floats, confidence: float, units: Units) -> Interval | None:
     """The percentile interval of a resampled score (R,), expanded for the number of units.
 
@@ -251,6 +216,27 @@ def jackknife_interval(
     return max(limits[0], value - half), min(limits[1], value + half)
 
 
+def score_interval(
+    value: float,
+    drawn: Floats,
+    confidence: float,
+    units: Units,
+    limits: Interval = (0.0, 1.0),
+) -> Interval | None:
+    """The interval of a score: by bootstrap, of few units by jackknife, of very few None.
+
+    Args:
+        value: The score.
+        drawn: It in resamples (R,) of units, or without each of few units (G,).
+        confidence: Of the interval.
+        units: G units.
+        limits: The least and the most that the score can be.
+    """
+    if units.has_jackknife:
+        return jackknife_interval(value, drawn, confidence, units, limits)
+    return interval(drawn, confidence, units)
+
+
 def bootstrap_p(differences: Floats, units: Units) -> float | None:
     """Two-sided p of paired bootstrap differences (R,): where the expanded interval reaches 0.
 
@@ -306,13 +292,14 @@ def score_intervals(
         units: That its rows belong to.
         metrics: By name; names that the table of metrics has not are of shares.
     """
-    if not units.has_jackknife:
-        resampled = resampled_scores(counts, metrics, RUN_RESAMPLES, RUN_SEED)
-        return {n: interval(r[:, 0], RUN_CONFIDENCE, units) for n, r in resampled.items()}
+    if units.has_jackknife:
+        drawn = {name: left_out_scores(counts, metric) for name, metric in metrics.items()}
+    else:
+        drawn = resampled_scores(counts, metrics, RUN_RESAMPLES, RUN_SEED)
     return {
-        name: jackknife_interval(
+        name: score_interval(
             float(counts.scores(metric)[0]),
-            left_out_scores(counts, metric)[:, 0],
+            drawn[name][:, 0],
             RUN_CONFIDENCE,
             units,
             (lowest_of(name), 1.0),

@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmemo.documents import damaged, reason
-from mmemo.evaluation.abstention import share_interval
 from mmemo.evaluation.confusion_scores import Floats
+from mmemo.evaluation.row_intervals import share_interval
 from mmemo.evaluation.run_metrics import ShiftMetrics
 from mmemo.evaluation.units import UNIT, Units
 from mmemo.folders import written_whole

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from mmemo.audio.denoisers import Samples
 from mmemo.audio.reading import Reading
 from mmemo.audio.recordings import (
     FROM_HERE_ON_PARALLEL,
-    Cutter,
     PreparedRecording,
     Recording,
     RecordingWorker,
@@ -24,7 +22,8 @@ from mmemo.cores import num_cores
 from mmemo.corpora.utterance import LabelSet
 from mmemo.data.selection import TOO_SHORT
 from mmemo.errors import InputError
-from mmemo.prediction.answers import Prediction, SpokenWord
+from mmemo.prediction.answers import Prediction
+from mmemo.prediction.options import PredictionOptions, Transcriber
 from mmemo.prediction.requests import Request
 from mmemo.prediction.timed_words import check_times, untimed_words, words_within
 from mmemo.runs.predictor import Answer, Predictor, Spoken
@@ -34,41 +33,6 @@ BATCHES_IN_A_POOL = 16
 
 NEEDS = "missing modality"
 UNTIMED = "words without times"
-
-
-class Transcriber(Protocol):
-    """Writes down what is said."""
-
-    def __call__(self, speech: Sequence[Samples]) -> list[tuple[SpokenWord, ...]]:
-        """The words of each sound (T,) float32 at 16 kHz, with their times."""
-        ...
-
-
-@dataclass(frozen=True)
-class PredictionOptions:
-    """How answers are made.
-
-    Args:
-        cutter: What stretches of a recording are answered; None for each as a whole.
-        transcriber: Writes down words that are not given; None for nobody.
-        calibrated: Whether probabilities are, by the temperature that validation fitted.
-        embeddings: Whether vectors are given too.
-        num_workers: Processes that decode and denoise; None to choose by how many recordings
-            there are, 0 for none.
-        audio_track: Of a file's sound tracks the one that is heard: its number from 0, or its
-            language; None for its default one.
-    """
-
-    cutter: Cutter | None = None
-    transcriber: Transcriber | None = None
-    calibrated: bool = True
-    embeddings: bool = False
-    num_workers: int | None = None
-    audio_track: int | str | None = None
-
-    def __post_init__(self) -> None:
-        """Check the track."""
-        Reading(self.audio_track).check("")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.inputs import predictor_input
 from mmemo.prediction.answers import Prediction, SpokenWord, answers_frame
-from mmemo.prediction.ensemble import Ensemble, PredictionOptions, Transcriber
+from mmemo.prediction.ensemble import Ensemble
+from mmemo.prediction.options import PredictionOptions, Transcriber
 from mmemo.prediction.requests import Request, read_requests
 from mmemo.runs.composition import composed_config
 from mmemo.runs.predictor import Spoken

@@ -58,7 +58,7 @@ def _place(group: str | None, column: GroupColumn, metric: str) -> str:
 def _gap(gap: GroupGap | None) -> list[str]:
     if gap is None:
         return [UNDEFINED, UNDEFINED]
-    return [score(gap.value), f"{p_value(gap.p)} ({p_value(gap.holm_p)})"]
+    return [score(gap.value), f"{p_value(gap.p)}\n({p_value(gap.holm_p)})"]
 
 
 def group_table(name: str, groups: GroupMetrics, most: int | None = None) -> Table:
@@ -107,15 +107,18 @@ def reading_sentences(groups: GroupMetrics) -> list[str]:
         "by chance; in brackets adjusted for all gaps of the table. A gap may come from other "
         "classes, words or recordings in a group, not from who speaks."
     ]
+    # What holds of several columns is told once.
+    notes: dict[str, list[str]] = {}
     for name, column in groups.columns.items():
-        found += [f"{column_name(name)}: {note}" for note in column.notes]
+        own = list(column.notes)
         if column.too_small:
             sizes = list(column.too_small.values())
-            found.append(
-                f"{column_name(name)}: {len(sizes)} smaller groups with {sum(sizes)} utterances."
-            )
+            own.append(f"{len(sizes)} smaller groups with {sum(sizes)} utterances.")
         if column.num_unknown:
-            found.append(f"{column_name(name)}: unknown of {column.num_unknown} utterances.")
+            own.append(f"unknown of {column.num_unknown} utterances.")
+        for note in own:
+            notes.setdefault(note, []).append(column_name(name))
+    found += [f"{', '.join(names)}: {note}" for note, names in notes.items()]
     for name, why in groups.left_out.items():
         found.append(f"{column_name(name)}: not compared, {why}.")
     return found

@@ -9,13 +9,19 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table as TerminalTable
 from rich.text import Text
+
+from mmemo.reporting.numbers import interval, mean_sd, score
+
+if TYPE_CHECKING:
+    from mmemo.evaluation.intervals import Interval
+    from mmemo.evaluation.seed_summary import SeedSummary
 
 NUM_COLUMNS = 120
 MIN_NAME_WIDTH = 20
@@ -155,6 +161,21 @@ def table_of(
 def named(text: str) -> Cell:
     """A cell that is sorted as it reads."""
     return Cell(text, text)
+
+
+def score_cell(value: float | None) -> Cell:
+    """A score, a dash where it is undefined."""
+    return Cell(score(value), value)
+
+
+def mean_cell(summary: SeedSummary | None) -> Cell:
+    """Mean and standard deviation, sorted by the mean."""
+    return Cell(mean_sd(summary), None if summary is None else summary.mean)
+
+
+def interval_cell(bounds: Interval | None, with_sign: bool = False) -> Cell:
+    """An interval, sorted by its lower bound."""
+    return Cell(interval(bounds, with_sign), bounds[0] if bounds else None)
 
 
 def plain_console() -> Console:

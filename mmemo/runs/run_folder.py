@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import socket
-import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,7 +22,7 @@ from mmemo.errors import InputError
 from mmemo.evaluation.run_metrics import RunMetrics
 from mmemo.runs.run_files import DataCard, ProcessInfo, RunInfo
 from mmemo.runs.run_paths import RunPaths
-from mmemo.version import __version__
+from mmemo.version import __version__, source_state
 
 if TYPE_CHECKING:
     from mmemo.evaluation.shift import TrainingEmbeddings
@@ -81,7 +80,7 @@ class RunFolder(RunPaths):
                 f"that one with {self.command('train', 'resume')} or name another folder with "
                 "hydra.run.dir=DIR"
             )
-        commit, is_dirty = _source_state()
+        commit, is_dirty = source_state()
         state = RunInfo(
             "running",
             started=_now(),
@@ -358,22 +357,6 @@ def chosen_checkpoint(folder: RunFolder) -> Path:
             f"{folder.command('train', 'resume')}"
         )
     return folder.path / name
-
-
-def _source_state() -> tuple[str | None, bool | None]:
-    """Commit of the source, and whether it was changed since; None where it is no git checkout."""
-    source = Path(__file__).resolve().parents[2]
-
-    def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(source), *arguments]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD") if (source / ".git").exists() else None
-    return commit, bool(git("status", "--porcelain")) if commit else None
 
 
 def _now() -> str:

@@ -18,8 +18,8 @@ from mmemo.errors import InputError
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
 from mmemo.prediction.answers import Prediction
-from mmemo.prediction.ensemble import Transcriber
 from mmemo.prediction.loaded_run import LoadedRun
+from mmemo.prediction.options import Transcriber
 from mmemo.values import check_real
 
 KEPT_S = 600.0

@@ -57,6 +57,8 @@ class ConditionResult:
         num_utterances: That it is of: all, or those that could be tried.
         word_error_rate: Of the words that were read; None where they were not changed.
         scores: By metric.
+        neutral: Place of clean on the axis, where the values lie on both sides of it; None where
+            they begin with it.
     """
 
     panel: str
@@ -69,6 +71,7 @@ class ConditionResult:
     num_utterances: int
     word_error_rate: FiniteFloat | None
     scores: Mapping[str, StressScore]
+    neutral: FiniteFloat | None = None
 
     @property
     def line(self) -> str:
@@ -95,6 +98,8 @@ class DenoisingGain:
         value: Place on the axis; None for clean.
         axis: What the values are, with their unit.
         gains: By metric the value with denoising, and the difference to that without.
+        beyond_clean: By metric that difference, and how much more it is than of clean sound; None
+            for clean, and where clean was not tried both ways.
     """
 
     panel: str
@@ -103,6 +108,7 @@ class DenoisingGain:
     value: FiniteFloat | None
     axis: str
     gains: Mapping[str, StressScore]
+    beyond_clean: Mapping[str, StressScore] | None = None
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def _limits(document: StressDocument, metric: str) -> tuple[float, float]:
 def _draw_curves(
     axes: Axes, document: StressDocument, results: Sequence[ConditionResult], metric: str
 ) -> None:
-    levels = list(dict.fromkeys([CLEAN, *(one.level for one in results)]))
+    levels = _ordered_levels(results)
     shown_levels = [level.removesuffix(" %") for level in levels]
     clean = document.clean[metric]
     curves = list(dict.fromkeys(one.curve for one in results))
@@ -71,12 +71,13 @@ def _draw_curves(
         is_usual = points[0].as_trained
         if not is_usual and len(curves) == 1:
             colour = COLOURS[1]
-        places = [levels.index(one.level) for one in points]
-        values = [one.scores[metric].value for one in points]
-        bounds = [_bounds(one, metric) for one in points]
+        drawn = [
+            (levels.index(one.level), one.scores[metric].value, _bounds(one, metric))
+            for one in points
+        ]
         if is_usual:
-            places, values = [0, *places], [clean, *values]
-            bounds = [(clean, clean), *bounds]
+            drawn.append((levels.index(CLEAN), clean, (clean, clean)))
+        places, values, bounds = zip(*sorted(drawn, key=lambda point: point[0]), strict=True)
         usual = denoised_by(document.denoiser)
         has_both = len({one.as_trained for one in results}) > 1
         label = line or (usual if has_both else "")
@@ -92,6 +93,19 @@ def _draw_curves(
     axes.set_xticks(range(len(levels)), shown_levels)
     limits = _limits(document, metric)
     axes.set(xlabel=results[0].axis, ylabel=metric_title(metric), ylim=limits)
+
+
+def _ordered_levels(results: Sequence[ConditionResult]) -> list[str]:
+    """The levels of a panel, clean first, or where it lies between them."""
+    levels = [level for level in dict.fromkeys(one.level for one in results) if level != CLEAN]
+    neutral = next((one.neutral for one in results if one.neutral is not None), None)
+    values = {one.level: one.value for one in results if one.value is not None}
+    before = 0
+    if neutral is not None:
+        # Rising or falling: those on the side of the first one.
+        sides = [values[level] < neutral for level in levels]
+        before = next((n for n, side in enumerate(sides) if side != sides[0]), len(sides))
+    return [*levels[:before], CLEAN, *levels[before:]]
 
 
 def _draw_named(

@@ -126,7 +126,7 @@ class StressFindings:
                 continue
             rate = None
             if answers.read is not None:
-                rate = word_error_rate(self.given.said.texts, answers.read)
+                rate = word_error_rate(self.given.transcripts, answers.read)
             scores = self.scores.of(answers.probabilities, self.clean)
             found.append(self._result(condition, scores, len(self.given), rate))
         return found + self._contradicted_results()
@@ -150,6 +150,7 @@ class StressFindings:
             num_utterances=num,
             word_error_rate=rate,
             scores=scores,
+            neutral=condition.neutral,
         )
 
     def _denoising(self) -> list[DenoisingGain]:
@@ -160,6 +161,11 @@ class StressFindings:
             for one, answers in self.answers.items()
             if one.sound is not None and one.denoising != OTHERWISE
         }
+        of_clean = [
+            self._with_and_without(self.clean, answers.probabilities)
+            for one, answers in self.answers.items()
+            if one.denoising == OTHERWISE and one.sound is None
+        ]
         for one, answers in self.answers.items():
             if one.denoising != OTHERWISE:
                 continue
@@ -167,11 +173,19 @@ class StressFindings:
             usual = self.clean if one.sound is None else usual
             if usual is None:
                 continue
-            pair = (usual, answers.probabilities)
-            with_it, without = pair if self.denoiser else pair[::-1]
-            gains = self.scores.of(with_it, without)
-            found.append(DenoisingGain(one.panel, one.curve, one.level, one.value, one.axis, gains))
+            pair = self._with_and_without(usual, answers.probabilities)
+            beyond = None
+            if one.sound is not None and of_clean:
+                beyond = self.scores.beyond(pair, of_clean[0])
+            gains = self.scores.of(*pair)
+            found.append(
+                DenoisingGain(one.panel, one.curve, one.level, one.value, one.axis, gains, beyond)
+            )
         return found
+
+    def _with_and_without(self, usual: Floats, otherwise: Floats) -> tuple[Floats, Floats]:
+        """Probabilities with denoising, then without: of as in training, and of the other way."""
+        return (usual, otherwise) if self.denoiser else (otherwise, usual)
 
     def _by_words(self) -> dict[int, StressAnswers]:
         """Answers on contradictions by the class of the words."""

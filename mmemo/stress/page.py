@@ -81,12 +81,17 @@ def sound_sentence(document: StressDocument) -> str:
 def denoising_sentences(document: StressDocument) -> list[str]:
     """Whether denoising helps, from which level on, and what it is worth of clean sound."""
     name = metric_name(SHOWN_METRIC)
-    found = [
-        f"{curve}: denoising is worth more {name} than chance from {level} on."
-        if level is not None
-        else f"{curve}: at no level down to the worst one is a gain in {name} beyond chance shown."
-        for curve, level in tables.first_level_that_helps(document, SHOWN_METRIC).items()
-    ]
+    found = []
+    for one in tables.levels_that_are_helped(document, SHOWN_METRIC):
+        if one.at_all is None:
+            text = f"{one.curve}: a gain in {name} beyond chance is shown at no level down to the "
+            text += "worst one"
+        else:
+            text = f"{one.curve}: denoising is worth {name} beyond chance from {one.at_all} on"
+        if one.is_held_to_clean:
+            text += ", and more than of clean sound "
+            text += f"from {one.beyond_clean} on" if one.beyond_clean else "at none of them"
+        found.append(f"{text}.")
     clean = [one.gains[SHOWN_METRIC] for one in document.denoising if one.value is None]
     if found and clean:
         bounds = f" {interval(clean[0].interval, with_sign=True)}" if clean[0].interval else ""

@@ -69,7 +69,7 @@ class StressRunner:
     def cost(self, conditions: Sequence[Condition]) -> Cost:
         """What is still to be done."""
         missing = self._missing(conditions)
-        num = len(self.given)
+        num = len(self.given.spoken)
         prepared = sum(num for one in missing if one.prepares_sound)
         num_all = len({self.store.path(one) for one in conditions})
         return Cost(num_all, num_all - len(missing), num * len(missing), prepared)
@@ -90,7 +90,7 @@ class StressRunner:
         computed: dict[Path, StressAnswers] = {}
         self._warm_up(missing)
         estimate = _Estimate(missing)
-        num = len(self.given)
+        num = len(self.given.spoken)
         with progress_bar(num * len(missing), "conditions", unit="utterance") as bar:
             for condition in missing:
                 bar.set_postfix_str(condition.name, refresh=False)
@@ -151,7 +151,8 @@ class StressRunner:
             probabilities = self._asked_with_sound(asked, condition, progress)
         else:
             probabilities = self._asked(asked, progress)
-        return StressAnswers(probabilities, None if read is None else tuple(read))
+        num = len(self.given)
+        return StressAnswers(probabilities[:num], None if read is None else tuple(read[:num]))
 
     def _asked_with_sound(
         self, asked: Sequence[Spoken], condition: Condition, progress: Callable[[int], object]
@@ -160,14 +161,14 @@ class StressRunner:
         if self.pool is None:
             raise ValueError(f"{condition.name}: expected a model that hears")
         size = BATCHES_IN_A_POOL * self.predictor.preprocessing.batch_size
-        found = []
-        for start in range(0, len(asked), size):
-            part = asked[start : start + size]
-            originals = self.given.originals[start : start + size]
+        found = np.empty((len(asked), len(self.store.classes)))
+        for part in self.given.parts(size):
+            originals = [self.given.originals[place] for place in part]
             sounds = self.pool.prepare(originals, condition, self.seed)
-            heard = [replace(one, sound=sound) for one, sound in zip(part, sounds, strict=True)]
-            found.append(self._asked(heard, progress))
-        return np.concatenate(found)
+            pairs = zip(part, sounds, strict=True)
+            heard = [replace(asked[place], sound=sound) for place, sound in pairs]
+            found[part] = self._asked(heard, progress)
+        return found
 
     def _asked(
         self, asked: Sequence[Spoken], progress: Callable[[int], object]
@@ -187,7 +188,7 @@ class StressRunner:
         words: list[str] = []
         worker = self.pool.worker
         size = BATCHES_IN_A_POOL * self.predictor.preprocessing.batch_size
-        for start in range(0, len(self.given), size):
+        for start in range(0, len(self.given.originals), size):
             part = self.given.originals[start : start + size]
             sounds = [worker.recorded(original) for original in part]
             speech = [resample(s.waveform, s.sample_rate, SPEECH_RATE) for s in sounds]
@@ -216,7 +217,8 @@ class StressRunner:
         is_withheld = self.predictor.answers_without
         if modality == TEXT:
             words = None if is_withheld else ""
-            return replace(spoken, transcript=words, speaker="", before=(), after=())
+            speaker = spoken.speaker if spoken.dialogue else ""
+            return replace(spoken, transcript=words, speaker=speaker, before=(), after=())
         sound = spoken.sound
         return replace(spoken, sound=None if is_withheld or sound is None else np.zeros_like(sound))
 
@@ -225,17 +227,36 @@ class StressRunner:
         partners = drawn_partners(
             self.given.table["target"].astype(str).tolist(), class_name, self.seed
         )
-        places = np.flatnonzero(partners != NOBODY)
+        has_partner = partners != NOBODY
         spoken = self.given.spoken
-        asked = [
-            replace(spoken[int(partners[place])], key=spoken[place].key, sound=spoken[place].sound)
-            for place in places
-        ]
-        probabilities = np.full((len(self.given), len(self.store.classes)), np.nan)
+        asked: dict[int, Spoken] = {}
+        for place, one in enumerate(spoken):
+            if place < len(partners) and has_partner[place]:
+                asked[place] = _with_words_of(one, spoken[int(partners[place])])
+            elif one.dialogue:
+                asked[place] = one
+        probabilities = np.full((len(spoken), len(self.store.classes)), np.nan)
         if asked:
-            probabilities[places] = self._asked(asked, progress)
-        progress(len(self.given) - len(asked))
+            probabilities[list(asked)] = self._asked(list(asked.values()), progress)
+        progress(len(spoken) - len(asked))
+        probabilities = probabilities[: len(partners)]
+        probabilities[~has_partner] = np.nan
         return StressAnswers(probabilities, partners=partners)
+
+
+def _with_words_of(one: Spoken, other: Spoken) -> Spoken:
+    """The sound of one with the words of another, the context that was read of it, and who spoke.
+
+    In a dialogue that is read as a whole, the speakers stay who they were.
+    """
+    speaker = one.speaker if one.dialogue else other.speaker
+    return replace(
+        one,
+        transcript=other.transcript,
+        speaker=speaker,
+        before=other.before,
+        after=other.after,
+    )
 
 
 def drawn_partners(targets: Sequence[str], class_name: str, seed: int) -> NDArray[np.int64]:

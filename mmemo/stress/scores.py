@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mmemo.evaluation.calibration import bin_numbers
+from mmemo.evaluation.calibration import calibration_errors
 from mmemo.evaluation.confusion_scores import METRICS as COUNTED
 from mmemo.evaluation.intervals import (
     RUN_CONFIDENCE,
@@ -18,8 +18,7 @@ from mmemo.evaluation.intervals import (
     Interval,
     UnitTallies,
     drawn_counts,
-    interval,
-    jackknife_interval,
+    score_interval,
 )
 from mmemo.evaluation.units import Units
 from mmemo.stress.document import METRICS, StressScore
@@ -65,6 +64,27 @@ class PairedScores:
         """
         return self._compared(self._scores(probabilities), self._scores(clean))
 
+    def beyond(
+        self, pair: tuple[Floats, Floats], of_clean: tuple[Floats, Floats]
+    ) -> dict[str, StressScore]:
+        """Each metric's difference of a pair, and how much more it is than that of another one.
+
+        Args:
+            pair: Two of (N, C).
+            of_clean: Two of (N, C).
+        """
+        gain, clean = (self._gains(*two) for two in (pair, of_clean))
+        found = {}
+        for name in METRICS:
+            more = gain[name] - clean[name]
+            bounds = self.interval(float(more[0]), more[1:], (-2.0, 2.0))
+            found[name] = StressScore(float(gain[name][0]), float(more[0]), bounds)
+        return found
+
+    def _gains(self, one: Floats, other: Floats) -> dict[str, Floats]:
+        first, second = self._scores(one), self._scores(other)
+        return {name: first[name] - second[name] for name in METRICS}
+
     def values(self, probabilities: Floats) -> dict[str, float]:
         """Each metric of probabilities (N, C)."""
         return {name: float(values[0]) for name, values in self._scores(probabilities).items()}
@@ -73,9 +93,7 @@ class PairedScores:
         self, value: float, drawn: Floats, limits: Interval = (-1.0, 1.0)
     ) -> Interval | None:
         """The interval of a number by its values (R,) under ``weights``."""
-        if self.units.has_jackknife:
-            return jackknife_interval(value, drawn, self.confidence, self.units, limits)
-        return interval(drawn, self.confidence, self.units)
+        return score_interval(value, drawn, self.confidence, self.units, limits)
 
     def _compared(
         self, one: Mapping[str, Floats], clean: Mapping[str, Floats]
@@ -95,25 +113,10 @@ class PairedScores:
         tallies = UnitTallies.of(self.target, [preds], self.num_classes, self.units)
         counted = tallies.weighted(weights)
         found = {name: COUNTED[name](counted)[:, 0] for name in METRICS if name in COUNTED}
-        found["ece"] = self._calibration_errors(probabilities, preds, weights)
+        found["ece"] = calibration_errors(
+            probabilities.max(axis=1), preds == self.target, self.units.number, weights
+        )
         return found
-
-    def _calibration_errors(self, probabilities: Floats, preds: Numbers, weights: Floats) -> Floats:
-        """The expected calibration error under each of the weights, (R,).
-
-        A bin's gap between confidence and accuracy, weighed by its utterances, is the sum of
-        theirs: sums by unit and bin are enough.
-        """
-        confidence = probabilities.max(axis=1)
-        bins = bin_numbers(confidence)
-        num_bins = int(bins.max()) + 1
-        place = self.units.number * num_bins + bins
-        gaps = np.bincount(
-            place, weights=confidence - (preds == self.target), minlength=self.units.num * num_bins
-        ).reshape(self.units.num, num_bins)
-        sizes = self.units.sizes.astype(np.float64)
-        errors: Floats = np.abs(weights @ gaps).sum(axis=1) / (weights @ sizes)
-        return errors
 
 
 def only_where(

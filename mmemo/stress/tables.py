@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmemo.reporting import numbers
 from mmemo.reporting.numbers import counted, interval, metric_name, percent, score, signed
-from mmemo.reporting.tables import Cell, Table, named, table_of
+from mmemo.reporting.tables import Cell, Table, named, score_cell, table_of
 from mmemo.stress.document import (
     METRICS,
     ConditionResult,
@@ -34,12 +34,12 @@ def conditions_table(document: StressDocument) -> Table:
     align = "llr" + "rr" * len(METRICS)
     clean: list[Cell | str] = [named("clean"), "", str(document.num_utterances)]
     for metric in METRICS:
-        clean += [_number(document.clean[metric]), Cell("")]
+        clean += [score_cell(document.clean[metric]), Cell("")]
     rows: list[list[Cell | str]] = [clean]
     for one in document.conditions:
         row: list[Cell | str] = [*_names(one), str(one.num_utterances)]
         for metric in METRICS:
-            row += [_number(one.scores[metric].value), _difference(one.scores[metric])]
+            row += [score_cell(one.scores[metric].value), _difference(one.scores[metric])]
         rows.append(row)
     kinds = ["main", *[""] * len(document.conditions)]
     return table_of("conditions", "All conditions", header, align, rows, _note(document), kinds)
@@ -103,22 +103,33 @@ def denoising_table(document: StressDocument) -> Table | None:
     """What denoising is worth at each level; None where it was not tried both ways."""
     if not document.denoising:
         return None
-    header = ["noise", "level", *(metric_title(metric) for metric in METRICS)]
+    header = ["noise", "level"]
+    for metric in METRICS:
+        header += [metric_title(metric), "more than\nof clean"]
     rows: list[list[Cell | str]] = [
         [
             named(f"{one.panel}: {one.curve}" if one.curve else one.panel),
             level_of(one),
-            *(_difference(one.gains[metric]) for metric in METRICS),
+            *(cell for metric in METRICS for cell in _gain_cells(one, metric)),
         ]
         for one in document.denoising
     ]
     denoiser = document.denoiser or document.other_denoiser
     note = (
         f"With {denoiser} less without it, with the {percent(document.confidence)} interval. The "
-        f"model was trained {'with' if document.denoiser else 'without'} it."
+        f"model was trained {'with' if document.denoiser else 'without'} it, which is worth "
+        "something of clean sound too: what is due to the noise is what it is more than that."
     )
-    align = "ll" + "r" * len(METRICS)
+    align = "ll" + "rr" * len(METRICS)
     return table_of("denoising", "What denoising is worth", header, align, rows, note)
+
+
+def _gain_cells(one: DenoisingGain, metric: str) -> list[Cell]:
+    beyond = one.beyond_clean
+    return [
+        _difference(one.gains[metric]),
+        Cell("") if beyond is None else _difference(beyond[metric]),
+    ]
 
 
 @dataclass(frozen=True)
@@ -203,32 +214,60 @@ def frame(document: StressDocument) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _number(value: float) -> Cell:
-    return Cell(score(value), value)
-
-
 def _difference(one: StressScore) -> Cell:
     bounds = f"\n{interval(one.interval, with_sign=True)}" if one.interval else ""
     return Cell(f"{signed(one.difference)}{bounds}", one.difference)
 
 
-def first_level_that_helps(document: StressDocument, metric: str) -> dict[str, str | None]:
-    """By curve the level from which on, down to the worst one, denoising is worth more than chance.
+@dataclass(frozen=True)
+class Helps:
+    """From which level on, down to the worst one, denoising helps a curve beyond chance.
 
-    From there on the interval of each gain has to be above 0, or below it for the calibration
-    error; None where it is not even at the worst one. Nothing where there are no intervals.
+    Args:
+        curve: Its name.
+        at_all: Level from which on it is worth something; None for none.
+        beyond_clean: Level from which on it is worth more than of clean sound; None for none.
+        is_held_to_clean: Whether clean sound was tried both ways.
     """
-    found: dict[str, str | None] = {}
+
+    curve: str
+    at_all: str | None
+    beyond_clean: str | None
+    is_held_to_clean: bool
+
+
+def levels_that_are_helped(document: StressDocument, metric: str) -> list[Helps]:
+    """What denoising is worth of each curve that has intervals.
+
+    From a level on the interval of each gain has to be above 0, or below it for the calibration
+    error.
+    """
     sign = -1.0 if metric == "ece" else 1.0
     gains = [one for one in document.denoising if one.value is not None]
+    found = []
     for panel, curve in dict.fromkeys((one.panel, one.curve) for one in gains):
         own = [one for one in gains if (one.panel, one.curve) == (panel, curve)]
-        helps: str | None = None
-        for one in reversed(own):
-            bounds = one.gains[metric].interval
-            if bounds is None or min(sign * bound for bound in bounds) <= 0:
-                break
-            helps = level_of(one)
-        if any(one.gains[metric].interval is not None for one in own):
-            found[f"{panel}, {curve}" if curve else panel] = helps
+        if all(one.gains[metric].interval is None for one in own):
+            continue
+        beyond = [one.beyond_clean and one.beyond_clean[metric] for one in own]
+        found.append(
+            Helps(
+                curve=f"{panel}, {curve}" if curve else panel,
+                at_all=_first_above([(one, one.gains[metric]) for one in own], sign),
+                beyond_clean=_first_above(list(zip(own, beyond, strict=True)), sign),
+                is_held_to_clean=any(one is not None for one in beyond),
+            )
+        )
     return found
+
+
+def _first_above(
+    levels: Sequence[tuple[DenoisingGain, StressScore | None]], sign: float
+) -> str | None:
+    first: str | None = None
+    for one, score_of in reversed(levels):
+        bounds = None if score_of is None else score_of.interval
+        if bounds is None or min(sign * bound for bound in bounds) <= 0:
+            break
+        first = level_of(one)
+    return first

@@ -18,6 +18,7 @@ from mmemo.corpora.clips import MISSING, Clip
 from mmemo.corpora.utterance import own_name
 from mmemo.data.context import dialogue_contexts
 from mmemo.data.datamodule import EmotionDataModule
+from mmemo.data.dialogues import turns_of
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.units import Units, table_units
@@ -36,12 +37,15 @@ NUM_VOICES = 60
 class StressSet:
     """Utterances of a run's test split.
 
+    A model that reads dialogues is given those too that are in them and not answered: they stand
+    behind the N others, and make M with them.
+
     Args:
-        table: Their rows of the prediction table, (N) rows.
-        spoken: (N), as evaluation gives them to the model.
-        said: Their words.
-        context_keys: (N), keys of the earlier and of the later utterances that are read too.
-        originals: (N), their sound; nothing for a model that hears nothing.
+        table: Rows of the prediction table, (N) rows.
+        spoken: (M), as evaluation gives them to the model.
+        said: (M), their words.
+        context_keys: (M), keys of the earlier and of the later utterances that are read too.
+        originals: (M), their sound; nothing for a model that hears nothing.
         voices: Sounds of the training split (T,) float32 at the prepared rate.
         units: What the split keeps together.
     """
@@ -56,21 +60,55 @@ class StressSet:
 
     def __len__(self) -> int:
         """N."""
-        return len(self.spoken)
+        return len(self.table)
+
+    @property
+    def transcripts(self) -> tuple[str, ...]:
+        """(N), the annotated words."""
+        return self.said.texts[: len(self)]
+
+    @property
+    def dialogues(self) -> list[list[int]]:
+        """Places, of M, that are answered together; each alone where no dialogue is read."""
+        found: dict[str, list[int]] = {}
+        for place, one in enumerate(self.spoken):
+            found.setdefault(one.dialogue or f"/{place}", []).append(place)
+        return list(found.values())
+
+    def parts(self, size: int) -> Iterator[list[int]]:
+        """Places, of M, of about so many utterances at a time; no dialogue is cut in two."""
+        part: list[int] = []
+        for places in self.dialogues:
+            part += places
+            if len(part) >= size:
+                yield part
+                part = []
+        if part:
+            yield part
 
     @property
     def num_decoded(self) -> int:
-        """How many clips are decoded again."""
-        return sum(one.clip is not None for one in self.originals)
+        """Of how many of the N the clip is decoded again."""
+        return sum(one.clip is not None for one in self.originals[: len(self)])
+
+    def drawn(self, num: int, seed: int) -> StressSet:
+        """So many of the N at random; where dialogues are read, whole ones until there are."""
+        chosen: list[int] = []
+        dialogues = self.dialogues
+        for number in np.random.default_rng(seed).permutation(len(dialogues)):
+            if sum(place < len(self) for place in chosen) >= num:
+                break
+            chosen += dialogues[number]
+        return self.only(sorted(chosen))
 
     def only(self, places: Sequence[int]) -> StressSet:
-        """Some of the utterances."""
+        """Some of the M, in order."""
         chosen = list(places)
-        names, number = np.unique(self.units.number[chosen], return_inverse=True)
-        del names
+        answered = [place for place in chosen if place < len(self)]
+        _, number = np.unique(self.units.number[answered], return_inverse=True)
         return replace(
             self,
-            table=self.table.iloc[chosen].reset_index(drop=True),
+            table=self.table.iloc[answered].reset_index(drop=True),
             spoken=tuple(self.spoken[p] for p in chosen),
             said=replace(
                 self.said,
@@ -90,6 +128,7 @@ def open_test_set(
     unit: str | None,
     seed: int,
     work_folder: Path,
+    reads_dialogues: bool,
 ) -> Iterator[StressSet]:
     """The test split of a run.
 
@@ -99,6 +138,7 @@ def open_test_set(
         unit: What is drawn anew for intervals; None for what the split keeps together.
         seed: Of the choice of voices.
         work_folder: Where clips out of archives lie meanwhile.
+        reads_dialogues: Whether the model's answers depend on the others of the dialogue.
 
     Raises:
         InputError: If the run was not evaluated, or its data is gone or another.
@@ -113,7 +153,11 @@ def open_test_set(
     rows = datamodule.datasets["test"].rows
     test = every[every["split"] == "test"].set_index("key").loc[rows["key"]].reset_index()
     hears = model.encoders.audio is not None
-    spoken, context_keys = _spoken(datamodule, rows, corpus if hears else None)
+    if reads_dialogues:
+        silent = datamodule.silent[datamodule.silent["split"] == "test"]
+        rows = pd.concat([rows, silent], ignore_index=True) if len(silent) else rows
+    heard = corpus if hears else None
+    spoken, context_keys = _spoken(datamodule, rows, heard, reads_dialogues)
     said = Said(
         tuple(rows["transcript"].fillna("").astype(str)),
         tuple(rows["corpus_split"].astype(str) + "/" + rows["dialogue_id"].astype(str)),
@@ -127,7 +171,10 @@ def open_test_set(
 
 
 def _spoken(
-    datamodule: EmotionDataModule, rows: pd.DataFrame, corpus: PreparedCorpus | None
+    datamodule: EmotionDataModule,
+    rows: pd.DataFrame,
+    corpus: PreparedCorpus | None,
+    reads_dialogues: bool,
 ) -> tuple[tuple[Spoken, ...], tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]]:
     """What the model is asked of each row, and the keys of the context of each."""
     contexts = dialogue_contexts(
@@ -149,6 +196,11 @@ def _spoken(
         sound = None if corpus is None else corpus.checked_samples(*place)
         before, after = (tuple(by_key[k] for k in keys) for keys in (context.before, context.after))
         found.append(Spoken(key, sound, transcript or None, speaker, before, after))
+    if reads_dialogues:
+        found = [
+            replace(one, dialogue=turn.dialogue, order=float(order))
+            for one, turn, order in zip(found, turns_of(rows), rows["utterance_id"], strict=True)
+        ]
     return tuple(found), tuple((context.before, context.after) for context in contexts)
 
 

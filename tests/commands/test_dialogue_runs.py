@@ -1,6 +1,7 @@
 """Runs whose models read whole dialogues: trained, evaluated, continued, asked, and refused."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.runs.run_folder import RunFolder
+from mmemo.stress.document import read_stress
 from tests.commands.conftest import Cli, only_run
 from tests.commands.hostile_runs import without_digests
 from tests.commands.interruptions import SignalAt, befalls
@@ -94,6 +96,33 @@ def test_a_run_of_dialogues_is_evaluated_and_asked(
     assert "got several of one dialogue" in said
     said = cli("export", f"run={run.path}", "format=huggingface", expect=1).stderr
     assert "reads the whole dialogue (context), for which no format has a place" in said
+
+
+@pytest.mark.slow
+def test_under_stress_dialogues_are_whole_with_what_is_not_answered(
+    cli: Cli, spoken: list[str], tmp_path: Path
+) -> None:
+    for layout in LAYOUT.values():
+        path = tmp_path / "talks" / layout.annotations
+        rows = pd.read_csv(path)
+        # Of a class that is left out: an utterance that others of its dialogue are answered by.
+        silent = rows.groupby("Dialogue_ID").tail(1).assign(Emotion="fear", Utterance="Oh no!")
+        silent["Utterance_ID"] += 1
+        pd.concat([rows, silent]).to_csv(path, index=False)
+    cli("train", *spoken, "context=recurrent")
+    run = only_run(tmp_path, "talks")
+    only = [f"~conditions.{name}" for name in ("substitutions", "deletions", "insertions")]
+    given = ("stress", f"run={run.path}", "conditions=[words]", *only, "~conditions.all_errors")
+    # 24 utterances and 6 that are not answered, clean and under two conditions.
+    assert "24 of 24 test utterances under 3 conditions, 0 of them known already: 90" in (
+        cli(*given).stdout
+    )
+    found = read_stress(run.path)
+    assert found.largest_difference < 1e-5
+    assert found.num_passes == 3 * 24
+    said = cli(*given, "num_utterances=4").stdout
+    # Whole dialogues of three to five.
+    assert re.search("[4-8] of 24 test utterances under 3 conditions, 0 of them known", said)
 
 
 @pytest.mark.slow

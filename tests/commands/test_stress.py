@@ -3,17 +3,26 @@ from __future__ import annotations
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import transformers
 
 from mmemo.audio import added_noise
+from mmemo.audio.media import decode, resample
+from mmemo.audio.recordings import SPEECH_RATE
+from mmemo.corpora.meld_raw import LAYOUT
 from mmemo.evaluation.predictions import PROBABILITY_PREFIX, read_predictions
+from mmemo.prediction.transcription import SpeechRecogniser
+from mmemo.runs.run_folder import RunFolder
 from mmemo.stress.answers import AnswerStore, StressAnswers
 from mmemo.stress.conditions import Condition
 from mmemo.stress.document import METRICS, ConditionResult, StressDocument, read_stress
+from mmemo.stress.words import word_error_rate
 from tests.commands.conftest import Cli, TrainedRun
+from tests.stress.fake_recogniser import LengthRecogniser
 
 pytestmark = pytest.mark.slow
 
@@ -109,6 +118,78 @@ def test_where_clips_are_gone_prepared_sound_is_changed(trained: TrainedRun, cli
     # Clean is known; what begins with other sound is not.
     assert "under 9 conditions, 1 of them known" in cli(*given).stdout
     assert read_stress(trained.run.path).num_decoded == 0
+
+
+WORDS = (
+    *("conditions=[words]", "num_workers=0", "~conditions.substitutions", "~conditions.deletions"),
+    *("~conditions.insertions", "~conditions.all_errors", "~conditions.other_words"),
+)
+
+
+def recognised(run: RunFolder) -> pd.DataFrame:
+    """The kept answers on other words than the annotated ones."""
+    tables = map(pd.read_parquet, (run.path / "stress" / "answers").iterdir())
+    (found,) = (table for table in tables if "read" in table)
+    return found
+
+
+def test_words_of_a_recogniser_of_ones_own(
+    trained: TrainedRun, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[dict[str, Any]] = []
+    monkeypatch.setattr(LengthRecogniser, "built", built)
+    own = "tests.stress.fake_recogniser.LengthRecogniser"
+    given = ("stress", f"run={trained.run.path}", *WORDS, f"+asr={{_target_: {own}, beams: 3}}")
+    assert "under 2 conditions, 0 of them known" in cli(*given).stdout
+    assert built == [{"beams": 3}]
+    # All clips are of 0.3 s, as they were recorded.
+    assert recognised(trained.run)["read"].tolist() == ["length 3"] * 15
+    (found,) = read_stress(trained.run.path).conditions
+    assert found.level == "recognised by LengthRecogniser"
+    # "Tone 3." has one of the two words right.
+    every = read_predictions(trained.run.predictions_file)
+    said = every.loc[every["split"] == "test", "transcript"].tolist()
+    assert found.word_error_rate == pytest.approx(word_error_rate(said, ["length 3"] * 15))
+    assert "under 2 conditions, 2 of them known" in cli(*given).stdout
+    other = [one.replace("beams: 3", "beams: 4") for one in given]
+    assert "under 2 conditions, 1 of them known" in cli(*other).stdout
+
+
+def test_words_of_whisper(
+    trained: TrainedRun,
+    cli: Cli,
+    tiny_recogniser: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[dict[str, Any]] = []
+    whole = transformers.pipeline
+
+    def pipeline(task: str, **settings: Any) -> Any:  # noqa: ANN401
+        asked.append({"task": task, **settings})
+        return whole(task, **settings)
+
+    monkeypatch.setattr(transformers, "pipeline", pipeline)
+    given = (
+        *("stress", f"run={trained.run.path}", *WORDS, "num_utterances=3", "accelerator=cpu"),
+        *("asr=whisper", f"asr.checkpoint={tiny_recogniser}", "asr.language=en"),
+    )
+    cli(*given, "asr.batch_size=2")
+    (settings,) = asked
+    assert settings["task"] == "automatic-speech-recognition"
+    assert settings["model"] == str(tiny_recogniser)
+    assert settings["device"] == "cpu"
+    (found,) = read_stress(trained.run.path).conditions
+    assert found.level == f"recognised by {tiny_recogniser.name}"
+    kept = recognised(trained.run)
+    clips = trained.tones / LAYOUT["test"].clips
+    sounds = [decode(clips / f"{Path(key).name}.mp4") for key in kept["key"]]
+    speech = [resample(one.waveform, one.sample_rate, SPEECH_RATE) for one in sounds]
+    recogniser = SpeechRecogniser(str(tiny_recogniser), language="en", accelerator="cpu")
+    expected = [" ".join(word.text for word in said) for said in recogniser(speech)]
+    assert kept["read"].tolist() == expected
+    assert any(expected)
+    # How many are written down together changes nothing.
+    assert "2 of them known" in cli(*given, "asr.batch_size=1").stdout
 
 
 def test_it_goes_on_where_it_was_stopped(

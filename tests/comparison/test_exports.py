@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from mmemo.comparison.exports import frame, latex, markdown, terminal_text
+from mmemo.comparison.published import published_tables
 from mmemo.comparison.sentences import gain_summary
-from mmemo.comparison.tables import chosen_note, class_table, published_tables, results_table
+from mmemo.comparison.tables import chosen_note, class_table, results_table
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.reporting import numbers
 from mmemo.reporting.tables import Cell, Table, escape_latex
@@ -208,7 +209,7 @@ def test_published_results_of_another_kind_stand_apart(document: dict[str, Any])
         published("unstated", classes=[], split="unstated", differs=["classes", "split"]),
         published("other metric", metric="accuracy", differs=["metric"]),
     ]
-    beside, apart = published_tables(typed(document).tables[0])
+    beside, apart = published_tables(typed(document).tables[0].published)
     assert [[cell.text for cell in row] for row in cells(beside)] == [
         ["same", "audio+text", "none", "weighted F1", "the same 3", "official"]
         + ["0.637 ± 0.009 (5 runs)", "Doe 2020"]

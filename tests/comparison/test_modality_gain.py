@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from mmemo.comparison.document import ModalityGain
+from mmemo.comparison.gain_results import ModalityGain
 from mmemo.comparison.modality_gain import NO_DURATIONS, Tables, modality_gain
 
 TARGETS = ["joy", "joy", "joy", "anger", "anger", "anger", "fear", "fear"]

@@ -5,15 +5,8 @@ from scipy.stats import betabinom
 from sklearn.metrics import auc
 
 from mmemo.errors import InputError
-from mmemo.evaluation.abstention import (
-    Abstention,
-    Ranked,
-    aps_scores,
-    conformal_quantile,
-    expected_coverage,
-    lac_scores,
-    oracle_area,
-)
+from mmemo.evaluation.abstention import Abstention, Ranked, oracle_area
+from mmemo.evaluation.conformal import aps_scores, conformal_quantile, expected_coverage, lac_scores
 
 CLASSES = ("anger", "joy", "neutral")
 

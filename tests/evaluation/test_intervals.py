@@ -14,15 +14,14 @@ from mmemo.evaluation.intervals import (
     bootstrap_p,
     interval,
     jackknife_interval,
-    left_out_answers,
     left_out_scores,
-    resampled_answers,
     resampled_scores,
     run_intervals,
     smallest_bootstrap_p,
     stacked,
 )
 from mmemo.evaluation.own_metrics import Answers, OwnMetric
+from mmemo.evaluation.row_intervals import left_out_answers, resampled_answers
 from mmemo.evaluation.units import UNIT, UNIT_COLUMNS, Units
 from tests.comparison.run_folders import CLASSES, predictions
 

@@ -6,7 +6,8 @@ import pytest
 
 from mmemo.errors import InputError
 from mmemo.evaluation.group_metrics import MISJUDGED
-from mmemo.evaluation.subgroups import Grouping, Subgroups
+from mmemo.evaluation.grouping import Grouping
+from mmemo.evaluation.subgroups import Subgroups
 
 CLASSES = ("anger", "joy")
 

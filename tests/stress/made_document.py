@@ -50,8 +50,12 @@ def result(
     return replace(made, **changes)
 
 
-def gain(level: str, value: float | None, difference: float) -> DenoisingGain:
-    return DenoisingGain("white noise", "", level, value, "SNR, dB", scores(difference))
+def gain(
+    level: str, value: float | None, difference: float, more: float | None = None
+) -> DenoisingGain:
+    """With how much more it is than of clean sound."""
+    beyond = None if more is None else scores(more)
+    return DenoisingGain("white noise", "", level, value, "SNR, dB", scores(difference), beyond)
 
 
 def document(**changes: Any) -> StressDocument:  # noqa: ANN401
@@ -83,7 +87,11 @@ def document(**changes: Any) -> StressDocument:  # noqa: ANN401
             result("white noise", "0", -0.5, 0.0, **otherwise),
             result("other words", "no punctuation", -0.05, word_error_rate=0.0),
         ),
-        denoising=(gain("clean", None, 0.2), gain("10", 10.0, 0.05), gain("0", 0.0, 0.2)),
+        denoising=(
+            gain("clean", None, 0.2),
+            gain("10", 10.0, 0.05, -0.15),
+            gain("0", 0.0, 0.2, 0.0),
+        ),
         conflict=Conflict(
             tuple(
                 ConflictCell(sound, words, 10, (5, 3, 2))

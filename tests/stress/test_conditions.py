@@ -9,14 +9,14 @@ from mmemo.audio.coding import Codec
 from mmemo.audio.perturbations import Gain
 from mmemo.errors import InputError
 from mmemo.extras import MissingPackageError
-from mmemo.stress.conditions import (
-    CLEAN_CONDITION,
-    Condition,
+from mmemo.stress.conditions import CLEAN_CONDITION, Condition
+from mmemo.stress.series import (
     Contradiction,
     NamedSounds,
     NamedWords,
     OneModality,
     RecognisedWords,
+    RecogniserName,
     Series,
     SoundSeries,
     WordErrorSeries,
@@ -39,11 +39,12 @@ EVERY: list[Series] = [
     NamedSounds("named", {"a": Gain(3.0, 3.0)}),
     WordErrorSeries("words", "left out", ("deletion",), (0.1, 0.25)),
     NamedWords("other", {"plain": PlainWords()}),
-    RecognisedWords("other", "recogniser"),
+    RecognisedWords("other", "recognised by"),
     OneModality("one"),
     Contradiction("both"),
 ]
 CLASSES = ("anger", "joy")
+TINY = RecogniserName("tiny", "tiny v1")
 
 
 def names(conditions: list[Condition]) -> list[str]:
@@ -51,22 +52,27 @@ def names(conditions: list[Condition]) -> list[str]:
 
 
 def test_a_model_of_both_modalities_is_tried_under_all() -> None:
-    found = chosen_conditions(EVERY, ("audio", "text"), CLASSES, "tiny", True)
+    found = chosen_conditions(EVERY, ("audio", "text"), CLASSES, TINY, True)
     assert found[0] is CLEAN_CONDITION
     assert names(found[1:]) == [
         *("gain, -10", "gain, 10", "gain, clean", "gain, -10", "gain, 10", "named, a"),
-        *("words, left out, 10 %", "words, left out, 25 %", "other, plain", "other, recogniser"),
+        *(
+            "words, left out, 10 %",
+            "words, left out, 25 %",
+            "other, plain",
+            "other, recognised by tiny",
+        ),
         *("one, sound alone", "one, words alone", "both, words of anger", "both, words of joy"),
     ]
     assert [one.words_of for one in found[-2:]] == ["anger", "joy"]
-    assert found[10].recogniser == "tiny"
+    assert found[10].recogniser == "tiny v1"
     assert found[1].sound == Gain(-10, -10)
 
 
 def test_what_needs_a_modality_that_a_model_lacks_is_not_tried() -> None:
     heard = chosen_conditions(EVERY, ("audio",), CLASSES, None, False)
     assert names(heard[1:]) == ["gain, -10", "gain, 10", "named, a"]
-    read = chosen_conditions(EVERY, ("text",), CLASSES, "tiny", True)
+    read = chosen_conditions(EVERY, ("text",), CLASSES, TINY, True)
     assert names(read[1:]) == ["words, left out, 10 %", "words, left out, 25 %", "other, plain"]
     with pytest.raises(InputError, match="a model of audio can be tried under, got none"):
         chosen_conditions(EVERY[2:], ("audio",), CLASSES, None, False)

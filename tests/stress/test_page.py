@@ -6,15 +6,15 @@ import pytest
 
 from mmemo.documents import write_document
 from mmemo.errors import InputError
-from mmemo.stress.document import STRESS_FILE, STRESS_FOLDER, read_stress
+from mmemo.stress.document import STRESS_FILE, STRESS_FOLDER, StressDocument, read_stress
 from mmemo.stress.figures import small_multiples
 from mmemo.stress.page import denoising_sentences, sound_sentence, write_stress_page
 from mmemo.stress.tables import (
     conditions_table,
     conflict_matrix,
     conflict_sentence,
-    first_level_that_helps,
     frame,
+    levels_that_are_helped,
     short_table,
 )
 from tests.run_documents import protocol
@@ -62,20 +62,49 @@ def test_without_conflict_denoising_and_intervals_there_is_a_page(tmp_path: Path
     assert "[" not in short_table(made, "uar").texts.iloc[1, -1]
 
 
+def helped(made: StressDocument, metric: str) -> list[tuple[str | None, str | None]]:
+    return [(one.at_all, one.beyond_clean) for one in levels_that_are_helped(made, metric)]
+
+
 def test_denoising_helps_from_the_level_on_below_which_every_gain_is_above_0() -> None:
     # At 10 dB the interval of 0.05 ± 0.1 holds 0, at 0 dB that of 0.2 does not.
-    assert first_level_that_helps(document(), "macro_f1") == {"white noise": "0 dB"}
-    gains = (gain("10", 10.0, 0.3), gain("5", 5.0, 0.2), gain("0", 0.0, 0.15))
-    assert first_level_that_helps(document(denoising=gains), "uar") == {"white noise": "10 dB"}
+    assert helped(document(), "macro_f1") == [("0 dB", None)]
+    gains = (gain("10", 10.0, 0.3, 0.05), gain("5", 5.0, 0.2, 0.15), gain("0", 0.0, 0.15, 0.2))
+    assert helped(document(denoising=gains), "uar") == [("10 dB", "5 dB")]
     broken = (gain("10", 10.0, 0.3), gain("5", 5.0, 0.2), gain("0", 0.0, 0.05))
-    assert first_level_that_helps(document(denoising=broken), "uar") == {"white noise": None}
+    assert helped(document(denoising=broken), "uar") == [(None, None)]
     # A calibration error is better the lower it is.
-    assert first_level_that_helps(document(), "ece") == {"white noise": None}
-    assert denoising_sentences(document()) == [
-        "white noise: denoising is worth more macro F1 than chance from 0 dB on.",
+    assert helped(document(), "ece") == [(None, None)]
+    of_clean = (
         "Of clean sound it is worth +0.200 [+0.100, +0.300] macro F1: the model was trained with "
-        "it, and misses what it was trained with. What is beyond that is due to the noise.",
+        "it, and misses what it was trained with. What is beyond that is due to the noise."
+    )
+    assert denoising_sentences(document()) == [
+        "white noise: denoising is worth macro F1 beyond chance from 0 dB on, and more than of "
+        "clean sound at none of them.",
+        of_clean,
     ]
+    assert denoising_sentences(document(denoising=(gain("clean", None, 0.2), *gains))) == [
+        "white noise: denoising is worth macro F1 beyond chance from 10 dB on, and more than of "
+        "clean sound from 5 dB on.",
+        of_clean,
+    ]
+    assert denoising_sentences(document(denoising=broken)) == [
+        "white noise: a gain in macro F1 beyond chance is shown at no level down to the worst one."
+    ]
+
+
+@pytest.mark.parametrize("levels", [(0.8, 0.9, 1.1), (1.1, 0.9, 0.8)])
+def test_clean_is_where_nothing_is_changed(levels: tuple[float, ...]) -> None:
+    given = [result("speed", f"{x:g}", 1 - x, x, axis="times as fast", neutral=1.0) for x in levels]
+    figure = small_multiples(document(conditions=tuple(given), denoising=()), "uar")
+    axes = figure.axes[0]
+    shown = [*levels, 1.0]
+    shown.sort(reverse=levels[0] > 1)
+    line = axes.get_lines()[0]
+    assert list(line.get_ydata()) == pytest.approx([0.8 + 1 - x for x in shown])
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names == ["clean" if x == 1 else f"{x:g}" for x in shown]
 
 
 def test_tables_have_a_row_for_each_condition() -> None:

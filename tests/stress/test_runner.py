@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,20 +15,15 @@ from mmemo.audio.clip_worker import ClipWorker
 from mmemo.audio.perturbations import Gain
 from mmemo.audio.prepared import FULL_SCALE
 from mmemo.audio.synthetic_noise import WhiteNoise
-from mmemo.runs.predictor import Spoken
+from mmemo.evaluation.units import Units
+from mmemo.runs.predictor import Answer, Spoken
 from mmemo.stress.answers import NOBODY
-from mmemo.stress.conditions import (
-    CLEAN_CONDITION,
-    OTHERWISE,
-    Condition,
-    Contradiction,
-    OneModality,
-    SoundSeries,
-    chosen_conditions,
-)
+from mmemo.stress.conditions import CLEAN_CONDITION, OTHERWISE, Condition
 from mmemo.stress.findings import StressFindings
 from mmemo.stress.runner import drawn_partners
+from mmemo.stress.series import Contradiction, OneModality, SoundSeries, chosen_conditions
 from mmemo.stress.sound_pool import Original, SoundPool, SoundWorker
+from mmemo.stress.test_set import StressSet
 from mmemo.stress.words import PlainWords, WordErrors
 from tests.stress.stub_model import (
     CLASSES,
@@ -242,6 +241,67 @@ def test_a_recognisers_words_are_read(tmp_path: Path) -> None:
     answers = runner.run([condition], quiet)[condition]
     assert answers.preds.tolist() == [1] * 9
     assert answers.read == ("joy",) * 9
+
+
+class DialogueModel(StubModel):
+    """Answers with the number of utterances that it is asked about together in a dialogue."""
+
+    def answer(
+        self,
+        spoken: Sequence[Spoken],
+        embeddings: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Answer]:
+        together = Counter(one.dialogue for one in spoken)
+        self.rule = lambda one: together[one.dialogue] - 1
+        return super().answer(spoken, embeddings, progress)
+
+
+def in_dialogues(names: str, num_answered: int) -> StressSet:
+    """A dialogue for each letter, its utterances in order; those at the end are not answered."""
+    whole = stub_set([n % 3 for n in range(len(names))])
+    orders = [names[:n].count(name) for n, name in enumerate(names)]
+    told = zip(whole.spoken, names, orders, strict=True)
+    return replace(
+        whole,
+        table=whole.table.iloc[:num_answered],
+        spoken=tuple(replace(s, dialogue=d, order=float(o), speaker=d) for s, d, o in told),
+        said=replace(whole.said, dialogues=tuple(names)),
+        units=Units("utterance", np.arange(num_answered)),
+    )
+
+
+def test_dialogues_are_asked_whole_with_what_is_not_answered_in_them(tmp_path: Path) -> None:
+    # 25 dialogues of two, of which some are mixed; one of three whose last one is not answered.
+    names = "abcdefghijklmnopqrstuvwxyzzyxwvutsrqponmlkjihgfedcba" + "a"
+    given = in_dialogues(names, len(names) - 1)
+    pool = SoundPool(SoundWorker(ClipWorker(None, 16_000, 30.0), None, ()), None, 1)
+    runner = runner_of(DialogueModel(by_sound), tmp_path, given, pool)
+    sound = Condition("gain", sound=Gain(min_gain_db=0.0, max_gain_db=0.0))
+    conditions = [
+        CLEAN_CONDITION,
+        sound,
+        *(Condition("one", level=name, without=name) for name in ("audio", "text")),
+        *contradictions()[1:],
+    ]
+    expected = [2 if name == "a" else 1 for name in names[:-1]]
+    for condition, answers in runner.run(conditions, quiet).items():
+        assert answers.preds.tolist() == expected, condition.name
+    # Speakers stay who they were, whose words they are given.
+    asked = cast(StubModel, runner.predictor).asked
+    assert all(one.speaker == one.dialogue for one in asked)
+
+
+def test_some_of_the_utterances_are_whole_dialogues() -> None:
+    given = in_dialogues("abcabcabcc", 9)
+    some = given.drawn(4, 0)
+    assert len(some) == 6
+    kept = {one.dialogue for one in some.spoken}
+    assert [one for one in given.spoken if one.dialogue in kept] == list(some.spoken)
+    assert some.table["key"].tolist() == [one.key for one in some.spoken[:6]]
+    assert some.transcripts == some.said.texts[:6]
+    assert len(stub_set().drawn(4, 0)) == 4
+    assert len(stub_set().drawn(9, 0)) == 9
 
 
 def test_the_processes_that_prepare_sound_load_no_torch() -> None:

@@ -69,6 +69,21 @@ def test_the_calibration_error_of_a_resample_is_that_of_its_rows() -> None:
     assert given._scores(one)["ece"][1] == pytest.approx(expected)
 
 
+def test_what_a_gain_is_more_than_another_is_paired_too() -> None:
+    given = scores()
+    four = [drawn(120, seed) for seed in (1, 2, 3, 4)]
+    found = given.beyond((four[0], four[1]), (four[2], four[3]))
+    preds = [part.argmax(axis=1) for part in four]
+    counts = UnitTallies.of(given.target, preds, 3, given.units)
+    values = counts.scores(COUNTED["uar"])
+    assert found["uar"].value == pytest.approx(values[0] - values[1])
+    more = values[0] - values[1] - values[2] + values[3]
+    assert found["uar"].difference == pytest.approx(more)
+    drawn_scores = resampled_scores(counts, COUNTED, RUN_RESAMPLES, RUN_SEED)["uar"]
+    expected = interval(drawn_scores @ np.array([1, -1, -1, 1]), 0.95, given.units)
+    assert found["uar"].interval == pytest.approx(expected)
+
+
 def test_few_units_are_left_out_one_at_a_time() -> None:
     given = scores(num_units=10)
     found = given.of(drawn(120, 1), drawn(120, 2))["accuracy"]
