@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmemo.errors import InputError
 from mmemo.extras import check_package
+from mmemo.runs.group_choices import check_system
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
 from mmemo.training.monitored_scores import MonitoredScores
 
@@ -80,6 +81,7 @@ def _check_training(cfg: DictConfig) -> None:
     if cfg.resume:
         check_unfinished(RunFolder.open(cfg.resume))
         return
+    check_system(HydraConfig.get().runtime.choices)
     check_values(cfg)
     _check_packages(cfg)
     from mmemo.runs.data_source import CheckedCorpus, build_data_source
