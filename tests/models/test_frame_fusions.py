@@ -1,6 +1,5 @@
 """What each published fusion adds, worked out by hand, and that it learns."""
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -11,7 +10,6 @@ from mmemo.errors import InputError
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.models.frame_attention import FrameAttention, MaskedFrames, masked_softmax
 from mmemo.models.frame_fusion import FrameFusion
-from mmemo.models.fusion import Fusion
 from mmemo.models.fusions import CrossAttentionFusion
 from mmemo.models.hybrid_attention_fusion import AttentionPooling
 from mmemo.models.key_sparse_fusion import KeySparseAttention, KeySparseFusion
