@@ -81,7 +81,6 @@ def _check_training(cfg: DictConfig) -> None:
     if cfg.resume:
         check_unfinished(RunFolder.open(cfg.resume))
         return
-    check_system(HydraConfig.get().runtime.choices)
     check_values(cfg)
     _check_packages(cfg)
     from mmemo.runs.data_source import CheckedCorpus, build_data_source
@@ -317,8 +316,8 @@ def check_values(cfg: DictConfig) -> None:
     """Check values of a training's config that nothing has to be built for.
 
     Raises:
-        InputError: If a callback watches what is no score, a rate is out of range, or an option
-            was given another option's name.
+        InputError: If a callback watches what is no score, a rate is out of range, an option was
+            given another option's name, or a system another's part.
     """
     _check_names(cfg)
     _check_rates(cfg)
@@ -335,6 +334,7 @@ def _check_names(cfg: DictConfig) -> None:
     if not HydraConfig.initialized():
         return
     hydra = HydraConfig.get()
+    check_system(hydra.runtime.choices)
     typed = dict(o.lstrip("+").partition("=")[::2] for o in hydra.overrides.task)
     for group in NAMED_OPTIONS:
         chosen = hydra.runtime.choices.get(group)
