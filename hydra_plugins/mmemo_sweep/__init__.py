@@ -16,10 +16,16 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+
+from mmemo.runs.group_choices import speech_model
 
 if TYPE_CHECKING:
     from mmemo.sweep.launcher import CellLaunch, Sweep
+
+# Configs refer to it in their defaults: it has to be known wherever Hydra composes, also in the
+# processes of a launcher.
+OmegaConf.register_new_resolver("speech_model", speech_model, replace=True)
 
 
 class SweepOfCells(Callback):

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmemo.errors import InputError
 from mmemo.extras import check_package
+from mmemo.runs.group_choices import check_system
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
 from mmemo.training.monitored_scores import MonitoredScores
 
@@ -315,8 +316,8 @@ def check_values(cfg: DictConfig) -> None:
     """Check values of a training's config that nothing has to be built for.
 
     Raises:
-        InputError: If a callback watches what is no score, a rate is out of range, or an option
-            was given another option's name.
+        InputError: If a callback watches what is no score, a rate is out of range, an option was
+            given another option's name, or a system another's part.
     """
     _check_names(cfg)
     _check_rates(cfg)
@@ -333,6 +334,7 @@ def _check_names(cfg: DictConfig) -> None:
     if not HydraConfig.initialized():
         return
     hydra = HydraConfig.get()
+    check_system(hydra.runtime.choices)
     typed = dict(o.lstrip("+").partition("=")[::2] for o in hydra.overrides.task)
     for group in NAMED_OPTIONS:
         chosen = hydra.runtime.choices.get(group)

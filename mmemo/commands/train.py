@@ -335,7 +335,8 @@ def _fit(folder: RunFolder, model: _Model, datamodule: EmotionDataModule) -> Non
             checkpoint=str(chosen.relative_to(folder.path)),
             best_score=float(best.best_model_score),
             num_processes=trainer.world_size,
-            num_parameters=sum(p.numel() for p in model.module.classifier.parameters()),
+            num_parameters=sum(p.numel() for p in classifier.parameters()),
+            num_trainable=sum(p.numel() for p in classifier.parameters() if p.requires_grad),
             # Of all stretches of a run that was continued, without what was lost and done again.
             fit_s=round(model.timer.time_elapsed(), 1),
         )

@@ -103,6 +103,7 @@ class GroupResult:
         per_class_f1: F1 on test by class.
         confusion: Counts on test, summed over the seeds: rows annotated, columns predicted.
         num_parameters: Size of one model; None where a run does not tell.
+        num_trainable: Of these, what training changes; None as well of a classical classifier.
         fit_s: Seconds of training.
         samples_per_s: Utterances trained on in a second.
         curves: History of each run.
@@ -130,6 +131,7 @@ class GroupResult:
     per_class_recall: Mapping[str, SeedSummary] = field(default_factory=dict)
     aurc: SeedSummary | None = None
     subgroups: Mapping[str, SubgroupColumn] = field(default_factory=dict)
+    num_trainable: int | None = None
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def _frame_row(
         row |= _summary(f"f1_{name}", f1)
     for name, recall in group.per_class_recall.items():
         row |= _summary(f"recall_{name}", recall)
-    row["num_parameters"] = group.num_parameters
+    row |= {"num_parameters": group.num_parameters, "num_trainable": group.num_trainable}
     row |= _summary("fit_s", group.fit_s) | _summary("samples_per_s", group.samples_per_s)
     row |= _summary("temperature", calibration.temperature)
     row |= _summary("ece", calibration.ece) | _summary("ece_scaled", calibration.ece_scaled)

@@ -11,6 +11,7 @@ from mmemo.comparison.runs import Setting
 
 ENCODERS = ("audio_encoder", "text_encoder")
 MODALITY = "modality"
+SYSTEM = "system"
 AUGMENTATION = "augmentation"
 CORPUS_PLACES = ("corpus.csv", "corpus.root", "corpus.annotations", "corpus.folder")
 DIGEST_DIGITS = 8
@@ -70,13 +71,15 @@ def group_names(groups: Sequence[RunGroup]) -> list[str]:
     """A short name for each group, from what differs; different for different groups.
 
     Encoders that are only there or not are told by the modalities: ``audio+text``, ``text``; by
-    the option where that chose them, ``modality=text``. A label of the user's own stands first,
-    and alone where it suffices.
+    the option where that chose them, ``modality=text``. Where each group has chosen a system, it
+    stands for all that follows from it. A label of the user's own stands first, and alone where it
+    suffices.
     """
     labels_alone = [group.settings.get(LABEL) for group in groups]
     if None not in labels_alone and len(set(labels_alone)) == len(groups):
         return [str(label) for label in labels_alone]
-    shown = differing_settings(groups)
+    systems = _systems(groups)
+    shown = _without_what_follows(systems, differing_settings(groups))
     by_modality = _only_left_out(shown)
     keys = {key for settings in shown for key in settings}
     lasts = [key.rpartition(".")[2] for key in keys]
@@ -85,8 +88,9 @@ def group_names(groups: Sequence[RunGroup]) -> list[str]:
         for key in keys
     }
     names = []
-    for group, settings in zip(groups, shown, strict=True):
+    for group, system, settings in zip(groups, systems, shown, strict=True):
         labels = [str(settings[LABEL])] if settings.get(LABEL) else []
+        labels += [system] if system else []
         labels += [_modality(groups, group)] if by_modality else []
         labels += [
             f"{short[key]}={_text(value)}"
@@ -95,6 +99,32 @@ def group_names(groups: Sequence[RunGroup]) -> list[str]:
         ]
         names.append(", ".join(labels) or str(group.first.protocol.name))
     return names
+
+
+def _systems(groups: Sequence[RunGroup]) -> list[str | None]:
+    """The system that each group has chosen; None for all where one has none, or none differs."""
+    systems = [group.option(SYSTEM) for group in groups]
+    tells = None not in systems and len(set(systems)) > 1
+    return systems if tells else [None] * len(groups)
+
+
+def _without_what_follows(
+    systems: Sequence[str | None], shown: Sequence[Mapping[str, Setting]]
+) -> list[dict[str, Setting]]:
+    """The settings that differ between groups of one system, or all where there is none."""
+    if None in systems:
+        return [dict(settings) for settings in shown]
+    members = [
+        [settings for system, settings in zip(systems, shown, strict=True) if system == name]
+        for name in set(systems)
+    ]
+    told = {
+        key
+        for same in members
+        for key in {key for settings in same for key in settings}
+        if any(settings.get(key) != same[0].get(key) for settings in same)
+    }
+    return [{key: value for key, value in one.items() if key in told} for one in shown]
 
 
 def _modality(groups: Sequence[RunGroup], group: RunGroup) -> str:

@@ -238,6 +238,7 @@ class ScoredGroup:
             },
             confusion=tuple(tuple(map(int, row)) for row in np.asarray(confusion)),
             num_parameters=self.group.first.info.num_parameters,
+            num_trainable=self.group.first.info.num_trainable,
             fit_s=_summary_or_none([_total(fold_runs, _fit_s) for fold_runs in runs]),
             samples_per_s=_summary_or_none([_rate(fold_runs) for fold_runs in runs]),
             curves=tuple(_curve(run) for fold_runs in runs for run in fold_runs),

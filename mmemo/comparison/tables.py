@@ -201,13 +201,14 @@ def cost_table(table: ComparisonTable) -> Table:
         [
             named(group.name),
             Cell(parameters(group.num_parameters), group.num_parameters),
+            Cell(parameters(group.num_trainable), group.num_trainable),
             Cell(duration(group.fit_s), _mean_of(group.fit_s)),
             Cell(mean_sd(group.samples_per_s, 0), _mean_of(group.samples_per_s)),
         ]
         for group in table.groups
     ]
-    header = ["group", "parameters", "training time", "samples per second"]
-    return table_of("cost", "Cost", header, "lrrr", rows)
+    header = ["group", "parameters", "trainable", "training time", "samples per second"]
+    return table_of("cost", "Cost", header, "lrrrr", rows)
 
 
 def calibration_table(document: ComparisonDocument, table: ComparisonTable) -> Table:

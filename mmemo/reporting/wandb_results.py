@@ -344,7 +344,8 @@ def _summary(
         for name, value in _scores(values).items()
     }
     info = folder.read_info()
-    cost = {name: getattr(info, name) for name in ("num_parameters", "num_processes", "fit_s")}
+    costs = ("num_parameters", "num_trainable", "num_processes", "fit_s")
+    cost = {name: getattr(info, name) for name in costs}
     return {"epoch": protocol.checkpoint_epoch, **curves, **scores, **cost}
 
 

@@ -72,7 +72,9 @@ class RunInfo:
             classifier, the same score of what was fitted.
         checkpoint: The chosen checkpoint, inside the folder.
         num_processes: That trained it.
-        num_parameters: Of the model.
+        num_parameters: Of the model, with frozen encoders; of a classical classifier, of what it
+            stands on alone.
+        num_trainable: Those that training has changed; None of a classical classifier.
         wandb: Where it is on Weights & Biases.
         digests: By path in the folder the SHA-256 of what the run has written and is read again:
             see ``RunFolder.sealed``.
@@ -96,6 +98,7 @@ class RunInfo:
     checkpoint: str | None = None
     num_processes: int | None = None
     num_parameters: int | None = None
+    num_trainable: int | None = None
     wandb: WandbInfo | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, str | None] = field(default_factory=dict)

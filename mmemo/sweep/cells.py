@@ -29,7 +29,7 @@ from mmemo.runs.settings import config_digest
 LACKING = re.compile(r"Could not override '([^']+)'")
 """How Hydra says that a config has no such key."""
 
-GROUPS_OF_GROUPS = ("experiment", "encoders", "modality")
+GROUPS_OF_GROUPS = ("experiment", "encoders", "features", "system", "modality")
 """Groups whose choices choose in others."""
 
 TEST_FOLD = "split.test_fold"

@@ -31,6 +31,14 @@ AXES = {
         ]
     },
     "seeds": {"seed": ["42", "123", "2025"]},
+    "systems": {
+        "seed": ["1", "2", "3"],
+        "system": [
+            *("bottleneck", "gated", "late", "cross_attention", "hybrid_attention", "key_sparse"),
+            *("label_guided", "squeeze_excitation", "co_attention", "dialogue_rnn"),
+            *("dialogue_gcn", "mfcc_svm", "tfidf_logistic", "mfcc_tfidf_svm"),
+        ],
+    },
 }
 AXES |= {
     "[bottleneck,seeds]": AXES["bottleneck"] | AXES["seeds"],

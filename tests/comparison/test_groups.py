@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -277,6 +279,31 @@ def test_modalities_are_called_by_their_option_where_it_was_chosen(tmp_path: Pat
         info = {"choices": choices}
         write_run(tmp_path / name, TEST, settings=without, protocol=protocol, info=info)
     assert set(names(tmp_path)) == {"modality=both", "modality=audio"}
+
+
+def test_groups_are_called_by_the_systems_that_were_chosen(tmp_path: Path) -> None:
+    parts = {"gated": ("gated", None), "rnn": ("bottleneck", "DialogueRNN")}
+    for system, (fusion, context) in parts.items():
+        for dim in (32, 64):
+            choices = {"fusion": fusion, "system": system}
+            settings: dict[str, Any] = {
+                "fusion.bottleneck_dim": dim,
+                "data.batch_size": len(fusion),
+            }
+            settings |= {"fusion._target_": f"m.{fusion}"}
+            settings |= {"context._target_": f"m.{context}"} if context else {}
+            write_run(
+                tmp_path / system / f"{dim}", TEST, settings=settings, info={"choices": choices}
+            )
+    assert set(names(tmp_path)) == {
+        *("gated, bottleneck_dim=32", "gated, bottleneck_dim=64"),
+        *("rnn, bottleneck_dim=32", "rnn, bottleneck_dim=64"),
+    }
+    for system in parts:
+        shutil.rmtree(tmp_path / system / "32")
+    assert set(names(tmp_path)) == {"gated", "rnn"}
+    write_run(tmp_path / "own", TEST, settings={"fusion.bottleneck_dim": 8})
+    assert "fusion=gated" in " ".join(names(tmp_path)), "one without a system: by what differs"
 
 
 def test_labels_name_runs_and_keep_those_of_one_setting_apart(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def option_names(group: str) -> set[str]:
         ("baselines.md", "classifier"),
         ("baselines.md", "features"),
         ("dialogues.md", "context"),
+        ("systems.md", "system"),
         ("data.md", "denoiser"),
         ("data.md", "labels"),
         ("data.md", "corpus/emotions"),

@@ -223,6 +223,21 @@ def test_every_fusion(fusion: str) -> None:
     assert found.convergence.given == pytest.approx(float(logits.max()), abs=1e-5)
 
 
+def test_integrated_gradients_miss_the_jumps_of_the_keys_that_are_kept() -> None:
+    """Slopes add up where every key is kept; else steps of any number leave what jumps."""
+    deltas = {}
+    for share, num_steps in ((1.0, 100), (0.5, 100), (0.5, 400)):
+        torch.manual_seed(1)
+        sparse = partial(FUSIONS["key_sparse"], keep_share=share)
+        model = EmotionClassifier(LogMelEncoder(width=8), scratch(), sparse, 3, hidden_dim=16)
+        found = explainer(num_steps, output="logit").explain(model, given(model)).convergence
+        assert found is not None
+        assert found.relative_delta is not None
+        deltas[share, num_steps] = found.relative_delta
+    assert deltas[1.0, 100] < 0.05
+    assert min(deltas[0.5, 100], deltas[0.5, 400]) > 0.05
+
+
 @pytest.mark.parametrize("left_out", ["audio", "text"])
 def test_unimodal_models(left_out: str) -> None:
     model = build(
