@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from mmemo.explanation.check_figures import CHECKS_MEANING, check_figures
 from mmemo.explanation.checks import read_checks
 from mmemo.explanation.explanation import (
     ARRAYS_FILE,
@@ -24,9 +25,7 @@ from mmemo.explanation.probes import read_probes
 from mmemo.explanation.scale import NORMALISATION, ColouredWord, coloured_words, gradient_stops
 from mmemo.explanation.selection import OUTPUTS
 from mmemo.explanation.set_figures import (
-    CHECKS_MEANING,
     MEASURES,
-    check_figures,
     in_page,
     save_figures,
     set_figures,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmemo.cli import COMMANDS
-from mmemo.commands.command_help import EXAMPLES, Meaning, command_help, did_you_mean, meanings
+from mmemo.commands.command_help import EXAMPLES, command_help, did_you_mean
+from mmemo.commands.setting_meanings import Meaning, meanings
 from mmemo.commands.launch import forget_empty_variables
 from mmemo.commands.quiet_warnings import quiet_warnings
 from mmemo.errors import InputError
