@@ -95,30 +95,40 @@ class FeatureShap:
         InputError: If a number is out of its range.
     """
 
-    num_utterances: int = 300
-    num_background: int = 30
-    num_permutations: int = 5
+    num_utterances: int = 100
+    num_background: int = 20
+    num_permutations: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the settings."""
         for name in ("num_utterances", "num_background", "num_permutations"):
-            check_whole(f"{OPTION}_settings.{name}", getattr(self, name), 1)
-        check_seed(f"{OPTION}_settings.seed", self.seed)
+            check_whole(f"feature_attributions.{name}", getattr(self, name), 1)
+        check_seed("feature_attributions.seed", self.seed)
 
-    def attribute(self, head: EstimatorHead, vectors: Floats) -> FeatureAttributions:
+    def attribute(
+        self,
+        head: EstimatorHead,
+        vectors: Floats,
+        progress: Callable[[int], object] | None = None,
+    ) -> FeatureAttributions:
         """Attribute an estimator's outputs to features.
 
         Args:
             head: Fitted.
             vectors: (N, D), as the head is given them.
+            progress: Called with the number of utterances just done.
 
         Raises:
             MissingPackageError: If the package shap is not installed.
             InputError: If a value is not finite.
         """
         shap = import_package(OPTION, "shap", "shap")
-        found = self._by_structure(shap, head, vectors) or self._by_permutation(shap, head, vectors)
+        found = self._by_structure(shap, head, vectors)
+        if found is None:
+            found = self._by_permutation(shap, head, vectors, progress or _no_progress)
+        elif progress is not None:
+            progress(len(vectors))
         if not np.isfinite(found.values).all():
             raise InputError(
                 f"{OPTION}: expected finite SHAP values of {type(head.model).__name__}, got some "
@@ -161,6 +171,7 @@ class FeatureShap:
         shap: ModuleType,
         head: EstimatorHead,
         vectors: Floats,
+        progress: Callable[[int], object],
     ) -> FeatureAttributions:
         """Sampled values of any estimator, through all steps of its pipeline."""
         pipeline = head.fitted()
@@ -175,7 +186,10 @@ class FeatureShap:
         masker = shap.maskers.Independent(train[np.sort(chosen)], max_samples=num)
         explainer = shap.PermutationExplainer(whole, masker, seed=self.seed)
         num_asked = self.num_permutations * (2 * vectors.shape[1] + 1)
-        found = [explainer(row[None], max_evals=num_asked, silent=True) for row in vectors]
+        found = []
+        for row in vectors:
+            found.append(explainer(row[None], max_evals=num_asked, silent=True))
+            progress(1)
         classes = (pipeline.classes_, head.num_classes)
         return FeatureAttributions(
             PERMUTATION,
@@ -184,6 +198,10 @@ class FeatureShap:
             _by_class(np.squeeze(found[0].base_values), 0, *classes),
             _by_class(whole(vectors), 1, *classes),
         )
+
+
+def _no_progress(num_done: int) -> None:
+    """Tell nobody."""
 
 
 def _train_rows(head: EstimatorHead) -> Floats:

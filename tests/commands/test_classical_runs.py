@@ -230,7 +230,7 @@ def test_features_that_were_selected_are_told(
     assert len(table) == 120
     assert table["selected"].sum() == 7
     assert table["selected"][:7].all(), "sorted by what they count"
-    assert table["feature"].str.match(r"audio_\d+").all()
+    assert set(table["feature"]) > {"mfcc0_mean", "mfcc19_sd", "mfcc3_delta_delta_sd"}
 
 
 def test_a_pickle_in_place_of_the_checkpoint_is_not_run(
