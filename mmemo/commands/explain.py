@@ -21,8 +21,8 @@ from mmemo.explanation.encoder_probes import TABLE_FILE, EncoderProbes, probe_ru
 from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.faithfulness import Faithfulness
 from mmemo.explanation.feature_attributions import FeatureShap
-from mmemo.explanation.feature_shap import TABLE_FILE as FEATURES_FILE
-from mmemo.explanation.feature_shap import FeatureQuestion, write_feature_shap
+from mmemo.explanation.feature_question import TABLE_FILE as FEATURES_FILE
+from mmemo.explanation.feature_question import FeatureQuestion, write_feature_shap
 from mmemo.explanation.index import INDEX_FILE, write_explanation_index
 from mmemo.explanation.page import has_page, write_explanation_page
 from mmemo.explanation.set_folder import FAILURES_FILE, SetFolder

@@ -14,6 +14,8 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from mmemo.explanation.claims import ABOVE
 from mmemo.explanation.explanation import METHODS, Explanation
+from mmemo.explanation.feature_figures import importance_figure, utterance_features_figure
+from mmemo.explanation.feature_shap import FeatureShapDocument
 from mmemo.explanation.figures import class_grid_figure, has_frames, save_in_formats
 from mmemo.explanation.probes import ProbesDocument
 from mmemo.explanation.scale import AGAINST_COLOUR, FOR_COLOUR
@@ -29,6 +31,8 @@ DESCRIPTIONS = {
     "positions": "Share of attribution by tenth of the sound and by zone of samples, by class",
     "claims": "Claims of the paper with their means and intervals relative to the reference",
     "probes": "Macro F1 of linear probes by layer, before and after fine-tuning",
+    "feature_importance": "Mean size of the SHAP values of the features that count most, by class",
+    "utterance_features": "SHAP values of the features of one utterance per class",
     "curves": "Deletion and insertion curves beside those of random orders",
     "randomisation": "Correlation with the explanation as more of the model is random",
 }
@@ -238,7 +242,11 @@ def _draw_intervals(
 
 
 def set_figures(
-    summary: SetSummary, chosen: Sequence[Explanation], probes: ProbesDocument | None
+    summary: SetSummary,
+    chosen: Sequence[Explanation],
+    probes: ProbesDocument | None,
+    features: FeatureShapDocument | None = None,
+    colours: Mapping[str, str] | None = None,
 ) -> dict[str, Figure]:
     """Figures of a set, by name; those that there is nothing for are left out.
 
@@ -246,6 +254,8 @@ def set_figures(
         summary: Of the set.
         chosen: One explanation for each class.
         probes: Of the run's encoders; None where they were not probed.
+        features: SHAP values of them; None where there are none.
+        colours: Of classes, by name.
     """
     figures = {}
     for method in METHODS:
@@ -260,6 +270,11 @@ def set_figures(
         figures["claims"] = claims_figure(summary)
     if probes is not None:
         figures["probes"] = probes_figure(probes)
+    if features is not None:
+        figures["feature_importance"] = importance_figure(features, colours or {})
+        single = utterance_features_figure(features)
+        if single is not None:
+            figures["utterance_features"] = single
     return figures
 
 
