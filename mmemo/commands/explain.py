@@ -15,7 +15,7 @@ from mmemo.commands.explained import CorpusUtterances, Explained, UserInputs
 from mmemo.comparison.groups import seed_siblings
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import Protocol, leak_warning
-from mmemo.explanation.checks_summary import checks_table
+from mmemo.explanation.checks_summary import CheckSummary, checks_table
 from mmemo.explanation.claims import PaperClaims
 from mmemo.explanation.encoder_probes import TABLE_FILE, EncoderProbes, probe_run
 from mmemo.explanation.explanation import Explanation
@@ -23,6 +23,7 @@ from mmemo.explanation.faithfulness import Faithfulness
 from mmemo.explanation.feature_attributions import FeatureShap
 from mmemo.explanation.feature_question import TABLE_FILE as FEATURES_FILE
 from mmemo.explanation.feature_question import FeatureQuestion, write_feature_shap
+from mmemo.explanation.feature_shap import FeatureShapDocument
 from mmemo.explanation.index import INDEX_FILE, write_explanation_index
 from mmemo.explanation.page import has_page, write_explanation_page
 from mmemo.explanation.set_folder import FAILURES_FILE, SetFolder
@@ -60,8 +61,9 @@ def run(cfg: DictConfig) -> None:
     if cfg.probes and isinstance(explained, CorpusUtterances):
         probe_run(probes, cfg.explained_split, explained.rebuilt, explained.datamodule, folder.path)
     runner.explain(folder, targets, "explaining")
+    features: FeatureShapDocument | None = None
     if classical is not None:
-        _attribute_features(explained, classical, faithfulness, folder)
+        features = _attribute_features(explained, classical, faithfulness, folder)
     if cfg.faithfulness:
         runner.print_check_cost(folder, targets, faithfulness, len(siblings))
         seeds = _explain_by_other_seeds(explained, siblings, folder, list(targets))
@@ -69,6 +71,8 @@ def run(cfg: DictConfig) -> None:
     failures = folder.update_failures({**explained.failures, **runner.failures}, runner.done)
     _end_without_any(folder, list(targets), failures)
     summary = _write_pages(explained, protocol, folder, list(targets))
+    if features is not None and features.checks:
+        _print_checks(features.checks, features.unit, features.num_units)
     _print_results(folder.path, summary, failures, len(targets) + len(explained.failures))
     if cfg.logger:
         cfg.run_dir = str(explained.folder.path)
@@ -117,7 +121,7 @@ def _attribute_features(
     classifier: ClassicalClassifier,
     faithfulness: Faithfulness,
     folder: SetFolder,
-) -> None:
+) -> FeatureShapDocument:
     """SHAP values of a classical classifier's features, of what is explained and over the split."""
     cfg = explained.cfg
     settings: FeatureShap = instantiate(cfg.feature_attributions, _convert_="all")
@@ -132,7 +136,7 @@ def _attribute_features(
         units=explained.units,
     )
     checked_by = faithfulness if cfg.faithfulness else None
-    write_feature_shap(question, settings, checked_by, folder.path)
+    return write_feature_shap(question, settings, checked_by, folder.path)
 
 
 def _other_seeds(cfg: DictConfig, own: RunFolder) -> list[Path]:
@@ -200,14 +204,18 @@ def _write_pages(
     return summary
 
 
+def _print_checks(checks: Sequence[CheckSummary], unit: str, num_units: int) -> None:
+    console = plain_console()
+    print_table(console, checks_table(checks, unit, num_units))
+    print(printed(console))
+
+
 def _print_results(
     folder: Path, summary: SetSummary, failures: Mapping[str, str], num_keys: int
 ) -> None:
     """Print the checks as one small table, what failed, and where everything lies."""
     if summary.checks:
-        console = plain_console()
-        print_table(console, checks_table(summary.checks, summary.unit, summary.num_units))
-        print(printed(console))
+        _print_checks(summary.checks, summary.unit, summary.num_units)
     if failures:
         print(f"\n{len(failures)} of {num_keys} utterances failed:")
         for key, reason in failures.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -177,27 +178,40 @@ class FeatureShap:
         pipeline = head.fitted()
         name, output = _model_output(pipeline.named_steps["model"])
 
-        def whole(rows: Floats) -> Floats:
+        def output_of(rows: Floats) -> Floats:
             return output(_before_model(pipeline, rows))
 
         train = _train_rows(head)
         num = min(self.num_background, len(train))
         chosen = np.random.default_rng(self.seed).choice(len(train), num, replace=False)
-        masker = shap.maskers.Independent(train[np.sort(chosen)], max_samples=num)
-        explainer = shap.PermutationExplainer(whole, masker, seed=self.seed)
-        num_asked = self.num_permutations * (2 * vectors.shape[1] + 1)
-        found = []
-        for row in vectors:
-            found.append(explainer(row[None], max_evals=num_asked, silent=True))
-            progress(1)
+        background = train[np.sort(chosen)]
+        masker = shap.maskers.Independent(background, max_samples=num)
         classes = (pipeline.classes_, head.num_classes)
-        return FeatureAttributions(
-            PERMUTATION,
-            name,
-            _by_class(np.concatenate([one.values for one in found]), 2, *classes),
-            _by_class(np.squeeze(found[0].base_values), 0, *classes),
-            _by_class(whole(vectors), 1, *classes),
-        )
+        expected = _by_class(output_of(background), 1, *classes).mean(axis=0)
+        values = np.zeros((*vectors.shape, head.num_classes))
+        for place, row in enumerate(vectors):
+            # Of the others shap knows too that they change nothing.
+            varying = int((~np.isclose(row, background)).any(axis=0).sum())
+            if varying:
+                num_asked = self.num_permutations * (2 * varying + 1)
+                with _seeded(self.seed):
+                    explainer = shap.PermutationExplainer(output_of, masker, seed=self.seed)
+                    found = explainer(row[None], max_evals=num_asked, silent=True)
+                values[place] = _by_class(found.values, 2, *classes)[0]
+            progress(1)
+        outputs = _by_class(output_of(vectors), 1, *classes)
+        return FeatureAttributions(PERMUTATION, name, values, expected, outputs)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draws of numpy's one generator from a seed, and from where they were afterwards."""
+    before = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
 
 
 def _no_progress(num_done: int) -> None:

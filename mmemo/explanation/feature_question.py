@@ -27,6 +27,7 @@ from mmemo.explanation.feature_shap import (
     told,
 )
 from mmemo.explanation.inputs import UtteranceInput
+from mmemo.explanation.perturbation import freeze_classifier
 from mmemo.explanation.selection import PREDICTED, TRUE
 from mmemo.folders import write_whole
 from mmemo.models.classical import ClassicalClassifier
@@ -67,6 +68,7 @@ class FeatureQuestion:
 
     def read(self) -> FeatureRows:
         """Features and explained classes of all utterances, single ones first."""
+        freeze_classifier(self.classifier)
         keys = list(dict.fromkeys([*self.keys, *self.sampled]))
         vectors, trues = [], []
         device = self.classifier.estimator.train_vectors.device
@@ -104,7 +106,7 @@ def write_feature_shap(
     settings: FeatureShap,
     faithfulness: Faithfulness | None,
     folder: Path,
-) -> None:
+) -> FeatureShapDocument:
     """Attribute features, and write ``feature_shap.json`` and two tables.
 
     Args:
@@ -113,12 +115,16 @@ def write_feature_shap(
         faithfulness: How that is checked; None to leave it out.
         folder: Of the files; those that are there with the same settings stay.
 
+    Returns:
+        What the document holds.
+
     Raises:
         InputError: If the package shap is not installed, or a value is not finite.
     """
-    if _are_there(question, settings, faithfulness, folder):
+    there = _what_is_there(question, settings, faithfulness, folder)
+    if there is not None:
         print("feature SHAP: all is there")
-        return
+        return there
     head, names = question.classifier.estimator, feature_names(question.classifier)
     rows = question.read()
     print(f"feature SHAP: {head.num_features} features of {len(rows.keys)} utterances")
@@ -156,6 +162,7 @@ def write_feature_shap(
     write_whole(folder / UTTERANCES_FILE, values.to_csv(index=False))
     write_document(folder / DOCUMENT_FILE, document)
     print(told(document))
+    return document
 
 
 def feature_importance(
@@ -241,18 +248,18 @@ def _values_table(
     return pd.concat(parts, ignore_index=True)
 
 
-def _are_there(
+def _what_is_there(
     question: FeatureQuestion,
     settings: FeatureShap,
     faithfulness: Faithfulness | None,
     folder: Path,
-) -> bool:
-    """Whether a folder has what is asked for; what cannot be read is made again."""
+) -> FeatureShapDocument | None:
+    """What a folder has of what is asked for; what cannot be read is made again."""
     try:
         there = read_feature_shap(folder)
     except InputError:
-        return False
-    return (
+        return None
+    is_the_same = (
         there is not None
         and all((folder / name).is_file() for name in (TABLE_FILE, UTTERANCES_FILE))
         and dict(there.settings) == asdict(settings)
@@ -260,3 +267,4 @@ def _are_there(
         and there.keys == tuple(question.keys)
         and there.faithfulness == (None if faithfulness is None else asdict(faithfulness))
     )
+    return there if is_the_same else None

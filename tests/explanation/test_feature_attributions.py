@@ -114,6 +114,22 @@ def test_any_other_model_is_asked(model: BaseEstimator, output: str) -> None:
     assert np.abs(found.values).mean(axis=(0, 2)).argmax() == NUM - 1
 
 
+def test_sampled_values_depend_on_no_other_utterance_and_leave_numpys_draws_alone() -> None:
+    head, given = fitted(KNeighborsClassifier()), rows(3)
+    few = FeatureShap(num_background=10, num_permutations=1)
+    np.random.seed(5)
+    expected = np.random.random()
+    np.random.seed(5)
+    three = few.attribute(head, given.vectors[:3])
+    assert np.random.random() == expected
+    np.testing.assert_array_equal(
+        few.attribute(head, given.vectors[2:3]).values[0], three.values[2]
+    )
+    alone = FeatureShap(num_background=1, seed=3)
+    (one,) = np.random.default_rng(3).choice(60, 1, replace=False)
+    assert not alone.attribute(head, given.vectors[[one]]).values.any(), "nothing differs"
+
+
 def test_where_scaling_mixes_features_they_are_of_the_features_themselves() -> None:
     # A rotation that loses nothing leaves the model linear in the features.
     head, given = fitted(LogisticRegression(), scaling=PCA()), rows(3)
