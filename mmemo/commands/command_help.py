@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +17,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from mmemo.commands.setting_meanings import SEVERAL, Meaning, meanings
 from mmemo.errors import InputError
-from mmemo.runs.joint_option import GROUP, JOINT, PARTS, with_joint_corpora
+from mmemo.runs.joint_option import with_joint_corpora
 
 EXAMPLES = {
     "train": (
@@ -87,32 +87,11 @@ ADDED_GROUPS = {"train": ("sweep",)}
 MANY_OF = {"explain": ("methods",), "serve": ("methods",)}
 """By command the groups of which several options are chosen, as GROUP=[a,b]."""
 
-SEVERAL = ", "
-"""Between the options of such a group."""
-
 SHOWN_PLUGINS = ("hydra/launcher", "hydra/sweeper")
 BUILT = ("_target_", "_partial_", "_convert_")
 WIDTH = 100
 COMMENT_COLUMN = 40
 MAX_MEANT = 8
-
-GLOBAL_PACKAGE = "# @package _global_"
-KEY_LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.-]+|null):(?P<rest>( .*)?)$")
-DEFAULT = re.compile(r"^  - (\w+)$", re.MULTILINE)
-TRAILING = re.compile(r"(?:^|\s)# (?P<comment>.*)$")
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What is said of a setting.
-
-    Args:
-        above: Lines in front of it.
-        beside: What stands behind its value.
-    """
-
-    above: tuple[str, ...] = ()
-    beside: str = ""
 
 
 def command_help(command: str, summary: str, arguments: Sequence[str], folder: Path) -> str:
@@ -323,80 +302,3 @@ def _text(value: Any) -> str:  # noqa: ANN401
         return value
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
     return text.strip().removesuffix("...").strip()
-
-
-def meanings(folder: Path, command: str, choices: Mapping[str, str]) -> dict[str, Meaning]:
-    """Meaning by dotted key, for a command and the options that are chosen.
-
-    Args:
-        folder: ``conf/``.
-        command: Whose config it is.
-        choices: The chosen option of each group, or several with commas between them.
-    """
-    found: dict[str, Meaning] = {}
-    for path in (*_with_defaults(folder / f"{command}.yaml"), folder / "base.yaml"):
-        if path.is_file():
-            _add(found, path, "")
-    chosen = []
-    for key, option in choices.items():
-        group, _, package = key.partition("@")
-        files = [folder / group / f"{name}.yaml" for name in option.split(SEVERAL)]
-        chosen += [(package or group, file) for file in files]
-    if any(place.startswith(f"{GROUP}.{PARTS}.") for place, _ in chosen):
-        chosen.append((GROUP, folder / GROUP / f"{JOINT}.yaml"))
-    there = [(group, path) for group, path in chosen if path.is_file()]
-    # Experiments and the like change what other groups explain.
-    for group, path in sorted(there, key=lambda pair: _is_global(pair[1])):
-        for part in _with_defaults(path):
-            _add(found, part, group.replace("/", "."), is_chosen=part == path)
-    return found
-
-
-def _is_global(path: Path) -> bool:
-    return path.read_text(encoding="utf-8").startswith(GLOBAL_PACKAGE)
-
-
-def _with_defaults(path: Path) -> Iterator[Path]:
-    """An option's file and those of its group that it is made from."""
-    yield path
-    for name in DEFAULT.findall(path.read_text(encoding="utf-8")):
-        other = path.with_name(f"{name}.yaml")
-        if other.is_file() and other != path:
-            yield from _with_defaults(other)
-
-
-def _add(found: dict[str, Meaning], path: Path, group: str, is_chosen: bool = True) -> None:
-    text = path.read_text(encoding="utf-8")
-    prefix = f"{group}." if group and not text.startswith(GLOBAL_PACKAGE) else ""
-    for key, meaning in _commented(text):
-        # What is said of an option as a whole is said of no other option.
-        if key and (meaning.above or meaning.beside):
-            found.setdefault(f"{prefix}{key}", meaning)
-        elif prefix and is_chosen and not key:
-            found.setdefault(group, meaning)
-
-
-def _commented(text: str) -> Iterator[tuple[str, Meaning]]:
-    """Key and meaning of each setting in a file; of the file itself under an empty key."""
-    parents: list[tuple[int, str]] = []
-    above: list[str] = []
-    is_first = True
-    for line in text.removeprefix(GLOBAL_PACKAGE).strip("\n").splitlines():
-        if line.lstrip().startswith("#"):
-            above.append(line.lstrip("# "))
-            continue
-        matched = KEY_LINE.match(line)
-        if matched is None:
-            above = []
-            continue
-        indent = len(matched["indent"])
-        while parents and parents[-1][0] >= indent:
-            parents.pop()
-        parents.append((indent, matched["key"]))
-        key = ".".join(name for _, name in parents)
-        if is_first and matched["key"] in ("_target_", "defaults"):
-            yield "", Meaning(tuple(above))
-            above = []
-        beside = TRAILING.search(matched["rest"])
-        yield key, Meaning(tuple(above), beside["comment"] if beside else "")
-        above, is_first = [], False

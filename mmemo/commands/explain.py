@@ -10,22 +10,28 @@ from pathlib import Path
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
-from mmemo.commands.early_checks import AUTO, has_user_input, not_wandb, other_runs
+from mmemo.commands.early_checks import AUTO, has_user_input, not_wandb, other_runs, target_of
 from mmemo.commands.explained import CorpusUtterances, Explained, UserInputs
 from mmemo.comparison.groups import seed_siblings
 from mmemo.errors import InputError
 from mmemo.evaluation.protocol import Protocol, leak_warning
-from mmemo.explanation.checks_summary import checks_table
+from mmemo.explanation.checks_summary import CheckSummary, checks_table
 from mmemo.explanation.claims import PaperClaims
 from mmemo.explanation.encoder_probes import TABLE_FILE, EncoderProbes, probe_run
 from mmemo.explanation.explanation import Explanation
 from mmemo.explanation.faithfulness import Faithfulness
+from mmemo.explanation.feature_attributions import FeatureShap
+from mmemo.explanation.feature_question import TABLE_FILE as FEATURES_FILE
+from mmemo.explanation.feature_question import FeatureQuestion, write_feature_shap
+from mmemo.explanation.feature_shap import FeatureShapDocument
 from mmemo.explanation.index import INDEX_FILE, write_explanation_index
 from mmemo.explanation.page import has_page, write_explanation_page
 from mmemo.explanation.set_folder import FAILURES_FILE, SetFolder
 from mmemo.explanation.summary import SUMMARY_FILE, SetSummary, write_set_summary
 from mmemo.explanation.wandb_upload import log_explanations
+from mmemo.extras import MissingPackageError, check_package
 from mmemo.folders import check_writable
+from mmemo.models.classical import ClassicalClassifier
 from mmemo.progress import progress_bar
 from mmemo.reporting.tables import plain_console, print_table, printed
 from mmemo.reporting.wandb_results import log_more
@@ -48,12 +54,16 @@ def run(cfg: DictConfig) -> None:
     explained = UserInputs(cfg, cfg.run) if has_user_input(cfg) else CorpusUtterances(cfg, cfg.run)
     # What cannot be read is told before anything is computed.
     protocol = explained.protocol
+    classical = _classical(cfg, explained)
     siblings = _other_seeds(cfg, explained.folder) if cfg.faithfulness else []
     targets, runner = explained.targets, explained.runner
     folder = SetFolder.of(explained.folder.path / FOLDER, cfg.name, explained.settings())
     if cfg.probes and isinstance(explained, CorpusUtterances):
         probe_run(probes, cfg.explained_split, explained.rebuilt, explained.datamodule, folder.path)
     runner.explain(folder, targets, "explaining")
+    features: FeatureShapDocument | None = None
+    if classical is not None:
+        features = _attribute_features(explained, classical, faithfulness, folder)
     if cfg.faithfulness:
         runner.print_check_cost(folder, targets, faithfulness, len(siblings))
         seeds = _explain_by_other_seeds(explained, siblings, folder, list(targets))
@@ -61,6 +71,8 @@ def run(cfg: DictConfig) -> None:
     failures = folder.update_failures({**explained.failures, **runner.failures}, runner.done)
     _end_without_any(folder, list(targets), failures)
     summary = _write_pages(explained, protocol, folder, list(targets))
+    if features is not None and features.checks:
+        _print_checks(features.checks, features.unit, features.num_units)
     _print_results(folder.path, summary, failures, len(targets) + len(explained.failures))
     if cfg.logger:
         cfg.run_dir = str(explained.folder.path)
@@ -74,6 +86,57 @@ def run(cfg: DictConfig) -> None:
 def _check_logger(cfg: DictConfig) -> None:
     if cfg.logger and not issubclass(get_class(cfg.logger["_target_"]), TolerantWandbLogger):
         raise not_wandb(cfg.logger["_target_"])
+
+
+def _classical(cfg: DictConfig, explained: Explained) -> ClassicalClassifier | None:
+    """The classifier whose features are attributed; None where they are not.
+
+    Raises:
+        InputError: If that is asked of another classifier, or the package for it is not installed.
+    """
+    wanted, classifier = cfg.feature_shap, explained.runner.classifier
+    if wanted not in (AUTO, True, False):
+        raise InputError(f"feature_shap: expected {AUTO}, true or false, got {wanted}")
+    if not isinstance(classifier, ClassicalClassifier):
+        if wanted is True:
+            raise InputError(
+                "feature_shap=true: expected a run of a classical classifier (classifier=svm and "
+                f"the like), {explained.folder.path} has a neural one; leave feature_shap out"
+            )
+        return None
+    if wanted is False:
+        return None
+    try:
+        check_package("feature_shap", "shap", "shap")
+    except MissingPackageError as error:
+        if wanted is True:
+            raise
+        print(f"left out: {error}")
+        return None
+    return classifier
+
+
+def _attribute_features(
+    explained: Explained,
+    classifier: ClassicalClassifier,
+    faithfulness: Faithfulness,
+    folder: SetFolder,
+) -> FeatureShapDocument:
+    """SHAP values of a classical classifier's features, of what is explained and over the split."""
+    cfg = explained.cfg
+    settings: FeatureShap = instantiate(cfg.feature_attributions, _convert_="all")
+    question = FeatureQuestion(
+        classifier=classifier,
+        classes=explained.runner.explainer.classes,
+        load=explained.load,
+        keys=[key for key in explained.keys if folder.is_finished(key)],
+        sampled=explained.sample(settings.num_utterances, settings.seed),
+        split=explained.split,
+        target=target_of(cfg),
+        units=explained.units,
+    )
+    checked_by = faithfulness if cfg.faithfulness else None
+    return write_feature_shap(question, settings, checked_by, folder.path)
 
 
 def _other_seeds(cfg: DictConfig, own: RunFolder) -> list[Path]:
@@ -141,14 +204,18 @@ def _write_pages(
     return summary
 
 
+def _print_checks(checks: Sequence[CheckSummary], unit: str, num_units: int) -> None:
+    console = plain_console()
+    print_table(console, checks_table(checks, unit, num_units))
+    print(printed(console))
+
+
 def _print_results(
     folder: Path, summary: SetSummary, failures: Mapping[str, str], num_keys: int
 ) -> None:
     """Print the checks as one small table, what failed, and where everything lies."""
     if summary.checks:
-        console = plain_console()
-        print_table(console, checks_table(summary.checks, summary.unit, summary.num_units))
-        print(printed(console))
+        _print_checks(summary.checks, summary.unit, summary.num_units)
     if failures:
         print(f"\n{len(failures)} of {num_keys} utterances failed:")
         for key, reason in failures.items():
@@ -158,6 +225,7 @@ def _print_results(
         ("page", INDEX_FILE),
         ("numbers", SUMMARY_FILE),
         ("layer probes", TABLE_FILE),
+        ("features", FEATURES_FILE),
         ("failures", FAILURES_FILE if failures else ""),
     ):
         if name and (folder / name).is_file():

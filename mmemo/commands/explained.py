@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -16,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmemo.commands.early_checks import selection_of, target_of
-from mmemo.commands.requested_inputs import print_left_aside, requested_inputs
+from mmemo.commands.prepared_inputs import Inputs, prepared_inputs
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.errors import InputError
 from mmemo.evaluation.predictions import read_predictions
@@ -28,12 +25,9 @@ from mmemo.explanation.runner import ExplanationRunner
 from mmemo.explanation.selection import most_confident
 from mmemo.explanation.set_folder import SetSettings
 from mmemo.models.classifier import EmotionClassifier
-from mmemo.prediction.answers import SpokenWord
 from mmemo.prediction.ensemble import Ensemble
-from mmemo.prediction.options import PredictionOptions
-from mmemo.prediction.requests import Request
 from mmemo.runs.data_card import check_same_split
-from mmemo.runs.predictor import Predictor, Spoken
+from mmemo.runs.predictor import Predictor
 from mmemo.runs.rebuilt_run import RebuiltRun, rebuild_run, saved_parts
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
 from mmemo.runs.saved_config import trusted_names
@@ -92,6 +86,15 @@ class Explained(ABC):
     @abstractmethod
     def units(self) -> KeyUnits:
         """Which utterances belong together."""
+
+    @property
+    @abstractmethod
+    def split(self) -> str:
+        """That the utterances are from; empty for what the user has given."""
+
+    @abstractmethod
+    def sample(self, num: int, seed: int) -> list[str]:
+        """Keys of so many utterances, at random, that numbers over the split are made of."""
 
     @abstractmethod
     def load(self, key: str) -> UtteranceInput:
@@ -201,6 +204,16 @@ class CorpusUtterances(Explained):
         """What the split keeps together."""
         return KeyUnits.of(self.table, self.protocol)
 
+    @property
+    def split(self) -> str:
+        """Whose utterances are chosen, but for those by their keys."""
+        return self.selection.split
+
+    def sample(self, num: int, seed: int) -> list[str]:
+        """From the split, in its order."""
+        keys = self.table["key"][self.table["split"] == self.split]
+        return keys.sample(min(num, len(keys)), random_state=seed).sort_index().tolist()
+
     def load(self, key: str) -> UtteranceInput:
         """An utterance through the run's own data set."""
         return utterance_input(self.datamodule, key, self.rebuilt.encoders.text)
@@ -219,35 +232,6 @@ class CorpusUtterances(Explained):
         return most_confident(self.table[self.table["key"].isin(keys)])
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What a user has given, prepared.
-
-    Args:
-        spoken: By key, what a model is asked about.
-        words: By key, the words with their times, where these are known.
-        failures: By key, why something cannot be asked about.
-    """
-
-    spoken: Mapping[str, Spoken]
-    words: Mapping[str, tuple[SpokenWord, ...]]
-    failures: Mapping[str, str]
-
-    @property
-    def digests(self) -> tuple[str, ...]:
-        """Of each: of its samples, its words with their times, and its context."""
-        return tuple(self._digest(key) for key in self.spoken)
-
-    def _digest(self, key: str) -> str:
-        spoken = self.spoken[key]
-        content = [spoken.transcript, spoken.speaker, spoken.before, spoken.after]
-        times = [asdict(word) for word in self.words.get(key, ())]
-        digest = hashlib.sha256(json.dumps([content, times]).encode())
-        if spoken.sound is not None:
-            digest.update(spoken.sound.tobytes())
-        return digest.hexdigest()
-
-
 class UserInputs(Explained):
     """Files, stretches of files or words of a user's, with the model of a run folder alone.
 
@@ -263,7 +247,7 @@ class UserInputs(Explained):
     def __init__(self, cfg: DictConfig, run: str | Path, inputs: Inputs | None = None) -> None:
         self.predictor = Predictor.open(run, trusted_names(cfg.trust), cfg.accelerator)
         super().__init__(cfg, self.predictor.labels.classes, self.predictor.classifier)
-        self.inputs = inputs or _prepared(cfg, self.predictor)
+        self.inputs = inputs or prepared_inputs(cfg, self.predictor)
         dialogues = [s.dialogue for s in self.inputs.spoken.values() if s.dialogue]
         if self.predictor.reads_dialogues and len(set(dialogues)) < len(dialogues):
             raise InputError(
@@ -307,6 +291,15 @@ class UserInputs(Explained):
         """Each input is a unit of its own."""
         return KeyUnits("input")
 
+    @property
+    def split(self) -> str:
+        """None."""
+        return ""
+
+    def sample(self, num: int, seed: int) -> list[str]:
+        """All inputs: they are what is asked about."""
+        return self.keys
+
     def load(self, key: str) -> UtteranceInput:
         """An input, prepared as in training."""
         times = [(word.start_s, word.end_s) for word in self.inputs.words.get(key, ())]
@@ -325,53 +318,3 @@ class UserInputs(Explained):
     def first_shown(self, keys: Sequence[str]) -> list[str]:
         """As they were given."""
         return list(keys)
-
-
-def _prepared(cfg: DictConfig, predictor: Predictor) -> Inputs:
-    ensemble = Ensemble([predictor])
-    requests = requested_inputs(cfg, ensemble.num_before, ensemble.num_after)
-    transcriber = instantiate(cfg.get("asr"), _convert_="all")
-    options = PredictionOptions(transcriber=transcriber, audio_track=cfg.audio_track)
-    ensemble.check(requests.rows, options)
-    print_left_aside(requests)
-    root = Path(str(cfg.input or "")).expanduser()
-    spoken: dict[str, Spoken] = {}
-    words: dict[str, tuple[SpokenWord, ...]] = {}
-    failures: dict[str, str] = {}
-    for request, pending in zip(
-        requests.rows, ensemble.prepare(requests.rows, options), strict=True
-    ):
-        key = _free_key(request, root, {*spoken, *failures})
-        if pending.spoken is None:
-            failures[key] = f"{pending.row.reason}: {pending.row.detail}"
-            continue
-        spoken[key] = replace(pending.spoken, key=key)
-        if pending.row.words:
-            words[key] = pending.row.words
-    if not spoken:
-        key, reason = next(iter(failures.items()))
-        raise InputError(
-            f"input: expected at least one that can be read, got {len(failures)} that cannot; the "
-            f"first: {key}: {reason}"
-        )
-    return Inputs(spoken, words, failures)
-
-
-def _free_key(request: Request, root: Path, taken: set[str]) -> str:
-    """A name that tells an input from the others: its path, and its times where it has any."""
-    path = Path(request.name)
-    if not request.name:
-        key = "text"
-    elif path == root:
-        key = path.name
-    else:
-        key = path.relative_to(root).as_posix() if path.is_relative_to(root) else request.name
-    recording = request.recording
-    if recording is not None and (recording.start_s or recording.end_s is not None):
-        end = "end" if recording.end_s is None else f"{recording.end_s:g}"
-        key += f" {recording.start_s:g}-{end} s"
-    free, number = key, 1
-    while free in taken:
-        number += 1
-        free = f"{key}#{number}"
-    return free

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 
 import torch
@@ -22,7 +22,7 @@ from mmemo.explanation.explanation import (
 from mmemo.explanation.inputs import UtteranceInput
 from mmemo.explanation.integrated_gradients import Gradients, IntegratedGradients, summed
 from mmemo.explanation.methods import AttributionMethod
-from mmemo.explanation.passes import Passes
+from mmemo.explanation.passes import ExplanationError, Passes
 from mmemo.explanation.perturbation import PerturbedUtterance, freeze_classifier
 from mmemo.explanation.removal import Occlusion, modality_shapley
 from mmemo.explanation.selection import PREDICTED, TRUE, check_target, get_output
@@ -106,7 +106,8 @@ class Explainer:
         """Explain one answer; arguments and errors as of ``prepare``.
 
         Raises:
-            ExplanationError: Also if an attribution is not finite or memory does not suffice.
+            ExplanationError: Also if an attribution is not finite, memory does not suffice, or no
+                chosen method fits the model.
         """
         utterance = self.prepare(classifier, inputs, target, progress)
         inputs = utterance.inputs
@@ -121,6 +122,7 @@ class Explainer:
             notes += found.notes
             if found.attribution is not None:
                 attributions[name] = found.attribution
+        _check_any(inputs.key, attributions, notes)
         shapley = modality_shapley(utterance) if self.shapley else None
         done = utterance.passes.done
         return Explanation(
@@ -228,6 +230,15 @@ class Explainer:
             return inputs.true
         check_target(target, self.classes)
         return list(self.classes).index(target)
+
+
+def _check_any(key: str, attributions: Mapping[str, Attribution], reasons: Sequence[str]) -> None:
+    """Refuse an explanation without any of the methods that were chosen for it."""
+    if reasons and not attributions:
+        raise ExplanationError(
+            f"{key}: expected at least one of methods=[…] that fits the model, got none: "
+            f"{'; '.join(reasons)}; occlusion, lime and kernel_shap need no gradient"
+        )
 
 
 def convergence_notes(convergence: Convergence) -> list[str]:

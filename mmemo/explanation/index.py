@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from mmemo.explanation.check_figures import CHECKS_MEANING, check_figures
 from mmemo.explanation.checks import read_checks
 from mmemo.explanation.explanation import (
     ARRAYS_FILE,
@@ -18,15 +19,15 @@ from mmemo.explanation.explanation import (
     ExplanationRecord,
     read_record,
 )
+from mmemo.explanation.feature_attributions import ALGORITHMS
+from mmemo.explanation.feature_shap import read_feature_shap
 from mmemo.explanation.members import explanation_folders
 from mmemo.explanation.page import PAGE_FILE
 from mmemo.explanation.probes import read_probes
 from mmemo.explanation.scale import NORMALISATION, ColouredWord, coloured_words, gradient_stops
 from mmemo.explanation.selection import OUTPUTS
 from mmemo.explanation.set_figures import (
-    CHECKS_MEANING,
     MEASURES,
-    check_figures,
     in_page,
     save_figures,
     set_figures,
@@ -38,6 +39,7 @@ from mmemo.reporting.self_contained import render_page
 
 INDEX_FILE = "index.html"
 MAX_LISTED = 500
+MAX_FEATURES = 50
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def write_explanation_index(
     """Write ``index.html`` of the explanations below a folder, and its figures as PNG and PDF.
 
     Only files are read: the explanations, their checks, the set's summary and, where there are,
-    probes. Text of the corpus is escaped.
+    probes and SHAP values of features. Text of the corpus is escaped.
 
     Args:
         root: Folder of the set; ``write_set_summary`` has been there.
@@ -86,7 +88,9 @@ def write_explanation_index(
     entries = [_entry(folder, root) for folder in explanation_folders(root)]
     chosen = [Explanation.load(entry.folder) for entry in one_per_class(entries)]
     checks = [found for entry in entries if (found := read_checks(entry.folder)) is not None]
-    figures = set_figures(summary, chosen, read_probes(root)) | check_figures(checks)
+    features = read_feature_shap(root)
+    figures = set_figures(summary, chosen, read_probes(root), features, colours)
+    figures |= check_figures(checks)
     save_figures(figures, root)
     page = root / INDEX_FILE
     text = render_page(
@@ -108,6 +112,9 @@ def write_explanation_index(
         entries=entries[:MAX_LISTED],
         num_entries=len(entries),
         words=_words_by_class(summary.words),
+        features=features,
+        algorithms=ALGORITHMS,
+        max_features=MAX_FEATURES,
     )
     write_whole(page, text)
     return page

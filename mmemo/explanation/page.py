@@ -9,6 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from mmemo.explanation.check_figures import CHECKS_MEANING, check_figures
 from mmemo.explanation.checks import CHECKS_FILE, ChecksDocument, read_checks
 from mmemo.explanation.explanation import OWN_UNITS, RECORD_FILE, Explanation
 from mmemo.explanation.figures import explanation_figures, page_figures, save_explanation_figures
@@ -24,7 +25,7 @@ from mmemo.explanation.scale import (
     word_values,
 )
 from mmemo.explanation.selection import OUTPUTS
-from mmemo.explanation.set_figures import CHECKS_MEANING, check_figures, in_page, save_figures
+from mmemo.explanation.set_figures import in_page, save_figures
 from mmemo.folders import write_whole
 from mmemo.reporting.self_contained import render_page, sound_data_uri
 

@@ -40,6 +40,8 @@ class FrameStatistics(nn.Module, ABC):
     fixed_samples: int | None = None
     frozen = True
     packages = ("torchaudio",)
+    coefficient: str
+    """What one of a frame's numbers is called."""
 
     def __init__(
         self,
@@ -65,6 +67,12 @@ class FrameStatistics(nn.Module, ABC):
             hop_length=round(hop_ms * sample_rate / 1000),
             n_mels=num_mels,
             center=False,
+        )
+        self.feature_names = tuple(
+            f"{self.coefficient}{place}{slope}_{moment}"
+            for slope in ("", "_delta", "_delta_delta")[: 1 + num_deltas]
+            for moment in ("mean", "sd")
+            for place in range(num_coefficients)
         )
         self.frame_dim = num_coefficients
         self.output_dim = 2 * (1 + num_deltas) * num_coefficients
@@ -125,6 +133,8 @@ class LogMelStatistics(FrameStatistics):
         num_deltas: How often slopes are taken.
     """
 
+    coefficient = "logmel"
+
     def __init__(
         self,
         sample_rate: int = 16_000,
@@ -156,6 +166,8 @@ class MfccStatistics(FrameStatistics):
     Raises:
         InputError: If there are more coefficients than bands.
     """
+
+    coefficient = "mfcc"
 
     def __init__(
         self,

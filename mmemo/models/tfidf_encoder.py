@@ -79,6 +79,12 @@ class TfidfEncoder(FixedBuffers):
         if assets_dir is not None:
             self.ids = _read_ids(Path(assets_dir) / TERMS_FILE, max_terms)
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The terms (D,); where fewer were found than there is room for, "unused" and a number."""
+        terms = tuple(self.ids or ())
+        return (*terms, *(f"unused_{place}" for place in range(len(terms), self.max_terms)))
+
     def fit(self, transcripts: Sequence[str]) -> None:
         """Learn the terms and how rare they are, unless they are known.
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mmemo.cli import COMMANDS
-from mmemo.commands.command_help import EXAMPLES, Meaning, command_help, did_you_mean, meanings
+from mmemo.commands.command_help import EXAMPLES, command_help, did_you_mean
 from mmemo.commands.launch import forget_empty_variables
 from mmemo.commands.quiet_warnings import quiet_warnings
+from mmemo.commands.setting_meanings import Meaning, meanings
 from mmemo.errors import InputError
 from mmemo.folders import config_dir
 from tests.commands.conftest import Cli

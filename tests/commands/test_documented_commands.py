@@ -110,6 +110,7 @@ def world(trained: TrainedRun, tmp_path: Path) -> dict[str, str]:
         "outputs/demo/RUN": str(trained.run.path),
         "outputs/demo": str(trained.run.path.parent),
         "outputs/demo/sweep-systems": str(trained.run.path.parent),
+        "outputs/classical/RUN": str(trained.run.path),
         "outputs/classical": str(trained.run.path.parent),
         "outputs/before": str(trained.run.path.parent),
         "outputs/paper": str(trained.run.path.parent),

@@ -153,6 +153,8 @@ def test_none_that_works_is_an_error(
     assert "target: expected predicted, true or one of anger" in target.stderr
     probes = cli("explain", f"run={run.path}", "num_random=1", "probes=true", *QUICK, expect=1)
     assert "probes=true: expected a run with a pretrained encoder" in probes.stderr
+    features = cli("explain", f"run={run.path}", "feature_shap=true", *QUICK, expect=1)
+    assert "feature_shap=true: expected a run of a classical classifier" in features.stderr
 
 
 def test_all_methods_are_drawn_checked_and_compared(cli: Cli, run: RunFolder) -> None:
@@ -163,7 +165,8 @@ def test_all_methods_are_drawn_checked_and_compared(cli: Cli, run: RunFolder) ->
         "faithfulness=true",
         "faithfulness_checks.num_randomised=0",
     ]
-    command = ["explain", f"run={run.path}", "keys=[test/dia0_utt1]", *options, *QUICK]
+    # It has three words: of fewer no two methods are compared.
+    command = ["explain", f"run={run.path}", f"keys=[{HOSTILE_KEY}]", *options, *QUICK]
     printed = cli(*command).stdout
     folder = only_set(run)
     (explanation,) = explanations(folder).values()

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from mmemo.documents import write_document
 from mmemo.errors import InputError
+from mmemo.explanation.check_figures import curves_figure, randomisation_figure
 from mmemo.explanation.checks import Check, ChecksDocument, CheckSettings, RandomisedStage
 from mmemo.explanation.explanation import METHODS, Attribution, Explanation
 from mmemo.explanation.figures import (
@@ -34,7 +35,7 @@ from mmemo.explanation.scale import (
     difference,
     normalised,
 )
-from mmemo.explanation.set_figures import curves_figure, probes_figure, randomisation_figure
+from mmemo.explanation.set_figures import probes_figure
 from mmemo.explanation.summary import write_set_summary
 from tests.clicked_page import clicked, needs_chromium
 from tests.explanation.made_explanations import PAPER, RATE, made
