@@ -17,6 +17,7 @@ from mmemo.documents import write_document
 from mmemo.folders import check_writable, write_whole
 from mmemo.prediction.ensemble import Transcriber
 from mmemo.reporting.tables import plain_console, print_table, printed
+from mmemo.errors import InputError
 from mmemo.runs.predictor import Predictor
 from mmemo.runs.rebuilt_run import rebuild_model
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
@@ -48,6 +49,12 @@ def run(cfg: DictConfig) -> None:
         print(f"left out: {reason}", flush=True)
     model = rebuild_model(cfg.run, trusted_names(cfg.trust), cfg.accelerator)
     predictor = Predictor(model)
+    if predictor.reads_dialogues:
+        raise InputError(
+            f"{run_folder.path}: expected a model that answers on an utterance by itself, this one "
+            "reads the whole dialogue (context), of which a condition changes single utterances; "
+            "train one with context=none"
+        )
     output = run_folder.path / STRESS_FOLDER
     output.mkdir(exist_ok=True)
     with open_test_set(model, cfg.prepared, cfg.unit, cfg.seed, output) as every:

@@ -33,6 +33,7 @@ from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
 from mmemo.runs.data_source import Corpus, DataSource, build_data_source
 from mmemo.runs.dialogue_batches import reads_dialogues
+from mmemo.runs.initial_encoders import InitialEncoders
 from mmemo.runs.logged_metrics import logged_metrics
 from mmemo.runs.loss import build_loss
 from mmemo.runs.missing_modality import check_missing
@@ -140,9 +141,18 @@ class Experiment:
         split: SplitProtocol = instantiate(self._cfg.split, _convert_="all")
         return split
 
-    def build_encoders(self, run: RunFolder | None = None) -> Encoders:
-        """Both encoders; with a run, from what it saved beside its weights."""
-        return Encoders(self._kept("audio_encoder", run), self._kept("text_encoder", run))
+    def build_encoders(
+        self, run: RunFolder | None = None, taken: Mapping[str, RunFolder] | None = None
+    ) -> Encoders:
+        """Both encoders; with a run, from what it saved beside its weights.
+
+        Args:
+            run: The run itself, where it has saved something.
+            taken: By modality another run that has saved its encoder.
+        """
+        taken = taken or {}
+        audio = self._kept("audio_encoder", run or taken.get("audio"))
+        return Encoders(audio, self._kept("text_encoder", run or taken.get("text")))
 
     def build_preprocessing(self, run: RunFolder) -> Preprocessing:
         """What a run's sound and words went through, from what the run has saved."""
@@ -173,6 +183,9 @@ class Experiment:
             # A classifier of the user's own need not take one.
             **({"context": context} if context is not None else {}),
         )
+        initial: InitialEncoders | None = instantiate(cfg.get("initial"), _convert_="all")
+        if initial is not None:
+            initial.freeze(classifier)
         if cfg.compile:
             # In place: the names of the weights stay the same.
             classifier.compile(dynamic=True)

@@ -18,6 +18,8 @@ from tests.conftest import FIVE, meld_row, write_csv
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
+ONE = f"line 2 of {FIVE[2]} in test5"
+
 NO_DROPOUT = ["classifier.dropout=0", "text_encoder.dropout=0", "context.dropout=0"]
 
 
@@ -78,15 +80,13 @@ def test_a_run_of_dialogues_is_evaluated_and_asked(
     np.testing.assert_allclose(probabilities(answers), expected, atol=1e-5)
 
     # One utterance is a dialogue of its own, whatever it is asked beside.
-    said = cli("predict", *ask, "text=line 2 of joy in test5", "output=one.csv").stdout
+    said = cli("predict", *ask, f"text={ONE}", "output=one.csv").stdout
     assert "No context was given" in said
     alone = probabilities(pd.read_csv(tmp_path / "one.csv"))
     test.drop(columns=["dialogue"]).to_csv(tmp_path / "loose.csv", index=False)
     cli("predict", *ask, "input=loose.csv", "output=loose-answers.csv")
     loose = pd.read_csv(tmp_path / "loose-answers.csv").set_index("transcript")
-    np.testing.assert_allclose(
-        probabilities(loose.loc[["line 2 of joy in test5"]]), alone, atol=1e-5
-    )
+    np.testing.assert_allclose(probabilities(loose.loc[[ONE]]), alone, atol=1e-5)
 
     said = cli("explain", f"run={run.path}", expect=1).stderr
     assert "this one reads the whole dialogue (context)" in said
