@@ -14,10 +14,10 @@ from omegaconf import DictConfig
 from mmemo.audio.denoisers import Denoiser, Samples
 from mmemo.cores import num_cores
 from mmemo.documents import write_document
+from mmemo.errors import InputError
 from mmemo.folders import check_writable, write_whole
 from mmemo.prediction.ensemble import Transcriber
 from mmemo.reporting.tables import plain_console, print_table, printed
-from mmemo.errors import InputError
 from mmemo.runs.predictor import Predictor
 from mmemo.runs.rebuilt_run import rebuild_model
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest

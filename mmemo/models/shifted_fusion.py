@@ -105,7 +105,7 @@ class ShiftedFusion(Fusion):
         return leading + torch.where(heard.any(dim=1, keepdim=True), shift, 0)
 
     def shift(self, leading: Tensor, students: Tensor, present: Tensor) -> Tensor:
-        """lambda H (B, D) of F_T (B, D) and the students' vectors (B, S, D), where present (B, S).
+        """Lambda H (B, D) of F_T (B, D) and the students' vectors (B, S, D), where present (B, S).
 
         What it gives for an utterance of no student means nothing.
         """
