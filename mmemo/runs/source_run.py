@@ -145,8 +145,8 @@ def check_same_rows(source: OpenedSource, datamodule: EmotionDataModule) -> None
     if classes_of(table) != tuple(labels.classes):
         raise InputError(
             f"{source.option}: expected a run with this one's classes "
-            f"({', '.join(labels.classes)}, in this order), {source.folder.path} has {', '.join(classes_of(table))}; train "
-            "both with the same labels"
+            f"({', '.join(labels.classes)}, in this order), {source.folder.path} has "
+            f"{', '.join(classes_of(table))}; train both with the same labels"
         )
     rows = datamodule.rows
     evaluated = table.set_index("key")

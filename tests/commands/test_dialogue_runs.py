@@ -58,7 +58,9 @@ def test_a_run_of_dialogues_is_evaluated_and_asked(
     table = pd.read_parquet(run.predictions_file)
     assert len(table) == 2 * 24
     assert not table["key"].duplicated().any()
-    protocol = json.loads(run.metrics_file.read_text())["protocol"]
+    document = json.loads(run.metrics_file.read_text())
+    assert document["shift"] is not None
+    protocol = document["protocol"]
     assert protocol["context"] == {"recurrent": "DialogueRNN", "graph": "DialogueGCN"}[context]
     assert f"{context} (Dialogue" in run.report_file.read_text()
 
@@ -92,6 +94,8 @@ def test_a_run_of_dialogues_is_evaluated_and_asked(
     assert "this one reads the whole dialogue (context)" in said
     said = cli("explain", f"run={run.path}", "input=test.csv", expect=1).stderr
     assert "got several of one dialogue" in said
+    said = cli("stress", f"run={run.path}", expect=1).stderr
+    assert "this one reads the whole dialogue (context), of which a condition changes" in said
     said = cli("export", f"run={run.path}", "format=huggingface", expect=1).stderr
     assert "reads the whole dialogue (context), for which no format has a place" in said
 
@@ -135,6 +139,11 @@ def test_what_does_not_fit_together_is_told_at_once(
     assert "context: expected a fusion that makes one vector of an utterance" in said
     said = cli("train", *spoken, "context=graph", "context.past=-1", expect=1).stderr
     assert "context.past: expected at least 0, got -1" in said
+    plain = [o for o in spoken if not o.startswith(("text_encoder", "audio_encoder"))]
+    for option in ("context=graph", "data.dialogue_batches=true"):
+        said = cli("train", *plain, "classifier=svm", "features=tfidf", option, expect=1).stderr
+        name = option.partition("=")[0]
+        assert f"{name}: expected" in said and "for a classical classifier" in said
     assert not list(tmp_path.glob("outputs/*/*/checkpoints/*.ckpt"))
 
 
