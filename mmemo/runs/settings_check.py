@@ -89,10 +89,6 @@ def _check_classical(cfg: DictConfig) -> None:
         "loss": (build_loss(cfg.loss).name != "cross_entropy", "cross_entropy"),
         "sampling": (_samples(cfg.sampling), "natural"),
         "augmentation": (bool(cfg.get("augmentation")), "none"),
-        "context": (cfg.get("context") is not None, "none"),
-        "data.dialogue_batches": (bool(cfg.data.get("dialogue_batches")), "null"),
-        "distillation": (cfg.get("distillation") is not None, "none"),
-        "initial": (cfg.get("initial") is not None, "none"),
     }
     for option, (is_other, plain) in chosen.items():
         if is_other:
