@@ -35,10 +35,10 @@ class DialogueGCN(ContextModel):
       beta_i [h_1 … h_N]^T goes to the head.
 
     The matrices W_r of the 2 M^2 relations are weighted sums of ``num_bases`` shared ones, as in
-    Schlichtkrull et al. 2018 (basis decomposition): most pairs of speakers are rare. A speaker's number is
-    that of his or her first utterance in the dialogue; those from ``num_speakers`` on are one.
-    The paper leaves open how many speakers its relations tell apart in dialogues of many, and
-    where dropout stands: here on g and on h1.
+    Schlichtkrull et al. 2018 (basis decomposition): most pairs of speakers are rare. A speaker's
+    number is that of his or her first utterance in the dialogue; those from ``num_speakers`` on
+    are one. The paper leaves open how many speakers its relations tell apart in dialogues of many,
+    and where dropout stands: here on g and on h1.
 
     Args:
         input_dim: Features D of an utterance.
