@@ -63,6 +63,9 @@ def taken_parts(classifier: EmotionClassifier, modality: str) -> dict[str, nn.Mo
 
 
 def _of_fusion(classifier: EmotionClassifier, modality: str) -> Iterator[tuple[str, nn.Module]]:
+    if classifier.fusion.needs_frames:
+        # What it has of a modality is for frames, which no run of one modality has learnt.
+        return
     for name, part in classifier.fusion.named_children():
         by_modality = dict(part.named_children())
         if modality in by_modality:
