@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from mmemo.errors import InputError
 from mmemo.extras import check_package
 from mmemo.runs.group_choices import check_system
+from mmemo.runs.initial_encoders import named_sources
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
 from mmemo.training.monitored_scores import MonitoredScores
 
@@ -87,6 +88,8 @@ def _check_training(cfg: DictConfig) -> None:
 
     for part in ("labels", "split"):
         instantiate(cfg[part], _convert_="all")
+    for folder in named_sources(cfg).values():
+        chosen_checkpoint(RunFolder.open(folder))
     source = build_data_source(cfg)
     if isinstance(source.corpus, CheckedCorpus):
         source.corpus.check()
@@ -362,6 +365,11 @@ def _check_rates(cfg: DictConfig) -> None:
 
 
 def _check_compiled(cfg: DictConfig) -> None:
+    if cfg.compile and cfg.get("distillation"):
+        raise InputError(
+            "compile: expected false beside distillation, whose step does not go through what "
+            "torch.compile has compiled; leave one of them out"
+        )
     for encoder in ENCODERS:
         if cfg.compile and OmegaConf.select(cfg, f"{encoder}.gradient_checkpointing"):
             raise InputError(

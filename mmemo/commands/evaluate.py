@@ -208,7 +208,10 @@ def evaluate(
         str(split): compute_metrics(rows, majority, experiment.own_metrics)
         for split, rows in table.groupby("split", sort=False)
     }
-    protocol = experiment.protocol(datamodule, epoch, module.loss.name, unit, folder.missing)
+    protocol = replace(
+        experiment.protocol(datamodule, epoch, module.loss.name, unit, folder.missing),
+        sources=folder.read_info().sources or None,
+    )
     document = RunMetrics(
         protocol,
         metrics,

@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from mmemo.commands.requested_inputs import print_left_aside, requested_inputs
 from mmemo.errors import InputError
 from mmemo.prediction.answers import SpokenWord
-from mmemo.prediction.ensemble import Ensemble, PredictionOptions
+from mmemo.prediction.ensemble import Ensemble
+from mmemo.prediction.options import PredictionOptions
 from mmemo.prediction.requests import Request
 from mmemo.runs.predictor import Predictor, Spoken
 

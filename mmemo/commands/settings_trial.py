@@ -40,9 +40,27 @@ def check_composed(cfg: DictConfig) -> None:
             is no score, a rate is out of range, or an option was given another option's name.
     """
     check_values(cfg)
+    if "tuning" in cfg.classifier:
+        _check_fitted_alone(cfg)
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     for path, node in _targets({k: v for k, v in settings.items() if k != "hydra"}):
         _check_signature(path, node)
+
+
+def _check_fitted_alone(cfg: DictConfig) -> None:
+    """Refuse what is learnt by steps alone, before it is built around a classical classifier."""
+    chosen = {
+        "context": cfg.get("context"),
+        "data.dialogue_batches": cfg.data.get("dialogue_batches"),
+        "distillation": cfg.get("distillation"),
+        "initial": cfg.get("initial"),
+    }
+    for option, value in chosen.items():
+        if value:
+            raise InputError(
+                f"{option}: expected none for a classical classifier, which is fitted at once on "
+                f"vectors of single utterances; leave {option} out"
+            )
 
 
 def check_model(module: EmotionModule, trainer: lightning.Trainer) -> None:

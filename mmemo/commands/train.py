@@ -6,7 +6,7 @@ import errno
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from mmemo.documents import reason
 from mmemo.errors import InputError
 from mmemo.folders import check_writable, write_whole, written_whole
 from mmemo.models.classical import ClassicalClassifier
+from mmemo.models.classifier import EmotionClassifier
 from mmemo.reporting.wandb_results import print_upload, wandb_session
 from mmemo.runs.classical_files import FITTED_EPOCH, write_fit
 from mmemo.runs.data_card import check_same_data, check_same_split, write_data_card
@@ -45,6 +46,8 @@ from mmemo.runs.rebuilt_run import load_checkpoint, saved_parts
 from mmemo.runs.run_files import check_checksums
 from mmemo.runs.run_folder import RunFolder
 from mmemo.runs.saved_config import names_to_trust, save_composed
+from mmemo.runs.source_run import OpenedSource, check_sources, open_sources, take_encoders
+from mmemo.runs.teacher import teach
 from mmemo.training.checkpoint_io import AtomicCheckpointIO
 from mmemo.training.classical_fit import fit_classical
 from mmemo.training.module import EmotionModule
@@ -117,9 +120,11 @@ def train_along(folder: RunFolder) -> None:
     cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
     cfg.run_dir = str(folder.path)
     experiment = Experiment(cfg)
-    model = _build_model(folder, experiment)
+    sources = open_sources(folder, cfg)
+    model = _build_model(folder, experiment, sources)
     prepared = PreparedCorpus(Path(folder.read_data_card().prepared.folder))
     datamodule = _build_data(experiment, prepared, model)
+    teach(sources, cfg, datamodule, model.module, model.device)
     with suppress(PrunedError):
         _fit(folder, model, datamodule)
         predict(model.module, datamodule, model.trainer)
@@ -158,6 +163,11 @@ class _Model:
     timer: Timer
     is_resumed: bool
 
+    @property
+    def device(self) -> torch.device:
+        """That it is trained on."""
+        return self.trainer.strategy.root_device
+
 
 def _train(folder: RunFolder, cfg: DictConfig) -> float:
     settle_labels(cfg)
@@ -173,13 +183,15 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         with saved_parts(folder) if cfg.resume else nullcontext():
             source = build_data_source(cfg)
             source.preparer.check(source.denoiser)
-            model = _build_model(folder, experiment)
+            sources = open_sources(folder, cfg)
+            model = _build_model(folder, experiment, sources)
             _check_model(model, experiment)
             check_devices(model.trainer, experiment.has_strategy)
             _check_end(model.trainer)
             processes.check(model.trainer)
             prepared = _prepare(folder, experiment, source, model)
             datamodule = _build_data(experiment, prepared, model)
+        check_sources(folder, sources, datamodule)
         check_same_split(folder, datamodule)
         write_data_card(folder, datamodule, experiment.max_duration_s)
         for overlap in folder.read_data_card().overlaps:
@@ -196,6 +208,7 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         with wandb_session(folder, experiment, trainer):
             if folder.read_info().checkpoint is None:
                 processes.start(trainer)
+                teach(sources, cfg, datamodule, model.module, model.device)
                 _fit(folder, model, datamodule)
             elif trainer.world_size > 1:
                 trainer = experiment.build_one_process_trainer()
@@ -213,13 +226,17 @@ def _check_model(model: _Model, experiment: Experiment) -> None:
         check_model(model.module, model.trainer)
 
 
-def _build_model(folder: RunFolder, experiment: Experiment) -> _Model:
+def _build_model(
+    folder: RunFolder, experiment: Experiment, sources: Mapping[str, OpenedSource]
+) -> _Model:
     """What is trained, alike in every process, down to the random weights."""
     is_resumed = _check_last_checkpoint(folder)
     check_seed("seed", experiment.seed)
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
-    encoders = experiment.build_encoders(folder if is_resumed else None)
+    taken = {role: source.folder for role, source in sources.items()}
+    encoders = experiment.build_encoders(folder if is_resumed else None, taken)
     module = experiment.build_module(encoders)
+    take_encoders(sources, cast(EmotionClassifier, module.classifier))
     if is_resumed:
         load_checkpoint(folder.last_checkpoint, module)
     trainer = experiment.build_trainer()
@@ -257,8 +274,7 @@ def _prepare(
 def _build_data(
     experiment: Experiment, prepared: PreparedCorpus, model: _Model
 ) -> EmotionDataModule:
-    device = model.trainer.strategy.root_device
-    return experiment.build_datamodule(prepared, model.encoders, device, model.module)
+    return experiment.build_datamodule(prepared, model.encoders, model.device, model.module)
 
 
 def _save_config(folder: RunFolder, cfg: DictConfig) -> None:

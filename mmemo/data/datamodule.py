@@ -298,6 +298,14 @@ class EmotionDataModule(lightning.LightningDataModule):
         self._train_sampler.resume_at(*self._resume_point)
         return self._loader(dataset, _of_utterances(dataset, self._train_sampler))
 
+    def whole_dataloader(self, split: str) -> DataLoader[Batch]:
+        """All of a split in one process, once and not augmented, in dialogues where they are."""
+        dataset = self.datasets[split]
+        sampler = EvaluationSampler(
+            dataset.batched_lengths(), self.eval_batch_size, unit=self._unit
+        )
+        return self._loader(dataset, _of_utterances(dataset, sampler))
+
     def val_dataloader(self) -> DataLoader[Batch]:
         """This process' part of the validation utterances, by length."""
         return self._evaluation_loader("val")
@@ -313,7 +321,7 @@ class EmotionDataModule(lightning.LightningDataModule):
             most: Of more utterances so many, drawn at random; the same in each process.
         """
         dataset = self.datasets["train"]
-        drawn = np.random.default_rng(0).permutation(len(dataset))[:most]
+        drawn = np.random.default_rng(0).permutation(len(dataset.rows))[:most]
         chosen = np.sort(drawn).tolist()
         lengths = dataset.lengths()
         sampler = EvaluationSampler(
@@ -324,7 +332,8 @@ class EmotionDataModule(lightning.LightningDataModule):
     def ordered_dataloader(self, split: str) -> DataLoader[Batch]:
         """All utterances of a split in the order of its rows, whatever is drawn in training."""
         dataset = self.datasets[split]
-        in_order = BatchSampler(SequentialSampler(dataset), self.eval_batch_size, drop_last=False)
+        answered = SequentialSampler(range(len(dataset.rows)))
+        in_order = BatchSampler(answered, self.eval_batch_size, drop_last=False)
         return self._loader(dataset, in_order)
 
     def transfer_batch_to_device(

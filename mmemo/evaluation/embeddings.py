@@ -13,12 +13,7 @@ from torch import Tensor, nn
 
 from mmemo.evaluation.confusion_scores import Floats
 from mmemo.evaluation.predictions import Outputs
-from mmemo.models.fusion import ModalityVectors
-
-
-def embedding_of(fused: Tensor | ModalityVectors) -> Tensor:
-    """What a head is given as one vector for each utterance: (B, D)."""
-    return fused if isinstance(fused, Tensor) else fused.vectors.flatten(1)
+from mmemo.models.fusion import embedding_of
 
 
 @contextmanager

@@ -11,6 +11,19 @@ from mmemo.corpora.leaks import LEAKY, protocol_stamp
 from mmemo.evaluation.other_corpus import OtherCorpus
 
 
+@dataclass(frozen=True)
+class SourceRun:
+    """A run that another was made of.
+
+    Args:
+        run: Name of its folder.
+        sha256: Of its chosen checkpoint.
+    """
+
+    run: str
+    sha256: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
     """How a run's numbers came about.
@@ -44,6 +57,8 @@ class Protocol:
         checkpoint_epoch: The epoch that it is of, from 0; 0 where there are none.
         unit: What the split keeps together: "dialogue".
         missing: The modality that the model had to answer without; None where it had all.
+        sources: The runs that it was made of, by what each was: "teacher", whose answers it has
+            learnt from; "text" and "audio", whose encoders it has.
         evaluated_on: Another corpus, which the numbers are of; None where they are of the corpus
             of the training.
     """
@@ -74,6 +89,7 @@ class Protocol:
     checkpoint_epoch: int
     unit: str | None = None
     missing: str | None = None
+    sources: Mapping[str, SourceRun] | None = None
     evaluated_on: OtherCorpus | None = None
 
     @property

@@ -63,6 +63,7 @@ class EmotionClassifier(nn.Module):
         context: Callable[[int], ContextModel] | None = None,
     ) -> None:
         super().__init__()
+        self._frozen: tuple[nn.Module, ...] = ()
         if audio_encoder is None and text_encoder is None:
             raise InputError(
                 "classifier: expected an audio encoder, a text encoder or both, got "
@@ -116,6 +117,23 @@ class EmotionClassifier(nn.Module):
         parts = [*encoders, self.fusion, *([] if self.context is None else [self.context])]
         return all(trains_every_weight(part) for part in parts)
 
+    def freeze(self, *parts: nn.Module) -> None:
+        """Keep parts as they are: nothing of them is trained, and nothing in them is random.
+
+        Args:
+            parts: An encoder, a projection.
+        """
+        for part in parts:
+            part.requires_grad_(False).eval()
+        self._frozen = (*self._frozen, *parts)
+
+    def train(self, mode: bool = True) -> EmotionClassifier:
+        """Switch dropout and the like, but for what is frozen."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
+
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C).
 
@@ -139,8 +157,11 @@ class EmotionClassifier(nn.Module):
             dialogues: Which of the utterances are a dialogue, which a context model reads; None
                 where each is one of its own.
         """
+        return self.answer(self.fuse(features), dialogues)
+
+    def answer(self, fused: Tensor | ModalityVectors, dialogues: Dialogues | None = None) -> Tensor:
+        """Logits (B, C) of what ``fuse`` gives; ``dialogues`` as of ``classify``."""
         with torch.autocast(self._like_head().device.type, enabled=False):
-            fused = self.fuse(features)
             if self.context is not None and isinstance(fused, Tensor):
                 alone = Dialogues.alone(fused.shape[0], fused.device)
                 fused = self.context(fused, alone if dialogues is None else dialogues)

@@ -21,23 +21,24 @@ class DialogueGCN(ContextModel):
     """A GRU over the dialogue, then two graph convolutions over windows of it.
 
     Source: Ghosal et al. 2019, "DialogueGCN: A Graph Convolutional Neural Network for Emotion
-    Recognition in Conversation", EMNLP. In its letters and the numbers of its equations:
+    Recognition in Conversation", EMNLP, sections "Sequential Context Encoder", "Speaker-Level
+    Context Encoder" and "Emotion Classifier". In its letters:
 
-    - sequential context (1): g_i = GRU(g_{i±1}, u_i);
+    - sequential context: g_i = GRU(g_{i±1}, u_i);
     - an edge from j to i for every j of the window i-p … i+f, i itself among them, weighted by
-      alpha_ij = softmax over j of g_i^T W_e g_j (2), and of a relation r that is told by the
+      alpha_ij = softmax over j of g_i^T W_e g_j, and of a relation r that is told by the
       speakers of i and j and by whether j was said before i;
-    - first layer (3): h1_i = ReLU(sum over r and j of r: alpha_ij / c_ir W_r g_j + alpha_ii W_0
+    - first layer: h1_i = ReLU(sum over r and j of r: alpha_ij / c_ir W_r g_j + alpha_ii W_0
       g_i), c_ir being the number of i's neighbours of relation r;
-    - second layer (4): h2_i = ReLU(sum over j of W h1_j + W_0 h1_i);
+    - second layer: h2_i = ReLU(sum over j of W h1_j + W_0 h1_i);
     - attention over the dialogue's h_i = [g_i, h2_i], beta_i = softmax(h_i^T W_beta [h_1 … h_N]):
-      beta_i [h_1 … h_N]^T goes to the head (section "Emotion Classifier").
+      beta_i [h_1 … h_N]^T goes to the head.
 
     The matrices W_r of the 2 M^2 relations are weighted sums of ``num_bases`` shared ones, as in
-    Schlichtkrull et al. 2018, equation 3: most pairs of speakers are rare. A speaker's number is
-    that of his or her first utterance in the dialogue; those from ``num_speakers`` on are one.
-    The paper leaves open how many speakers its relations tell apart in dialogues of many, and
-    where dropout stands: here on g and on h1.
+    Schlichtkrull et al. 2018 (basis decomposition): most pairs of speakers are rare. A speaker's
+    number is that of his or her first utterance in the dialogue; those from ``num_speakers`` on
+    are one. The paper leaves open how many speakers its relations tell apart in dialogues of many,
+    and where dropout stands: here on g and on h1.
 
     Args:
         input_dim: Features D of an utterance.
@@ -136,7 +137,8 @@ class RelationalLayer(nn.Module):
     """Graph convolution with a matrix for each relation, made of shared ones.
 
     Source: Schlichtkrull et al. 2018, "Modeling Relational Data with Graph Convolutional
-    Networks", equations 2 and 3, with edges weighted as in Ghosal et al. 2019.
+    Networks", its propagation rule with basis decomposition, with edges weighted as in Ghosal et
+    al. 2019.
 
     Args:
         input_dim: D, of a node.

@@ -20,6 +20,11 @@ class ModalityVectors(NamedTuple):
     present: Tensor
 
 
+def embedding_of(fused: Tensor | ModalityVectors) -> Tensor:
+    """What a head is given as one vector for each utterance: (B, D)."""
+    return fused if isinstance(fused, Tensor) else fused.vectors.flatten(1)
+
+
 class Fusion(nn.Module, ABC):
     """What fusions share: which modalities there are, and which of them an utterance has.
 

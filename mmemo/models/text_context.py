@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmemo.data.frontends import Tokens
 
@@ -21,6 +21,10 @@ class Layout:
     prefix: tuple[int, ...]
     separator: int
     suffix: tuple[int, ...]
+
+    def before_end(self, ids: Sequence[int]) -> Layout:
+        """The same with tokens behind the last utterance, whose room is theirs."""
+        return replace(self, suffix=(self.separator, *ids, *self.suffix))
 
     def place(
         self,

@@ -19,6 +19,7 @@ from mmemo.models.pooling import get_pooling
 from mmemo.models.precision import keep_residuals_in_float32
 from mmemo.models.protocols import Features, OwnTokens
 from mmemo.models.text_context import Layout
+from mmemo.models.text_prompt import Prompt
 from mmemo.models.text_tokenizer import check_vocab_size, learn_model_tokenizer
 from mmemo.models.trainable import set_trainable
 
@@ -50,7 +51,8 @@ class PretrainedTextEncoder(nn.Module):
         revision: Commit, tag or branch on the hub; None for its main branch.
         safetensors_only: Refuse weights in the older format.
         max_tokens: Longer texts are cut there, special tokens and context included.
-        pooling: "first" (the classification token), "mean" or "mean_std".
+        pooling: "first" (the classification token), "mean" or "mean_std" of the utterance's tokens,
+            or "mask": the hidden token of the prompt.
         layers: "last", or "weighted": a learned weighting of the embeddings and all layers,
             each of which is pooled first.
         trainable: See ``set_trainable``.
@@ -59,6 +61,8 @@ class PretrainedTextEncoder(nn.Module):
             about a third more time.
         attention: "sdpa": torch's fused attention where the model has it; "eager": as it stands
             in transformers.
+        prompt: What stands behind each utterance and its context, with "{mask}" once for a hidden
+            token, such as "Now I feel {mask}"; None for nothing. Source: Yun et al. 2024, "TelME".
         assets_dir: Folder of a run with config and tokenizer; no weights are fetched then.
 
     Raises:
@@ -80,6 +84,7 @@ class PretrainedTextEncoder(nn.Module):
         lora_rank: int = 8,
         gradient_checkpointing: bool = False,
         attention: str = "sdpa",
+        prompt: str | None = None,
         assets_dir: str | Path | None = None,
     ) -> None:
         super().__init__()
@@ -107,7 +112,14 @@ class PretrainedTextEncoder(nn.Module):
         self.all_layers = layers == "weighted"
         num_layers = int(self.config.num_hidden_layers) + 1 if self.all_layers else 1
         self.layer_weights = LayerWeights(num_layers)
-        self.pool, factor = get_pooling(pooling)
+        self.prompt = Prompt(prompt, self.tokenizer) if prompt is not None else None
+        self.pools_mask = pooling == "mask"
+        if self.pools_mask and self.prompt is None:
+            raise InputError(
+                f"{OPTION}.pooling: expected first, mean or mean_std without {OPTION}.prompt, got "
+                "mask; set a prompt with {mask} in it"
+            )
+        self.pool, factor = get_pooling("mean" if self.pools_mask else pooling)
         self.frame_dim = int(self.config.hidden_size)
         self.output_dim = factor * self.frame_dim
 
@@ -131,7 +143,7 @@ class PretrainedTextEncoder(nn.Module):
         """Token ids with the special tokens, at most ``max_tokens``."""
         if self.tokenizer is None:
             raise RuntimeError("the tokenizer is not learnt: call fit(transcripts) first")
-        if not before and not after:
+        if not before and not after and self.prompt is None:
             encoded = self.tokenizer(transcript, truncation=True, max_length=self.max_tokens)
             return Tokens(encoded["input_ids"])
         own, *context = (
@@ -140,13 +152,29 @@ class PretrainedTextEncoder(nn.Module):
         )
         layout = _special_layout(self.tokenizer)
         earlier, later = context[: len(before)], context[len(before) :]
-        return layout.place(own, earlier, later, self.max_tokens)
+        if self.prompt is None:
+            return layout.place(own, earlier, later, self.max_tokens)
+        layout = layout.before_end(self.prompt.ids())
+        tokens = layout.place(own, earlier, later, self.max_tokens)
+        if tokens.own is not None or not own:
+            return tokens
+        start = len(layout.prefix)
+        return Tokens(tokens.ids, (start, len(tokens.ids) - len(layout.suffix)))
 
     def forward(self, text: TextInput, inputs_embeds: Tensor | None = None) -> Features:
         """Encode (B, L) into one frame for each token (B, L, D)."""
         layers = self._encode(text, inputs_embeds)
-        pooled = self.layer_weights([self.pool(layer, text.pooled_mask) for layer in layers])
+        mask = self._pooled_mask(text)
+        pooled = self.layer_weights([self.pool(layer, mask) for layer in layers])
         return Features(self.layer_weights(layers), text.mask, pooled)
+
+    def _pooled_mask(self, text: TextInput) -> Tensor:
+        """(B, L), True for the tokens whose vectors are averaged."""
+        if not self.pools_mask:
+            return text.pooled_mask
+        hidden = text.input_ids == self.mask_token_id
+        # The prompt's is the last: an utterance may have others, where words of it are hidden.
+        return hidden & (hidden.flip(1).cumsum(dim=1).flip(1) == 1)
 
     @property
     def mask_token_id(self) -> int | None:
@@ -181,11 +209,13 @@ class PretrainedTextEncoder(nn.Module):
         """How each layer attends from token to token of (B, L); see ``Attentions``."""
         with recorded_attentions(self.model) as found:
             self._encode(text, None)
-        return Attentions(tuple(found), pooling_shares(self.pool, text.pooled_mask), text.mask)
+        shares = pooling_shares(self.pool, self._pooled_mask(text))
+        return Attentions(tuple(found), shares, text.mask)
 
     def pooled_layers(self, text: TextInput) -> Tensor:
         """What a frozen model makes of a batch, before the weighting: (B, N, D_out)."""
-        pooled = [self.pool(layer, text.pooled_mask) for layer in self._encode(text, None)]
+        mask = self._pooled_mask(text)
+        pooled = [self.pool(layer, mask) for layer in self._encode(text, None)]
         return torch.stack(pooled, dim=1)
 
     def from_pooled_layers(self, pooled: Tensor) -> Tensor:

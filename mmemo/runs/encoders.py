@@ -1,9 +1,10 @@
-"""The two encoders of a run, and what they give where they are frozen."""
+"""The two encoders of a run, from what it has saved; what they give where they are frozen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from hydra.utils import instantiate
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmemo.data.datamodule import EmotionDataModule
 from mmemo.models.feature_cache import FeatureCache
 from mmemo.models.protocols import AudioEncoder, TextEncoder
+from mmemo.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,17 @@ class Encoders:
     def without(self, missing: str | None) -> Encoders:
         """Those that are left without a modality, "audio" or "text": no batch has it then."""
         return replace(self, **{missing: None}) if missing is not None else self
+
+
+def saved_part(cfg: DictConfig, name: str, run: RunFolder | None) -> Any:  # noqa: ANN401
+    """A part of a config that saves files of its own, from those of a run where there is one."""
+    assets: dict[str, Path] = {}
+    if run is not None:
+        run.check_digest(run.assets(name))
+        if run.assets(name).is_dir():
+            assets["assets_dir"] = run.assets(name)
+    part = cfg[name]
+    return instantiate(part, _convert_="all", **assets) if part else None
 
 
 def use_frozen_features(

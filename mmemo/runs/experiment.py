@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,8 @@ from mmemo.evaluation.subgroups import Subgroups
 from mmemo.models.classifier import EmotionClassifier
 from mmemo.runs.data_source import Corpus, DataSource, build_data_source
 from mmemo.runs.dialogue_batches import reads_dialogues
-from mmemo.runs.encoders import Encoders, use_frozen_features
+from mmemo.runs.encoders import Encoders, saved_part, use_frozen_features
+from mmemo.runs.initial_encoders import InitialEncoders
 from mmemo.runs.logged_metrics import logged_metrics
 from mmemo.runs.loss import build_loss
 from mmemo.runs.missing_modality import check_missing
@@ -123,24 +124,24 @@ class Experiment:
         split: SplitProtocol = instantiate(self._cfg.split, _convert_="all")
         return split
 
-    def build_encoders(self, run: RunFolder | None = None) -> Encoders:
-        """Both encoders; with a run, from what it saved beside its weights."""
-        return Encoders(self._kept("audio_encoder", run), self._kept("text_encoder", run))
+    def build_encoders(
+        self, run: RunFolder | None = None, taken: Mapping[str, RunFolder] | None = None
+    ) -> Encoders:
+        """Both encoders; with a run, from what it saved beside its weights.
+
+        Args:
+            run: The run itself, where it has saved something.
+            taken: By modality another run that has saved its encoder.
+        """
+        taken = taken or {}
+        audio = saved_part(self._cfg, "audio_encoder", run or taken.get("audio"))
+        return Encoders(audio, saved_part(self._cfg, "text_encoder", run or taken.get("text")))
 
     def build_preprocessing(self, run: RunFolder) -> Preprocessing:
         """What a run's sound and words went through, from what the run has saved."""
         uses_audio = self._cfg.audio_encoder is not None
-        return Preprocessing.of(self._cfg, self._kept(DENOISER, run) if uses_audio else None)
-
-    def _kept(self, name: str, run: RunFolder | None) -> Any:  # noqa: ANN401
-        """A part that saves files of its own, from those of the run where there is one."""
-        assets: dict[str, Path] = {}
-        if run is not None:
-            run.check_digest(run.assets(name))
-            if run.assets(name).is_dir():
-                assets["assets_dir"] = run.assets(name)
-        part = self._cfg[name]
-        return instantiate(part, _convert_="all", **assets) if part else None
+        denoiser = saved_part(self._cfg, DENOISER, run) if uses_audio else None
+        return Preprocessing.of(self._cfg, denoiser)
 
     def build_module(self, encoders: Encoders) -> EmotionModule:
         """The classifier over the encoders, in its training module."""
@@ -156,6 +157,9 @@ class Experiment:
             # A classifier of the user's own need not take one.
             **({"context": context} if context is not None else {}),
         )
+        initial: InitialEncoders | None = instantiate(cfg.get("initial"), _convert_="all")
+        if initial is not None:
+            initial.freeze(classifier)
         if cfg.compile:
             # In place: the names of the weights stay the same.
             classifier.compile(dynamic=True)
@@ -327,11 +331,7 @@ class Experiment:
         check_settings(self._cfg, self.labels, split, annotations, encoders.audio, preparer)
 
     def check_transcripts(self, annotations: Annotations) -> None:
-        """Find that a corpus has no transcripts for a model that reads them.
-
-        Raises:
-            InputError: If so.
-        """
+        """Raise an InputError if a corpus has no transcripts for a model that reads them."""
         if self.reads_text and annotations.no_transcripts:
             raise InputError(annotations.no_transcripts)
 

@@ -113,6 +113,7 @@ class TestedCorpus:
                 "train": sum(card.classes["train"].values()),
                 "test": found.num_utterances["test"],
             },
+            sources=self.folder.read_info().sources or None,
             evaluated_on=other,
         )
 

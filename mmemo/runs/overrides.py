@@ -23,6 +23,9 @@ PATH_KEYS = (
     "preparer.folder",
     "feature_cache.folder",
     "augmentation.noise.folder",
+    "distillation.teacher",
+    "initial.text",
+    "initial.audio",
 )
 CHECKPOINT_KEYS = (
     "audio_encoder.checkpoint",

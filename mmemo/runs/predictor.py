@@ -21,10 +21,10 @@ from mmemo.data.dialogues import Turn
 from mmemo.data.sampling import EvaluationSampler
 from mmemo.errors import InputError
 from mmemo.evaluation.calibration import scaled, table_temperature
-from mmemo.evaluation.embeddings import embedding_of
 from mmemo.evaluation.predictions import read_predictions
 from mmemo.evaluation.protocol import Protocol, without_modality
 from mmemo.models.classifier import EmotionClassifier
+from mmemo.models.fusion import embedding_of
 from mmemo.runs.rebuilt_run import RebuiltModel, rebuild_model
 from mmemo.runs.run_folder import RunFolder
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import lightning
 import torch
+from torch import Tensor
 
 from mmemo.audio.prepared import PreparedCorpus
 from mmemo.corpora.utterance import LabelSet
@@ -167,13 +168,26 @@ def load_checkpoint(path: Path, module: EmotionModule) -> int:
     Raises:
         InputError: If the file is missing, is not a checkpoint, or is another model's.
     """
+    with _checkpoint_of(path):
+        weights, epoch = _read(path)
+        module.load_state_dict(weights)
+        return epoch
+
+
+def checkpoint_weights(path: Path) -> dict[str, Tensor]:
+    """Weights of a run, by name.
+
+    Raises:
+        InputError: If the file is missing or is not a checkpoint.
+    """
+    with _checkpoint_of(path):
+        return _read(path)[0]
+
+
+@contextmanager
+def _checkpoint_of(path: Path) -> Iterator[None]:
     try:
-        if path.suffix == SAFETENSORS:
-            return _load_safetensors(path, module)
-        check_checksums(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        module.load_state_dict(checkpoint["state_dict"])
-        return int(checkpoint["epoch"])
+        yield
     except Exception as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise InputError(
@@ -182,10 +196,18 @@ def load_checkpoint(path: Path, module: EmotionModule) -> int:
         ) from error
 
 
-def _load_safetensors(path: Path, module: EmotionModule) -> int:
+def _read(path: Path) -> tuple[dict[str, Tensor], int]:
+    if path.suffix == SAFETENSORS:
+        return _read_safetensors(path)
+    check_checksums(path)
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint["state_dict"], int(checkpoint["epoch"])
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], int]:
     """Weights of a run that was exported for Hugging Face's hub."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        module.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        return int(file.metadata()["epoch"])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return weights, int(file.metadata()["epoch"])

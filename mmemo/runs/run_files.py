@@ -13,6 +13,7 @@ from pydantic import FiniteFloat
 from mmemo.corpora.agreement import Agreement
 from mmemo.corpora.corpus_overlaps import CorpusOverlap
 from mmemo.documents import damaged, reason
+from mmemo.evaluation.protocol import SourceRun
 
 if TYPE_CHECKING:
     # Imported by the one reader that needs it: the others are called where a second counts.
@@ -79,6 +80,7 @@ class RunInfo:
         digests: By path in the folder the SHA-256 of what the run has written and is read again:
             see ``RunFolder.sealed``.
         choices: By group of conf/ the option as the user called it.
+        sources: The runs that it was made of, by what each was: "teacher", "text", "audio".
     """
 
     VERSION: ClassVar[int] = 1
@@ -102,6 +104,7 @@ class RunInfo:
     wandb: WandbInfo | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, str | None] = field(default_factory=dict)
+    sources: Mapping[str, SourceRun] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

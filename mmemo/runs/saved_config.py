@@ -40,7 +40,7 @@ BUILT_PARTS = (
 )
 """Parts that every run has and that are built."""
 
-LATER_PARTS = ("subgroups", "abstention", "context")
+LATER_PARTS = ("subgroups", "abstention", "context", "initial", "distillation")
 """Parts that runs of an earlier mmemo lack, and that are built where they are there."""
 
 OPTIONAL_PARTS = ("audio_encoder", "text_encoder", "scheduler", "denoiser", "logger")

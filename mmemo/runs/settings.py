@@ -46,7 +46,10 @@ NOT_IN_DIGEST = (
 )
 """Settings that do not change a run's result: two cells that differ in them alone are one."""
 
-WITHOUT_EFFECT = (*NOT_IN_DIGEST, "seed", "hydra", "sweep")
+SOURCE_RUNS = ("distillation.teacher", "initial.text", "initial.audio")
+"""Runs that another is made of: each seed has its own."""
+
+WITHOUT_EFFECT = (*NOT_IN_DIGEST, "seed", "hydra", "sweep", *SOURCE_RUNS)
 """Settings, and sections of them, that do not tell one group of runs from another."""
 
 PLACES = ("folder", "root", "annotations", "csv", "checkpoint_dir", "dirpath", "path", "save_dir")

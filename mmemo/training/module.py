@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
@@ -14,8 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric, MetricCollection
 
 from mmemo.data.batch import Batch
+from mmemo.models.classifier import EmotionClassifier
+from mmemo.models.fusion import embedding_of
 from mmemo.models.precision import at_least_float32
 from mmemo.models.trainable import trains_every_weight
+from mmemo.training.distillation import Responses, Teaching
 from mmemo.training.epoch_metrics import standard_metrics
 from mmemo.training.finite_loss import WatchedLoss, not_finite
 from mmemo.training.losses import CrossEntropy, EpochLoss
@@ -64,6 +67,8 @@ class EmotionModule(lightning.LightningModule):
         self.build_scheduler = scheduler
         self.encoder_learning_rate = encoder_learning_rate
         self.layer_decay = layer_decay
+        # A teacher's; set before training where there is one, and no part of the saved state.
+        self.teaching: Teaching | None = None
         self.watched: WatchedLoss | None = None
         self.batch_loss = torch.tensor(math.nan)
         logged = MetricCollection({**standard_metrics(num_classes), **(metrics or {})})
@@ -103,7 +108,7 @@ class EmotionModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of this process' share; the mean over the processes is the batch's."""
-        logits = self(batch)
+        logits, taught = self._answered(batch)
         # A loss of the user's own need not know of votes.
         needs_votes = getattr(self.loss, "needs_votes", False)
         target = batch.votes if needs_votes and batch.votes is not None else batch.target
@@ -115,10 +120,21 @@ class EmotionModule(lightning.LightningModule):
         if distributed.is_available() and distributed.is_initialized():
             num_processes = distributed.get_world_size()
             distributed.all_reduce(sums)
-        self.watched = WatchedLoss(batch.keys, losses, total)
-        self.batch_loss = total / weight
-        loss: Tensor = losses.sum() * num_processes / weight
+        # Relations to a teacher are of the whole batch, and of no utterance.
+        self.watched = WatchedLoss(batch.keys, losses, total + taught.detach())
+        self.batch_loss = total / weight + taught.detach()
+        loss: Tensor = (losses.sum() / weight + taught) * num_processes
         return loss
+
+    def _answered(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits (B, C) and what a teacher adds to the loss, 0 without one."""
+        if self.teaching is None:
+            return self(batch), torch.zeros((), device=batch.target.device)
+        classifier = cast(EmotionClassifier, self.classifier)
+        fused = classifier.fuse(classifier.encode(batch))
+        logits = classifier.answer(fused, batch.dialogues)[: len(batch)]
+        vectors = embedding_of(fused)[: len(batch)]
+        return logits, self.teaching.loss(batch.keys, Responses(logits, vectors))
 
     def on_after_backward(self) -> None:
         """Stop before the optimizer's step where the loss is not finite."""

@@ -20,6 +20,8 @@ from tests.conftest import FIVE, meld_row, write_csv
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
+ONE = f"line 2 of {FIVE[2]} in test5"
+
 NO_DROPOUT = ["classifier.dropout=0", "text_encoder.dropout=0", "context.dropout=0"]
 
 
@@ -58,7 +60,9 @@ def test_a_run_of_dialogues_is_evaluated_and_asked(
     table = pd.read_parquet(run.predictions_file)
     assert len(table) == 2 * 24
     assert not table["key"].duplicated().any()
-    protocol = json.loads(run.metrics_file.read_text())["protocol"]
+    document = json.loads(run.metrics_file.read_text())
+    assert document["shift"] is not None
+    protocol = document["protocol"]
     assert protocol["context"] == {"recurrent": "DialogueRNN", "graph": "DialogueGCN"}[context]
     assert f"{context} (Dialogue" in run.report_file.read_text()
 
@@ -80,20 +84,20 @@ def test_a_run_of_dialogues_is_evaluated_and_asked(
     np.testing.assert_allclose(probabilities(answers), expected, atol=1e-5)
 
     # One utterance is a dialogue of its own, whatever it is asked beside.
-    said = cli("predict", *ask, "text=line 2 of joy in test5", "output=one.csv").stdout
+    said = cli("predict", *ask, f"text={ONE}", "output=one.csv").stdout
     assert "No context was given" in said
     alone = probabilities(pd.read_csv(tmp_path / "one.csv"))
     test.drop(columns=["dialogue"]).to_csv(tmp_path / "loose.csv", index=False)
     cli("predict", *ask, "input=loose.csv", "output=loose-answers.csv")
     loose = pd.read_csv(tmp_path / "loose-answers.csv").set_index("transcript")
-    np.testing.assert_allclose(
-        probabilities(loose.loc[["line 2 of joy in test5"]]), alone, atol=1e-5
-    )
+    np.testing.assert_allclose(probabilities(loose.loc[[ONE]]), alone, atol=1e-5)
 
     said = cli("explain", f"run={run.path}", expect=1).stderr
     assert "this one reads the whole dialogue (context)" in said
     said = cli("explain", f"run={run.path}", "input=test.csv", expect=1).stderr
     assert "got several of one dialogue" in said
+    said = cli("stress", f"run={run.path}", expect=1).stderr
+    assert "this one reads the whole dialogue (context), of which a condition changes" in said
     said = cli("export", f"run={run.path}", "format=huggingface", expect=1).stderr
     assert "reads the whole dialogue (context), for which no format has a place" in said
 
@@ -164,6 +168,11 @@ def test_what_does_not_fit_together_is_told_at_once(
     assert "context: expected a fusion that makes one vector of an utterance" in said
     said = cli("train", *spoken, "context=graph", "context.past=-1", expect=1).stderr
     assert "context.past: expected at least 0, got -1" in said
+    plain = [o for o in spoken if not o.startswith(("text_encoder", "audio_encoder"))]
+    for option in ("context=graph", "data.dialogue_batches=true"):
+        said = cli("train", *plain, "classifier=svm", "features=tfidf", option, expect=1).stderr
+        name = option.partition("=")[0]
+        assert f"{name}: expected" in said and "for a classical classifier" in said
     assert not list(tmp_path.glob("outputs/*/*/checkpoints/*.ckpt"))
 
 

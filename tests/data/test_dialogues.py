@@ -170,6 +170,23 @@ def test_excluded_classes_are_context_and_not_answered(dialogues: PreparedCorpus
     assert [p < len(batch) for p in long] == [False, False, True, True, False]
 
 
+def test_single_utterances_are_those_that_are_answered(dialogues: PreparedCorpus) -> None:
+    labels = LabelSet("two", {"joy": "#111111", "anger": "#222222"})
+    data = build(dialogues, labels, dialogue_batches=True, eval_batch_size=3)
+    answered = sorted(data.datasets["train"].rows["key"])
+    assert len(answered) == 4 < len(data.datasets["train"])
+    for loader in (data.train_sample_dataloader(99), data.ordered_dataloader("train")):
+        batches = list(loader)
+        assert sorted(key for batch in batches for key in batch.keys) == answered
+        for batch in batches:
+            assert isinstance(batch.audio, AudioInput)
+            assert len(batch.audio.waveform) == len(batch.target) == len(batch)
+    assert len([*data.train_sample_dataloader(2)][0]) == 2
+    whole = [*data.whole_dataloader("train")]
+    assert sorted(key for batch in whole for key in batch.keys) == answered
+    assert all(batch.dialogues is not None for batch in whole)
+
+
 def test_the_classifier_answers_what_is_answered() -> None:
     model = EmotionClassifier(
         None,

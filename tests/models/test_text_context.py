@@ -7,6 +7,7 @@ import torch
 
 from mmemo.data.batch import Collator, Example, TextInput
 from mmemo.data.frontends import Tokens
+from mmemo.errors import InputError
 from mmemo.models.scratch_text_encoder import ScratchTextEncoder
 from mmemo.models.text_context import Layout
 from mmemo.models.text_encoders import PretrainedTextEncoder
@@ -111,3 +112,38 @@ def test_the_first_token_stays_the_first(tiny_roberta: Path) -> None:
     text = collate(1, encoder.tokenize("I'm fine.", before=["You are"]))
     features = encoder(text)
     torch.testing.assert_close(features.pooled, features.frames[:, 0], rtol=0, atol=0)
+
+
+def test_a_prompt_stands_behind_and_its_hidden_token_is_the_answer(tiny_roberta: Path) -> None:
+    options = {"prompt": "Now I feel {mask}", "pooling": "mask"}
+    prompted = PretrainedTextEncoder(str(tiny_roberta), max_tokens=24, **options).eval()
+    tokenizer = prompted.tokenizer
+    asked = tokenizer("Now I feel <mask>", add_special_tokens=False)["input_ids"]
+    own = tokenizer("Fine.", add_special_tokens=False)["input_ids"]
+    before = tokenizer("So?", add_special_tokens=False)["input_ids"]
+    start, stop, between = tokenizer.cls_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id
+    alone = prompted.tokenize("Fine.")
+    assert alone == Tokens([start, *own, between, *asked, stop], (1, 1 + len(own)))
+    told = prompted.tokenize("Fine.", ["So?"])
+    assert told.ids == [start, *before, between, *own, between, *asked, stop]
+    # The prompt is never cut.
+    long = prompted.tokenize("Fine. " * 40)
+    assert len(long.ids) == 24 and long.ids[-1 - len(asked) :] == [*asked, stop]
+    # A hidden word of the utterance is not the prompt's.
+    ids = [start, tokenizer.mask_token_id, between, *asked, stop]
+    batch = collate(prompted.pad_token_id, told, Tokens(ids, (1, 2)))
+    with torch.no_grad():
+        found = prompted(batch)
+        place = told.ids.index(tokenizer.mask_token_id)
+        torch.testing.assert_close(found.pooled[0], found.frames[0, place])
+        last = len(ids) - 1 - ids[::-1].index(tokenizer.mask_token_id)
+        torch.testing.assert_close(found.pooled[1], found.frames[1, last])
+        torch.testing.assert_close(prompted.pooled_layers(batch)[:, 0], found.pooled)
+
+
+def test_a_prompt_needs_a_hidden_token(tiny_roberta: Path) -> None:
+    for prompt in ("Now I feel", "{mask} or {mask}"):
+        with pytest.raises(InputError, match="a sentence with {mask} once"):
+            PretrainedTextEncoder(str(tiny_roberta), prompt=prompt)
+    with pytest.raises(InputError, match="pooling: expected first, mean or mean_std without"):
+        PretrainedTextEncoder(str(tiny_roberta), pooling="mask")
