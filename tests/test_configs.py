@@ -157,6 +157,8 @@ ROOMS = {
     "fusion": "models",
     "context": "models",
     "classifier": "models",
+    "distillation": "training",
+    "initial": "runs",
     "scheduler": "training",
     "loss": "training",
     "waveform_baseline": "explanation",

@@ -298,7 +298,7 @@ def _shift(
     if "train" not in predicted:
         return None
     dataset = datamodule.datasets["train"]
-    class_of = dict(zip(dataset.keys, dataset.targets, strict=True))
+    class_of = dict(zip(dataset.rows["key"], dataset.targets, strict=True))
     keys = [key for names, _ in predicted["train"].embeddings for key in names]
     known = TrainingEmbeddings.of(
         by_key(predicted["train"].embeddings, keys), np.array([class_of[key] for key in keys])

@@ -49,12 +49,6 @@ def run(cfg: DictConfig) -> None:
         print(f"left out: {reason}", flush=True)
     model = rebuild_model(cfg.run, trusted_names(cfg.trust), cfg.accelerator)
     predictor = Predictor(model)
-    if predictor.reads_dialogues:
-        raise InputError(
-            f"{run_folder.path}: expected a model that answers on an utterance by itself, this one "
-            "reads the whole dialogue (context), of which a condition changes single utterances; "
-            "train one with context=none"
-        )
     output = run_folder.path / STRESS_FOLDER
     output.mkdir(exist_ok=True)
     with open_test_set(

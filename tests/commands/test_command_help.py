@@ -46,7 +46,10 @@ def test_help_lists_what_the_command_reads_and_nothing_else() -> None:
     assert "  folders: ???" in "\n".join(compare)
     assert not any("audio_encoder" in line for line in compare)
     options = compare.index(next(line for line in compare if line.startswith("options")))
-    assert compare[options + 1 : options + 3] == ["  metrics: none (now none)", ""]
+    assert compare[options + 1 : options + 3] == [
+        "  metrics: none (now none)",
+        "  subgroups: default (now default)",
+    ]
     prepare = "\n".join(shown("prepare"))
     assert "  denoiser: deepfilternet2, deepfilternet3, off (now deepfilternet2)\n" in prepare
     assert "fusion" not in prepare

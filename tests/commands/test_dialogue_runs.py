@@ -96,8 +96,6 @@ def test_a_run_of_dialogues_is_evaluated_and_asked(
     assert "this one reads the whole dialogue (context)" in said
     said = cli("explain", f"run={run.path}", "input=test.csv", expect=1).stderr
     assert "got several of one dialogue" in said
-    said = cli("stress", f"run={run.path}", expect=1).stderr
-    assert "this one reads the whole dialogue (context), of which a condition changes" in said
     said = cli("export", f"run={run.path}", "format=huggingface", expect=1).stderr
     assert "reads the whole dialogue (context), for which no format has a place" in said
 

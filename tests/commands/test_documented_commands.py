@@ -41,8 +41,8 @@ COMPOSED = sorted(w for w in TYPED if not any({*w} < {*other} for other in TYPED
 SHELL = {"cd", "export", "source"}
 IN_CI = {"ruff", "mypy", "pytest", "mkdocs"}
 """Programs that .ci/run runs."""
-TESTED_ELSEWHERE = {"curl"}
-"""In tests/prediction/test_serving.py."""
+TESTED_ELSEWHERE = {"curl", "tests/slurm/cluster"}
+"""In tests/prediction/test_serving.py, and in .ci/run."""
 
 
 def single(words: tuple[str, ...]) -> Iterator[list[str]]:
@@ -227,9 +227,11 @@ def test_benchmarks_take_what_is_typed() -> None:
             assert f'"{flag}"' in text, str(command)
 
 
-def scripts() -> dict[str, str]:
-    """The two scripts that are typed at a prompt, by their page."""
-    return {c.page: c.words[2] for c in ALL if c.words[:2] == ("python", "-c")}
+def script(page: str, part: str) -> str:
+    """The one script that is typed at a prompt on that page and has that part."""
+    found = [c.words[2] for c in ALL if c.words[:2] == ("python", "-c") and c.page == page]
+    (one,) = (text for text in found if part in text)
+    return one
 
 
 @pytest.mark.slow
@@ -240,7 +242,7 @@ def test_a_table_of_the_demos_clips_is_made(
     monkeypatch.setattr(SpokenDemoCorpus, "__init__", few)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    exec(compile(scripts()["data.md"], "data.md", "exec"), {})
+    exec(compile(script("data.md", ""), "data.md", "exec"), {})
     table = pd.read_csv("own.csv")
     assert list(table) == ["file", "transcript", "label", "speaker"]
     assert "cheerful" in set(table["label"])
@@ -257,11 +259,30 @@ def test_recall_over_folds_is_taken_of_prediction_tables(
         folder.mkdir(parents=True)
         pd.DataFrame(rows).to_parquet(folder / "predictions.parquet")
     monkeypatch.chdir(tmp_path)
-    exec(compile(scripts()["figures.md"], "figures.md", "exec"), {})
+    exec(compile(script("figures.md", "recall_score"), "figures.md", "exec"), {})
     assert capsys.readouterr().out == "1 0.75\n"
     assert recall_score([*"aabb"], [*"aaba"], average="macro") == 0.75
 
 
+def test_noise_is_held_against_what_was_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, run = tmp_path / ".cache" / "mmemo" / "corpora" / "demo-1", tmp_path / "outputs/demo/1"
+    corpus.mkdir(parents=True)
+    run.mkdir(parents=True)
+    keys = list("abcd")
+    pd.DataFrame({"key": keys, "snr_db": [5.0, 5.0, 20.0, 20.0]}).to_csv(corpus / "truth.csv")
+    rows = pd.DataFrame({"key": keys, "trait_snr_db": [3.0, 4.0, 11.0, 13.0]})
+    rows.to_parquet(run / "predictions.parquet")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script("figures.md", "trait_snr_db"), "figures.md", "exec"), {})
+    printed = capsys.readouterr().out
+    # Ranks of what was mixed: 1.5, 1.5, 3.5, 3.5 beside 1 to 4: 4 / sqrt(4 * 5).
+    assert re.search(r"5\.0\s+3\.5\n20\.0\s+12\.0\n", printed)
+    assert float(printed.split()[-1]) == pytest.approx(4 / 20**0.5)
+
+
 def test_what_is_not_run_says_why() -> None:
     reasons = [b.why_not for page in PAGES for b in blocks(text_of(page)) if b.why_not]
-    assert len(reasons) == 2, "a script for Slurm, and W&B's server"
+    assert len(reasons) == 4, "a script for Slurm, its daemons, sweeps of above, W&B's server"

@@ -86,7 +86,7 @@ def test_a_leaky_run_says_so_everywhere(
     page = run.report_file.read_text()
     assert f'<p class="leaky">{warning}' in page
     assert f"split {STAMP}" in page
-    assert len(drawn) == 6, "confusion matrix, curves and calibration, as files and in the page"
+    assert len(drawn) == 8, "confusion matrix, curves, calibration, risk: as files and in the page"
     for texts in drawn:
         assert "LEAKY" in texts
         assert any(STAMP in text for text in texts)
