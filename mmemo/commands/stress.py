@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from mmemo.audio.denoisers import Denoiser, Samples
 from mmemo.cores import num_cores
 from mmemo.documents import write_document
-from mmemo.errors import InputError
 from mmemo.folders import check_writable, write_whole
 from mmemo.prediction.options import Transcriber
 from mmemo.reporting.tables import plain_console, print_table, printed
