@@ -17,7 +17,7 @@ from mmemo.runs.run_folder import RunFolder
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "tests" / "slurm" / "cluster"
 
-SOUND = ["denoiser=off", "corpus.num_utterances=60", "corpus.num_workers=0"]
+SOUND = ["denoiser=off", "corpus.num_utterances=60", "corpus.num_workers=1"]
 SOUND += ["preparer.num_workers=0"]
 SMALL = ["experiment=demo", *SOUND, "logger=none", "data.batch_size=4"]
 """A demo that is prepared and trained in seconds."""
