@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
@@ -75,6 +76,7 @@ def blank_figures() -> None:
             imsave(path, np.zeros((1, 1)))
 
     run_report.save_figure = save
+    run_report.inline_svg = lambda figure, name, title: Markup()
 
 
 @pytest.fixture
