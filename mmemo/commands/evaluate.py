@@ -298,6 +298,7 @@ def _shift(
     if "train" not in predicted:
         return None
     dataset = datamodule.datasets["train"]
+    # Behind the answered ones a data set of dialogues has others, which have no class.
     class_of = dict(zip(dataset.rows["key"], dataset.targets, strict=True))
     keys = [key for names, _ in predicted["train"].embeddings for key in names]
     known = TrainingEmbeddings.of(

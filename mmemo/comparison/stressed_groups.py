@@ -105,7 +105,9 @@ def _table(number: int, groups: Sequence[StressedGroup]) -> Table:
         panel, line, level = key
         name = f"{panel}: {line}" if line else panel
         rows.append([named(name), level, *(_cell(found.get(key)) for found in by_key)])
-    header = ["condition", "", *(group.group for group in groups)]
+    # Narrow enough for two or three groups beside each other in a terminal.
+    names = [group.group.replace(", ", ",\n") for group in groups]
+    header = ["condition", "", *names]
     title = f"Under stress, table {number}"
     counts = ", ".join(
         f"{counted(len(group.clean.values), 'run')} on {counted(group.num_utterances, 'utterance')}"

@@ -83,14 +83,14 @@ def denoising_sentences(document: StressDocument) -> list[str]:
     name = metric_name(SHOWN_METRIC)
     found = []
     for one in tables.levels_that_are_helped(document, SHOWN_METRIC):
-        if one.at_all is None:
+        if one.from_level is None:
             text = f"{one.curve}: a gain in {name} beyond chance is shown at no level down to the "
             text += "worst one"
         else:
-            text = f"{one.curve}: denoising is worth {name} beyond chance from {one.at_all} on"
-        if one.is_held_to_clean:
-            text += ", and more than of clean sound "
-            text += f"from {one.beyond_clean} on" if one.beyond_clean else "at none of them"
+            text = f"{one.curve}: denoising is worth {name} beyond chance from {one.from_level} on"
+        if one.beyond_clean is not None:
+            levels = ", ".join(one.beyond_clean) or "no level"
+            text += f", and more than of clean sound at {levels}"
         found.append(f"{text}.")
     clean = [one.gains[SHOWN_METRIC] for one in document.denoising if one.value is None]
     if found and clean:

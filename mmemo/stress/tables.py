@@ -221,26 +221,25 @@ def _difference(one: StressScore) -> Cell:
 
 @dataclass(frozen=True)
 class Helps:
-    """From which level on, down to the worst one, denoising helps a curve beyond chance.
+    """Where denoising helps a curve beyond chance.
 
     Args:
         curve: Its name.
-        at_all: Level from which on it is worth something; None for none.
-        beyond_clean: Level from which on it is worth more than of clean sound; None for none.
-        is_held_to_clean: Whether clean sound was tried both ways.
+        from_level: Level from which on, down to the worst one, it is worth something; None for
+            none.
+        beyond_clean: Levels at which it is worth more than of clean sound; None where clean sound
+            was not tried both ways.
     """
 
     curve: str
-    at_all: str | None
-    beyond_clean: str | None
-    is_held_to_clean: bool
+    from_level: str | None
+    beyond_clean: tuple[str, ...] | None
 
 
 def levels_that_are_helped(document: StressDocument, metric: str) -> list[Helps]:
     """What denoising is worth of each curve that has intervals.
 
-    From a level on the interval of each gain has to be above 0, or below it for the calibration
-    error.
+    The interval of a gain has to be above 0, or below it for the calibration error.
     """
     sign = -1.0 if metric == "ece" else 1.0
     gains = [one for one in document.denoising if one.value is not None]
@@ -249,25 +248,27 @@ def levels_that_are_helped(document: StressDocument, metric: str) -> list[Helps]
         own = [one for one in gains if (one.panel, one.curve) == (panel, curve)]
         if all(one.gains[metric].interval is None for one in own):
             continue
-        beyond = [one.beyond_clean and one.beyond_clean[metric] for one in own]
+        helped = [_is_above(one.gains[metric], sign) for one in own]
+        # The last of them that are helped without a gap.
+        num = next((n for n, holds in enumerate(reversed(helped)) if not holds), len(helped))
         found.append(
             Helps(
                 curve=f"{panel}, {curve}" if curve else panel,
-                at_all=_first_above([(one, one.gains[metric]) for one in own], sign),
-                beyond_clean=_first_above(list(zip(own, beyond, strict=True)), sign),
-                is_held_to_clean=any(one is not None for one in beyond),
+                from_level=level_of(own[-num]) if num else None,
+                beyond_clean=_levels_beyond_clean(own, metric, sign),
             )
         )
     return found
 
 
-def _first_above(
-    levels: Sequence[tuple[DenoisingGain, StressScore | None]], sign: float
-) -> str | None:
-    first: str | None = None
-    for one, score_of in reversed(levels):
-        bounds = None if score_of is None else score_of.interval
-        if bounds is None or min(sign * bound for bound in bounds) <= 0:
-            break
-        first = level_of(one)
-    return first
+def _levels_beyond_clean(
+    gains: Sequence[DenoisingGain], metric: str, sign: float
+) -> tuple[str, ...] | None:
+    held = [(level_of(one), one.beyond_clean) for one in gains]
+    if all(beyond is None for _, beyond in held):
+        return None
+    return tuple(level for level, beyond in held if beyond and _is_above(beyond[metric], sign))
+
+
+def _is_above(one: StressScore, sign: float) -> bool:
+    return one.interval is not None and min(sign * bound for bound in one.interval) > 0

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import transformers
 
 from mmemo.audio import added_noise
 from mmemo.audio.media import decode, resample
@@ -161,6 +160,8 @@ def test_words_of_whisper(
     tiny_recogniser: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    import transformers
+
     asked: list[dict[str, Any]] = []
     whole = transformers.pipeline
 

@@ -62,31 +62,32 @@ def test_without_conflict_denoising_and_intervals_there_is_a_page(tmp_path: Path
     assert "[" not in short_table(made, "uar").texts.iloc[1, -1]
 
 
-def helped(made: StressDocument, metric: str) -> list[tuple[str | None, str | None]]:
-    return [(one.at_all, one.beyond_clean) for one in levels_that_are_helped(made, metric)]
+def helped(made: StressDocument, metric: str) -> list[object]:
+    return [(one.from_level, one.beyond_clean) for one in levels_that_are_helped(made, metric)]
 
 
 def test_denoising_helps_from_the_level_on_below_which_every_gain_is_above_0() -> None:
     # At 10 dB the interval of 0.05 ± 0.1 holds 0, at 0 dB that of 0.2 does not.
-    assert helped(document(), "macro_f1") == [("0 dB", None)]
-    gains = (gain("10", 10.0, 0.3, 0.05), gain("5", 5.0, 0.2, 0.15), gain("0", 0.0, 0.15, 0.2))
-    assert helped(document(denoising=gains), "uar") == [("10 dB", "5 dB")]
+    assert helped(document(), "macro_f1") == [("0 dB", ())]
+    gains = (gain("10", 10.0, 0.3, 0.05), gain("5", 5.0, 0.2, 0.15), gain("0", 0.0, 0.15, 0.1))
+    # More than of clean sound at 5 dB, where the interval of 0.15 ± 0.1 does not hold 0.
+    assert helped(document(denoising=gains), "uar") == [("10 dB", ("5 dB",))]
     broken = (gain("10", 10.0, 0.3), gain("5", 5.0, 0.2), gain("0", 0.0, 0.05))
     assert helped(document(denoising=broken), "uar") == [(None, None)]
     # A calibration error is better the lower it is.
-    assert helped(document(), "ece") == [(None, None)]
+    assert helped(document(), "ece") == [(None, ("10 dB",))]
     of_clean = (
         "Of clean sound it is worth +0.200 [+0.100, +0.300] macro F1: the model was trained with "
         "it, and misses what it was trained with. What is beyond that is due to the noise."
     )
     assert denoising_sentences(document()) == [
         "white noise: denoising is worth macro F1 beyond chance from 0 dB on, and more than of "
-        "clean sound at none of them.",
+        "clean sound at no level.",
         of_clean,
     ]
     assert denoising_sentences(document(denoising=(gain("clean", None, 0.2), *gains))) == [
         "white noise: denoising is worth macro F1 beyond chance from 10 dB on, and more than of "
-        "clean sound from 5 dB on.",
+        "clean sound at 5 dB.",
         of_clean,
     ]
     assert denoising_sentences(document(denoising=broken)) == [
