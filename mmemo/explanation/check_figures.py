@@ -74,7 +74,10 @@ def curves_figure(documents: Sequence[ChecksDocument]) -> Figure | None:
         axes.set_ylim(-0.03, 1.03)
         axes.grid()
     all_axes[0].set_ylabel("probability of the class")
-    figure.legend(*all_axes[0].get_legend_handles_labels(), ncols=4, loc="outside upper center")
+    # Below as many panels the figure is narrower than all names side by side.
+    ncols = min(len(all_axes), len(CURVES))
+    lines, names = all_axes[0].get_legend_handles_labels()
+    figure.legend(lines, names, fontsize="small", ncols=ncols, loc="outside upper center")
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,6 +67,9 @@ def checks_summary(
     Args:
         documents: Of each explanation.
         units: What each utterance belongs to, by key; None where each is a unit of its own.
+
+    Returns:
+        What methods are compared by stands together.
     """
     together: dict[tuple[str, str, str], list[tuple[str, Check]]] = {}
     for document in documents:
@@ -75,9 +78,19 @@ def checks_summary(
             if row.value is not None:
                 place = (row.method, row.modality, row.name)
                 together.setdefault(place, []).append((unit, row))
-    rows = [_summary(found) for found in together.values()]
+    rows = [_summary(together[place]) for place in _side_by_side(together)]
     adjusted = iter(holm([row.p for row in rows if row.p is not None]))
     return tuple(row if row.p is None else _judged(row, next(adjusted)) for row in rows)
+
+
+def _side_by_side(places: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Methods, modalities and names with what is to be compared together: a check of all methods.
+
+    Modalities and checks stand in the order in which they come first, and methods in their own.
+    """
+    given = list(places)
+    modalities, names = (list(dict.fromkeys(place[i] for place in given)) for i in (1, 2))
+    return sorted(given, key=lambda place: (modalities.index(place[1]), names.index(place[2])))
 
 
 def _summary(found: Sequence[tuple[str, Check]]) -> CheckSummary:

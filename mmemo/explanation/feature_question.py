@@ -233,7 +233,7 @@ def _values_table(
     for place, key in enumerate(rows.keys):
         target = int(rows.targets[place])
         values = found.values[place, :, target]
-        some = np.flatnonzero(values)
+        some = np.flatnonzero(values).tolist()
         parts.append(
             pd.DataFrame(
                 {

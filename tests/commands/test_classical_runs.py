@@ -187,7 +187,7 @@ EXPLAIN = ("waveform_baseline.num_draws=1", "logger=none", "num_pages=1")
 @pytest.mark.slow
 def test_its_features_are_attributed_and_checked(run: RunFolder, cli: Cli, tmp_path: Path) -> None:
     command = ["explain", f"run={run.path}", "faithfulness=true", *EXPLAIN]
-    command += ["faithfulness_checks.num_randomised=1", "occlusion.stride_ms=500"]
+    command += ["faithfulness_checks.num_randomised=1", "occlusion.stride_ms=100"]
     printed = cli(*command).stdout
     (folder,) = (p.parent for p in run.path.glob("explanations/*/feature_shap.json"))
     assert f"features: {folder / 'feature_shap.csv'}" in printed

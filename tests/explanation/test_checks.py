@@ -159,6 +159,22 @@ def test_all_checks_of_a_set_are_adjusted_together() -> None:
     assert second.holm_p == pytest.approx(second.p)
 
 
+def test_what_methods_are_compared_by_stands_together() -> None:
+    rows = [
+        Check(method, modality, name, 0.5, 0.4, None, NO_VERDICT)
+        for method in ("occlusion", "lime")
+        for modality in ("audio", "text")
+        for name in ("deletion area", "insertion area")
+    ]
+    found = checks_summary([ChecksDocument("test/0", tuple(rows), {}, {}, SETTINGS)])
+    assert [(row.modality, row.name, row.method) for row in found] == [
+        (modality, name, method)
+        for modality in ("audio", "text")
+        for name in ("deletion area", "insertion area")
+        for method in ("occlusion", "lime")
+    ]
+
+
 def test_the_convergence_of_a_set() -> None:
     given = []
     for delta in (0.01, 0.03, 0.2):

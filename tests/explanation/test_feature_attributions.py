@@ -99,6 +99,7 @@ def test_of_trees_they_add_up_to_the_probability(num_classes: int) -> None:
     assert np.abs(found.values).mean(axis=(0, 2)).argmax() == NUM - 1
 
 
+@pytest.mark.slow  # The first of these compiles what shap computes with.
 @pytest.mark.parametrize(
     ("model", "output"),
     [
@@ -114,6 +115,7 @@ def test_any_other_model_is_asked(model: BaseEstimator, output: str) -> None:
     assert np.abs(found.values).mean(axis=(0, 2)).argmax() == NUM - 1
 
 
+@pytest.mark.slow
 def test_sampled_values_depend_on_no_other_utterance_and_leave_numpys_draws_alone() -> None:
     head, given = fitted(KNeighborsClassifier()), rows(3)
     few = FeatureShap(num_background=10, num_permutations=1)
@@ -130,6 +132,7 @@ def test_sampled_values_depend_on_no_other_utterance_and_leave_numpys_draws_alon
     assert not alone.attribute(head, given.vectors[[one]]).values.any(), "nothing differs"
 
 
+@pytest.mark.slow
 def test_where_scaling_mixes_features_they_are_of_the_features_themselves() -> None:
     # A rotation that loses nothing leaves the model linear in the features.
     head, given = fitted(LogisticRegression(), scaling=PCA()), rows(3)

@@ -165,6 +165,18 @@ def test_what_randomisation_leaves_is_drawn_where_it_is_known() -> None:
     assert list(panel.values())[2] == pytest.approx([0.6, -0.2])
 
 
+@pytest.mark.parametrize("num_panels", [1, 2, 3, 4])
+def test_the_names_of_curves_are_no_wider_than_their_figure(num_panels: int) -> None:
+    methods = list(METHODS)[:num_panels]
+    figure = curves_figure([checks({f"{method}/audio": CURVES for method in methods})])
+    assert figure is not None
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
 def test_many_panels_stand_in_rows() -> None:
     figure = curves_figure([checks({f"{method}/audio": CURVES for method in METHODS})])
     assert figure is not None
