@@ -142,7 +142,7 @@ def check_same_rows(source: OpenedSource, datamodule: EmotionDataModule) -> None
     """
     table = read_predictions(source.folder.predictions_file)
     labels = datamodule.labels
-    if classes_of(table) != tuple(labels.classes):
+    if classes_of(table) != list(labels.classes):
         raise InputError(
             f"{source.option}: expected a run with this one's classes "
             f"({', '.join(labels.classes)}, in this order), {source.folder.path} has "
