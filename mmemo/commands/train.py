@@ -207,8 +207,8 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         trainer = model.trainer
         with wandb_session(folder, experiment, trainer):
             if folder.read_info().checkpoint is None:
-                processes.start(trainer)
                 teach(sources, cfg, datamodule, model.module, model.device)
+                processes.start(trainer)
                 _fit(folder, model, datamodule)
             elif trainer.world_size > 1:
                 trainer = experiment.build_one_process_trainer()
