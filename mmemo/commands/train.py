@@ -120,7 +120,7 @@ def train_along(folder: RunFolder) -> None:
     cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
     cfg.run_dir = str(folder.path)
     experiment = Experiment(cfg)
-    sources = open_sources(folder, cfg)
+    sources = open_sources(folder, cfg, is_checked=True)
     model = _build_model(folder, experiment, sources)
     prepared = PreparedCorpus(Path(folder.read_data_card().prepared.folder))
     datamodule = _build_data(experiment, prepared, model)
