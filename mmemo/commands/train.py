@@ -120,7 +120,7 @@ def train_along(folder: RunFolder) -> None:
     cfg = cast(DictConfig, OmegaConf.load(folder.composed_config_file))
     cfg.run_dir = str(folder.path)
     experiment = Experiment(cfg)
-    sources = open_sources(folder, cfg)
+    sources = open_sources(folder, cfg, is_checked=True)
     model = _build_model(folder, experiment, sources)
     prepared = PreparedCorpus(Path(folder.read_data_card().prepared.folder))
     datamodule = _build_data(experiment, prepared, model)
@@ -207,8 +207,8 @@ def _train(folder: RunFolder, cfg: DictConfig) -> float:
         trainer = model.trainer
         with wandb_session(folder, experiment, trainer):
             if folder.read_info().checkpoint is None:
-                processes.start(trainer)
                 teach(sources, cfg, datamodule, model.module, model.device)
+                processes.start(trainer)
                 _fit(folder, model, datamodule)
             elif trainer.world_size > 1:
                 trainer = experiment.build_one_process_trainer()

@@ -120,4 +120,5 @@ class ShiftedFusion(Fusion):
         lengths = (part.norm(dim=1, keepdim=True) for part in (leading, displacement))
         of_leading, of_shift = lengths
         scale = (self.threshold * of_leading / of_shift.clamp(min=SMALLEST)).clamp(max=1)
-        return scale * displacement
+        shift: Tensor = scale * displacement
+        return shift

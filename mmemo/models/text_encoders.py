@@ -172,9 +172,10 @@ class PretrainedTextEncoder(nn.Module):
         """(B, L), True for the tokens whose vectors are averaged."""
         if not self.pools_mask:
             return text.pooled_mask
-        hidden = text.input_ids == self.mask_token_id
+        hidden = torch.eq(text.input_ids, self.mask_token_id or 0)
         # The prompt's is the last: an utterance may have others, where words of it are hidden.
-        return hidden & (hidden.flip(1).cumsum(dim=1).flip(1) == 1)
+        is_last: Tensor = hidden & (hidden.flip(1).cumsum(dim=1).flip(1) == 1)
+        return is_last
 
     @property
     def mask_token_id(self) -> int | None:

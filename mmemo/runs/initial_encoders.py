@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -44,7 +44,7 @@ class InitialEncoders:
         for modality in self.folders() if self.frozen else ():
             parts = taken_parts(classifier, modality)
             classifier.freeze(*parts.values())
-            encoder = parts[f"{modality}_encoder"]
+            encoder: Any = parts[f"{modality}_encoder"]
             if hasattr(encoder, "pooled_layers"):
                 # What it gives can be kept, unless the fusion needs its frames.
                 encoder.frozen = True

@@ -18,7 +18,7 @@ from mmemo.models.classifier import EmotionClassifier
 from mmemo.runs.initial_encoders import TEACHER, named_sources, taken_parts
 from mmemo.runs.rebuilt_run import checkpoint_weights
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint, file_digest
-from mmemo.runs.saved_config import read_saved_config, trusted_names
+from mmemo.runs.saved_config import names_to_trust, read_saved_config, trusted_names
 
 READ_BY = {
     "text": (
@@ -57,12 +57,16 @@ class OpenedSource:
         return SourceRun(self.folder.path.name, file_digest(self.checkpoint))
 
 
-def open_sources(run: RunFolder, cfg: DictConfig) -> dict[str, OpenedSource]:
+def open_sources(
+    run: RunFolder, cfg: DictConfig, is_checked: bool = False
+) -> dict[str, OpenedSource]:
     """Open the runs that a training still needs, by role.
 
     Args:
         run: The training's: what is trained needs none any more, and what has begun has encoders.
         cfg: Its config; they may build what it trusts beside what mmemo's own configs do.
+        is_checked: Whether the first process has opened them so: the others' config, which is
+            the saved one, trusts nothing.
 
     Raises:
         InputError: If one is no trained run, is damaged, would build what is not trusted, has
@@ -76,6 +80,8 @@ def open_sources(run: RunFolder, cfg: DictConfig) -> dict[str, OpenedSource]:
         if option != TEACHER and run.last_checkpoint.is_file():
             continue
         folder = RunFolder.open(path)
+        if is_checked:
+            trusted = tuple(names_to_trust(folder) or ())
         checkpoint = chosen_checkpoint(folder)
         config = read_saved_config(folder, trusted).resolved
         folder.check_digest(checkpoint, "the checkpoint of this run")
@@ -142,7 +148,7 @@ def check_same_rows(source: OpenedSource, datamodule: EmotionDataModule) -> None
     """
     table = read_predictions(source.folder.predictions_file)
     labels = datamodule.labels
-    if classes_of(table) != tuple(labels.classes):
+    if classes_of(table) != list(labels.classes):
         raise InputError(
             f"{source.option}: expected a run with this one's classes "
             f"({', '.join(labels.classes)}, in this order), {source.folder.path} has "
