@@ -104,7 +104,7 @@ def test_of_a_hundred_cells_four_fail_and_are_run_again_alone(
         *("fusion.bottleneck_dim=8,16,24,32", f"seed={','.join(map(str, seeds))}"),
     ]
     sweep = cluster.mmemo(*command, python=forked_python)
-    said, problems = sweep.communicate(timeout=600)
+    said, problems = sweep.communicate(timeout=900)
     ended = time.time()
     assert sweep.returncode == 1, problems
     assert "100 cells: 96 finished, 4 failed" in said
@@ -118,7 +118,7 @@ def test_of_a_hundred_cells_four_fail_and_are_run_again_alone(
     assert ended - last_s < 20, "noticed when the last had ended, and shown"
 
     again = cluster.mmemo(*command, python=forked_python)
-    said, problems = again.communicate(timeout=120)
+    said, problems = again.communicate(timeout=240)
     assert again.returncode == 1
     assert said.count("passed over: ") == 96
     assert "100 cells: 96 finished, 4 failed" in said

@@ -50,5 +50,6 @@ def test_processes_that_mmemo_starts_inside_a_job_are_its_own(alone_in_slurm: No
     assert isinstance(environment, LightningEnvironment)
 
 
+@pytest.mark.filterwarnings("ignore:The `srun` command is available")
 def test_outside_of_slurm_there_is_no_environment() -> None:
     assert slurm_environment() == []
