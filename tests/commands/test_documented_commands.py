@@ -109,6 +109,7 @@ def world(trained: TrainedRun, tmp_path: Path) -> dict[str, str]:
         "/data/RAVDESS": str(ravdess),
         "outputs/demo/RUN": str(trained.run.path),
         "outputs/demo": str(trained.run.path.parent),
+        "outputs/context": str(trained.run.path.parent),
         "outputs/demo/sweep-systems": str(trained.run.path.parent),
         "outputs/classical/RUN": str(trained.run.path),
         "outputs/classical": str(trained.run.path.parent),
