@@ -27,7 +27,7 @@ SMALL = {
         **{"sequential_dim": 5, "graph_dim": 4},
     },
     "audio_encoder": {"width": 8},
-    "text_encoder": {"width": 8, "num_heads": 2, "vocab_size": 60, "max_terms": 20},
+    "text_encoder": {"width": 8, "num_heads": 2, "vocab_size": 300, "max_terms": 20},
     "classifier": {"hidden_dim": 8},
 }
 OF_MODALITY = {"both": [], "audio": ["text_encoder=none"], "text": ["audio_encoder=none"]}
