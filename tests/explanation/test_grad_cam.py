@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mmemo.data.batch import AudioInput
 from mmemo.explanation.frames import frames_between
 from mmemo.explanation.grad_cam import GradCam
+from mmemo.explanation.passes import ExplanationError
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
 from mmemo.models.logmel_encoder import LogMelEncoder
 from mmemo.models.protocols import Features
@@ -92,11 +93,11 @@ def test_in_between_is_a_straight_line() -> None:
 def test_what_has_no_maps_is_told(tiny_wavlm: object) -> None:
     how = explainer(grad_cam=GradCam(), **ALONE)
     model = build(PretrainedAudioEncoder(str(tiny_wavlm)), None)
-    (note,) = how.explain(model, spoken(model)).notes
-    assert note.startswith("no Grad-CAM: PretrainedAudioEncoder has no maps of a spectrogram CNN")
+    with pytest.raises(ExplanationError, match="PretrainedAudioEncoder has no maps of a spectr"):
+        how.explain(model, spoken(model))
     words = build(None, scratch())
-    found = how.explain(words, spoken(words))
-    assert found.notes == ("no Grad-CAM: the model hears nothing",)
-    assert found.attributions == {}
+    with pytest.raises(ExplanationError, match="no Grad-CAM: the model hears nothing"):
+        how.explain(words, spoken(words))
     plain = classifier(WeighedSamples(torch.ones(40)), None)
-    assert "WeighedSamples has no maps" in how.explain(plain, given(torch.ones(40), None)).notes[0]
+    with pytest.raises(ExplanationError, match="WeighedSamples has no maps"):
+        how.explain(plain, given(torch.ones(40), None))
