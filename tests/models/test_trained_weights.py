@@ -93,18 +93,17 @@ def left_out(module: EmotionModule, given: Batch) -> set[str]:
 @pytest.mark.parametrize("modality", OF_MODALITY)
 @pytest.mark.parametrize("fusion", options("fusion"))
 def test_every_fusion_also_where_a_modality_is_left_out(fusion: str, modality: str) -> None:
-    for modality_dropout in (0.0, 0.5, 1.0):
-        for standardise in (False, True):
-            module, encoders = built(
-                f"fusion={fusion}",
-                *OF_MODALITY[modality],
-                fusion__modality_dropout=modality_dropout,
-                fusion__standardise=standardise,
-            )
-            assert module.trains_every_weight
-            # Of one utterance, the whole batch loses its sound, or its words.
-            for num in (1, 1, 1, 1, 4):
-                assert left_out(module, batch(encoders, num)) == set()
+    for modality_dropout, standardise in ((0.0, False), (1.0, True)):
+        module, encoders = built(
+            f"fusion={fusion}",
+            *OF_MODALITY[modality],
+            fusion__modality_dropout=modality_dropout,
+            fusion__standardise=standardise,
+        )
+        assert module.trains_every_weight
+        # Of one utterance, the whole batch loses its sound, or its words.
+        for num in (1, 1, 1, 3):
+            assert left_out(module, batch(encoders, num)) == set()
 
 
 @pytest.mark.parametrize("speakers", ["a", "abcab", "ab-a"])
@@ -164,7 +163,7 @@ def test_a_speech_model_that_drops_layers_does_not_say_so(
         *chosen, **{f"{place}.{name}".replace(".", "__"): v for name, v in settings.items()}
     )
     assert module.trains_every_weight == (layerdrop == 0)
-    idle = [left_out(module, batch(encoders, 3)) for _ in range(8)]
+    idle = [left_out(module, batch(encoders, 2)) for _ in range(8 if layerdrop else 2)]
     assert any(idle) == (layerdrop > 0)
 
 
