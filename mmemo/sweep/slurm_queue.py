@@ -29,6 +29,24 @@ RESULT_DELAY_S = 5
 ENDED = "ENDED"
 """State of a job that the queue no longer knows."""
 
+OVER = (
+    ENDED,
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+    "TIMEOUT",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "BOOT_FAIL",
+    "DEADLINE",
+    "REVOKED",
+)
+"""States from which no job comes back; ``squeue`` has more of jobs that go on (its manual page,
+"JOB STATE CODES") than the accounting, and than submitit knows."""
+
+HELD = ("REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT", "STOPPED", "SUSPENDED")
+"""States in which a job stays until somebody lets it go on."""
+
 ORDINARY = ("None", "Priority", "Resources", "BeginTime", "Dependency", "JobArrayTaskLimit")
 """Why a job waits that will be started."""
 
@@ -39,6 +57,10 @@ class QueueWatcher(SlurmInfoWatcher):
     def __init__(self) -> None:
         super().__init__(delay_s=POLL_INTERVAL_S)
         self._told: set[str] = set()
+
+    def is_done(self, job_id: str, mode: str = "standard") -> bool:
+        """Whether the queue knows the job no more, or in a state that it does not leave."""
+        return self.get_state(job_id, mode=mode) in OVER
 
     def update(self) -> None:
         """Ask the queue for the jobs that have not ended; what it does not know has."""
@@ -60,8 +82,11 @@ class QueueWatcher(SlurmInfoWatcher):
         for line in asked.stdout.splitlines():
             job, state, why = line.strip().split("|", 2)
             states[job] = state
-            if job in left and state == "PENDING" and why not in ORDINARY:
-                self._tell(f"job {job} waits in Slurm's queue ({why}); scancel {job} gives it up")
+            if job in left and state in HELD:
+                why = state
+            elif job not in left or state != "PENDING" or why in ORDINARY:
+                continue
+            self._tell(f"job {job} waits in Slurm's queue ({why}); scancel {job} gives it up")
         self._info_dict |= {job: {"JobID": job, "State": states.get(job, ENDED)} for job in left}
         self._finished |= {job for job in left if self.is_done(job, mode="cache")}
 

@@ -128,6 +128,48 @@ def test_a_controller_that_is_away_ends_no_job(
 
 
 @pytest.mark.parametrize(
+    ("state", "is_held"),
+    [(state, False) for state in ("CONFIGURING", "PENDING", "RUNNING", "RESIZING", "SIGNALING")]
+    + [(state, False) for state in ("COMPLETING", "STAGE_OUT", "PREEMPTED", "REQUEUED")]
+    + [(state, True) for state in ("REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")]
+    + [(state, True) for state in ("STOPPED", "SUSPENDED")],
+)
+def test_a_job_that_is_alive_is_asked_about_until_it_ends(
+    queue: Queue,
+    job: Callable[[str], Job],
+    capfd: pytest.CaptureFixture[str],
+    state: str,
+    is_held: bool,
+) -> None:
+    one = job("12_0")
+    queue.says(f"12_0|{state}|None")
+    for _ in range(2):
+        assert not one.done(force_check=True)
+    assert one.state == state
+    told = f"job 12_0 waits in Slurm's queue ({state}); scancel 12_0 gives it up"
+    assert capfd.readouterr().err.count(told) == int(is_held)
+    queue.says("12_0|COMPLETED|None")
+    assert one.done(force_check=True)
+    assert queue.calls() == ["squeue"] * 3
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"]
+    + ["OUT_OF_MEMORY", "REVOKED", "TIMEOUT"],
+)
+def test_a_job_that_has_ended_is_not_asked_about_again(
+    queue: Queue, job: Callable[[str], Job], state: str
+) -> None:
+    one = job("12_0")
+    queue.says(f"12_0|{state}|None")
+    for _ in range(2):
+        assert one.done(force_check=True)
+    assert one.state == state
+    assert queue.calls() == ["squeue"]
+
+
+@pytest.mark.parametrize(
     ("why", "is_told"), [("Resources", False), ("Priority", False), ("PartitionTimeLimit", True)]
 )
 def test_why_jobs_cannot_start_is_told_once(
