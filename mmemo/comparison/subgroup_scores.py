@@ -15,7 +15,7 @@ from mmemo.comparison.document import (
     SubgroupColumn,
     SubgroupScores,
 )
-from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, misjudged_as
+from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, Tallies, misjudged_as
 from mmemo.evaluation.grouping import Grouping
 from mmemo.evaluation.intervals import (
     RUN_CONFIDENCE,
@@ -28,7 +28,7 @@ from mmemo.evaluation.intervals import (
 )
 from mmemo.evaluation.seed_summary import SeedSummary
 from mmemo.evaluation.subgroups import Subgroups
-from mmemo.evaluation.units import Units
+from mmemo.evaluation.units import MIN_EFFECTIVE_UNITS, Units
 from mmemo.reporting.group_tables import column_name
 from mmemo.reporting.numbers import UNDEFINED, metric_name
 from mmemo.reporting.tables import (
@@ -122,21 +122,40 @@ class SubgroupScorer:
         return SubgroupScores(num, SeedSummary.of(counts.scores(self.metric)), misjudged)
 
     def _gap_interval(self, low: UnitTallies, high: UnitTallies) -> Interval | None:
-        """Of the difference of two groups' means over the seeds, in the same draws of units."""
-        units = self.units
+        """Of the difference of two groups' means over the seeds, in the same draws of units.
+
+        None where one of the groups is of few units, or a draw has none of them.
+        """
+        units, metric = self.units, _only_of_rows(self.metric)
+        if min(map(self._effective_num, (high, low))) < MIN_EFFECTIVE_UNITS:
+            return None
         if units.has_jackknife:
-            drawn = [left_out_scores(one, self.metric) for one in (high, low)]
+            drawn = [left_out_scores(one, metric) for one in (high, low)]
         elif units.are_few:
             return None
         else:
-            metrics = {"score": self.metric}
             drawn = [
-                resampled_scores(one, metrics, NUM_RESAMPLES, RUN_SEED)["score"]
+                resampled_scores(one, {"score": metric}, NUM_RESAMPLES, RUN_SEED)["score"]
                 for one in (high, low)
             ]
         value = float(high.scores(self.metric).mean() - low.scores(self.metric).mean())
         gaps = drawn[0].mean(axis=1) - drawn[1].mean(axis=1)
         return score_interval(value, gaps, RUN_CONFIDENCE, units, (-1.0, 1.0))
+
+    def _effective_num(self, counts: UnitTallies) -> float:
+        """Of the units that a group has rows in."""
+        sizes = counts.annotated.sum(axis=1).astype(np.int64)
+        return Units(self.units.name, np.repeat(np.arange(len(sizes)), sizes)).effective_num
+
+
+def _only_of_rows(metric: Metric) -> Metric:
+    """A metric that is not a number of no utterances."""
+
+    def score(tallies: Tallies) -> Floats:
+        found: Floats = np.where(tallies.annotated.sum(axis=-1) > 0, metric(tallies), np.nan)
+        return found
+
+    return score
 
 
 def subgroups_table(document: ComparisonDocument, table: ComparisonTable) -> Table:
@@ -155,7 +174,8 @@ def subgroups_table(document: ComparisonDocument, table: ComparisonTable) -> Tab
     note = (
         "Means over the seeds of the test utterances with one value of a column, of as many as "
         "subgroups.min_utterances asks for. The gap is the largest of several, and so never 0 by "
-        "chance alone; its interval is of these two values, and each run's report tests it."
+        "chance alone; its interval is of these two values, where each is of "
+        f"{MIN_EFFECTIVE_UNITS} units or more, and each run's report tests it."
     )
     return table_of("subgroups", "For whom, test", header, "llrlrlrrrlr", rows, note)
 
