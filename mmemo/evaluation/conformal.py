@@ -19,6 +19,8 @@ from mmemo.evaluation.own_metrics import Answers
 from mmemo.evaluation.row_intervals import share_interval
 from mmemo.evaluation.units import Units
 
+DECIMALS = 12
+
 
 def lac_scores(probabilities: Floats) -> Floats:
     """One less each class' probability: (N, C) to (N, C)."""
@@ -28,11 +30,12 @@ def lac_scores(probabilities: Floats) -> Floats:
 def aps_scores(probabilities: Floats) -> Floats:
     """The probability of a class and of all more probable ones together: (N, C) to (N, C).
 
-    Equally probable classes count with each other.
+    Equally probable classes count with each other. Sums of the same value are equal: what their
+    last digits differ by in rounding is no order.
     """
     larger = probabilities[:, None, :] >= probabilities[:, :, None]
     scores: Floats = np.where(larger, probabilities[:, None, :], 0.0).sum(axis=2)
-    return scores
+    return scores.round(DECIMALS)
 
 
 CONFORMAL_SCORES: Mapping[str, Callable[[Floats], Floats]] = {"lac": lac_scores, "aps": aps_scores}

@@ -6,7 +6,16 @@ from sklearn.metrics import auc
 
 from mmemo.errors import InputError
 from mmemo.evaluation.abstention import Abstention, Ranked, oracle_area
-from mmemo.evaluation.conformal import aps_scores, conformal_quantile, expected_coverage, lac_scores
+from mmemo.evaluation.calibration import scaled
+from mmemo.evaluation.conformal import (
+    aps_scores,
+    conformal_quantile,
+    conformal_sets,
+    expected_coverage,
+    lac_scores,
+)
+from mmemo.evaluation.own_metrics import Answers
+from mmemo.evaluation.units import Units
 
 CLASSES = ("anger", "joy", "neutral")
 
@@ -115,6 +124,23 @@ def test_conformal_scores_and_quantile_by_hand() -> None:
     assert conformal_quantile(scores, 0.1) == 9.0
     assert conformal_quantile(scores, 0.2) == 8.0
     assert conformal_quantile(scores[:8], 0.1) is None
+
+
+def test_a_model_that_knows_nothing_is_given_sets_of_all_classes() -> None:
+    """All classes sum up to 1, by whatever rounding: none is left out for its last digit."""
+    random = np.random.default_rng(0)
+    classes = ("calm", "upset")
+
+    def guessed(num: int) -> Answers:
+        probabilities = scaled(random.dirichlet([5.0] * 2, num), 1.3)
+        return Answers(probabilities.argmax(axis=1), random.integers(2, size=num), probabilities)
+
+    val, test = guessed(200), guessed(300)
+    # Half of the annotated classes are the less probable one, more than a tenth.
+    units = Units("utterance", np.arange(300))
+    found = conformal_sets("aps", val, test, units, classes, 0.1)
+    assert found.score_quantile == 1.0
+    assert (found.coverage, found.mean_size) == (1.0, 2.0)
 
 
 @pytest.mark.parametrize("method", ["lac", "aps"])
