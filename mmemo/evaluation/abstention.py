@@ -31,6 +31,8 @@ from mmemo.values import check_real
 
 CURVE_POINTS = 100
 COVERAGES = (0.5, 0.7, 0.8, 0.9, 1.0)
+ROUNDING = 1e-12
+"""By so much a mean of errors may be off."""
 FEW_ERRORS = 10
 """Of fewer errors among what validation answers, a chosen threshold rests on chance."""
 
@@ -87,7 +89,7 @@ class Ranked:
 
     def threshold(self, wished_error: float) -> float | None:
         """The least confidence whose answers are wrong so seldom; None without any."""
-        fits = np.flatnonzero(self.last & (self.risks <= wished_error))
+        fits = np.flatnonzero(self.last & (self.risks <= wished_error + ROUNDING))
         return float(self.confidence[fits[-1]]) if len(fits) else None
 
 

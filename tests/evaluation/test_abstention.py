@@ -67,6 +67,14 @@ def test_equally_sure_answers_have_no_order() -> None:
     assert Ranked.of(confidence, np.array([False, False, True, True])).threshold(0.3) is None
 
 
+@pytest.mark.parametrize(("num", "wrong", "wished"), [(20, 2, 0.1), (30, 6, 0.2), (7, 7, 0.999)])
+def test_exactly_the_wished_error_is_allowed(num: int, wrong: int, wished: float) -> None:
+    """Of equally sure answers too, whose mean error is summed with rounding."""
+    ranked = Ranked.of(np.ones(num), np.arange(num) < wrong)
+    assert ranked.threshold(wished) == (1.0 if wrong / num <= wished else None)
+    assert ranked.threshold(wrong / num - 0.001) is None
+
+
 def test_the_oracle_and_the_area_under_the_drawn_curve() -> None:
     assert oracle_area(np.array([True, False, False, False])) == pytest.approx(1 / 4 / 4)
     assert oracle_area(np.array([False, False])) == 0
