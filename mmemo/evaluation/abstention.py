@@ -36,6 +36,12 @@ ROUNDING = 1e-12
 FEW_ERRORS = 10
 """Of fewer errors among what validation answers, a chosen threshold rests on chance."""
 
+CHOSEN_ON_VAL = (
+    "The checkpoint and the temperature were chosen on the same validation split, which flatters "
+    "it: expect more errors, and a lower coverage, than promised. (Of a classical classifier it is "
+    "the settings, unless inner folds chose them.)"
+)
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -148,7 +154,7 @@ class Abstention:
             for name in CONFORMAL_SCORES
         }
         selective = self._selective(own, given, units, val_units)
-        return AbstentionMetrics(selective, sets, tuple(_notes(val, test)))
+        return AbstentionMetrics(selective, sets, (*_notes(val, test), CHOSEN_ON_VAL))
 
     def _selective(
         self, val: Answers, test: Answers, units: Units, val_units: Units | None

@@ -200,6 +200,16 @@ def test_shared_speakers_are_warned_of() -> None:
     assert "cannot be told" in unknown[0]
 
 
+def test_what_else_validation_has_chosen_is_told_of_all() -> None:
+    val, test = drawn("val", 30, 1), drawn("test", 30, 2)
+    for part in (val, val.assign(speaker="test speaker"), val.assign(speaker="")):
+        notes = Abstention().metrics(part, test, "utterance").notes
+        assert len(notes) == 2
+        assert notes[1].startswith(
+            "The checkpoint and the temperature were chosen on the same validation split"
+        )
+
+
 def test_shares_are_checked() -> None:
     with pytest.raises(InputError, match=r"abstention\.wished_error: expected more than 0"):
         Abstention(wished_error=0)
