@@ -136,10 +136,10 @@ class Inference:
         ranking = self.metrics.ranking
         if units.has_jackknife:
             return {n: _left_out(m, groups, runs, units) for n, m in self.metrics.by_name.items()}
-        others = {n: m.of_tallies for n, m in self.metrics.others.items() if m.of_tallies}
+        others = {n: m.of_draws for n, m in self.metrics.others.items() if m.of_draws}
         found = resampled_scores(runs, others, self.num_resamples, self.seed)
-        if ranking.of_tallies is not None:
-            tested = {ranking.name: ranking.of_tallies}
+        if ranking.of_draws is not None:
+            tested = {ranking.name: ranking.of_draws}
             return found | resampled_scores(runs, tested, draws, self.seed)
         assert ranking.of_answers is not None
         answers = [one for group in groups for one in group.answers]
@@ -197,8 +197,8 @@ def _left_out(
     metric: ComparedMetric, groups: Sequence[GroupAnswers], runs: UnitTallies, units: Units
 ) -> Floats:
     """(G, S), scores of all runs without one unit at a time."""
-    if metric.of_tallies is not None:
-        return left_out_scores(runs, metric.of_tallies)
+    if metric.of_draws is not None:
+        return left_out_scores(runs, metric.of_draws)
     assert metric.of_answers is not None
     answers = [one for group in groups for one in group.answers]
     return left_out_answers(answers, metric.of_answers, units)

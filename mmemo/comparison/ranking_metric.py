@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mmemo.evaluation.confusion_scores import METRICS, Metric, metric_of
+from mmemo.evaluation.confusion_scores import METRICS, Metric, metric_of, only_of
 from mmemo.evaluation.own_metrics import OwnMetric
 from mmemo.metric_table import Direction, find_metric
 
@@ -25,6 +25,7 @@ class ComparedMetric:
         direction: Whether the lowest or the highest is best.
         lowest: The least that it can be.
         highest: The most that it can be.
+        class_place: In label order, of the class that it is of; None for all.
     """
 
     name: str
@@ -33,6 +34,15 @@ class ComparedMetric:
     direction: Direction = "max"
     lowest: float = 0.0
     highest: float = 1.0
+    class_place: int | None = None
+
+    @property
+    def of_draws(self) -> Metric | None:
+        """As ``of_tallies``, but not a number where a draw has nothing of its class."""
+        place = self.class_place
+        if self.of_tallies is None or place is None:
+            return self.of_tallies
+        return only_of(self.of_tallies, lambda tallies: tallies.annotated[..., place])
 
     @property
     def sign(self) -> int:
@@ -94,5 +104,9 @@ def _of_table(name: str, classes: Sequence[str]) -> ComparedMetric:
     found = find_metric(name, classes)
     assert found is not None
     return ComparedMetric(
-        name, of_tallies, direction=found.entry.direction, lowest=found.entry.lowest
+        name,
+        of_tallies,
+        direction=found.entry.direction,
+        lowest=found.entry.lowest,
+        class_place=None if found.class_name is None else list(classes).index(found.class_name),
     )

@@ -15,7 +15,7 @@ from mmemo.comparison.document import (
     SubgroupColumn,
     SubgroupScores,
 )
-from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, Tallies, misjudged_as
+from mmemo.evaluation.confusion_scores import METRICS, Floats, Metric, misjudged_as, only_of
 from mmemo.evaluation.grouping import Grouping
 from mmemo.evaluation.intervals import (
     RUN_CONFIDENCE,
@@ -126,7 +126,8 @@ class SubgroupScorer:
 
         None where one of the groups is of few units, or a draw has none of them.
         """
-        units, metric = self.units, _only_of_rows(self.metric)
+        units = self.units
+        metric = only_of(self.metric, lambda tallies: tallies.annotated.sum(axis=-1))
         if min(map(self._effective_num, (high, low))) < MIN_EFFECTIVE_UNITS:
             return None
         if units.has_jackknife:
@@ -146,16 +147,6 @@ class SubgroupScorer:
         """Of the units that a group has rows in."""
         sizes = counts.annotated.sum(axis=1).astype(np.int64)
         return Units(self.units.name, np.repeat(np.arange(len(sizes)), sizes)).effective_num
-
-
-def _only_of_rows(metric: Metric) -> Metric:
-    """A metric that is not a number of no utterances."""
-
-    def score(tallies: Tallies) -> Floats:
-        found: Floats = np.where(tallies.annotated.sum(axis=-1) > 0, metric(tallies), np.nan)
-        return found
-
-    return score
 
 
 def subgroups_table(document: ComparisonDocument, table: ComparisonTable) -> Table:

@@ -133,6 +133,23 @@ def misjudged_as(place: int) -> Metric:
     return share
 
 
+def only_of(metric: Metric, counted: Metric) -> Metric:
+    """A metric that is not a number where nothing is counted that it is of.
+
+    In draws, where a score of 0 would be taken for one: an interval of such draws is none.
+
+    Args:
+        metric: The metric.
+        counted: Counts, from the same tallies, what it is of: the utterances of a class.
+    """
+
+    def score(tallies: Tallies) -> Floats:
+        found: Floats = np.where(counted(tallies) > 0, metric(tallies), np.nan)
+        return found
+
+    return score
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,

@@ -19,6 +19,7 @@ from mmemo.evaluation.confusion_scores import (
     Tallies,
     class_numbers,
     misjudged_as,
+    only_of,
 )
 from mmemo.evaluation.group_metrics import (
     MISJUDGED,
@@ -235,7 +236,8 @@ class _Column:
         units = Units(self.unit_name, number)
         counts = UnitTallies.of(self.target[rows], [self.pred[rows]], len(self.classes), units)
         metrics = {n: m for n, m in self.metrics.items() if n != MISJUDGED or self._others[group]}
-        bounds = score_intervals(counts, units, metrics)
+        drawn = {n: only_of(m, self._counted) if n == MISJUDGED else m for n, m in metrics.items()}
+        bounds = score_intervals(counts, units, drawn)
         return GroupScores(
             num_utterances=int(rows.sum()),
             num_units=units.num,
@@ -247,9 +249,13 @@ class _Column:
     @property
     def _others(self) -> Floats:
         """Utterances of each group (G,) that are not of the harmful class."""
-        annotated = self._tallies(self.cell_group[None]).annotated[0]
-        harmful = annotated[:, self.harmful] if self.harmful is not None else 0.0
-        others: Floats = annotated.sum(axis=-1) - harmful
+        others: Floats = self._counted(self._tallies(self.cell_group[None]))[0]
+        return others
+
+    def _counted(self, tallies: Tallies) -> Floats:
+        """Utterances (...) that are not of the harmful class, of tallies (..., C)."""
+        harmful = tallies.annotated[..., self.harmful] if self.harmful is not None else 0.0
+        others: Floats = tallies.annotated.sum(axis=-1) - harmful
         return others
 
     def gap(self, name: str, num_permutations: int, seed: int) -> GroupGap | None:

@@ -21,8 +21,8 @@ from mmemo.comparison.runs import find_runs, read_runs
 from mmemo.documents import write_document
 from mmemo.errors import InputError
 from mmemo.evaluation.own_metrics import OwnMetric
-from tests.comparison.compared_runs import BAD, GOOD, TARGETS, compared, table
-from tests.comparison.run_folders import CLASSES, write_run
+from tests.comparison.compared_runs import BAD, GOOD, MANY, TARGETS, compared, table
+from tests.comparison.run_folders import CLASSES, predictions, write_run
 
 LEAKY = {
     "split": "oversampled_before_split",
@@ -201,6 +201,21 @@ def test_any_metric_of_the_table_ranks(
             pytest.approx(recall_score(list(TARGETS), list(p), labels=["j"], average="macro"))
             for p in (GOOD if group["name"] == "bottleneck_dim=32" else BAD)
         ]
+
+
+@pytest.mark.parametrize("num", [12, 24])
+def test_the_recall_of_a_class_of_one_dialogue_has_no_interval(tmp_path: Path, num: int) -> None:
+    """A draw without that dialogue is none in which nothing of the class is found."""
+    for seed in (1, 2, 3):
+        targets = "jj" + "an" * (num - 1)
+        preds = "jn" + ("an" * (seed + 3) + "na" * num)[: 2 * (num - 1)]
+        test = predictions("test", targets, preds, "".join(2 * d for d in MANY[:num]))
+        write_run(tmp_path / f"run{seed}", test, seed=seed)
+    (group,) = compared(tmp_path, metric="recall_joy")["tables"][0]["groups"]
+    found = group["test"]["recall_joy"]
+    assert found["mean"] == 0.5
+    assert (found["interval"], found["interval_models"]) == (None, None)
+    assert group["test"]["accuracy"]["interval_models"] is not None
 
 
 def share_of_errors(preds: np.ndarray, target: np.ndarray) -> float:

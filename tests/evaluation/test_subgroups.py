@@ -49,6 +49,23 @@ def test_scores_of_groups_by_hand() -> None:
     assert (column.gap.lowest, column.gap.highest, column.gap.value) == ("male", "female", 0.75)
 
 
+@pytest.mark.parametrize("num", [8, 24])
+def test_no_interval_of_what_one_speaker_alone_can_be_misjudged_in(num: int) -> None:
+    """All joy is the first speaker's: a draw without that one has nobody to take for angry."""
+    rows = []
+    for sex in ("f", "m"):
+        for place in range(num):
+            for utterance in range(4):
+                target = "joy" if place == 0 else "anger"
+                pred = "joy" if utterance < 1 + place % 3 else "anger"
+                rows.append((f"{sex}{place}", "0", target, pred))
+    given = table(rows, sex=["f"] * 4 * num + ["m"] * 4 * num)
+    for group in Subgroups(columns=["sex"]).scores(given, "speaker").columns["sex"].groups.values():
+        assert group.scores[MISJUDGED] == 0.75
+        assert group.intervals[MISJUDGED] is None
+        assert group.intervals["accuracy"] is not None
+
+
 def test_the_gap_is_tested_over_speakers() -> None:
     """Of the six ways to deal four speakers to two groups, two have so large a gap."""
     found = Subgroups(columns=["sex"], min_utterances=4, num_permutations=5999)
