@@ -85,14 +85,14 @@ def _stressed(
         other = instantiate(cfg.denoiser, _convert_="all")
         if other is not None:
             other.check()
-    transcriber: Transcriber | None = instantiate(cfg.get("asr"), _convert_="all")
     conditions = chosen_conditions(
         series,
         predictor.modalities,
         predictor.labels.classes,
-        None if transcriber is None else _recogniser_name(cfg),
+        None if cfg.get("asr") is None else _recogniser_name(cfg),
         (own is None) != (other is None),
     )
+    transcriber: Transcriber | None = instantiate(cfg.get("asr"), _convert_="all")
     store = AnswerStore(
         output / ANSWERS_FOLDER,
         file_digest(chosen_checkpoint(predictor.folder)),
@@ -109,7 +109,8 @@ def _stressed(
     print(
         f"{len(given)} of {num_of_test} test utterances under {cost.num_conditions} conditions, "
         f"{cost.num_kept} of them known already: {cost.num_passes:,} forward passes, "
-        f"{cost.num_prepared:,} sounds to prepare",
+        f"{cost.num_prepared:,} sounds to prepare"
+        + (f", {cost.num_recognised:,} to recognise" if cost.num_recognised else ""),
         flush=True,
     )
     if not given.originals:

@@ -38,12 +38,14 @@ class Cost:
         num_kept: How many of them are computed already.
         num_passes: Utterances that the model still has to be asked about, over all of them.
         num_prepared: Utterances whose sound has to be prepared anew for them.
+        num_recognised: Utterances whose sound has to be decoded and written down for them.
     """
 
     num_conditions: int
     num_kept: int
     num_passes: int
     num_prepared: int
+    num_recognised: int
 
 
 @dataclass
@@ -71,8 +73,9 @@ class StressRunner:
         missing = self._missing(conditions)
         num = len(self.given.spoken)
         prepared = sum(num for one in missing if one.prepares_sound)
+        recognised = sum(num for one in missing if one.recogniser is not None)
         num_all = len({self.store.path(one) for one in conditions})
-        return Cost(num_all, num_all - len(missing), num * len(missing), prepared)
+        return Cost(num_all, num_all - len(missing), num * len(missing), prepared, recognised)
 
     def run(
         self, conditions: Sequence[Condition], tell: Callable[[str], object]
@@ -186,11 +189,10 @@ class StressRunner:
                 "reads; set asr=whisper, or leave it out"
             )
         words: list[str] = []
-        worker = self.pool.worker
         size = BATCHES_IN_A_POOL * self.predictor.preprocessing.batch_size
         for start in range(0, len(self.given.originals), size):
             part = self.given.originals[start : start + size]
-            sounds = [worker.recorded(original) for original in part]
+            sounds = [self.pool.recorded(original) for original in part]
             speech = [resample(s.waveform, s.sample_rate, SPEECH_RATE) for s in sounds]
             words += self.recogniser(speech)
         return words

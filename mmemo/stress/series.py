@@ -293,7 +293,7 @@ def chosen_conditions(
         denoises_otherwise: Whether there is another way of denoising than the run's own.
 
     Raises:
-        InputError: If there is none but clean.
+        InputError: If there is none but clean, or a recogniser and none that reads its words.
     """
     found = []
     for one in series:
@@ -318,6 +318,12 @@ def chosen_conditions(
         raise InputError(
             f"conditions: expected some that a model of {' and '.join(modalities)} can be tried "
             "under, got none; choose others: conditions=[noise,channel,words,modality]"
+        )
+    if recogniser is not None and all(one.recogniser is None for one in found):
+        raise InputError(
+            "asr: expected conditions.recognised, which is one of conditions=[words], and a model "
+            f"of audio and text, got a model of {' and '.join(modalities)} and no condition that "
+            f"reads the words of {recogniser.label}; choose words, or leave asr out"
         )
     return [CLEAN_CONDITION, *found]
 

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,6 +30,8 @@ from mmemo.stress.conditions import OTHERWISE, Condition
 from mmemo.worker_pool import WorkerPool
 
 IN_FLIGHT_PER_WORKER = 8
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,14 @@ class SoundPool:
         """
         return list(self._sounds(originals, condition, seed))
 
+    def recorded(self, original: Original) -> Sound:
+        """Sound before anything is done to it, decoded in this process.
+
+        Raises:
+            InputError: If it cannot be read any more.
+        """
+        return _result(original.key, lambda: self.worker.recorded(original))
+
     def _sounds(
         self, originals: Sequence[Original], condition: Condition, seed: int
     ) -> Iterator[Quantised]:
@@ -165,7 +176,7 @@ class SoundPool:
             yield _result(key, job.result)
 
 
-def _result(key: str, wait: Callable[[], Quantised]) -> Quantised:
+def _result(key: str, wait: Callable[[], Result]) -> Result:
     try:
         return wait()
     except MediaError as error:

@@ -72,10 +72,22 @@ def test_a_model_of_both_modalities_is_tried_under_all() -> None:
 def test_what_needs_a_modality_that_a_model_lacks_is_not_tried() -> None:
     heard = chosen_conditions(EVERY, ("audio",), CLASSES, None, False)
     assert names(heard[1:]) == ["gain, -10", "gain, 10", "named, a"]
-    read = chosen_conditions(EVERY, ("text",), CLASSES, TINY, True)
+    read = chosen_conditions(EVERY, ("text",), CLASSES, None, True)
     assert names(read[1:]) == ["words, left out, 10 %", "words, left out, 25 %", "other, plain"]
     with pytest.raises(InputError, match="a model of audio can be tried under, got none"):
         chosen_conditions(EVERY[2:], ("audio",), CLASSES, None, False)
+
+
+@pytest.mark.parametrize(
+    ("series", "modalities"),
+    [(EVERY, ("text",)), (EVERY, ("audio",)), ([GAIN, OneModality("one")], ("audio", "text"))],
+)
+def test_a_recogniser_that_no_condition_asks_is_refused(
+    series: list[Series], modalities: tuple[str, ...]
+) -> None:
+    assert len(chosen_conditions(series, modalities, CLASSES, None, True)) > 1
+    with pytest.raises(InputError, match=r"asr: expected .*conditions=\[words\].* leave asr out"):
+        chosen_conditions(series, modalities, CLASSES, TINY, True)
 
 
 def test_clean_sound_that_is_denoised_otherwise_is_the_same_in_every_panel() -> None:

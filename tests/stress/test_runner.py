@@ -15,6 +15,8 @@ from mmemo.audio.clip_worker import ClipWorker
 from mmemo.audio.perturbations import Gain
 from mmemo.audio.prepared import FULL_SCALE
 from mmemo.audio.synthetic_noise import WhiteNoise
+from mmemo.corpora.clips import Clip
+from mmemo.errors import InputError
 from mmemo.evaluation.units import Units
 from mmemo.runs.predictor import Answer, Spoken
 from mmemo.stress.answers import NOBODY
@@ -241,6 +243,22 @@ def test_a_recognisers_words_are_read(tmp_path: Path) -> None:
     answers = runner.run([condition], quiet)[condition]
     assert answers.preds.tolist() == [1] * 9
     assert answers.read == ("joy",) * 9
+
+
+def test_a_recogniser_of_a_clip_that_cannot_be_read_tells_which(tmp_path: Path) -> None:
+    damaged = tmp_path / "a.wav"
+    damaged.write_bytes(b"RIFF")
+    given = stub_set((0, 1))
+    first, second = given.originals
+    clip = Clip(second.key, str(damaged), 4)
+    given = replace(given, originals=(first, replace(second, clip=clip)))
+    pool = SoundPool(SoundWorker(ClipWorker(None, 16_000, 30.0), None, ()), None, 1)
+    runner = runner_of(StubModel(by_words), tmp_path, given, pool, lambda speech: ["joy"])
+    condition = Condition("words", level="recognised", recogniser="tiny")
+    cost = runner.cost([condition])
+    assert (cost.num_prepared, cost.num_recognised) == (0, 2)
+    with pytest.raises(InputError, match=rf"{second.key}: .*a\.wav.*restore its clip"):
+        runner.run([condition], quiet)
 
 
 class DialogueModel(StubModel):
