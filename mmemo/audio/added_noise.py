@@ -76,8 +76,9 @@ class BackgroundNoise:
         _decoded(self._files()[0], 16_000)
 
     def state(self) -> str:
-        """Names and sizes of the recordings: another folder content is another noise."""
-        return "\n".join(f"{file.name} {file.stat().st_size}" for file in self._files())
+        """Names, sizes and times of the recordings: another folder content is another noise."""
+        found = [(file.name, file.stat()) for file in self._files()]
+        return "\n".join(f"{name} {told.st_size} {told.st_mtime_ns}" for name, told in found)
 
     def __call__(self, waveform: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
         """(T,) to (T,)."""

@@ -148,8 +148,9 @@ def _sound_digest(given: StressSet, other: Denoiser | None) -> str:
     """What sound conditions begin with, the voices of babble, and the other denoiser."""
     digest = hashlib.sha256(repr(None if other is None else (other.name, other.version)).encode())
     for original in given.originals:
-        size = None if original.clip is None else original.clip.num_bytes
-        digest.update(f"{original.key} {size}\n".encode())
+        clip = original.clip
+        state = None if clip is None else (clip.num_bytes, clip.modified_s, clip.crc32)
+        digest.update(f"{original.key} {state}\n".encode())
     for voice in given.voices:
         digest.update(np.ascontiguousarray(voice).tobytes())
     return digest.hexdigest()

@@ -250,9 +250,16 @@ def _loose(rows: pd.DataFrame) -> dict[str, Clip]:
     for key, source, num_bytes, start_s, end_s in columns.itertuples(index=False, name=None):
         if pd.isna(source) or not os.path.isfile(source):  # noqa: PTH113 (as in clips)
             continue
-        if Path(source).stat().st_size == num_bytes:
-            start_s, end_s = _number(start_s), _number(end_s)
-            clip = Clip(str(key), source, int(num_bytes), start_s=start_s, end_s=end_s)
+        status = Path(source).stat()
+        if status.st_size == num_bytes:
+            clip = Clip(
+                str(key),
+                source,
+                status.st_size,
+                int(status.st_mtime),
+                start_s=_number(start_s),
+                end_s=_number(end_s),
+            )
             found[clip.key] = clip
     return found
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,17 @@ def test_an_identity_changes_with_every_setting(tmp_path: Path) -> None:
     ]
     assert len({one.identity() for one in given}) == len(given)
     assert given[0].identity() == Condition("a", sound=Gain(1.0, 1.0)).identity()
+
+
+def test_a_recording_that_was_written_over_is_another_noise(tmp_path: Path) -> None:
+    recording = tmp_path / "a.wav"
+    recording.write_bytes(b"1")
+    condition = Condition("a", sound=BackgroundNoise(tmp_path, 1.0, 1.0))
+    before = condition.identity()
+    assert condition.identity() == before
+    recording.write_bytes(b"2")
+    os.utime(recording, ns=(0, 1))
+    assert condition.identity() != before
 
 
 class Unusable:
