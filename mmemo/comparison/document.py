@@ -267,7 +267,7 @@ class ComparisonDocument:
         subgroup_metric: Of the scores of subgroups.
         harmful_class: That they are taken for; None for none.
         stressed: Groups of which runs were tried with ``mmemo stress``.
-        stress_notes: Why results of it cannot be read.
+        stress_notes: Why results of it cannot be read, or are in no mean.
     """
 
     VERSION: ClassVar[int] = 3

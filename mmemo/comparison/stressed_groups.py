@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from mmemo.comparison.document import (
@@ -34,7 +35,7 @@ def stressed_groups(
 
     Returns:
         The groups of which a run was tried, and a sentence for each run whose results cannot be
-        read.
+        read, or are of another draw of utterances than those of its group.
     """
     told = metric if metric in METRICS else USUAL_METRIC
     by_name = {
@@ -42,23 +43,48 @@ def stressed_groups(
         for run in results
         if run.part is None and run.protocol.evaluated_on is None and run.protocol.missing is None
     }
-    found, unread = [], []
+    found, notes = [], []
     for number, table in enumerate(tables, 1):
         if table.protocol.evaluated_on is not None or table.protocol.part is not None:
             continue
         for group in table.groups:
-            documents = []
+            documents: dict[str, StressDocument] = {}
             for name in group.runs:
                 run = by_name.get(name)
                 if run is None or not (run.folder.path / STRESS_FOLDER / STRESS_FILE).is_file():
                     continue
                 try:
-                    documents.append(read_stress(run.folder.path))
+                    documents[name] = read_stress(run.folder.path)
                 except InputError as error:
-                    unread.append(str(error))
+                    notes.append(str(error))
             if documents:
-                found.append(_group(number, group.name, documents, told))
-    return tuple(found), tuple(unread)
+                widest = max(map(_draw, documents.values()))
+                alike = [one for one in documents.values() if _draw(one) == widest]
+                found.append(_group(number, group.name, alike, told))
+                notes += [
+                    f"{name}: tried {_told(one)}, others of its group {_told(alike[0])}: it is "
+                    "in no mean under stress; try it on the same ones with `mmemo stress run=DIR`"
+                    for name, one in documents.items()
+                    if _draw(one) != widest
+                ]
+    return tuple(found), tuple(notes)
+
+
+def _draw(document: StressDocument) -> tuple[float, int]:
+    """Equal where as much of test was tried: of two the larger one is the wider draw.
+
+    All of test is the widest; the folds of a cross-validation have each their own.
+    """
+    if document.num_utterances == document.num_of_test:
+        return math.inf, 0
+    return document.num_utterances, -document.seed
+
+
+def _told(document: StressDocument) -> str:
+    num, num_of_test = document.num_utterances, document.num_of_test
+    if num == num_of_test:
+        return "on all test utterances"
+    return f"on {num:,} of {num_of_test:,} test utterances (seed={document.seed})"
 
 
 def _group(
@@ -100,11 +126,14 @@ def stress_tables(document: ComparisonDocument) -> list[Table]:
 def _table(number: int, groups: Sequence[StressedGroup]) -> Table:
     keys = dict.fromkeys((c.panel, c.line, c.level) for group in groups for c in group.conditions)
     rows: list[list[Cell | str]] = [[named("clean"), "", *(mean_cell(g.clean) for g in groups)]]
-    by_key = [{(c.panel, c.line, c.level): c for c in group.conditions} for group in groups]
+    by_key = [
+        ({(c.panel, c.line, c.level): c for c in group.conditions}, len(group.clean.values))
+        for group in groups
+    ]
     for key in keys:
         panel, line, level = key
         name = f"{panel}: {line}" if line else panel
-        rows.append([named(name), level, *(_cell(found.get(key)) for found in by_key)])
+        rows.append([named(name), level, *(_cell(found.get(key), num) for found, num in by_key)])
     # Narrow enough for two or three groups beside each other in a terminal.
     names = [group.group.replace(", ", ",\n") for group in groups]
     header = ["condition", "", *names]
@@ -121,7 +150,11 @@ def _table(number: int, groups: Sequence[StressedGroup]) -> Table:
     return table_of("stress", title, header, "ll" + "r" * len(groups), rows, note)
 
 
-def _cell(found: StressedCondition | None) -> Cell:
+def _cell(found: StressedCondition | None, num_runs: int) -> Cell:
     if found is None:
         return Cell(UNDEFINED)
-    return Cell(f"{mean_sd(found.score)} ({signed(found.to_clean.mean)})", found.score.mean)
+    text = f"{mean_sd(found.score)} ({signed(found.to_clean.mean)})"
+    num = len(found.score.values)
+    if num < num_runs:
+        text += f", {num} of {num_runs} runs"
+    return Cell(text, found.score.mean)
