@@ -17,7 +17,7 @@ from mmemo.stress.conditions import Condition
 
 Floats = NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same condition gives other answers than before."""
 
 NOBODY = -1

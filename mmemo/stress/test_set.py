@@ -114,6 +114,7 @@ class StressSet:
                 self.said,
                 texts=tuple(self.said.texts[p] for p in chosen),
                 dialogues=tuple(self.said.dialogues[p] for p in chosen),
+                orders=tuple(self.said.orders[p] for p in chosen),
             ),
             context_keys=tuple(self.context_keys[p] for p in chosen),
             originals=tuple(self.originals[p] for p in chosen if self.originals),
@@ -161,6 +162,7 @@ def open_test_set(
     said = Said(
         tuple(rows["transcript"].fillna("").astype(str)),
         tuple(rows["corpus_split"].astype(str) + "/" + rows["dialogue_id"].astype(str)),
+        tuple(rows["utterance_id"].astype(float)),
         tuple(_vocabulary(datamodule)),
     )
     units = table_units(test, every, folder.read_metrics().protocol, unit)

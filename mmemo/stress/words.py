@@ -23,13 +23,15 @@ class Said:
     """The words of the utterances that are tried.
 
     Args:
-        texts: (N), of each utterance, in corpus order.
+        texts: (N), of each utterance.
         dialogues: (N), what names the dialogue of each.
+        orders: (N), the place of each in its dialogue: smaller ones were said earlier.
         vocabulary: The words of the training split, each as often as it is said there.
     """
 
     texts: tuple[str, ...]
     dialogues: tuple[str, ...]
+    orders: tuple[float, ...]
     vocabulary: tuple[str, ...]
 
 
@@ -48,9 +50,10 @@ class WordChange(Protocol):
 class WordErrors:
     """Wrong words, as many as a word error rate says.
 
-    The rate holds over all utterances exactly, but for rounding to whole words: a word that is
+    The rate holds over all that is read exactly, but for rounding to whole words: a word that is
     put in is none of its utterance's, and no utterance has both deletions and insertions, so that
-    no error undoes another.
+    no error undoes another. Where utterances are read that are not answered, it is near the rate
+    over those that are.
 
     Args:
         rate: Errors as a share of the words that were said.
@@ -137,15 +140,22 @@ class PlainWords:
 class NeighbourWords:
     """The words of the next utterance of the dialogue, of the last one those before it.
 
-    A dialogue of one utterance has the words of the next dialogue's first.
+    A dialogue of one utterance has the words of the next dialogue's first. Dialogues follow each
+    other as their first utterances are given.
     """
 
     own_only: ClassVar[bool] = True
 
     def __call__(self, said: Said, rng: np.random.Generator) -> list[str]:
         """Another's words for each."""
-        places = range(len(said.texts))
-        return [said.texts[self._neighbour(said.dialogues, place)] for place in places]
+        number = {name: n for n, name in enumerate(dict.fromkeys(said.dialogues))}
+        keys = [number[name] for name in said.dialogues]
+        in_order = sorted(range(len(keys)), key=lambda row: (keys[row], said.orders[row]))
+        dialogues = [said.dialogues[row] for row in in_order]
+        found = list(said.texts)
+        for place, row in enumerate(in_order):
+            found[row] = said.texts[in_order[self._neighbour(dialogues, place)]]
+        return found
 
     @staticmethod
     def _neighbour(dialogues: Sequence[str], place: int) -> int:

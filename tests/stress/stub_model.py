@@ -32,7 +32,7 @@ def stub_set(targets: Sequence[int] = TARGETS) -> StressSet:
     return StressSet(
         table=table,
         spoken=tuple(Spoken(*row) for row in zip(keys, sounds, names, strict=True)),
-        said=Said(tuple(names), tuple(keys), ("other",)),
+        said=Said(tuple(names), tuple(keys), (0.0,) * len(keys), ("other",)),
         context_keys=(((), ()),) * len(targets),
         originals=tuple(
             Original(*row) for row in zip(keys, [None] * len(keys), sounds, strict=True)

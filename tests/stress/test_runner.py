@@ -284,7 +284,7 @@ def in_dialogues(names: str, num_answered: int) -> StressSet:
         whole,
         table=whole.table.iloc[:num_answered],
         spoken=tuple(replace(s, dialogue=d, order=float(o), speaker=d) for s, d, o in told),
-        said=replace(whole.said, dialogues=tuple(names)),
+        said=replace(whole.said, dialogues=tuple(names), orders=tuple(map(float, orders))),
         units=Units("utterance", np.arange(num_answered)),
     )
 
@@ -318,6 +318,7 @@ def test_some_of_the_utterances_are_whole_dialogues() -> None:
     assert [one for one in given.spoken if one.dialogue in kept] == list(some.spoken)
     assert some.table["key"].tolist() == [one.key for one in some.spoken[:6]]
     assert some.transcripts == some.said.texts[:6]
+    assert some.said.orders == tuple(one.order for one in some.spoken)
     assert len(stub_set().drawn(4, 0)) == 4
     assert len(stub_set().drawn(9, 0)) == 9
 

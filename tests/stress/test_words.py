@@ -17,6 +17,7 @@ from mmemo.stress.words import (
 SAID = Said(
     ("One two three four.", "Five, six — seven eight!", "", "Nine ten"),
     ("a", "a", "b", "c"),
+    (0, 1, 0, 0),
     ("apple", "pear,", "One", "plum"),
 )
 """Ten words: the dash is none."""
@@ -37,7 +38,7 @@ def test_the_word_error_rate_is_that_which_was_asked_for(
 
 def test_over_many_utterances_the_three_kinds_are_equally_often() -> None:
     words = " ".join(f"w{n}" for n in range(20))
-    many = Said((words,) * 300, ("a",) * 300, ("other",))
+    many = Said((words,) * 300, ("a",) * 300, tuple(range(300)), ("other",))
     read = changed(WordErrors(0.5), many)
     inserted = sum(max(len(text.split()) - 20, 0) for text in read)
     deleted = sum(max(20 - len(text.split()), 0) for text in read)
@@ -56,7 +57,7 @@ def test_words_that_are_put_in_are_of_the_corpus_and_not_of_the_utterance() -> N
 
 def test_a_rate_has_the_errors_of_the_lower_one() -> None:
     words = " ".join(f"w{n}" for n in range(100))
-    said = Said((words,), ("a",), ("other",))
+    said = Said((words,), ("a",), (0,), ("other",))
     few, many = (set(changed(WordErrors(r, ("deletion",)), said)[0].split()) for r in (0.2, 0.4))
     assert many < few
 
@@ -66,7 +67,7 @@ def test_equal_seeds_give_equal_words() -> None:
 
 
 def test_without_other_words_nothing_can_be_substituted() -> None:
-    said = Said(("yes",), ("a",), ("Yes!",))
+    said = Said(("yes",), ("a",), (0,), ("Yes!",))
     with pytest.raises(InputError, match="expected words of the training split"):
         changed(WordErrors(1.0, ("substitution",)), said)
     assert changed(WordErrors(1.0, ("deletion",)), said) == [""]
@@ -81,7 +82,7 @@ def test_a_kind_or_a_rate_that_there_is_not_is_refused() -> None:
 
 def test_plain_words_have_neither_punctuation_nor_capitals() -> None:
     assert changed(PlainWords()) == ["one two three four", "five six seven eight", "", "nine ten"]
-    said = Said(("I'm well-known, aren't I?",), ("a",), ())
+    said = Said(("I'm well-known, aren't I?",), ("a",), (0,), ())
     assert changed(PlainWords(), said) == ["i'm well-known aren't i"]
 
 
@@ -89,6 +90,12 @@ def test_a_neighbour_is_the_next_one_of_the_dialogue() -> None:
     one, two, three, four = SAID.texts
     # The last of a dialogue has the one before it, one alone the next dialogue's first.
     assert changed(NeighbourWords()) == [two, one, four, one]
+
+
+def test_neighbours_are_of_the_dialogue_wherever_its_utterances_are_given() -> None:
+    # What is not answered, a1 and b0, stands behind the others.
+    said = Said(("a0", "a2", "b1", "a1", "b0"), ("a", "a", "b", "a", "b"), (0, 2, 1, 1, 0), ())
+    assert changed(NeighbourWords(), said) == ["a1", "a1", "b0", "a2", "b1"]
 
 
 @pytest.mark.parametrize(
