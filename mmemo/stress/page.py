@@ -100,6 +100,8 @@ def denoising_sentences(document: StressDocument) -> list[str]:
             f"was trained {'with' if document.denoiser else 'without'} it, and misses what it was "
             "trained with. What is beyond that is due to the noise."
         )
+    if found:
+        found.append(tables.gains_by_chance(document))
     return found
 
 

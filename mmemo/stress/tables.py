@@ -120,8 +120,21 @@ def denoising_table(document: StressDocument) -> Table | None:
         f"model was trained {'with' if document.denoiser else 'without'} it, which is worth "
         "something of clean sound too: what is due to the noise is what it is more than that."
     )
+    note = " ".join(filter(None, (note, gains_by_chance(document))))
     align = "ll" + "rr" * len(METRICS)
     return table_of("denoising", "What denoising is worth", header, align, rows, note)
+
+
+def gains_by_chance(document: StressDocument) -> str:
+    """How many levels seem to gain by chance, on one side of an interval; "" without intervals."""
+    levels = [one for one in document.denoising if one.value is not None]
+    num = sum(any(gain.interval for gain in one.gains.values()) for one in levels)
+    if not num:
+        return ""
+    one_in = round(2 / (1 - document.confidence))
+    return (
+        f"Of {counted(num, 'level')}, each judged by itself, 1 in {one_in} seems to gain by chance."
+    )
 
 
 def _gain_cells(one: DenoisingGain, metric: str) -> list[Cell]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mmemo.stress.tables import (
     conditions_table,
     conflict_matrix,
     conflict_sentence,
+    denoising_table,
     frame,
     levels_that_are_helped,
     short_table,
@@ -84,15 +86,29 @@ def test_denoising_helps_from_the_level_on_below_which_every_gain_is_above_0() -
         "white noise: denoising is worth macro F1 beyond chance from 0 dB on, and more than of "
         "clean sound at no level.",
         of_clean,
+        "Of 2 levels, each judged by itself, 1 in 40 seems to gain by chance.",
     ]
     assert denoising_sentences(document(denoising=(gain("clean", None, 0.2), *gains))) == [
         "white noise: denoising is worth macro F1 beyond chance from 10 dB on, and more than of "
         "clean sound at 5 dB.",
         of_clean,
+        "Of 3 levels, each judged by itself, 1 in 40 seems to gain by chance.",
     ]
     assert denoising_sentences(document(denoising=broken)) == [
-        "white noise: a gain in macro F1 beyond chance is shown at no level down to the worst one."
+        "white noise: a gain in macro F1 beyond chance is shown at no level down to the worst one.",
+        "Of 3 levels, each judged by itself, 1 in 40 seems to gain by chance.",
     ]
+
+
+def test_the_table_of_gains_tells_how_many_there_are_by_chance() -> None:
+    table = denoising_table(document(confidence=0.9))
+    assert table is not None
+    assert "Of 2 levels, each judged by itself, 1 in 20 seems to gain by chance." in table.note
+    unsure = replace(gain("10", 10.0, 0.2), gains=scores(0.2, None))
+    table = denoising_table(document(denoising=(unsure,)))
+    assert table is not None
+    assert "by chance" not in table.note
+    assert denoising_sentences(document(denoising=(unsure,))) == []
 
 
 @pytest.mark.parametrize("levels", [(0.8, 0.9, 1.1), (1.1, 0.9, 0.8)])
