@@ -229,6 +229,31 @@ def test_what_lightgbm_would_pass_on_is_refused() -> None:
         head(lightgbm.LGBMClassifier(forcedsplits_filename="/etc/hosts"), {})
 
 
+SMUGGLED = "gbdt forcedsplits_filename=/etc/hosts"
+HOSTILE = {
+    "boosting_type": SMUGGLED,
+    "verbose": "-1 forcedsplits_filename=/etc/hosts",
+    "max_bin": [255, "63\tforcedsplits_filename=/etc/hosts"],
+    "class_weight": {0: SMUGGLED},
+    "objective": "multiclass\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_setting_that_lightgbm_would_read_as_several_is_refused(name: str) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    with pytest.raises(InputError, match=rf"classifier.model.{name}: expected a name of letters"):
+        head(lightgbm.LGBMClassifier(**{name: HOSTILE[name]}), {})
+
+
+@pytest.mark.parametrize("value", [SMUGGLED, ["gbdt", SMUGGLED], {"gbdt": SMUGGLED}, {SMUGGLED: 1}])
+def test_so_is_one_of_a_grid(value: object) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    grid = {"model__boosting_type": ["gbdt", value]}
+    with pytest.raises(InputError, match="classifier.grid.model__boosting_type: expected a name"):
+        head(lightgbm.LGBMClassifier(), grid)
+
+
 class Frozen(nn.Module):
     frozen = True
     frame_dim = 2
