@@ -131,6 +131,22 @@ def test_fewer_groups_than_folds_are_refused() -> None:
         InnerFolds("uar", ["speaker"], num_folds=11).folds(TRAIN, VAL)
 
 
+def test_a_fold_that_leaves_one_class_is_refused() -> None:
+    # All rows of class 0 are one speaker's: without him there is class 1 alone.
+    targets = np.repeat([0, 1, 1], 4)
+    train = LabelledVectors(rows(1, 12).vectors, targets, np.repeat([0, 1, 2], 4))
+    with pytest.raises(InputError, match=r"fold \d of 3 by speaker has 1 and 4; lower num_folds"):
+        InnerFolds("uar", ["speaker"], num_folds=3).folds(train, VAL)
+
+
+def test_a_fold_without_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = np.arange(len(TRAIN.targets))
+    dealt = [(places[:30], places[30:]), (places, places[:0])]
+    monkeypatch.setattr("mmemo.models.tuning.stratified_folds", lambda *_: dealt)
+    with pytest.raises(InputError, match=r"fold 2 of 2 by speaker has 3 and 0"):
+        InnerFolds("uar", ["speaker"], num_folds=2).folds(TRAIN, VAL)
+
+
 def test_the_first_of_equal_settings_is_chosen() -> None:
     found = head(LogisticRegression(), {"model__max_iter": [400, 500]})
     tried = found.fit(TRAIN, VAL, ValidationTuning("uar"), uar)
