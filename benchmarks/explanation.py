@@ -31,7 +31,7 @@ from training import MAX_DURATION_S, MAX_TOKENS, NARROW, RECIPE, SAMPLE_RATE, SM
 from mmemo.commands.launch import config_dir
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.explanation.baselines import Baselines
-from mmemo.explanation.inputs import FIXED_TOKEN, UtteranceInput
+from mmemo.explanation.inputs import UtteranceInput
 from mmemo.explanation.integrated_gradients import IntegratedGradients
 from mmemo.explanation.perturbation import PerturbedUtterance, freeze_classifier
 from mmemo.explanation.removal import Occlusion
@@ -91,12 +91,12 @@ def draw_case(classifier: EmotionClassifier, duration_s: float, is_padded: bool)
     audio = AudioInput(waveform, torch.arange(waveform.shape[1])[None] < num_samples)
     text = TextInput(ids, torch.arange(ids.shape[1])[None] < NUM_TOKENS, None)
     inside = (torch.arange(ids.shape[1]) > 0) & (torch.arange(ids.shape[1]) < NUM_TOKENS - 1)
-    places = torch.where(inside, torch.arange(ids.shape[1]) - 1, FIXED_TOKEN)
+    token_words = torch.eye(ids.shape[1], dtype=torch.bool)[:, 1 : NUM_TOKENS - 1]
     replaced = torch.where(inside, text_encoder.pad_token_id, ids)
     with torch.no_grad():
         embeddings, blank = text_encoder.embed(ids), text_encoder.embed(replaced)
     given = UtteranceInput(
-        KEY, TARGET, audio, waveform[0, :num_samples], SAMPLE_RATE, text, "", (), places
+        KEY, TARGET, audio, waveform[0, :num_samples], SAMPLE_RATE, text, "", (), token_words
     )
     return Case(given, Baselines(low, blank), embeddings)
 

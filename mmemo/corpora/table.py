@@ -360,13 +360,14 @@ class TableCorpus:
         places: list[int] = rows.groupby(dialogue_ids).cumcount().tolist()
         if "order" not in rows:
             return places
-        for row, cell in enumerate(rows["order"]):
-            given = cell.removesuffix(".0")
-            number = whole_number(given) if given else places[row]
+        is_told = (rows["order"] != "").groupby(dialogue_ids).transform("any")
+        for row, (cell, told) in enumerate(zip(rows["order"], is_told, strict=True)):
+            number = whole_number(cell.removesuffix(".0")) if told else places[row]
             if number is None:
                 raise InputError(
                     f"{self.csv}, row {rows['line'].iloc[row]}: expected a whole number in "
-                    f"{self._rows.columns['order']}, got '{given[:60]}'; correct the row"
+                    f"{self._rows.columns['order']}, got '{cell[:60]}'; correct the row, or leave "
+                    "it empty in all rows of the dialogue"
                 )
             places[row] = number
         return places

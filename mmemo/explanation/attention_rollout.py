@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmemo.explanation.explanation import Attribution
 from mmemo.explanation.frames import frames_between
-from mmemo.explanation.inputs import FIXED_TOKEN, UtteranceInput
+from mmemo.explanation.inputs import UtteranceInput, word_sums
 from mmemo.explanation.methods import Attributed, check_finite
 from mmemo.explanation.passes import Passes, with_smaller_batches
 from mmemo.explanation.perturbation import PerturbedUtterance
@@ -57,10 +57,7 @@ class AttentionRollout:
             real = shares["audio"][found["audio"].mask[0].cpu().numpy()]
             frames = frames_between(real, utterance.waveform.shape[1], inputs.sample_rate)
         if "text" in shares:
-            token_words = inputs.token_words.cpu().numpy()
-            is_word = token_words != FIXED_TOKEN
-            words = np.zeros(len(inputs.words))
-            np.add.at(words, token_words[is_word], shares["text"][is_word])
+            words = word_sums(inputs.token_words, shares["text"])
         attribution = Attribution(frames, words)
         check_finite(NAME, attribution, inputs.key)
         return Attributed(attribution, (MEANING, *notes))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmemo.errors import InputError
-from mmemo.explanation.inputs import FIXED_TOKEN, UtteranceInput
+from mmemo.explanation.inputs import UtteranceInput
 from mmemo.models.protocols import TextEncoder
 
 
@@ -171,7 +171,7 @@ def draw_baselines(
     if inputs.text is not None and text_encoder is not None:
         input_ids = inputs.text.input_ids
         token_id = text_baseline.token_id(text_encoder)
-        replaced = torch.where(inputs.token_words == FIXED_TOKEN, input_ids, token_id)
+        replaced = torch.where(inputs.token_words.any(dim=1), token_id, input_ids)
         with torch.no_grad():
             embeddings = text_encoder.embed(replaced)
     return Baselines(waveforms, embeddings)

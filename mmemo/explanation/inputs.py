@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mmemo.data.batch import AudioInput, TextInput
@@ -19,9 +21,6 @@ from mmemo.models.protocols import TextEncoder
 from mmemo.runs.predictor import Predictor, Spoken
 
 Span = tuple[int, int]
-
-FIXED_TOKEN = -1
-"""Of a token that no word of the utterance has: special ones, and those of its context."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,9 @@ class UtteranceInput:
         text: A batch of one for the text encoder, or None.
         transcript: As it is read: cleaned, with the speaker's name in front where the run has it.
         words: Of the transcript; none without a text encoder.
-        token_words: (L,), index of the word of each token, or ``FIXED_TOKEN``.
+        token_words: (L, W), True for the words that each token stands for: a subword for one, a
+            term of several words for all of them, special tokens and those of its context for
+            none.
     """
 
     key: str
@@ -93,7 +94,7 @@ def utterance_input(
     text = batch.text if isinstance(batch.text, TextInput) else None
     transcript = dataset.transcripts[index]
     words: tuple[Word, ...] = ()
-    token_words = torch.zeros(0, dtype=torch.long)
+    token_words = torch.zeros(0, 0, dtype=torch.bool)
     if text is not None and text_encoder is not None:
         words, token_words = read_words(text_encoder, transcript, text)
     return UtteranceInput(
@@ -126,7 +127,7 @@ def predictor_input(
     read = predictor.read(spoken.speaker, spoken.transcript or "")
     sound = predictor.used_sound(spoken.sound) if audio and spoken.sound is not None else None
     words: tuple[Word, ...] = ()
-    token_words = torch.zeros(0, dtype=torch.long)
+    token_words = torch.zeros(0, 0, dtype=torch.bool)
     if text is not None and predictor.encoders.text is not None:
         words, token_words = read_words(predictor.encoders.text, read, text)
     # The speaker's name in front is said by nobody.
@@ -160,7 +161,7 @@ def _find(datamodule: EmotionDataModule, key: str) -> tuple[UtteranceDataset, in
 def read_words(
     encoder: TextEncoder, transcript: str, text: TextInput
 ) -> tuple[tuple[Word, ...], Tensor]:
-    """The words of a transcript, and which of them each token that is read belongs to.
+    """The words of a transcript, and which of them each token that is read stands for.
 
     Args:
         encoder: Whose tokens they are.
@@ -168,21 +169,21 @@ def read_words(
         text: A batch of it alone.
 
     Returns:
-        The words; (L,), the index of each token's word, or ``FIXED_TOKEN``.
+        The words; (L, W), True for the words of each token.
     """
     spans = word_spans(transcript)
     ids = text.input_ids[0]
-    token_words = torch.full_like(ids, FIXED_TOKEN)
+    token_words = torch.zeros(len(ids), len(spans), dtype=torch.bool)
     own = encoder.own_tokens(transcript)
     if spans and own.ids:
         places = torch.arange(len(ids)) if text.own is None else text.own[0].nonzero()[:, 0]
         start, stop = find_own_tokens(ids[places].tolist(), own.ids)
         found = words_of_tokens(transcript, spans, own.spans[: stop - start])
-        token_words[places[start:stop]] = torch.tensor(found, dtype=torch.long)
-    read = set(token_words.tolist())
+        for place, (first, behind) in zip(places[start:stop].tolist(), found, strict=True):
+            token_words[place, first:behind] = True
     words = [
-        Word(transcript[start:stop], start, stop, index in read)
-        for index, (start, stop) in enumerate(spans)
+        Word(transcript[start:stop], start, stop, is_read)
+        for (start, stop), is_read in zip(spans, token_words.any(dim=0).tolist(), strict=True)
     ]
     return tuple(words), token_words
 
@@ -192,11 +193,12 @@ def word_spans(transcript: str) -> list[Span]:
     return [match.span() for match in re.finditer(r"\S+", transcript)]
 
 
-def words_of_tokens(transcript: str, words: Sequence[Span], tokens: Sequence[Span]) -> list[int]:
-    """The word that each token belongs to.
+def words_of_tokens(transcript: str, words: Sequence[Span], tokens: Sequence[Span]) -> list[Span]:
+    """The words that each token stands for.
 
-    It is the one with the token's first character that is no white space: some tokenizers put a
-    word's leading space into its span. White space alone belongs to the next word, or to the last.
+    They begin with the one with the token's first character that is no white space, and end with
+    that of its last: some tokenizers put a word's leading space into its span. White space alone
+    belongs to the next word, or to the last.
 
     Args:
         transcript: The text.
@@ -204,15 +206,37 @@ def words_of_tokens(transcript: str, words: Sequence[Span], tokens: Sequence[Spa
         tokens: Characters of its tokens.
 
     Returns:
-        An index of ``words`` for each token.
+        For each token [start, stop) of ``words``.
     """
+
+    def word_at(place: int) -> int:
+        behind = (index for index, (_, end) in enumerate(words) if place < end)
+        return next(behind, len(words) - 1)
+
     found = []
     for start, stop in tokens:
         token = transcript[start:stop]
         first = start + len(token) - len(token.lstrip())
-        behind = (index for index, (_, end) in enumerate(words) if first < end)
-        found.append(next(behind, len(words) - 1))
+        last = max(first, start + len(token.rstrip()) - 1)
+        found.append((word_at(first), word_at(last) + 1))
     return found
+
+
+def word_sums(token_words: Tensor, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum what tokens have to words; a token of several words has an equal share for each.
+
+    Args:
+        token_words: (L, W), as of ``UtteranceInput``.
+        values: (L,); those of tokens of no word are left aside.
+
+    Returns:
+        (W,).
+    """
+    of_word = token_words.cpu().numpy()
+    places, words = of_word.nonzero()
+    sums = np.zeros(of_word.shape[1])
+    np.add.at(sums, words, values[places] / of_word.sum(axis=1)[places])
+    return sums
 
 
 def find_own_tokens(all_ids: Sequence[int], own_ids: Sequence[int]) -> Span:

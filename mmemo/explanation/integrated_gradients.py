@@ -16,7 +16,7 @@ from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 from mmemo.errors import InputError
 from mmemo.explanation.explanation import Attribution, Convergence
 from mmemo.explanation.frames import frame_sums
-from mmemo.explanation.inputs import FIXED_TOKEN
+from mmemo.explanation.inputs import word_sums
 from mmemo.explanation.passes import ExplanationError, with_smaller_batches
 from mmemo.explanation.perturbation import PerturbedUtterance
 
@@ -204,8 +204,5 @@ def summed(gradients: Gradients, utterance: PerturbedUtterance) -> Attribution:
     if gradients.samples is not None:
         frames = frame_sums(gradients.samples, inputs.sample_rate)
     if gradients.tokens is not None:
-        token_words = inputs.token_words.cpu().numpy()
-        is_word = token_words != FIXED_TOKEN
-        words = np.zeros(len(inputs.words))
-        np.add.at(words, token_words[is_word], gradients.tokens[is_word])
+        words = word_sums(inputs.token_words, gradients.tokens)
     return Attribution(frames, words)

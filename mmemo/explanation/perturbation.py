@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.explanation.baselines import Baselines
 from mmemo.explanation.frames import frame_samples
-from mmemo.explanation.inputs import FIXED_TOKEN, UtteranceInput
+from mmemo.explanation.inputs import UtteranceInput
 from mmemo.explanation.passes import ExplanationError, PassCounter, with_smaller_batches
 from mmemo.explanation.selection import get_output
 from mmemo.models.classifier import EmotionClassifier
@@ -199,6 +199,8 @@ class PerturbedUtterance:
     def masked_embeddings(self, kept: Tensor) -> Tensor:
         """Embeddings (N, L, D) with only words kept that are True in (N, W).
 
+        A token of several words is kept where all of them are.
+
         Raises:
             ValueError: If there is no text.
         """
@@ -206,8 +208,8 @@ class PerturbedUtterance:
         if embeddings is None or baseline is None:
             raise ValueError(f"{self.inputs.key}: expected a text, got none")
         token_words = self.inputs.token_words
-        kept = kept.to(token_words.device)
-        is_kept = kept[:, token_words.clamp(min=0)] | (token_words == FIXED_TOKEN)
+        num_missing = (~kept).to(token_words.device).float() @ token_words.float().T
+        is_kept = num_missing == 0
         return torch.where(is_kept[:, :, None], embeddings, baseline)
 
     def masked_waveform(self, kept: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from mmemo.errors import InputError
 from mmemo.models.classifier import EmotionClassifier
+from mmemo.models.estimator_settings import check_settings
 from mmemo.models.fusion import Fusion
 from mmemo.models.precision import FixedBuffers
 from mmemo.models.protocols import AudioEncoder, EncodedModality, FeatureDims, TextEncoder
@@ -32,9 +32,6 @@ _Prepared = tuple[list[tuple[str, Any]], NDArray[np.float64]]
 
 LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
 """Stands for 0, whose logarithm no loss and no temperature can take."""
-
-PASSED_ON = ("deterministic", "force_row_wise", "max_bin", "verbose")
-"""Of what LightGBM passes on to its library, that which no file is opened for."""
 
 NUM_REMEMBERED = 16
 """Training rows whose answers tell whether a model that is fitted again is the same."""
@@ -87,7 +84,7 @@ class EstimatorHead(FixedBuffers):
         feature_selection: A transformer behind that; None for none.
 
     Raises:
-        InputError: If the grid names no parameter.
+        InputError: If the grid names no parameter, or a setting's text is no name.
     """
 
     train_vectors: Tensor
@@ -113,29 +110,13 @@ class EstimatorHead(FixedBuffers):
         self.scaled_columns = list(scaled_columns)
         self.feature_selection = feature_selection
         self.settings: list[dict[str, Any]] = list(ParameterGrid(dict(grid)))
-        self._check_settings(grid)
+        parameters = [name for name in self.pipeline({}).get_params() if "__" in name]
+        check_settings(model, grid, parameters)
         self._fitted: Pipeline | None = None
         self.register_buffer("train_vectors", torch.zeros(0, num_features))
         self.register_buffer("train_targets", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("chosen", torch.zeros(1, dtype=torch.int64))
         self.register_buffer("remembered", torch.zeros(0, num_classes))
-
-    def _check_settings(self, grid: Mapping[str, Sequence[Any]]) -> None:
-        taken = inspect.signature(type(self.model)).parameters
-        for name in self.model.get_params(deep=False):
-            # LightGBM takes any name, and passes it on to what also reads and writes files.
-            if name not in taken and name not in PASSED_ON:
-                raise InputError(
-                    f"classifier.model.{name}: expected a setting of {type(self.model).__name__}, "
-                    f"one of {', '.join(taken)}"
-                )
-        known = [name for name in self.pipeline({}).get_params() if "__" in name]
-        for name in grid:
-            if name not in known:
-                raise InputError(
-                    f"classifier.grid.{name}: expected a parameter of the pipeline, one of "
-                    f"{', '.join(sorted(known))}"
-                )
 
     def pipeline(self, settings: Mapping[str, Any]) -> Pipeline:
         """The pipeline with those settings, not fitted."""

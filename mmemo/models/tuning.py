@@ -118,7 +118,8 @@ class InnerFolds:
         """Each fold's rest and its rows.
 
         Raises:
-            InputError: If there are fewer groups than folds.
+            InputError: If there are fewer groups than folds, or a fold has no rows or leaves rows
+                of one class alone.
         """
         num_groups = len(np.unique(train.groups))
         if num_groups < self.num_folds:
@@ -129,7 +130,18 @@ class InnerFolds:
             )
         rows = np.arange(len(train.targets))
         dealt = stratified_folds(rows, train.targets, train.groups, self.num_folds, self.seed)
-        return [(train.at(outside), train.at(inside)) for outside, inside in dealt]
+        found = [(train.at(outside), train.at(inside)) for outside, inside in dealt]
+        for number, (fitted, scored) in enumerate(found, 1):
+            num_classes = len(np.unique(fitted.targets))
+            if num_classes < 2 or not len(scored.targets):
+                raise InputError(
+                    "classifier.tuning: expected two classes to fit on and rows to score in each "
+                    f"fold, fold {number} of {self.num_folds} by "
+                    f"{' and '.join(self.group_columns)} has {num_classes} and "
+                    f"{len(scored.targets)}; lower num_folds, or choose "
+                    "classifier/tuning=validation"
+                )
+        return found
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ COLUMNS = ("path", "transcript", "start", "end", "words", "speaker", "dialogue",
 TABLES = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet|xlsx)(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 WRONG_TIME = "no time"
+WRONG_ORDER = "no place in its dialogue"
 WORDS = "words"
 WRONG_WORDS = "no words with times"
 
@@ -157,10 +158,7 @@ def _table_rows(
         index=table.index,
     )
     rows = [_row(path.parent, *row) for row in cells.itertuples(index=False, name=None)]
-    rows = [
-        replace(row, dialogue=dialogue, order=order)
-        for row, dialogue, order in zip(rows, cells["dialogue"], _orders(cells), strict=True)
-    ]
+    rows = _in_dialogues(rows, cells)
     return _with_context(rows, cells["transcript"], num_before, num_after)
 
 
@@ -218,12 +216,27 @@ def _seconds(cell: str, default: float | None) -> float | None:
     return value if math.isfinite(value) and value >= 0 else _WRONG
 
 
-def _orders(cells: pd.DataFrame) -> list[float]:
-    """When each row is said in its dialogue: as it says, or by its place in the table."""
+def _in_dialogues(rows: Sequence[Request], cells: pd.DataFrame) -> list[Request]:
+    """Each row at its place in its dialogue, the table's where no row of the dialogue tells one.
+
+    A row whose place cannot be known is in no dialogue: no other has it before or after itself.
+    """
     places = cells.groupby("dialogue").cumcount()
-    given = cells["order"].map(lambda cell: whole_number(cell.removesuffix(".0")))
-    orders: list[float] = given.astype("Float64").fillna(places.astype("Float64")).tolist()
-    return orders
+    is_told = (cells["order"] != "").groupby(cells["dialogue"]).transform("any")
+    found = []
+    for row, dialogue, cell, place, told in zip(
+        rows, cells["dialogue"], cells["order"], places, is_told, strict=True
+    ):
+        order = whole_number(cell.removesuffix(".0")) if told and dialogue else int(place)
+        if order is not None:
+            found.append(replace(row, dialogue=dialogue, order=float(order)))
+            continue
+        detail = (
+            f"expected a whole number in order, got '{cell[:60]}'; leave it empty in all rows of "
+            f"dialogue '{dialogue[:60]}', or in none"
+        )
+        found.append(row if row.reason else replace(row, reason=WRONG_ORDER, detail=detail))
+    return found
 
 
 def _with_context(

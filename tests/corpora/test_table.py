@@ -146,12 +146,18 @@ def test_rare_emotions_do_not_hinder_the_split(
 
 def test_optional_columns_may_be_empty(tmp_path: Path) -> None:
     rows = [row(i, speaker="", dialogue=f"d{i // 5}", order="", split="") for i in range(30)]
-    for number, order in ((0, "7"), (1, "8.0")):
+    for number, order in enumerate(("7", "8.0", "9", "11", "10")):
         rows[number]["order"] = order
     corpus = TableCorpus(write(tmp_path / "own.csv", rows), num_test_folds=3, num_val_folds=2)
     annotations = corpus.read()
     assert annotations.split_origin == "made here, by dialogue, seed 0"
-    assert [u.utterance_id for u in annotations.utterances[:4]] == [7, 8, 2, 3]
+    assert [u.utterance_id for u in annotations.utterances[:7]] == [7, 8, 9, 11, 10, 0, 1]
+
+
+def test_a_row_without_a_place_among_numbered_ones_is_refused(tmp_path: Path) -> None:
+    rows = [row(i, split="train", dialogue="d", order=order) for i, order in enumerate(("7", ""))]
+    with pytest.raises(InputError, match=r"row 3: expected a whole number in order, got ''"):
+        TableCorpus(write(tmp_path / "own.csv", rows)).read()
 
 
 def test_one_folder_is_not_taken_for_another(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def given(
     """An utterance of those samples (T,) and that text, with padding behind the samples."""
     audio = text = None
     words: tuple[Word, ...] = ()
-    token_words = torch.zeros(0, dtype=torch.long)
+    token_words = torch.zeros(0, 0, dtype=torch.bool)
     if waveform is not None:
         mask = torch.arange(len(waveform) + num_padded) < len(waveform)
         audio = AudioInput(nn.functional.pad(waveform, (0, num_padded))[None], mask[None])

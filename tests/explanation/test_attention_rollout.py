@@ -152,5 +152,5 @@ def test_one_layer_of_a_text_by_hand(pooling: str) -> None:
     mixed = ((weights + torch.eye(len(weights))) / 2).numpy()
     shares = mixed[0] if pooling == "first" else mixed.mean(axis=0)
     tokens = utterance.token_words.numpy()
-    expected = [shares[tokens == word].sum() for word in range(len(utterance.words))]
+    expected = [shares[tokens[:, word]].sum() for word in range(len(utterance.words))]
     np.testing.assert_allclose(found.attributions["attention_rollout"].words, expected, rtol=1e-5)

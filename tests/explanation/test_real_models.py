@@ -14,7 +14,7 @@ from mmemo.data.batch import Collator, Example, TextInput
 from mmemo.explanation.baselines import NoiseWaveform, PadText
 from mmemo.explanation.explainer import Explainer
 from mmemo.explanation.explanation import Explanation
-from mmemo.explanation.inputs import FIXED_TOKEN, UtteranceInput, read_words
+from mmemo.explanation.inputs import UtteranceInput, read_words
 from mmemo.explanation.integrated_gradients import IntegratedGradients
 from mmemo.explanation.removal import Occlusion
 from mmemo.models.audio_encoders import PretrainedAudioEncoder
@@ -84,7 +84,7 @@ def given(model: EmotionClassifier, *texts: str, num_samples: int = NUM_SAMPLES)
     waveform = sound(num_samples)
     texts = texts or (TRANSCRIPT,)
     batch = collator(model)([example(model, waveform, *texts)])
-    words, token_words = (), torch.zeros(0, dtype=torch.long)
+    words, token_words = (), torch.zeros(0, 0, dtype=torch.bool)
     if model.text_encoder is not None:
         assert isinstance(batch.text, TextInput)
         words, token_words = read_words(model.text_encoder, texts[0], batch.text)
@@ -312,7 +312,7 @@ def test_context_stays_as_it_is(dual: EmotionClassifier) -> None:
     encoder = dual.text_encoder
     assert encoder is not None
     assert utterance.text is not None
-    own = utterance.token_words != FIXED_TOKEN
+    own = utterance.token_words.any(dim=1)
     assert utterance.text.own is not None
     assert torch.equal(own[None], utterance.text.own)
     assert utterance.text.input_ids[0, own].tolist() == encoder.own_tokens("my friend!").ids

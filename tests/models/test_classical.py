@@ -131,6 +131,22 @@ def test_fewer_groups_than_folds_are_refused() -> None:
         InnerFolds("uar", ["speaker"], num_folds=11).folds(TRAIN, VAL)
 
 
+def test_a_fold_that_leaves_one_class_is_refused() -> None:
+    # All rows of class 0 are one speaker's: without him there is class 1 alone.
+    targets = np.repeat([0, 1, 1], 4)
+    train = LabelledVectors(rows(1, 12).vectors, targets, np.repeat([0, 1, 2], 4))
+    with pytest.raises(InputError, match=r"fold \d of 3 by speaker has 1 and 4; lower num_folds"):
+        InnerFolds("uar", ["speaker"], num_folds=3).folds(train, VAL)
+
+
+def test_a_fold_without_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = np.arange(len(TRAIN.targets))
+    dealt = [(places[:30], places[30:]), (places, places[:0])]
+    monkeypatch.setattr("mmemo.models.tuning.stratified_folds", lambda *_: dealt)
+    with pytest.raises(InputError, match=r"fold 2 of 2 by speaker has 3 and 0"):
+        InnerFolds("uar", ["speaker"], num_folds=2).folds(TRAIN, VAL)
+
+
 def test_the_first_of_equal_settings_is_chosen() -> None:
     found = head(LogisticRegression(), {"model__max_iter": [400, 500]})
     tried = found.fit(TRAIN, VAL, ValidationTuning("uar"), uar)
@@ -227,6 +243,31 @@ def test_what_lightgbm_would_pass_on_is_refused() -> None:
     lightgbm = pytest.importorskip("lightgbm")
     with pytest.raises(InputError, match="classifier.model.forcedsplits_filename: expected"):
         head(lightgbm.LGBMClassifier(forcedsplits_filename="/etc/hosts"), {})
+
+
+SMUGGLED = "gbdt forcedsplits_filename=/etc/hosts"
+HOSTILE = {
+    "boosting_type": SMUGGLED,
+    "verbose": "-1 forcedsplits_filename=/etc/hosts",
+    "max_bin": [255, "63\tforcedsplits_filename=/etc/hosts"],
+    "class_weight": {0: SMUGGLED},
+    "objective": "multiclass\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_setting_that_lightgbm_would_read_as_several_is_refused(name: str) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    with pytest.raises(InputError, match=rf"classifier.model.{name}: expected a name of letters"):
+        head(lightgbm.LGBMClassifier(**{name: HOSTILE[name]}), {})
+
+
+@pytest.mark.parametrize("value", [SMUGGLED, ["gbdt", SMUGGLED], {"gbdt": SMUGGLED}, {SMUGGLED: 1}])
+def test_so_is_one_of_a_grid(value: object) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    grid = {"model__boosting_type": ["gbdt", value]}
+    with pytest.raises(InputError, match="classifier.grid.model__boosting_type: expected a name"):
+        head(lightgbm.LGBMClassifier(), grid)
 
 
 class Frozen(nn.Module):
