@@ -217,7 +217,7 @@ def test_schemas_tell_every_field(generated: Any) -> None:  # noqa: ANN401
     documents = generated.documents()
     files = ["run", "data", "metrics", "comparison", "audit"]
     files += ["explanation", "summary", "checks", "probes", "feature_shap"]
-    files += ["settings", "preprocessing"]
+    files += ["settings", "preprocessing", "stress"]
     assert {f"{name}.json" for name in files} == set(documents)
     page = generated.schemas_page()
     run = page.partition("## run.json")[2].partition("\n## ")[0]
