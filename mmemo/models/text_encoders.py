@@ -172,7 +172,7 @@ class PretrainedTextEncoder(nn.Module):
             return text.pooled_mask
         hidden = torch.eq(text.input_ids, self.mask_token_id or 0)
         # The prompt's is the last: an utterance may have others, where words of it are hidden.
-        is_last: Tensor = hidden & (hidden.flip(1).cumsum(dim=1).flip(1) == 1)
+        is_last: Tensor = hidden & (hidden.long().flip(1).cumsum(dim=1).flip(1) == 1)
         return is_last
 
     @property
