@@ -19,6 +19,7 @@ from mmemo.extras import check_package
 from mmemo.runs.group_choices import check_system
 from mmemo.runs.initial_encoders import named_sources
 from mmemo.runs.run_folder import RunFolder, chosen_checkpoint
+from mmemo.runs.settings import SOURCE_RUNS
 from mmemo.training.monitored_scores import MonitoredScores
 
 if TYPE_CHECKING:
@@ -82,13 +83,19 @@ def _check_training(cfg: DictConfig) -> None:
     if cfg.resume:
         check_unfinished(RunFolder.open(cfg.resume))
         return
+    sources = named_sources(cfg)
+    if cfg.trust and not sources:
+        raise InputError(
+            f"trust: expected resume=RUN or a run that this one is made of "
+            f"({', '.join(SOURCE_RUNS)}) beside it, got none; a new run builds what it is told"
+        )
     check_values(cfg)
     _check_packages(cfg)
     from mmemo.runs.data_source import CheckedCorpus, build_data_source
 
     for part in ("labels", "split"):
         instantiate(cfg[part], _convert_="all")
-    for folder in named_sources(cfg).values():
+    for folder in sources.values():
         chosen_checkpoint(RunFolder.open(folder))
     source = build_data_source(cfg)
     if isinstance(source.corpus, CheckedCorpus):

@@ -273,10 +273,6 @@ def _resumed(
     """Where ``resume=RUN`` is given: the config of that run."""
     runs = [typed_text(o) for o in overrides if o.startswith("resume=") and o != "resume="]
     if not runs or runs[-1] in ("", "None"):
-        if any(o.startswith("trust=") for o in overrides):
-            raise InputError(
-                "trust: expected resume=RUN beside it; a new run builds what it is told"
-            )
         return folder, name, [o for o in overrides if not o.startswith("resume=")]
     from mmemo.runs.run_folder import RunFolder
     from mmemo.runs.saved_config import read_saved_config, trusted_names
@@ -304,6 +300,8 @@ def _resumed(
     name = f"resumed_{hashlib.sha256(repr(saved.composed).encode()).hexdigest()[:8]}"
     ConfigStore.instance().store(name, saved.composed)
     path = quoted(str(run.path))
+    # What the run was made of is opened again; its own saved config trusts nothing.
+    others += [f"++{o}" for o in trust]
     others += [f"resume={path}", f"hydra.run.dir={path}", "hydra.output_subdir=null"]
     return folder, name, others
 

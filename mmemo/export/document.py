@@ -57,7 +57,9 @@ class TextSteps:
         cleaning: Class of what cleans a transcript first; None for none.
         tokenizer: Folder beside the graph.
         tokenizer_class: Class of the text encoder whose ``tokenize`` is used.
-        max_tokens: Longer texts are cut there, special tokens included.
+        prompt: What stands behind each utterance and its context, with "{mask}" for a hidden token;
+            None for nothing.
+        max_tokens: Longer texts are cut there, special tokens and prompt included.
         pad_token_id: Fills short texts at the end.
         context_utterances: Earlier utterances of the dialogue that are read too.
         future_utterances: Later ones.
@@ -67,6 +69,7 @@ class TextSteps:
     cleaning: str | None
     tokenizer: str
     tokenizer_class: str
+    prompt: str | None
     max_tokens: int | None
     pad_token_id: int
     context_utterances: int

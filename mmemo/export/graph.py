@@ -37,8 +37,8 @@ class ExportableModel(nn.Module):
 
     ``input_names`` are those of ``forward``, in order: of sound ``samples`` (B, T) float32 and
     ``num_samples`` (B,) int64; of text ``token_ids`` (B, L) int64 and ``num_tokens`` (B,) int64,
-    and, where context is read, ``own_tokens`` (B, 2) int64: where the utterance's own begin and
-    end.
+    and, where context or a prompt is read, ``own_tokens`` (B, 2) int64: where the utterance's own
+    begin and end.
 
     Args:
         classifier: Of a trained run; it stays as it is.
@@ -61,7 +61,8 @@ class ExportableModel(nn.Module):
         if text is not None:
             _prepare_text(text)
             names += [TOKEN_IDS, NUM_TOKENS]
-            names += [OWN_TOKENS] if reads_context else []
+            has_prompt = getattr(text, "prompt", None) is not None
+            names += [OWN_TOKENS] if reads_context or has_prompt else []
         self.input_names = tuple(names)
 
     def forward(self, *inputs: Tensor) -> Tensor:

@@ -286,6 +286,7 @@ def _text_steps(model: RebuiltModel) -> TextSteps | None:
         cleaning=_class_of(steps.text_cleaning) if steps.text_cleaning else None,
         tokenizer="text_encoder",
         tokenizer_class=_class_of(text),
+        prompt=getattr(getattr(text, "prompt", None), "text", None),
         max_tokens=getattr(text, "max_tokens", None),
         pad_token_id=text.pad_token_id,
         context_utterances=steps.context_utterances,

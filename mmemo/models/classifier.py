@@ -97,7 +97,7 @@ class EmotionClassifier(nn.Module):
         if type(self.fusion).build_head is not Fusion.build_head:
             raise InputError(
                 "context: expected a fusion that makes one vector of an utterance, got "
-                f"{type(self.fusion).__name__}, which has a head for each modality; choose "
+                f"{type(self.fusion).__name__}, which has a head of its own; choose "
                 "another fusion (fusion=bottleneck), or context=none"
             )
         self.context = context(self.fusion.output_dim)

@@ -80,6 +80,11 @@ class Fusion(nn.Module, ABC):
                 answered without that modality, whatever its features are.
         """
 
+    @property
+    def embedding_dim(self) -> int:
+        """Features of ``embedding_of`` what ``fuse`` gives."""
+        return self.output_dim
+
     def build_head(self, layers: Callable[[int], nn.Module]) -> nn.Module:
         """The head over what ``fuse`` gives, from what builds its layers for D features."""
         return layers(self.output_dim)

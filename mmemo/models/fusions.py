@@ -110,6 +110,11 @@ class LateFusion(Fusion):
         vectors = [projected.get(name, nothing) for name in self.modalities]
         return ModalityVectors(torch.stack(vectors, dim=1), present)
 
+    @property
+    def embedding_dim(self) -> int:
+        """M D: the modalities' vectors side by side."""
+        return len(self.modalities) * self.output_dim
+
     def build_head(self, layers: Callable[[int], nn.Module]) -> nn.Module:
         """A head for each modality."""
         return AveragedHeads({name: layers(self.output_dim) for name in self.modalities})

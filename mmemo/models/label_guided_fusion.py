@@ -64,6 +64,7 @@ class LabelGuidedFusion(FrameFusion):
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__(input_dims, bottleneck_dim, num_heads, standardise, modality_dropout)
+        self.num_classes = num_classes
         self.labels = nn.ParameterDict(
             {name: nn.Parameter(torch.randn(num_classes, bottleneck_dim)) for name in input_dims}
         )
@@ -83,6 +84,11 @@ class LabelGuidedFusion(FrameFusion):
             vectors.append((weights[:, :, None] * aware.frames).sum(dim=1))
             agreements.append((weights[:, :, None] * fits).sum(dim=1))
         return torch.cat([*vectors, torch.stack(agreements).sum(dim=0)], dim=1)
+
+    @property
+    def embedding_dim(self) -> int:
+        """M D + C: the vectors and their agreement with each class."""
+        return self.output_dim + self.num_classes
 
     def build_head(self, layers: Callable[[int], nn.Module]) -> nn.Module:
         """The head over the vectors, beside their agreement with each class."""

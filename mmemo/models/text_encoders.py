@@ -113,6 +113,7 @@ class PretrainedTextEncoder(nn.Module):
         num_layers = int(self.config.num_hidden_layers) + 1 if self.all_layers else 1
         self.layer_weights = LayerWeights(num_layers)
         self.prompt = Prompt(prompt, self.tokenizer) if prompt is not None else None
+        self.prompted = _prompted_layout(self.prompt, self.tokenizer, max_tokens)
         self.pools_mask = pooling == "mask"
         if self.pools_mask and self.prompt is None:
             raise InputError(
@@ -150,13 +151,10 @@ class PretrainedTextEncoder(nn.Module):
             self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
             for text in (transcript, *before, *after)
         )
-        layout = _special_layout(self.tokenizer)
+        layout = self.prompted or _special_layout(self.tokenizer)
         earlier, later = context[: len(before)], context[len(before) :]
-        if self.prompt is None:
-            return layout.place(own, earlier, later, self.max_tokens)
-        layout = layout.before_end(self.prompt.ids())
         tokens = layout.place(own, earlier, later, self.max_tokens)
-        if tokens.own is not None or not own:
+        if self.prompt is None or tokens.own is not None or not own:
             return tokens
         start = len(layout.prefix)
         return Tokens(tokens.ids, (start, len(tokens.ids) - len(layout.suffix)))
@@ -174,7 +172,7 @@ class PretrainedTextEncoder(nn.Module):
             return text.pooled_mask
         hidden = torch.eq(text.input_ids, self.mask_token_id or 0)
         # The prompt's is the last: an utterance may have others, where words of it are hidden.
-        is_last: Tensor = hidden & (hidden.flip(1).cumsum(dim=1).flip(1) == 1)
+        is_last: Tensor = hidden & (hidden.long().flip(1).cumsum(dim=1).flip(1) == 1)
         return is_last
 
     @property
@@ -376,3 +374,21 @@ def _special_layout(tokenizer: Any) -> Layout:  # noqa: ANN401
     first = is_special.index(0)
     last = len(ids) - is_special[::-1].index(0)
     return Layout(tuple(ids[:first]), int(separator), tuple(ids[last:]))
+
+
+def _prompted_layout(prompt: Prompt | None, tokenizer: Any, max_tokens: int) -> Layout | None:  # noqa: ANN401
+    """The special tokens with a prompt behind the last utterance; None without one.
+
+    Raises:
+        InputError: If they leave no room for the utterance.
+    """
+    if prompt is None:
+        return None
+    layout = _special_layout(tokenizer).before_end(prompt.ids())
+    taken = len(layout.prefix) + len(layout.suffix)
+    if taken >= max_tokens:
+        raise InputError(
+            f"{OPTION}.max_tokens: expected more than {taken}, which the prompt and special tokens "
+            f"take, got {max_tokens}; raise it or shorten {OPTION}.prompt"
+        )
+    return layout

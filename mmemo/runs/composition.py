@@ -20,6 +20,7 @@ from mmemo.folders import config_dir
 from mmemo.runs.data_source import build_data_source, settle_labels
 from mmemo.runs.encoders import Encoders
 from mmemo.runs.experiment import Experiment
+from mmemo.runs.initial_encoders import named_sources
 from mmemo.runs.joint_option import with_joint_corpora
 from mmemo.runs.label_overrides import with_own_labels
 from mmemo.runs.overrides import make_paths_absolute, quoted, readable_by_hydra
@@ -72,8 +73,16 @@ class Composition:
         """Data and model as training has them before its first step.
 
         Raises:
-            InputError: If settings do not fit together, or the corpus cannot be prepared.
+            InputError: If settings do not fit together, the corpus cannot be prepared, or other
+                runs are named, which training takes weights or answers from.
         """
+        sources = named_sources(self.cfg)
+        if sources:
+            raise InputError(
+                "build: expected a model that is made of no other run, got "
+                f"{', '.join(f'{option}={folder}' for option, folder in sources.items())}; train "
+                "with `mmemo train`, or compose with initial=none distillation=none"
+            )
         settle_labels(self.cfg)
         experiment = self.experiment
         lightning.seed_everything(experiment.seed, workers=True, verbose=False)

@@ -61,7 +61,7 @@ def teach(
         check_same_data(source.folder, datamodule.prepared)
     data = experiment.build_datamodule(datamodule.prepared, encoders, device, module)
     lessons = answered_lessons(module, data, device)
-    _check_size(distillation, lessons, student)
+    check_size(distillation, lessons, student)
     print(
         f"teacher: {source.folder.path.name} teaches {len(lessons.places)} of "
         f"{len(datamodule.datasets['train'].rows)} training utterances",
@@ -92,9 +92,14 @@ def answered_lessons(
     return Lessons(places, Responses(torch.cat(logits).clone(), torch.cat(vectors).clone()))
 
 
-def _check_size(distillation: Distillation, lessons: Lessons, student: EmotionModule) -> None:
+def check_size(distillation: Distillation, lessons: Lessons, student: EmotionModule) -> None:
+    """Check that a student's vectors can be held against its teacher's.
+
+    Raises:
+        InputError: If they are compared and have other sizes.
+    """
     theirs = lessons.responses.vectors.shape[1]
-    ours = getattr(getattr(student.classifier, "fusion", None), "output_dim", None)
+    ours = getattr(getattr(student.classifier, "fusion", None), "embedding_dim", None)
     if distillation.feature_weight > 0 and ours != theirs:
         raise InputError(
             f"distillation.feature_weight: expected a teacher whose fusion gives as many features "

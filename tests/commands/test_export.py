@@ -174,6 +174,24 @@ def test_a_model_of_text_whose_corpus_was_denoised(
     assert [one.name for one in document.inputs] == ["token_ids", "num_tokens"]
 
 
+@pytest.mark.usefixtures("has_onnx")
+@pytest.mark.slow
+def test_a_prompt_is_told_beside_the_graph(
+    cli: Cli, small: list[str], tmp_path: Path, tiny_roberta: Path
+) -> None:
+    options = [o for o in small if not o.startswith(("audio_encoder", "text_encoder"))]
+    encoder = ["text_encoder=roberta_base", f"text_encoder.checkpoint={tiny_roberta}"]
+    asked = ["text_encoder.pooling=mean", "text_encoder.prompt='I feel {mask}'"]
+    cli("train", *options, *encoder, *asked, "modality=text", "trainer.max_epochs=1")
+    run = only_run(tmp_path)
+    cli("export", f"run={run.path}", "format.num_clips=4")
+    file = run.path / "exported" / "onnx" / "preprocessing.json"
+    document = read_document(file, GraphDocument, "it", "write it")
+    assert document.text is not None
+    assert document.text.prompt == "I feel {mask}"
+    assert [one.name for one in document.inputs] == ["token_ids", "num_tokens", "own_tokens"]
+
+
 def test_what_is_there_is_not_overwritten(cli: Cli, trained: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     more = ["format=huggingface", "output=model"]

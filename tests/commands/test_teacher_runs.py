@@ -112,6 +112,35 @@ def test_a_student_goes_on_where_it_was_interrupted(
     assert_same_run(run, only_run(tmp_path, "whole"))
 
 
+OWN = """
+from mmemo.models.fusion import BottleneckFusion
+
+
+class TeachersFusion(BottleneckFusion):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_a_teacher_with_a_class_of_ones_own_is_trusted_by_name(
+    cli: Cli, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "teachers_fusion.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = "teachers_fusion.TeachersFusion"
+    cli("train", *of("text", small), f"fusion._target_={name}")
+    options = [*of("audio", small), *taught_by(only_run(tmp_path, "text")), "data.batch_size=4"]
+    said = cli("train", *options, "name=wary", expect=1).stderr
+    assert f"add 'trust=[{name}]' to the command" in said
+    stops = befalls(SignalAt, signum=15, epoch=1, batch=1, rank=0)
+    cli("train", *options, *stops, f"trust=[{name}]", "name=stopped", expect=143)
+    run = only_run(tmp_path, "stopped")
+    cli("train", f"resume={run.path}", f"trust=[tests,{name}]")
+    assert run.metrics_file.is_file()
+    said = cli("train", *small, f"trust=[{name}]", expect=1).stderr
+    assert "trust: expected resume=RUN or a run that this one is made of" in said
+
+
 @pytest.mark.slow
 def test_two_processes_are_taught_as_one_is(
     cli: Cli,

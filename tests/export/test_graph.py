@@ -114,6 +114,28 @@ def test_a_language_model(tiny_roberta: Path) -> None:
     assert_same_answers(None, PretrainedTextEncoder(str(tiny_roberta), max_tokens=16))
 
 
+@pytest.mark.parametrize("pooling", ["mean", "mask"])
+def test_a_prompt_is_read_and_not_pooled(pooling: str, tiny_roberta: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    text = PretrainedTextEncoder(
+        str(tiny_roberta), max_tokens=24, pooling=pooling, prompt="Now I feel {mask}"
+    )
+    encoders, classifier = built(None, text)
+    graph = ExportableModel(classifier, reads_context=False)
+    words = ["I'm fine.", "!", "You are here, my friend!"]
+    every = [Clip(None, text.tokenize(one)) for one in words]
+    write_graph(graph, graph_inputs(every[:2], encoders, graph.input_names), 17, tmp_path / "m")
+    session = open_graph(tmp_path / "m")
+    names = [one.name for one in session.get_inputs()]
+    # The hidden token is found by its id, wherever the utterance ends.
+    assert names == ["token_ids", "num_tokens", *(["own_tokens"] if pooling == "mean" else [])]
+    for batch in (every[:1], every[-1:], every):
+        with torch.inference_mode():
+            expected = classifier(collate(batch, encoders))
+        found = run_graph(session, graph_inputs(batch, encoders, names))
+        torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("standardise", [False, True])
 @pytest.mark.parametrize("modality_dropout", [0.0, 0.5])
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from mmemo.errors import InputError
-from mmemo.models.fusion import BottleneckFusion, Fusion
+from mmemo.models.fusion import BottleneckFusion, Fusion, embedding_of
 from mmemo.models.fusions import CrossAttentionFusion, GatedFusion, LateFusion
 from mmemo.models.hybrid_attention_fusion import HybridAttentionFusion
 from mmemo.models.key_sparse_fusion import KeySparseFusion
 from mmemo.models.label_guided_fusion import LabelGuidedFusion
 from mmemo.models.protocols import EncodedModality, FeatureDims, Features, PooledFeatures
+from mmemo.models.shifted_fusion import ShiftedFusion
 from mmemo.models.squeeze_excitation_fusion import SqueezeExcitationFusion
 
 BOTH = {"audio": FeatureDims(pooled=6, frames=3), "text": FeatureDims(pooled=2, frames=2)}
@@ -97,6 +98,23 @@ def test_a_learned_vector_stands_for_what_is_missing() -> None:
     with torch.no_grad():
         fusion.missing["text"].copy_(torch.tensor([7.0, 8.0]))
     torch.testing.assert_close(fusion(pooled(audio=[[3.0]])), torch.tensor([[3.0, 6.0, 7.0, 8.0]]))
+
+
+EMBEDDING_DIMS = {
+    **dict.fromkeys(("gated", "shifted"), 4),
+    **dict.fromkeys(("bottleneck", "late", "cross_attention"), 8),
+    **dict.fromkeys(("key_sparse", "squeeze_excitation"), 8),
+    "hybrid_attention": 4,
+    "label_guided": 8 + 3,
+}
+SHIFTED = partial(ShiftedFusion, num_heads=2)
+
+
+@pytest.mark.parametrize("name", EMBEDDING_DIMS)
+def test_a_fusion_tells_how_many_features_its_embedding_has(name: str) -> None:
+    fusion = {**BUILDERS, "shifted": SHIFTED}[name](BOTH, bottleneck_dim=4)
+    found = embedding_of(fusion(random_features())).shape[1]
+    assert found == fusion.embedding_dim == EMBEDDING_DIMS[name]
 
 
 def test_the_gate_says_how_much_of_which_modality() -> None:

@@ -147,3 +147,21 @@ def test_a_prompt_needs_a_hidden_token(tiny_roberta: Path) -> None:
             PretrainedTextEncoder(str(tiny_roberta), prompt=prompt)
     with pytest.raises(InputError, match="pooling: expected first, mean or mean_std without"):
         PretrainedTextEncoder(str(tiny_roberta), pooling="mask")
+
+
+def test_a_prompt_leaves_room_for_the_utterance(tiny_roberta: Path) -> None:
+    prompt = "Now I feel {mask}"
+    tokenizer = PretrainedTextEncoder(str(tiny_roberta)).tokenizer
+    asked = tokenizer(prompt.format(mask="<mask>"), add_special_tokens=False)["input_ids"]
+    # The first token, the separator, the last token.
+    taken = len(asked) + 3
+    for pooling in ("mask", "mean"):
+        options = {"prompt": prompt, "pooling": pooling}
+        for max_tokens in (4, taken):
+            with pytest.raises(InputError, match=f"max_tokens: expected more than {taken}, .*got"):
+                PretrainedTextEncoder(str(tiny_roberta), max_tokens=max_tokens, **options)
+        least = PretrainedTextEncoder(str(tiny_roberta), max_tokens=taken + 1, **options)
+        first = tokenizer("Fine.", add_special_tokens=False)["input_ids"][0]
+        tokens = least.tokenize("Fine.", ["So?"])
+        assert tokens.ids[1] == first
+        assert tokens.own == (1, 2)

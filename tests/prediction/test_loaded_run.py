@@ -186,3 +186,16 @@ def test_every_cell_of_the_page_runs(
 def test_what_does_not_compose_is_told() -> None:
     with pytest.raises(InputError, match="compose: expected settings of mmemo train"):
         mmemo.compose("demo", ["no_such_setting=1"])
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["initial=runs", "initial.text=RUN"],
+        ["initial=runs", "initial.audio=RUN", "initial.frozen=false"],
+        ["distillation=telme", "distillation.teacher=RUN"],
+    ],
+)
+def test_what_is_made_of_other_runs_is_not_built_without_them(named: list[str]) -> None:
+    with pytest.raises(InputError, match=r"build: expected .* no other run, got \S+=\S*RUN; train"):
+        mmemo.compose("demo", named).build()

@@ -1,12 +1,17 @@
 """What a student is told by its teacher: by hand, at nought, and where the gradient goes."""
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from mmemo.errors import InputError
+from mmemo.models.fusions import LateFusion
+from mmemo.models.protocols import FeatureDims
+from mmemo.runs.teacher import check_size
 from mmemo.training.distillation import (
     Distillation,
     Lessons,
@@ -107,3 +112,14 @@ def test_utterances_that_the_teacher_does_not_know_are_left_out() -> None:
 def test_settings_that_mean_nothing_are_refused(option: str, value: float) -> None:
     with pytest.raises(InputError, match=f"distillation.{option}"):
         Distillation("run", **{option: value})
+
+
+def test_vectors_are_compared_as_they_are_taught() -> None:
+    # Two modalities of 4 features each, side by side.
+    fusion = LateFusion({name: FeatureDims(3, 3) for name in ("audio", "text")}, bottleneck_dim=4)
+    student: Any = SimpleNamespace(classifier=SimpleNamespace(fusion=fusion))
+    lessons = [Lessons({}, Responses(made(1, 2, 3), made(2, 2, size))) for size in (8, 4)]
+    check_size(Distillation("run"), lessons[0], student)
+    with pytest.raises(InputError, match=r"as the student's \(8\), it gives 4"):
+        check_size(Distillation("run"), lessons[1], student)
+    check_size(Distillation("run", feature_weight=0), lessons[1], student)
