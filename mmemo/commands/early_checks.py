@@ -50,8 +50,7 @@ OF_THE_CORPUS = ("keys", "one_per_class", "errors", "num_random", "all", "probes
 PREDICTING_EXTRAS = {"segments": ("silero_vad", "vad")}
 """By option of ``mmemo predict`` the package that it needs and the extra that installs it."""
 
-AUTO = "auto"
-"""Of the runs of other seeds: those beside the run."""
+AUTO = "auto"  # of the runs of other seeds: those beside the run
 
 WANDB_LOGGER = "mmemo.training.wandb_logger.TolerantWandbLogger"
 
