@@ -85,7 +85,7 @@ class AttentionRollout:
                 continue
             kind = type(encoder).__name__
             if name not in found:
-                reasons[name] = f"{kind} has no layers of attention"
+                reasons[name] = f"{kind} tells of no layers of attention"
             elif not found[name].layers:
                 del found[name]
                 reasons[name] = f"{kind} does not attend between the frames that it gives"

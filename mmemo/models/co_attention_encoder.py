@@ -16,14 +16,12 @@ from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
 from mmemo.models import pooling
 from mmemo.models.frame_attention import masked_softmax
+from mmemo.models.mel_energies import LEAST_ENERGY
 from mmemo.models.precision import FixedBuffers
 from mmemo.models.protocols import AudioEncoder, Features
 from mmemo.models.speech_backbones import frame_mask
 from mmemo.models.trainable import trains_every_weight
 from mmemo.values import check_whole
-
-MIN_POWER = 1e-6
-"""Added to mel energies before the logarithm, so that silence has one."""
 
 
 class CoAttentionEncoder(nn.Module):
@@ -253,7 +251,7 @@ class _LogMelAndCepstrum(FixedBuffers):
         """(B, T) to log-mel energies (B, F, num_mels), MFCC (B, F, num_mfcc), mask (B, F)."""
         with torch.autocast(audio.waveform.device.type, enabled=False):
             energies = self.mel(audio.waveform.float()).transpose(1, 2)
-            log_mel = torch.log(energies + MIN_POWER)
+            log_mel = torch.log(energies + LEAST_ENERGY)
             lengths = (audio.mask.sum(dim=1) - self.window_samples) // self.hop_samples + 1
             mask = frame_mask(lengths, log_mel.shape[1])
             return (

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmemo.data.dialogues import Dialogues
+from mmemo.models.frame_attention import masked_softmax
 from mmemo.values import check_whole
 
 
@@ -64,8 +65,7 @@ class BilinearAttention(nn.Module):
             allowed: (G, M, N), True where a query may look at a key.
         """
         scores = self.weight(queries) @ keys.transpose(1, 2)
-        shares = torch.softmax(scores.masked_fill(~allowed, torch.finfo(scores.dtype).min), dim=2)
-        return shares * allowed
+        return masked_softmax(scores, allowed)
 
 
 def reversed_in_dialogues(sequence: Tensor, mask: Tensor) -> Tensor:

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mmemo.errors import InputError
 from mmemo.models.frame_attention import MaskedFrames, join_frames
-from mmemo.models.fusion import FrameStandardisation, Fusion, check_at_least_one
+from mmemo.models.fusion import FrameStandardisation, Fusion, check_heads
 from mmemo.models.protocols import EncodedModality, FeatureDims, Features
 
 
@@ -48,12 +47,7 @@ class FrameFusion(Fusion):
         modality_dropout: float,
     ) -> None:
         super().__init__(input_dims, modality_dropout)
-        check_at_least_one(bottleneck_dim=bottleneck_dim, num_heads=num_heads)
-        if bottleneck_dim % num_heads:
-            raise InputError(
-                f"fusion.bottleneck_dim: expected a multiple of fusion.num_heads ({num_heads}), "
-                f"got {bottleneck_dim}"
-            )
+        check_heads(bottleneck_dim, num_heads)
         dims = {name: sizes.frames for name, sizes in input_dims.items()}
         self.standardisations = nn.ModuleDict(
             {name: FrameStandardisation(dim) for name, dim in dims.items()} if standardise else {}

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from mmemo.audio.torchaudio_check import load_torchaudio
 from mmemo.data.batch import AudioInput
+from mmemo.models.mel_energies import LEAST_ENERGY, MelSpectrogram
 from mmemo.models.precision import FixedBuffers
 from mmemo.models.protocols import Features
+from mmemo.models.speech_backbones import frame_mask
 from mmemo.values import check_real, check_whole
-
-LEAST_ENERGY = 1e-6
-"""Added before the logarithm: digital silence has none."""
 
 
 class FrameStatistics(nn.Module, ABC):
@@ -61,7 +60,7 @@ class FrameStatistics(nn.Module, ABC):
         self.sample_rate = sample_rate
         self.min_samples = round(window_ms * sample_rate / 1000)
         self.num_deltas = num_deltas
-        self.mel = _MelSpectrogram(
+        self.mel = MelSpectrogram(
             sample_rate,
             n_fft=self.min_samples,
             hop_length=round(hop_ms * sample_rate / 1000),
@@ -97,8 +96,7 @@ class FrameStatistics(nn.Module, ABC):
         parts = [frames.T for frames in all_frames]
         padded = nn.utils.rnn.pad_sequence(parts, batch_first=True)
         counts = torch.tensor([len(part) for part in parts], device=padded.device)
-        mask = torch.arange(padded.shape[1], device=padded.device) < counts[:, None]
-        return Features(padded, mask, pooled)
+        return Features(padded, frame_mask(counts, padded.shape[1]), pooled)
 
     def _statistics(self, frames: Tensor) -> Tensor:
         """(D, F) to means and standard deviations (D_out,) of frames, slopes, and theirs."""
@@ -186,10 +184,6 @@ class MfccStatistics(FrameStatistics):
         """(M, F) to (D, F)."""
         coefficients: Tensor = self.cosines(log_mel)
         return coefficients
-
-
-class _MelSpectrogram(FixedBuffers, load_torchaudio().transforms.MelSpectrogram):  # type: ignore[misc]
-    """Mel energies in float32."""
 
 
 class _Cosines(FixedBuffers):

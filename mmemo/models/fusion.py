@@ -118,6 +118,20 @@ def check_at_least_one(**sizes: int) -> None:
             raise InputError(f"fusion.{name}: expected a whole number, at least 1, got {size}")
 
 
+def check_heads(bottleneck_dim: int, num_heads: int) -> None:
+    """Check sizes of a fusion whose heads share the features.
+
+    Raises:
+        InputError: If one is no whole number above 0, or the heads do not divide the features.
+    """
+    check_at_least_one(bottleneck_dim=bottleneck_dim, num_heads=num_heads)
+    if bottleneck_dim % num_heads:
+        raise InputError(
+            f"fusion.bottleneck_dim: expected a multiple of fusion.num_heads ({num_heads}), got "
+            f"{bottleneck_dim}"
+        )
+
+
 def build_projections(
     input_dims: Mapping[str, FeatureDims], bottleneck_dim: int, standardise: bool
 ) -> nn.ModuleDict:

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mmemo.audio.torchaudio_check import load_torchaudio
 from mmemo.data.batch import AudioInput
+from mmemo.models.mel_energies import LEAST_ENERGY, MelSpectrogram
 from mmemo.models.pooling import get_pooling
-from mmemo.models.precision import FixedBuffers
 from mmemo.models.protocols import Features
+from mmemo.models.speech_backbones import frame_mask
 
 # One constant shift and scale for all utterances brings log-mel energies of speech (natural
 # logarithm of power) near zero mean and unit spread and keeps their level.
@@ -58,7 +58,7 @@ class LogMelEncoder(nn.Module):
         self.min_samples = round(window_ms * sample_rate / 1000)
         self.hop_samples = round(hop_ms * sample_rate / 1000)
         # Frames lie inside the sound: centred ones would reflect what stands behind its end.
-        self.mel = _MelSpectrogram(
+        self.mel = MelSpectrogram(
             sample_rate,
             n_fft=self.min_samples,
             hop_length=self.hop_samples,
@@ -81,12 +81,11 @@ class LogMelEncoder(nn.Module):
     def forward(self, audio: AudioInput) -> Features:
         """Encode (B, T) into frames (B, F, D)."""
         with torch.autocast(audio.waveform.device.type, enabled=False):
-            log_mel = torch.log(self.mel(audio.waveform.float()) + 1e-6)
+            log_mel = torch.log(self.mel(audio.waveform.float()) + LEAST_ENERGY)
         frames = (log_mel - LOG_MEL_MEAN) / LOG_MEL_SCALE
         frames = frames.transpose(1, 2).to(next(self.layers.parameters()).dtype)
         lengths = (audio.mask.sum(dim=1) - self.min_samples) // self.hop_samples + 1
-        positions = torch.arange(frames.shape[1], device=frames.device)
-        mask = positions < lengths.clamp(min=1)[:, None]
+        mask = frame_mask(lengths, frames.shape[1])
         for layer in self.layers:
             frames, mask = layer(frames, mask)
         frames = self.maps(frames.transpose(1, 2)).transpose(1, 2)
@@ -94,10 +93,6 @@ class LogMelEncoder(nn.Module):
 
     def save_assets(self, folder: Path) -> None:
         """Nothing is needed beside the weights."""
-
-
-class _MelSpectrogram(FixedBuffers, load_torchaudio().transforms.MelSpectrogram):  # type: ignore[misc]
-    """Mel energies in float32."""
 
 
 class _MaskedConvolution(nn.Module):

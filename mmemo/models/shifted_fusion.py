@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmemo.errors import InputError
-from mmemo.models.fusion import Fusion, MissingVectors, build_projections, check_at_least_one
+from mmemo.models.fusion import Fusion, MissingVectors, build_projections, check_heads
 from mmemo.models.protocols import EncodedModality, FeatureDims
 from mmemo.values import check_real
 
@@ -61,13 +61,8 @@ class ShiftedFusion(Fusion):
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__(input_dims, modality_dropout)
-        check_at_least_one(bottleneck_dim=bottleneck_dim, num_heads=num_heads)
+        check_heads(bottleneck_dim, num_heads)
         check_real("fusion.threshold", threshold, 0, above=True)
-        if bottleneck_dim % num_heads:
-            raise InputError(
-                f"fusion.num_heads: expected a divisor of fusion.bottleneck_dim={bottleneck_dim}, "
-                f"got {num_heads}"
-            )
         if len(input_dims) > 1 and teacher not in input_dims:
             raise InputError(
                 f"fusion.teacher: expected one of {', '.join(input_dims)}, got {teacher}"

@@ -128,7 +128,7 @@ def test_what_does_not_attend_is_told() -> None:
     model = build(LogMelEncoder(num_mels=8, width=4), scratch())
     found = how.explain(model, given(model))
     assert found.notes[1] == (
-        "no attention rollout of audio: LogMelEncoder has no layers of attention"
+        "no attention rollout of audio: LogMelEncoder tells of no layers of attention"
     )
     assert found.attributions["attention_rollout"].frames is None
     heard_alone = build(LogMelEncoder(num_mels=8, width=4), None)

@@ -107,7 +107,7 @@ def test_no_displacement_has_a_finite_gradient() -> None:
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(InputError, match=r"fusion\.num_heads: expected a divisor"):
+    with pytest.raises(InputError, match=r"fusion\.bottleneck_dim: expected a multiple of"):
         built(num_heads=3)
     with pytest.raises(InputError, match=r"fusion\.threshold"):
         built(threshold=0.0)
