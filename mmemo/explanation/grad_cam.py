@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from captum import attr
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmemo.explanation.explanation import Attribution
 from mmemo.explanation.frames import frames_between
@@ -15,7 +15,6 @@ from mmemo.explanation.inputs import UtteranceInput
 from mmemo.explanation.methods import Attributed, check_finite
 from mmemo.explanation.passes import Passes, with_smaller_batches
 from mmemo.explanation.perturbation import PerturbedUtterance
-from mmemo.models.protocols import MapEncoder
 
 NAME = "grad_cam"
 
@@ -45,7 +44,9 @@ class GradCam:
         encoder, waveform = utterance.classifier.audio_encoder, utterance.waveform
         if encoder is None or waveform is None:
             return Attributed(None, ("no Grad-CAM: the model hears nothing",))
-        if not isinstance(encoder, MapEncoder):
+        # Looked up, as a module's parts are: a check of the protocol does not, from Python 3.12 on.
+        maps = getattr(encoder, "maps", None)
+        if not isinstance(maps, nn.Module):
             return Attributed(
                 None,
                 (
@@ -55,7 +56,7 @@ class GradCam:
             )
         if "audio" in utterance.no_gradient:
             return Attributed(None, (f"no Grad-CAM: {utterance.no_gradient['audio']}",))
-        maps, key = encoder.maps, utterance.inputs.key
+        key = utterance.inputs.key
         tracked = waveform.detach().clone().requires_grad_()
 
         def compute(_: int) -> Tensor:

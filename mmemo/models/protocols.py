@@ -81,17 +81,6 @@ class AudioEncoder(AudioFrontend, Protocol):
 
 
 @runtime_checkable
-class MapEncoder(Protocol):
-    """An encoder of sound whose frames are maps of a convolutional network.
-
-    ``maps`` is a module whose output (B, D, F) or (B, D, F, M) is the last block's activations:
-    D maps over F frames, which share the real sound equally, and M bands.
-    """
-
-    maps: nn.Module
-
-
-@runtime_checkable
 class AttendingAudioEncoder(Protocol):
     """An encoder of sound that can tell how its layers attend."""
 
