@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmemo.data.batch import AudioInput, TextInput
 from mmemo.data.frontends import AudioFrontend, TextFrontend
