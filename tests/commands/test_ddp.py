@@ -226,8 +226,9 @@ def test_slurms_processes_leave_their_group_together_when_all_is_written(
     second = forking.start(follow_group, port, folder=tmp_path, environment=environments[1])
     assert (first.ended(60), second.ended(60)) == (0, 0)
     assert first.stderr.read_text() + second.stderr.read_text() == ""
-    written, first_left, first_is_in = first.stdout.read_text().split()
-    done, second_left, second_is_in = second.stdout.read_text().split()
+    # before the last line stands what gloo itself prints, up to torch 2.8
+    written, first_left, first_is_in = first.stdout.read_text().splitlines()[-1].split()
+    done, second_left, second_is_in = second.stdout.read_text().splitlines()[-1].split()
     assert (first_is_in, second_is_in) == ("False", "False")
     assert float(done) < float(written) < min(float(first_left), float(second_left))
 
