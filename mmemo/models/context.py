@@ -50,11 +50,17 @@ class BilinearAttention(nn.Module):
     Args:
         query_dim: Features of x.
         key_dim: Features of each y.
+        among_themselves: Whether x is one of the y. W then begins as the identity, so that each
+            looks at itself and its like first. Of random weights all shares are about equal: what
+            is attended is one mean of the dialogue, by which its utterances cannot be told apart,
+            and encoders that begin untrained are taught nothing through it.
     """
 
-    def __init__(self, query_dim: int, key_dim: int) -> None:
+    def __init__(self, query_dim: int, key_dim: int, among_themselves: bool = False) -> None:
         super().__init__()
         self.weight = nn.Linear(query_dim, key_dim, bias=False)
+        if among_themselves:
+            nn.init.eye_(self.weight.weight)
 
     def forward(self, queries: Tensor, keys: Tensor, allowed: Tensor) -> Tensor:
         """Shares (G, M, N), zeros where nothing may be looked at.

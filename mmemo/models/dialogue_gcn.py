@@ -38,7 +38,7 @@ class DialogueGCN(ContextModel):
     Schlichtkrull et al. 2018 (basis decomposition): most pairs of speakers are rare. A speaker's
     number is that of his or her first utterance in the dialogue; those from ``num_speakers`` on
     are one. The paper leaves open how many speakers its relations tell apart in dialogues of many,
-    and where dropout stands: here on g and on h1.
+    where dropout stands (here on g and on h1), and what W_e and W_beta begin as: here the identity.
 
     Args:
         input_dim: Features D of an utterance.
@@ -85,12 +85,12 @@ class DialogueGCN(ContextModel):
             input_dim, sequential_dim, batch_first=True, bidirectional=bidirectional
         )
         context_dim = sequential_dim * (2 if bidirectional else 1)
-        self.edge_attention = BilinearAttention(context_dim, context_dim)
+        self.edge_attention = BilinearAttention(context_dim, context_dim, among_themselves=True)
         self.relational = RelationalLayer(context_dim, graph_dim, 2 * num_speakers**2, num_bases)
         self.neighbours = nn.Linear(graph_dim, graph_dim, bias=False)
         self.itself = nn.Linear(graph_dim, graph_dim)
         self.output_dim = context_dim + graph_dim
-        self.attention = BilinearAttention(self.output_dim, self.output_dim)
+        self.attention = BilinearAttention(self.output_dim, self.output_dim, among_themselves=True)
         self.dropout = nn.Dropout(dropout)
 
     def in_dialogues(self, vectors: Tensor, mask: Tensor, speaker: Tensor) -> Tensor:

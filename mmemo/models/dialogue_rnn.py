@@ -23,8 +23,9 @@ class DialogueRNN(ContextModel):
     BiDialogueRNN+Att, which its Table 2 finds best. A listener's state stays as it is: the
     paper's listener GRU is its weaker variant.
 
-    Its text leaves open where dropout stands (here on what the emotion states give) and what
-    the states begin with (here zeros). Its classifier is the run's own head.
+    Its text leaves open where dropout stands (here on what the emotion states give), what the
+    states begin with (here zeros), and the attention's weights (here the identity). Its classifier
+    is the run's own head.
 
     Args:
         input_dim: Features D of an utterance.
@@ -59,7 +60,11 @@ class DialogueRNN(ContextModel):
             for _ in range(2 if bidirectional else 1)
         )
         self.output_dim = emotion_dim * len(self.directions)
-        self.attention = BilinearAttention(self.output_dim, self.output_dim) if attention else None
+        self.attention = (
+            BilinearAttention(self.output_dim, self.output_dim, among_themselves=True)
+            if attention
+            else None
+        )
         self.dropout = nn.Dropout(dropout)
 
     def in_dialogues(self, vectors: Tensor, mask: Tensor, speaker: Tensor) -> Tensor:

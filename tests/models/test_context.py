@@ -204,6 +204,14 @@ def test_attention_is_a_softmax_over_what_is_allowed() -> None:
     assert not shares[1].any()
 
 
+def test_among_themselves_each_looks_at_its_like_first() -> None:
+    vectors = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
+    allowed = torch.ones(1, 2, 2, dtype=torch.bool)
+    shares = BilinearAttention(2, 2, among_themselves=True)(vectors, vectors, allowed)[0]
+    scores = torch.tensor([[1.0, 0.0], [0.0, 4.0]])
+    torch.testing.assert_close(shares, scores.softmax(dim=1))
+
+
 def test_only_the_real_utterances_are_reversed() -> None:
     mask = torch.tensor([[True, True, True], [True, True, False]])
     sequence = torch.tensor([[1, 2, 3], [4, 5, 0]])
@@ -228,6 +236,21 @@ def task(num: int, seed: int) -> tuple[Tensor, Dialogues, Tensor]:
             target.append(last.get(who, 2))
             last[who] = word
     return torch.tensor(vectors), Dialogues.of(whole), torch.tensor(target)
+
+
+@pytest.mark.parametrize(
+    ("model", "least_share"), [(DialogueRNN, 0.04), (DialogueGCN, 0.5)], ids=BUILDERS
+)
+def test_untrained_it_tells_the_utterances_of_a_dialogue_apart(
+    model: Callable[[int], ContextModel], least_share: float
+) -> None:
+    torch.manual_seed(0)
+    context = model(64).eval()
+    dialogues = Dialogues.of([Turn(str(i // 8), "ab"[i % 2]) for i in range(160)])
+    given = context(torch.randn(160, 64), dialogues).detach()
+    within = given.view(20, 8, -1).var(dim=1, correction=0).mean()
+    # 0.0002 and 0.03 with attentions of random weights: one mean for the whole dialogue.
+    assert float(within / given.var(dim=0, correction=0).mean()) > least_share
 
 
 @pytest.mark.slow
