@@ -31,21 +31,22 @@ class Grouping:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, values: pd.Series[Any], num_bands: int) -> Grouping:
+    def of(cls, values: pd.Series[Any], num_bands: int | None) -> Grouping:
         """By the values of a column; many different numbers by bands between their quantiles.
 
         Args:
             values: (N,), text or numbers; empty or missing where nothing is known.
-            num_bands: How many bands.
+            num_bands: How many bands; None where numbers are names, such as of speakers.
         """
         text = values.map(lambda value: UNKNOWN if pd.isna(value) else _text(value).strip())
         known = text != UNKNOWN
         numbers = pd.to_numeric(text.where(known), errors="coerce").to_numpy(dtype=np.float64)
         distinct = np.unique(numbers[~np.isnan(numbers)])
         are_numbers = bool(known.any()) and not np.isnan(numbers[known.to_numpy()]).any()
-        if are_numbers and len(distinct) > MAX_VALUES:
+        if are_numbers and num_bands is not None and len(distinct) > MAX_VALUES:
             return cls._bands(numbers, num_bands)
-        names = sorted(set(text[known]), key=(float if are_numbers else str))
+        # By the text too: "1" and "01" are the same number.
+        names = sorted(set(text[known]), key=lambda n: (float(n) if are_numbers else 0.0, n))
         places = {name: place for place, name in enumerate(names)}
         return cls(np.array([places.get(name, -1) for name in text], np.int64), tuple(names))
 
@@ -75,4 +76,4 @@ class Grouping:
 
 def _text(value: object) -> str:
     """A value as it is shown; of whole numbers without a point."""
-    return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -32,6 +32,7 @@ from mmemo.evaluation.grouping import UNKNOWN, Grouping
 from mmemo.evaluation.intervals import RUN_CONFIDENCE, UnitTallies, score_intervals
 from mmemo.evaluation.predictions import CORPUS, classes_of, trait_columns
 from mmemo.evaluation.significance import SAME, holm
+from mmemo.evaluation.traits import OF_UTTERANCES
 from mmemo.evaluation.units import MIN_EFFECTIVE_UNITS, UNIT, UNIT_COLUMNS, Units, plural
 from mmemo.values import check_whole
 
@@ -39,6 +40,8 @@ SCORES = ("accuracy", "uar", "macro_f1")
 
 SPEAKER, DURATION = "speaker", "duration_s"
 
+NAMES = {SPEAKER, CORPUS, *OF_UTTERANCES}
+"""Columns whose values are names, where they are written as numbers too: they make no bands."""
 
 PERMUTATIONS_AT_A_TIME = 20
 
@@ -102,7 +105,7 @@ class Subgroups:
         unknown = [name for name in self.columns or () if name not in by_column]
         left_out = dict.fromkeys(unknown, "the corpus does not tell it")
         for name, values in by_column.items():
-            kept, small = self._grouping(values)
+            kept, small = self._grouping(name, values)
             if len(kept.names) < 2:
                 left_out[name] = self._few(small, kept)
                 continue
@@ -145,12 +148,12 @@ class Subgroups:
 
         Columns that are asked for and not there are left out: earlier runs do not tell of them.
         """
-        found = {name: self._grouping(v)[0] for name, v in self._values_of(test).items()}
+        found = {name: self._grouping(name, v)[0] for name, v in self._values_of(test).items()}
         return {name: grouping for name, grouping in found.items() if len(grouping.names) > 1}
 
-    def _grouping(self, values: pd.Series[Any]) -> tuple[Grouping, dict[str, int]]:
+    def _grouping(self, name: str, values: pd.Series[Any]) -> tuple[Grouping, dict[str, int]]:
         """The groups that a column makes, and the sizes of those that are too small."""
-        grouping = Grouping.of(values, self.num_bands)
+        grouping = Grouping.of(values, None if name in NAMES else self.num_bands)
         return grouping.only_of(self.min_utterances, self.max_groups)
 
     def _few(self, small: Mapping[str, int], kept: Grouping) -> str:

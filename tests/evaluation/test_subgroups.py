@@ -162,6 +162,25 @@ def test_bands_of_numbers() -> None:
     assert Grouping.of(pd.Series(["b", "a", "", None]), 4).of_rows.tolist() == [1, 0, -1, -1]
 
 
+def test_speakers_that_are_named_by_numbers_are_no_bands() -> None:
+    """As the actors of RAVDESS and CREMA-D are."""
+    names = [f"{number:02d}" for number in range(1, 25)]
+    frame = table([(name, "0", "joy", "joy") for name in names for _ in range(2)])
+    frame["trait_session"] = frame["speaker"]
+    frame["trait_age"] = frame["speaker"]
+    settings = Subgroups(columns=["speaker", "session", "age"], min_utterances=2)
+    found = settings.scores(frame, "speaker").columns
+    assert list(found["speaker"].groups) == list(found["session"].groups) == names
+    assert len(found["age"].groups) == 4
+    assert settings.groupings(frame)["speaker"].names == tuple(names)
+
+
+def test_large_whole_numbers_stay_apart() -> None:
+    """Numbers are floats where some are missing."""
+    found = Grouping.of(pd.Series([1000001.0, 1000002.0, np.nan]), 4)
+    assert (found.names, found.of_rows.tolist()) == (("1000001", "1000002"), [0, 1, -1])
+
+
 def test_a_column_that_is_not_there_is_told_and_ends_no_training() -> None:
     found = Subgroups(columns=["height", "sex"], min_utterances=4).scores(by_sex(), "speaker")
     assert found.left_out == {"height": "the corpus does not tell it"}
