@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmemo.audio.denoisers import Denoiser, Samples
 from mmemo.cores import num_cores
 from mmemo.documents import write_document
+from mmemo.errors import InputError
 from mmemo.folders import check_writable, write_whole
 from mmemo.prediction.options import Transcriber
 from mmemo.reporting.tables import plain_console, print_table, printed
@@ -40,9 +41,9 @@ def run(cfg: DictConfig) -> None:
     _check(cfg)
     run_folder = RunFolder.open(cfg.run)
     check_writable(run_folder.path)
-    series: list[Series] = [
-        instantiate(one, _convert_="all") for one in cfg.conditions.values() if one is not None
-    ]
+    # With conditions=[] there is no such key.
+    chosen = (cfg.get("conditions") or {}).values()
+    series: list[Series] = [instantiate(one, _convert_="all") for one in chosen if one is not None]
     series, left_out = usable_series(series)
     for reason in left_out:
         print(f"left out: {reason}", flush=True)
@@ -63,6 +64,9 @@ def _check(cfg: DictConfig) -> None:
     for name, minimum in (("num_utterances", 1), ("num_workers", 0)):
         if cfg[name] is not None:
             check_whole(name, cfg[name], minimum)
+    # Perturbations are built at each level, where a missing setting is no error of Hydra's.
+    for name in sorted(OmegaConf.missing_keys(cfg)):
+        raise InputError(f"{name}: expected a value, got none; give it with {name}=…")
 
 
 def _some(given: StressSet, num: int | None, seed: int) -> StressSet:

@@ -230,7 +230,9 @@ def test_what_cannot_be_is_told_at_once(trained: TrainedRun, cli: Cli) -> None:
     printed = cli("stress", run, "unit=episode", expect=1)
     assert "unit: expected null" in printed.stderr
     printed = cli("stress", run, "conditions=[recordings]", expect=1)
-    assert "folder" in printed.stderr
+    assert "error: conditions.recordings.perturbation.folder: expected a value" in printed.stderr
+    printed = cli("stress", run, "conditions=[]", expect=1)
+    assert "error: conditions: expected some that a model of audio and text can" in printed.stderr
     printed = cli("stress", run, "conditions.white.levels=[]", expect=1)
     assert "white noise: expected at least one of levels" in printed.stderr
     printed = cli("stress", run, "conditions.white.denoising=[twice]", expect=1)
