@@ -136,6 +136,8 @@ def evaluate_on(
         rebuilt: The model.
     """
     folder, datamodule, experiment = tested.folder, tested.datamodule, rebuilt.experiment
+    trained_run = RunFolder(folder.path)
+    val_unit = trained_run.read_metrics().protocol.unit
     epoch = load_checkpoint(chosen_checkpoint(folder), rebuilt.module)
     predicted = _predicted(rebuilt.module, rebuilt.trainer, datamodule.test_dataloader())
     by_own_split = tested.rows.assign(split=tested.rows["corpus_split"])
@@ -150,7 +152,7 @@ def evaluate_on(
     num_left_out = int((~all_answers["pred"].isin(tested.classes)).sum())
     table = restricted(all_answers, tested.classes)
     write_predictions(table, folder.predictions_file)
-    trained = RunFolder(folder.path).read_data_card().classes["train"]
+    trained = trained_run.read_data_card().classes["train"]
     majority = max(tested.classes, key=lambda name: trained.get(name, 0))
     metrics = {"test": compute_metrics(table, majority, experiment.own_metrics_of(tested.classes))}
     other = tested.described(experiment.labels.classes, num_left_out, overlap)
@@ -163,8 +165,8 @@ def evaluate_on(
         calibration_summary([(own_val, table)]),
         corpus_metrics(table, majority, experiment.own_metrics_of(tested.classes)),
         experiment.subgroups.scores(table, unit),
-        experiment.abstention.metrics(own_val, table, unit),
-        _shift_of(RunFolder(folder.path), predicted, table, unit) if not folder.missing else None,
+        experiment.abstention.metrics(own_val, table, unit, val_unit),
+        _shift_of(trained_run, predicted, table, unit) if not folder.missing else None,
     )
     write_document(folder.metrics_file, document)
     with written_whole(folder.table_file) as place:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mmemo.corpora.utterance import joint_name
 from mmemo.evaluation.abstention_metrics import (
     AbstentionMetrics,
     ChosenThreshold,
@@ -24,7 +25,7 @@ from mmemo.evaluation.conformal import CONFORMAL_SCORES, conformal_sets
 from mmemo.evaluation.confusion_scores import Floats
 from mmemo.evaluation.intervals import RUN_CONFIDENCE, RUN_SEED, Interval, interval
 from mmemo.evaluation.own_metrics import Answers
-from mmemo.evaluation.predictions import classes_of
+from mmemo.evaluation.predictions import CORPUS, classes_of
 from mmemo.evaluation.row_intervals import NUM_RESAMPLES, Bools, drawn_rows, unit_intervals
 from mmemo.evaluation.units import UNIT, Units, plural
 from mmemo.values import check_real
@@ -132,13 +133,16 @@ class Abstention:
         check_real("abstention.wished_error", self.wished_error, 0, above=True, below=1)
         check_real("abstention.miscoverage", self.miscoverage, 0, above=True, below=1)
 
-    def metrics(self, val: pd.DataFrame, test: pd.DataFrame, unit: str) -> AbstentionMetrics:
+    def metrics(
+        self, val: pd.DataFrame, test: pd.DataFrame, unit: str, val_unit: str | None = None
+    ) -> AbstentionMetrics:
         """What validation chooses, and what that gives on test.
 
         Args:
             val: Prediction table of validation, of the same classes.
             test: Prediction table of test.
             unit: What their column ``unit`` names; validation of another corpus may lack it.
+            val_unit: What that of validation names; None for the same.
         """
         own, given = Answers.of(val), Answers.of(test)
         temperature = fit_temperature(own.probabilities, own.target)
@@ -147,7 +151,7 @@ class Abstention:
             for part in (own, given)
         )
         units = Units.of(unit, test, [UNIT])
-        val_units = Units.of(unit, val, [UNIT]) if UNIT in val else None
+        val_units = Units.of(val_unit or unit, val, [UNIT]) if UNIT in val else None
         classes = classes_of(test)
         sets = {
             name: conformal_sets(name, own, given, units, classes, self.miscoverage)
@@ -257,18 +261,24 @@ def _confidence(answers: Answers) -> Floats:
 
 def _notes(val: pd.DataFrame, test: pd.DataFrame) -> list[str]:
     """Whether utterances of validation stand for those of test, and for whom else."""
-    speakers = [set(part["speaker"].fillna("").astype(str)) - {""} for part in (val, test)]
-    if not all(speakers):
-        return [
-            "Who speaks is not known of all splits: whether validation and test are exchangeable, "
-            "which sets and threshold rest on, cannot be told."
-        ]
-    shared = len(speakers[0] & speakers[1])
+    names = [part["speaker"].fillna("").astype(str) for part in (val, test)]
+    speakers = [set(part) - {""} for part in names]
+    own = set(speakers[0])
+    if CORPUS in test:
+        # A run on several corpora has put their names in front.
+        pairs = zip(test[CORPUS].astype(str), names[1], strict=True)
+        own |= {name for corpus, name in pairs if joint_name(corpus, name) in speakers[0]}
+    shared = len(own & speakers[1])
     if shared:
         return [
             f"{shared} of the {len(speakers[1])} speakers of test speak in validation too. What "
             "sets and threshold promise is for such speakers: those of nobody heard before are "
             "not exchangeable with them, and are covered less."
+        ]
+    if any((part == "").any() for part in names):
+        return [
+            "Who speaks is not known of all utterances: whether validation and test are "
+            "exchangeable, which sets and threshold rest on, cannot be told."
         ]
     return [
         f"Validation and test share no speaker. Sets and threshold rest on "

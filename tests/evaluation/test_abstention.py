@@ -200,6 +200,28 @@ def test_shared_speakers_are_warned_of() -> None:
     assert "cannot be told" in unknown[0]
 
 
+def test_no_speakers_are_called_apart_where_somebody_is_not_known() -> None:
+    val, test = drawn("val", 30, 1), drawn("test", 30, 2)
+    test.loc[0, "speaker"] = ""
+    assert "cannot be told" in Abstention().metrics(val, test, "utterance").notes[0]
+    test.loc[1, "speaker"] = "val speaker"
+    assert Abstention().metrics(val, test, "utterance").notes[0].startswith("1 of the 2 speakers")
+
+
+def test_a_speaker_of_one_of_several_corpora_is_known_again_in_it() -> None:
+    val = drawn("val", 30, 1).assign(speaker="demo/Ann", corpus="demo")
+    test = drawn("test", 30, 2).assign(speaker="Ann", corpus="demo")
+    assert Abstention().metrics(val, test, "utterance").notes[0].startswith("1 of the 1 speakers")
+    other = Abstention().metrics(val, test.assign(corpus="other"), "utterance").notes[0]
+    assert "share no speaker" in other
+
+
+def test_units_of_validation_are_called_by_their_own_name() -> None:
+    val = drawn("val", 30, 1).assign(unit=["a"] * 15 + ["b"] * 15)
+    found = Abstention().metrics(val, drawn("test", 30, 2), "utterance", "dialogue")
+    assert "not known of 2 dialogues" in found.selective.threshold.notes[-1]
+
+
 def test_what_else_validation_has_chosen_is_told_of_all() -> None:
     val, test = drawn("val", 30, 1), drawn("test", 30, 2)
     for part in (val, val.assign(speaker="test speaker"), val.assign(speaker="")):
