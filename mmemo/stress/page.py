@@ -111,5 +111,5 @@ def summary_lines(document: StressDocument) -> list[str]:
     if document.conflict is not None:
         lines.append(tables.conflict_sentence(document.conflict))
     passes = counted(document.num_passes, "answer")
-    lines.append(f"{passes} under {len(document.conditions)} conditions, {document.seconds:.0f} s.")
+    lines.append(f"{passes} in all, {document.seconds:.0f} s.")
     return lines

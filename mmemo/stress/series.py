@@ -23,6 +23,9 @@ from mmemo.stress.conditions import (
 from mmemo.stress.words import WordChange, WordErrors
 from mmemo.values import check_real
 
+SNR = "snr_db"
+"""Ends the names of a perturbation's parameters that are ratios of sound to noise."""
+
 
 class Series(Protocol):
     """Conditions that belong together."""
@@ -54,7 +57,7 @@ class SoundSeries:
         axis: What the levels are, with their unit.
         perturbation: Makes it from keyword arguments.
         parameters: Names of those that are set to the level: ends of a range, as a rule.
-        levels: Numbers, from little to much.
+        levels: Numbers, from little to much; ratios of sound to noise in any order.
         curve: Its line, where several series share a panel.
         denoising: Of ``DENOISING`` one or both.
         neutral: Level that changes nothing, where others lie on both sides of it; None where the
@@ -93,7 +96,7 @@ class SoundSeries:
             if denoising == OTHERWISE:
                 clean = Condition(self.panel, self.curve, CLEAN, None, self.axis, self.neutral)
                 found.append(replace(clean, denoising=denoising))
-            for level in self.levels:
+            for level in self._levels_to_the_worst():
                 sound = self.perturbation(**dict.fromkeys(self.parameters, level))
                 condition = Condition(
                     self.panel,
@@ -106,6 +109,13 @@ class SoundSeries:
                 )
                 found.append(replace(condition, denoising=denoising))
         return found
+
+    def _levels_to_the_worst(self) -> Sequence[float]:
+        """As they are given; ratios of sound to noise falling, in whatever order they are given."""
+        are_ratios = any(name.endswith(SNR) for name in self.parameters)
+        if not are_ratios or not all(isinstance(level, int | float) for level in self.levels):
+            return self.levels
+        return sorted(self.levels, reverse=True)
 
     def check(self) -> None:
         """Check each perturbation."""

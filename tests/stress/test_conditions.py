@@ -8,6 +8,7 @@ import pytest
 from mmemo.audio.added_noise import BackgroundNoise
 from mmemo.audio.coding import Codec
 from mmemo.audio.perturbations import Gain
+from mmemo.audio.synthetic_noise import WhiteNoise
 from mmemo.errors import InputError
 from mmemo.extras import MissingPackageError
 from mmemo.stress.conditions import CLEAN_CONDITION, Condition
@@ -159,3 +160,12 @@ def test_levels_that_a_perturbation_refuses_are_refused_by_the_panel() -> None:
     gain = SoundSeries("loud", "dB", Gain, ("min_gain_db",), (100,))
     with pytest.raises(InputError, match=r"conditions, loud: .*expected min_gain_db of at most"):
         usable_series([gain])
+
+
+def test_levels_of_noise_go_down_to_the_worst_in_whatever_order_they_are_given() -> None:
+    """Curves and what denoising is worth "down to the worst one" are told in this order."""
+    given = {"panel": "noise", "axis": "SNR, dB", "perturbation": WhiteNoise}
+    noise = SoundSeries(**given, parameters=("min_snr_db", "max_snr_db"), levels=(-5, 20.0, 0))
+    assert [one.level for one in noise.conditions()] == ["20", "0", "-5"]
+    gain = SoundSeries("gain", "dB", Gain, ("min_gain_db", "max_gain_db"), (10, -10))
+    assert [one.level for one in gain.conditions()] == ["10", "-10"]
