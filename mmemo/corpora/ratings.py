@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mmemo.corpora.agreement import Agreement
 from mmemo.corpora.text_table import whole_number
@@ -62,9 +63,13 @@ def votes_of_columns(
     if not isinstance(ratings, Mapping):
         given = [cells[name].str.strip().str.lower().tolist() for name in columns]
         return [_counted(row, emotions) for row in zip(*given, strict=True)]
-    counts = {label.lower(): _counts(where, cells, name) for label, name in ratings.items()}
+    counts: dict[str, NDArray[np.int64]] = {}
+    for label, column in ratings.items():
+        name = emotions.get(label.strip().lower(), label.strip().lower())
+        given_votes = np.array(_counts(where, cells, column), dtype=np.int64)
+        counts[name] = counts.get(name, np.zeros(len(cells), np.int64)) + given_votes
     return [
-        {label: numbers[row] for label, numbers in counts.items() if numbers[row]}
+        {label: int(numbers[row]) for label, numbers in counts.items() if numbers[row]}
         for row in range(len(cells))
     ]
 

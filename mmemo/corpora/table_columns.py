@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -106,7 +106,7 @@ def matched_columns(
             found[column] = str(name)
             continue
         usual = {plain(name) for name in names}
-        candidates = [n for n in present if plain(n) in usual and n not in taken]
+        candidates = [n for n in present if _is_called(n, usual, present) and n not in taken]
         different = [n for n in candidates[1:] if not cells[n].equals(cells[candidates[0]])]
         if different:
             raise InputError(
@@ -116,6 +116,16 @@ def matched_columns(
         if candidates:
             found[column] = candidates[0]
     return found
+
+
+def _is_called(name: str, usual: Collection[str], present: Collection[str]) -> bool:
+    """Whether a column has one of some plain names, or is the second that is called just so.
+
+    Of two columns of one name pandas calls the second ``label.1``.
+    """
+    first, mark, number = name.rpartition(".")
+    is_second = bool(mark) and number.isdecimal() and first in present
+    return plain(first if is_second else name) in usual
 
 
 def missing_column(where: str, cells: pd.DataFrame, column: str, what: str) -> str:
@@ -187,11 +197,17 @@ def read_splits(
     folds = ""
     if numbers is not None:
         folds = f", or corpus.test_fold={numbers.min()} if they are folds"
-    first = str(unknown.index[0])[:60]
+    named_cells = [str(value)[:60] for value in unknown.index if value]
+    # Hydra reads no empty key.
+    say = "fill them in" + (", and " if named_cells else "") if "" in unknown else ""
+    if named_cells:
+        say += (
+            f"say what they mean with corpus.split_values={{{named_cells[0]}: train}} (null leaves "
+            f"rows out){folds}"
+        )
     raise InputError(
-        f"{where}: expected {', '.join(SPLITS)} or the like in {column}, found {rows[:500]}; say "
-        f"what they mean with corpus.split_values={{{first}: train}} (null leaves rows "
-        f"out){folds}, or leave the column unread with corpus.columns.split=false"
+        f"{where}: expected {', '.join(SPLITS)} or the like in {column}, found {rows[:500]}; "
+        f"{say}, or leave the column unread with corpus.columns.split=false"
     )
 
 

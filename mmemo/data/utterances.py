@@ -147,9 +147,10 @@ class UtteranceDataset(Dataset[Example]):
 def rating_shares(rows: pd.DataFrame, targets: Sequence[int], labels: LabelSet) -> Tensor | None:
     """Raters' shares of votes for each class (N, C); None where nobody rated.
 
-    Votes for what is no class are left out; a row without any is certain of its label.
+    They are for emotions: of classes of another column there are none. Votes for what is no class
+    are left out; a row without any is certain of its label.
     """
-    if "ratings" not in rows or not rows["ratings"].notna().any():
+    if labels.column != "emotion" or "ratings" not in rows or not rows["ratings"].notna().any():
         return None
     votes = torch.zeros(len(rows), len(labels))
     for row, (given, target) in enumerate(zip(rows["ratings"], targets, strict=True)):

@@ -290,6 +290,7 @@ def _correlation_verdict(
         return ""
     if p is None or least_p is None or least_p > LEVEL:
         return NO_VERDICT
-    if correlation < STRONG:
+    # That of five words can be 0.5, less what is lost by rounding.
+    if correlation < STRONG - 1e-9:
         return words[1]
     return words[0] if p <= LEVEL else NO_VERDICT

@@ -151,8 +151,14 @@ def _check_split(
     trained = rows.loc[rows["split"] == "train", labels.column].tolist()
     check_trained_classes(trained, labels, split.name, annotations.corpus)
     loss = build_loss(cfg.loss)
-    has_votes = rows["ratings"].notna().any()
-    if getattr(loss, "needs_votes", False) and not has_votes:
+    needs_votes = getattr(loss, "needs_votes", False)
+    if needs_votes and labels.column != "emotion":
+        raise InputError(
+            f"loss={loss.name}: expected labels of emotions, which raters' votes are for, got "
+            f"labels={labels.name} of the column {labels.column}; choose other labels, or "
+            "loss=cross_entropy"
+        )
+    if needs_votes and not rows["ratings"].notna().any():
         raise InputError(
             f"loss={loss.name}: expected several ratings of each clip in the corpus "
             f"{annotations.corpus}, found none; name the raters' columns with corpus.ratings, "

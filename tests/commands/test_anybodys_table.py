@@ -186,7 +186,12 @@ def test_raters_votes_are_trained_on_and_their_agreement_stands_beside_the_run(
     others = dict(zip(CODES, (*CODES[1:], CODES[0]), strict=True))
     table["r1"] = table["r2"] = table.pop("label")
     table["r3"] = table["r1"].map(others)
+    table["sentiment"] = table["r1"].map({"HAP": "positive", "NEU": "neutral"}).fillna("negative")
     table.to_csv(path, index=False)
+    felt = cli(
+        *command, "corpus.ratings=[r1,r2,r3]", "labels=sentiment", "loss=votes", "name=s", expect=1
+    )
+    assert "loss=votes: expected labels of emotions, which raters' votes are for" in felt.stderr
     done = cli(*command, *four, "corpus.ratings=[r1,r2,r3]")
     # Of any two of the three ratings a third agree; by chance a sixth do: all six are alike.
     assert "3 ratings of 36 clips: Fleiss' kappa 0.200; 0 ties" in done.stderr

@@ -1,5 +1,6 @@
 """Several raters' labels of one clip."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,16 @@ def test_a_tie_is_the_first_that_was_named_where_that_is_the_rule(tmp_path: Path
     assert not annotations.skips
     with pytest.raises(InputError, match="corpus.ties: expected one of skip, first, got 'coin'"):
         TableCorpus(path, ties="coin", **options).read()
+
+
+def test_counts_of_labels_that_mean_one_emotion_are_added(tmp_path: Path) -> None:
+    text = "path,nhap,nexc,nang,split\na.wav,2,2,3,train\nb.wav,0,1,2,val\nc.wav,1,0,0,test\n"
+    emotions = {"happy": "joy", "excited": "joy", "angry": "anger"}
+    counts = {"Happy": "nhap", "excited": "nexc", "angry": "nang"}
+    found = TableCorpus(write(tmp_path, text), ratings=counts, emotions=emotions).read().utterances
+    assert [u.emotion for u in found] == ["joy", "anger", "joy"]
+    votes = [json.loads(u.ratings or "") for u in found]
+    assert votes == [{"joy": 4, "anger": 3}, {"joy": 1, "anger": 2}, {"joy": 1}]
 
 
 def test_columns_that_are_not_there_and_counts_that_are_none_are_told(tmp_path: Path) -> None:

@@ -55,6 +55,25 @@ def test_two_columns_that_may_be_meant_are_refused_and_can_be_told(tmp_path: Pat
     assert (first.key, first.emotion) == ("b.wav", "joy")
 
 
+def test_two_columns_of_one_name_are_refused_where_they_differ(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("path,label,label,split\na.wav,joy,anger,train\n")
+    with pytest.raises(
+        InputError, match=r"one column of the emotion, found label and label\.1; say"
+    ):
+        read(path)
+    (first,) = read(path, columns={"emotion": "label.1"})
+    assert first.emotion == "anger"
+    path.write_text("path,label,label,split\na.wav,joy,joy,train\n")
+    (first,) = read(path)
+    assert first.emotion == "joy"
+
+
+def test_an_empty_split_is_to_be_filled_in(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"found '' \(1 rows\); fill them in, or leave the column"):
+        read(write(tmp_path, BASE | {"split": ""}, BASE))
+
+
 def test_two_columns_of_the_same_cells_are_one(tmp_path: Path) -> None:
     (first,) = read(write(tmp_path, BASE | {"label": "joy"}))
     assert first.emotion == "joy"

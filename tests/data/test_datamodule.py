@@ -284,3 +284,7 @@ def test_votes_are_shares_of_the_classes() -> None:
     assert votes.tolist() == [[0.25, 0.75, 0], [0, 0, 1], [1, 0, 0], [0, 0, 1]]
     assert rating_shares(pd.DataFrame({"ratings": [None]}), [0], labels) is None
     assert rating_shares(pd.DataFrame({"key": ["a"]}), [0], labels) is None
+    # "neutral" is an emotion that raters chose, and a sentiment too, which they did not.
+    sentiment = LabelSet("s", {"neutral": "#111111", "positive": "#222222"}, "sentiment")
+    rated = pd.DataFrame({"ratings": ['{"joy": 2, "neutral": 1}']})
+    assert rating_shares(rated, [1], sentiment) is None

@@ -82,6 +82,15 @@ def test_methods_that_agree_and_that_do_not() -> None:
     assert row(other, "rank correlation")[1] == "they do not agree"
 
 
+def test_a_correlation_that_is_weak_by_rounding_alone_is_not_called_so() -> None:
+    # Of five words: 1 - 6 (4 + 0 + 4 + 1 + 1) / 120, which is computed as 0.49999999999999994.
+    checks = ExplanationChecks("a")
+    checks.add_methods(
+        COMPARED, "text", np.arange(5.0), np.array([2.0, 1.0, 0.0, 4.0, 3.0]), seed=0
+    )
+    assert row(checks, "rank correlation") == (pytest.approx(0.5), NO_VERDICT)
+
+
 def test_three_words_agree_by_chance() -> None:
     checks = ExplanationChecks("a")
     checks.add_methods(COMPARED, "text", WEIGHTS[:3], WEIGHTS[:3], seed=0)
