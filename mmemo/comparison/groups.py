@@ -14,7 +14,7 @@ import pandas as pd
 from mmemo.comparison.runs import LeftOut, RunResults, Setting, find_runs, read_runs
 from mmemo.errors import InputError
 from mmemo.runs.run_folder import RunFolder
-from mmemo.runs.settings import has_effect
+from mmemo.runs.settings import SOURCE_RUNS, has_effect
 
 FOLD = "split.test_fold"
 VAL_FOLD = "split.val_fold"
@@ -29,6 +29,9 @@ LABEL = "label"
 
 PART = "rows of"
 """Key of the one of several corpora that the rows of test are of."""
+
+NAMED_RUN = "run"
+"""Stands for whichever run another is made of: each seed has its own."""
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
@@ -153,13 +156,16 @@ def effective_settings(run: RunResults, pool_folds: bool) -> dict[str, Setting]:
     """Settings that tell a group of runs from another, the data that they were trained on too.
 
     One that is null is as one that the run's version did not have; one that takes its value from
-    another has that value, or none where the other has no effect.
+    another has that value, or none where the other has no effect. Of a run that another is made of
+    counts that there is one, not which.
     """
     settings: dict[str, Setting] = {DATA: run.prepared_digest}
     for key, value in run.settings.items():
         source = derived_from(value)
         if source is not None and source in run.settings:
             value = run.settings[source] if has_effect(source) else None
+        if key in SOURCE_RUNS and value is not None:
+            settings[key] = NAMED_RUN
         if value is None or not has_effect(key) or (pool_folds and key in (FOLD, VAL_FOLD)):
             continue
         settings[key] = value

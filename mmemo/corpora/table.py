@@ -292,9 +292,8 @@ class TableCorpus:
         return rows.assign(split=made.of_rows), made.origin
 
     def _utterances(self, rows: pd.DataFrame) -> tuple[Utterance, ...]:
-        """Number dialogues and the utterances in them; without dialogues each row is its own."""
-        dialogue = rows["dialogue"] if "dialogue" in rows else rows["line"]
-        dialogue_ids = pd.factorize(dialogue)[0]
+        """Number dialogues and the utterances in them; a row without a dialogue is its own."""
+        dialogue_ids = _dialogue_ids(rows)
         places = self._places[0]
         # By columns: a mapping for each of hundreds of thousands of rows takes seconds.
         texts = {c: rows[c].tolist() if c in rows else [""] * len(rows) for c in TEXTS}
@@ -377,6 +376,15 @@ class TableCorpus:
         key = row.get("path") or f"row{row['line']}"
         split = row.get("split", "").lower() or "none"
         return Skip(key, SPLIT_NAMES.get(split, split), reason, detail, where)
+
+
+def _dialogue_ids(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Numbers of the dialogues, in the order of the rows; those of rows that name none are last."""
+    names = rows["dialogue"] if "dialogue" in rows else pd.Series("", rows.index)
+    ids: NDArray[np.int64] = pd.factorize(names.mask(names == ""))[0].astype(np.int64)
+    alone = ids < 0
+    ids[alone] = ids.max(initial=-1) + 1 + np.arange(alone.sum())
+    return ids
 
 
 def _as_text(rows: pd.DataFrame) -> list[dict[str, str]]:

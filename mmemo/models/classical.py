@@ -214,7 +214,8 @@ class EstimatorHead(FixedBuffers):
             yield
         except InputError:
             raise
-        except (ValueError, TypeError) as error:
+        # A regression has no classes, and no decision function.
+        except (ValueError, TypeError, AttributeError) as error:
             told = ", ".join(f"{name}={value}" for name, value in settings.items()) or "no grid"
             raise InputError(
                 f"classifier: expected settings that {type(self.model).__name__} can be fitted "

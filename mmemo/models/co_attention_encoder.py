@@ -13,10 +13,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mmemo.audio.torchaudio_check import load_torchaudio
 from mmemo.data.batch import AudioInput
-from mmemo.errors import InputError
 from mmemo.models import pooling
 from mmemo.models.frame_attention import masked_softmax
-from mmemo.models.mel_energies import LEAST_ENERGY
+from mmemo.models.mel_energies import LEAST_ENERGY, window_and_hop
 from mmemo.models.precision import FixedBuffers
 from mmemo.models.protocols import AudioEncoder, Features
 from mmemo.models.speech_backbones import frame_mask
@@ -229,13 +228,7 @@ class _LogMelAndCepstrum(FixedBuffers):
     ) -> None:
         super().__init__()
         torchaudio = load_torchaudio()
-        self.window_samples = round(window_ms * sample_rate / 1000)
-        self.hop_samples = round(hop_ms * sample_rate / 1000)
-        if self.window_samples < 2 or self.hop_samples < 1:
-            raise InputError(
-                "audio_encoder.window_ms, hop_ms: expected at least two samples and one at "
-                f"{sample_rate} Hz, got {window_ms} and {hop_ms} ms"
-            )
+        self.window_samples, self.hop_samples = window_and_hop(sample_rate, window_ms, hop_ms)
         self.mel = torchaudio.transforms.MelSpectrogram(
             sample_rate,
             n_fft=self.window_samples,

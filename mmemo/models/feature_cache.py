@@ -160,10 +160,12 @@ def _encode(
 
 
 def _sound_alone(dataset: UtteranceDataset) -> UtteranceDataset:
-    """The same utterances without text."""
+    """The same utterances without text, each by itself, and those too that are not answered."""
     sound = copy(dataset)
     sound.tokenize = None
     sound.text_features = None
+    sound.turns = sound.votes = None
+    sound.targets = [0] * len(dataset)
     return sound
 
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from mmemo.audio.torchaudio_check import load_torchaudio
 from mmemo.data.batch import AudioInput
-from mmemo.models.mel_energies import LEAST_ENERGY, MelSpectrogram
+from mmemo.models.mel_energies import LEAST_ENERGY, MelSpectrogram, window_and_hop
 from mmemo.models.precision import FixedBuffers
 from mmemo.models.protocols import Features
 from mmemo.models.speech_backbones import frame_mask
-from mmemo.values import check_real, check_whole
+from mmemo.values import check_whole
 
 
 class FrameStatistics(nn.Module, ABC):
@@ -52,18 +52,15 @@ class FrameStatistics(nn.Module, ABC):
         num_coefficients: int,
     ) -> None:
         super().__init__()
-        check_whole("audio_encoder.sample_rate", sample_rate, 1)
         check_whole("audio_encoder.num_mels", num_mels, 1)
         check_whole("audio_encoder.num_deltas", num_deltas, 0, 2)
-        check_real("audio_encoder.window_ms", window_ms, 0, above=True)
-        check_real("audio_encoder.hop_ms", hop_ms, 0, above=True)
         self.sample_rate = sample_rate
-        self.min_samples = round(window_ms * sample_rate / 1000)
+        self.min_samples, hop_samples = window_and_hop(sample_rate, window_ms, hop_ms)
         self.num_deltas = num_deltas
         self.mel = MelSpectrogram(
             sample_rate,
             n_fft=self.min_samples,
-            hop_length=round(hop_ms * sample_rate / 1000),
+            hop_length=hop_samples,
             n_mels=num_mels,
             center=False,
         )

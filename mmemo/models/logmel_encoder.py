@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmemo.data.batch import AudioInput
-from mmemo.models.mel_energies import LEAST_ENERGY, MelSpectrogram
+from mmemo.models.mel_energies import LEAST_ENERGY, MelSpectrogram, window_and_hop
 from mmemo.models.pooling import get_pooling
 from mmemo.models.protocols import Features
 from mmemo.models.speech_backbones import frame_mask
@@ -36,6 +36,9 @@ class LogMelEncoder(nn.Module):
         num_layers: Convolutions; each halves the number of frames.
         dropout: After each convolution.
         pooling: "mean", "mean_std" or "first".
+
+    Raises:
+        InputError: If window or step is shorter than samples are.
     """
 
     fixed_samples: int | None = None
@@ -55,8 +58,7 @@ class LogMelEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
-        self.min_samples = round(window_ms * sample_rate / 1000)
-        self.hop_samples = round(hop_ms * sample_rate / 1000)
+        self.min_samples, self.hop_samples = window_and_hop(sample_rate, window_ms, hop_ms)
         # Frames lie inside the sound: centred ones would reflect what stands behind its end.
         self.mel = MelSpectrogram(
             sample_rate,

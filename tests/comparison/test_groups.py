@@ -54,6 +54,23 @@ def test_another_part_is_named_and_not_listed_by_its_settings(tmp_path: Path) ->
     }
 
 
+def test_which_encoders_are_of_other_runs_tells_groups_and_of_which_runs_does_not(
+    tmp_path: Path,
+) -> None:
+    initial = {"initial._target_": "x.InitialEncoders", "initial.frozen": True}
+    for seed in (1, 2):
+        text, audio = ({f"initial.{name}": f"/{name}{seed}"} for name in ("text", "audio"))
+        for name, given in {"t": text, "a": audio, "both": text | audio}.items():
+            unset = {"initial.text": None, "initial.audio": None}
+            settings = initial | unset | given
+            write_run(tmp_path / f"{name}{seed}", TEST, seed=seed, settings=settings)
+    assert names(tmp_path) == {
+        "audio=none, text=run": [1, 2],
+        "audio=run, text=none": [1, 2],
+        "audio=run, text=run": [1, 2],
+    }
+
+
 def test_augmentation_is_told_by_its_perturbations(tmp_path: Path) -> None:
     gain = {"augmentation.gain._target_": "x.Gain", "augmentation.gain.max_gain_db": 6.0}
     speed = {"augmentation.speed._target_": "x.Speed", "augmentation.speed.max_speed": 1.1}

@@ -160,6 +160,13 @@ def test_a_row_without_a_place_among_numbered_ones_is_refused(tmp_path: Path) ->
         TableCorpus(write(tmp_path / "own.csv", rows)).read()
 
 
+def test_rows_that_name_no_dialogue_are_each_alone(tmp_path: Path) -> None:
+    rows = [row(i, split="train", dialogue=name) for i, name in enumerate(("", "d", "", "d", "e"))]
+    utterances = TableCorpus(write(tmp_path / "own.csv", rows)).read().utterances
+    assert [u.dialogue_id for u in utterances] == [2, 0, 3, 0, 1]
+    assert [u.utterance_id for u in utterances] == [0, 0, 0, 1, 0]
+
+
 def test_one_folder_is_not_taken_for_another(tmp_path: Path) -> None:
     path = write(tmp_path / "own.csv", [row(0, split="train")])
     variants = {TableCorpus(path, root=tmp_path / name).read().variant for name in ("a", "b")}

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import recall_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -236,6 +236,12 @@ def test_settings_that_do_not_fit_are_named() -> None:
 def test_more_neighbours_than_rows_are_named() -> None:
     found = head(KNeighborsClassifier(), {"model__n_neighbors": [61]})
     with pytest.raises(InputError, match=r"model__n_neighbors=61; 60 rows\), could not"):
+        found.fit(TRAIN, VAL, ValidationTuning("uar"), uar)
+
+
+def test_a_regression_is_named() -> None:
+    found = head(Ridge(), {})
+    with pytest.raises(InputError, match=r"Ridge can be fitted .* no attribute 'decision_fun"):
         found.fit(TRAIN, VAL, ValidationTuning("uar"), uar)
 
 

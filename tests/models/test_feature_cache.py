@@ -105,13 +105,12 @@ def build(
         labels,
         encoder,
         text,
-        batch_size=4,
         eval_batch_size=4,
         max_duration_s=8.0,
         num_workers=0,
         seed=0,
         split=OfficialSplit(),
-        **options,  # type: ignore[arg-type]
+        **{"batch_size": 4, **options},  # type: ignore[arg-type]
     )
 
 
@@ -138,6 +137,26 @@ def test_each_utterance_is_encoded_once_for_all_runs(
     expected = torch.stack([features[key] for key in batch.keys])
     torch.testing.assert_close(batch.audio.pooled, expected)
     assert datamodule.datasets["val"][3].waveform is None
+
+
+def test_what_is_not_answered_in_a_dialogue_is_encoded_too(
+    make_meld: MeldMaker, tmp_path: Path
+) -> None:
+    two = LabelSet("two", {"joy": "#000000", "anger": "#111111"})
+    encoder, cache = Energy(2.0), FeatureCache(tmp_path / "features", batch_size=4)
+    datamodule = build(
+        make_meld(), tmp_path / "p", two, encoder, dialogue_batches=True, batch_size=1
+    )
+    dataset = datamodule.datasets["val"]
+    assert len(dataset) > len(dataset.rows) > 0
+    sounds = [dataset[place] for place in range(len(dataset))]
+    datamodule.use_audio_features(cache.audio_features(encoder, "settings", datamodule, CPU))
+    for place, example in enumerate(sounds):
+        assert example.waveform is not None
+        energy = example.waveform.square().sum()
+        expected = torch.stack([2 * energy, 4 * energy])[:, None]
+        torch.testing.assert_close(dataset[place].audio_features, expected)
+        assert dataset[place].is_answered == (place < len(dataset.rows))
 
 
 def test_what_augmentation_changes_is_not_kept(

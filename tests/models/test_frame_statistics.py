@@ -6,6 +6,7 @@ from mmemo.audio.torchaudio_check import load_torchaudio
 from mmemo.data.batch import AudioInput
 from mmemo.errors import InputError
 from mmemo.models.frame_statistics import FrameStatistics, LogMelStatistics, MfccStatistics
+from mmemo.models.logmel_encoder import LogMelEncoder
 
 torchaudio = load_torchaudio()
 SAMPLES = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0)) * 0.1
@@ -67,3 +68,12 @@ def test_silence_and_the_shortest_sound_have_finite_features() -> None:
 def test_more_coefficients_than_bands_are_refused() -> None:
     with pytest.raises(InputError, match="audio_encoder.num_coefficients: expected at most 10"):
         MfccStatistics(num_coefficients=11, num_mels=10)
+
+
+@pytest.mark.parametrize("encoder", [MfccStatistics, LogMelStatistics, LogMelEncoder])
+def test_windows_and_steps_of_no_sample_are_refused(encoder: type) -> None:
+    for given in ({"window_ms": 0.01}, {"hop_ms": 0.01}, {"sample_rate": 10}):
+        with pytest.raises(InputError, match=r"window_ms, hop_ms: expected at least two samples"):
+            encoder(**given)
+    with pytest.raises(InputError, match=r"audio_encoder.hop_ms: expected at least 0, got -10"):
+        encoder(hop_ms=-10)
