@@ -382,8 +382,7 @@ def _dialogue_ids(rows: pd.DataFrame) -> NDArray[np.int64]:
     """Numbers of the dialogues, in the order of the rows; those of rows that name none are last."""
     names = rows["dialogue"] if "dialogue" in rows else pd.Series("", rows.index)
     ids: NDArray[np.int64] = pd.factorize(names.mask(names == ""))[0].astype(np.int64)
-    alone = ids < 0
-    ids[alone] = ids.max(initial=-1) + 1 + np.arange(alone.sum())
+    ids[ids < 0] = ids.max(initial=-1) + 1 + np.arange((ids < 0).sum())
     return ids
 
 
