@@ -74,6 +74,20 @@ def votes_of_columns(
     ]
 
 
+def votes_by_name(
+    where: str, cells: pd.DataFrame, ratings: Sequence[str] | Mapping[str, str]
+) -> dict[str, int]:
+    """All rows' votes by the label as the table writes it; the arguments are those of the above."""
+    if isinstance(ratings, Mapping):
+        totals = pd.Series(
+            {label: sum(_counts(where, cells, column)) for label, column in ratings.items()}
+        )
+        totals = totals.groupby(totals.index.str.strip().str.lower(), sort=False).sum()
+        return {str(label): int(total) for label, total in totals.items() if total}
+    labels = pd.concat([cells[name].str.strip().str.lower() for name in ratings])
+    return {str(label): int(n) for label, n in labels[labels != ""].value_counts().items()}
+
+
 def votes_of_rows(labels: pd.Series[str], clips: pd.Series[int]) -> list[dict[str, int]]:
     """Each clip's votes from rows of one rater each.
 

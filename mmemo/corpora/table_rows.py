@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmemo.corpora.agreement import Agreement
-from mmemo.corpora.ratings import TIE, rate, votes_of_columns, votes_of_rows
+from mmemo.corpora.ratings import TIE, rate, votes_by_name, votes_of_columns, votes_of_rows
 from mmemo.corpora.table_columns import listed, matched_columns, missing_column
 from mmemo.corpora.table_dialects import TextTable
 from mmemo.corpora.text_table import read_table
@@ -98,9 +98,11 @@ def read_rows(
     rated = None
     if raters:
         rated = rate(votes_of_columns(str(csv), table.cells, ratings, emotions), rows.index, ties)
+        notes += mapped_emotions(votes_by_name(str(csv), table.cells, ratings), emotions)
     elif "emotion" in rows:
         emotion = rows["emotion"].str.lower()
-        notes += mapped_emotions(emotion, emotions)
+        counts = emotion[emotion != ""].value_counts()
+        notes += mapped_emotions({str(name): int(n) for name, n in counts.items()}, emotions)
         rows["emotion"] = emotion.map(lambda name: emotions.get(name, name))
         if "rater" in rows:
             clips = _clip_numbers(rows)
@@ -148,12 +150,10 @@ def _clip_numbers(rows: pd.DataFrame) -> pd.Series[int]:
     return groups.set_axis(rows.index)
 
 
-def mapped_emotions(emotion: pd.Series[str], emotions: Mapping[str, str]) -> list[str]:
+def mapped_emotions(counts: Mapping[str, int], emotions: Mapping[str, str]) -> list[str]:
     """Which emotions were mapped and which were not, with their counts, in lines."""
-    counts = emotion[emotion != ""].value_counts()
-    names = [str(name) for name in counts.index]
-    mapped = [f"{n} → {emotions[n]} ({counts[n]})" for n in names if emotions.get(n, n) != n]
-    others = [f"{n} ({counts[n]})" for n in names if emotions.get(n, n) == n]
+    mapped = [f"{n} → {emotions[n]} ({counts[n]})" for n in counts if emotions.get(n, n) != n]
+    others = [f"{n} ({counts[n]})" for n in counts if emotions.get(n, n) == n]
     lines = [f"emotions mapped: {', '.join(mapped)[:500]}"] if mapped else []
     return lines + ([f"emotions as they are: {', '.join(others)[:500]}"] if others else [])
 
