@@ -65,8 +65,8 @@ def _check(cfg: DictConfig) -> None:
         if cfg[name] is not None:
             check_whole(name, cfg[name], minimum)
     # Perturbations are built at each level, where a missing setting is no error of Hydra's.
-    for name in sorted(OmegaConf.missing_keys(cfg)):
-        raise InputError(f"{name}: expected a value, got none; give it with {name}=…")
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise InputError(f"{missing[0]}: expected a value, got none; give it with {missing[0]}=…")
 
 
 def _some(given: StressSet, num: int | None, seed: int) -> StressSet:

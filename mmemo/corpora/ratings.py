@@ -64,10 +64,9 @@ def votes_of_columns(
         given = [cells[name].str.strip().str.lower().tolist() for name in columns]
         return [_counted(row, emotions) for row in zip(*given, strict=True)]
     counts: dict[str, NDArray[np.int64]] = {}
-    for label, column in ratings.items():
-        name = emotions.get(label.strip().lower(), label.strip().lower())
-        given_votes = np.array(_counts(where, cells, column), dtype=np.int64)
-        counts[name] = counts.get(name, np.zeros(len(cells), np.int64)) + given_votes
+    for label, numbers in _counts_by_label(where, cells, ratings).items():
+        name = emotions.get(label, label)
+        counts[name] = counts.get(name, 0) + numbers
     return [
         {label: int(numbers[row]) for label, numbers in counts.items() if numbers[row]}
         for row in range(len(cells))
@@ -77,13 +76,10 @@ def votes_of_columns(
 def votes_by_name(
     where: str, cells: pd.DataFrame, ratings: Sequence[str] | Mapping[str, str]
 ) -> dict[str, int]:
-    """All rows' votes by the label as the table writes it; the arguments are those of the above."""
+    """All rows' votes by the label as the table writes it; arguments as of votes_of_columns."""
     if isinstance(ratings, Mapping):
-        totals = pd.Series(
-            {label: sum(_counts(where, cells, column)) for label, column in ratings.items()}
-        )
-        totals = totals.groupby(totals.index.str.strip().str.lower(), sort=False).sum()
-        return {str(label): int(total) for label, total in totals.items() if total}
+        counts = _counts_by_label(where, cells, ratings)
+        return {label: int(numbers.sum()) for label, numbers in counts.items() if numbers.any()}
     labels = pd.concat([cells[name].str.strip().str.lower() for name in ratings])
     return {str(label): int(n) for label, n in labels[labels != ""].value_counts().items()}
 
@@ -151,6 +147,17 @@ def _counted(labels: Sequence[str], emotions: Mapping[str, str]) -> dict[str, in
         if name:
             found[name] = found.get(name, 0) + 1
     return found
+
+
+def _counts_by_label(
+    where: str, cells: pd.DataFrame, ratings: Mapping[str, str]
+) -> dict[str, NDArray[np.int64]]:
+    """Each row's counts (N,) by label."""
+    counts: dict[str, NDArray[np.int64]] = {}
+    for label, column in ratings.items():
+        name = label.strip().lower()
+        counts[name] = counts.get(name, 0) + np.array(_counts(where, cells, column), np.int64)
+    return counts
 
 
 def _counts(where: str, cells: pd.DataFrame, name: str) -> list[int]:

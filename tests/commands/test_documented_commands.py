@@ -286,4 +286,4 @@ def test_noise_is_held_against_what_was_mixed(
 
 def test_what_is_not_run_says_why() -> None:
     reasons = [b.why_not for page in PAGES for b in blocks(text_of(page)) if b.why_not]
-    assert len(reasons) == 6, "a script for Slurm, its daemons, earlier runs (3), W&B's server"
+    assert len(reasons) == 7, "a script for Slurm, its daemons, earlier runs (4), W&B's server"
